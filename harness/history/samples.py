@@ -1,0 +1,101 @@
+"""Requests as their client saw them, in columns.
+
+A run's samples are one numpy array of fixed-size records beside three short lists of names, so that a million of
+them are judged in a second and written as they are. Times are seconds since the run's origin (`CLOCK_MONOTONIC`);
+latency counts from the *intended* start, so a stalled service cannot hide by slowing its client down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class SampleOutcome(IntEnum):
+    """What became of one intended request; every intended request has exactly one of these."""
+
+    OK = 0
+    FAILED = 1
+    """It was answered, but not with success, or the connection broke or timed out."""
+    UNFINISHED = 2
+    """It was still in flight when the drain ended; its latency is how long it had waited by then."""
+    NOT_SENT = 3
+    """No free user took it before the run ended, or the backlog was full."""
+
+
+RECORD = np.dtype(
+    [
+        ("intended_s", "<f8"),  # when the schedule wanted it to start
+        ("sent_s", "<f8"),  # when it did start; NaN if it never did
+        ("latency_s", "<f8"),  # its end (or the end of the drain) minus intended_s
+        ("version", "<i8"),  # what the answer called the item's version; -1 if it did not say
+        ("key", "<i4"),  # the item asked for; -1 if there is none
+        ("status", "<u2"),  # HTTP status; 0 without an answer
+        ("operation", "u1"),  # index into Samples.operations
+        ("source", "u1"),  # index into Samples.sources: where the answer says it came from
+        ("replica", "u1"),  # index into Samples.replicas: who answered
+        ("outcome", "u1"),  # a SampleOutcome
+    ]
+)
+"""One request, 40 bytes. The load child appends these; Parquet keeps the same columns."""
+
+NAMELESS = ""
+"""Index 0 of every list of names: the answer did not say."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """All requests of one run, in order of their intended start.
+
+    Attributes:
+        records: One-dimensional array of `RECORD`.
+        operations: Names of operations, such as `read` and `write`.
+        sources: Names of sources, such as `l1`, `l2`, `l3`, `stale`; the first is `NAMELESS`.
+        replicas: Names of replicas; the first is `NAMELESS`.
+    """
+
+    records: NDArray[np.void]
+    operations: tuple[str, ...] = (NAMELESS,)
+    sources: tuple[str, ...] = (NAMELESS,)
+    replicas: tuple[str, ...] = (NAMELESS,)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def between(self, began_s: float, ended_s: float) -> Samples:
+        """Keep the requests meant to start in [began_s, ended_s), seconds since the origin."""
+        intended_s = self.records["intended_s"]
+        return self.keep((intended_s >= began_s) & (intended_s < ended_s))
+
+    def of(self, operation: str) -> Samples:
+        """Keep the requests of one operation; an unknown name keeps none."""
+        return self.keep(self.is_named("operation", self.operations, [operation]))
+
+    def keep(self, mask: NDArray[np.bool_]) -> Samples:
+        """Keep the requests for which `mask` holds."""
+        return Samples(self.records[mask], self.operations, self.sources, self.replicas)
+
+    def has_outcome(self, *outcomes: SampleOutcome) -> NDArray[np.bool_]:
+        """Tell for each request whether it ended in one of `outcomes`."""
+        return np.isin(self.records["outcome"], outcomes)
+
+    def came_from(self, *sources: str) -> NDArray[np.bool_]:
+        """Tell for each request whether its answer named one of `sources`."""
+        return self.is_named("source", self.sources, sources)
+
+    def is_named(self, column: str, names: Sequence[str], wanted: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell for each request whether `column`, an index into `names`, means one of `wanted`."""
+        return np.isin(self.records[column], [index for index, name in enumerate(names) if name in wanted])
+
+
+def no_samples() -> Samples:
+    """Return a run in which nothing was seen."""
+    return Samples(np.empty(0, dtype=RECORD))

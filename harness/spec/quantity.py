@@ -1,0 +1,60 @@
+"""Quantities with their unit written beside them: "250ms", "5s", "0.1%".
+
+A bare number is refused: whether `delay: 250` means milliseconds or seconds is the kind of question that a reader of
+a scenario must never have to ask. Inside the program every quantity is in its base unit: seconds, ratios in [0, 1].
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|h)")
+_SECONDS_IN = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+def duration_s(text: Any) -> float:
+    """Return the seconds that `text` means: a number and one of us, ms, s, min, h.
+
+    Raises:
+        ValueError: If the unit is missing or unknown, or `text` is not a string.
+    """
+    found = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"not a duration: {text!r}; write a number with its unit (us, ms, s, min, h), such as 250ms")
+    return float(found[1]) * _SECONDS_IN[found[2]]
+
+
+def ratio(text: Any) -> float:
+    """Return the ratio in [0, 1] that a percentage such as `0.1%` means.
+
+    Raises:
+        ValueError: If the sign is missing or the value lies outside 0 % to 100 %.
+    """
+    found = _PERCENT.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"not a percentage: {text!r}; write a number with its sign, such as 0.1%")
+    if float(found[1]) > 100:
+        raise ValueError(f"not a share: {text!r}; a share lies between 0% and 100%")
+    return float(found[1]) / 100
+
+
+def duration_text(seconds: float) -> str:
+    """Return `seconds` as one would write it, in the largest unit that keeps it readable: 0.25 is `250ms`."""
+    unit = "s" if seconds >= 1 or seconds == 0 else "ms" if seconds >= 1e-3 else "us"
+    return f"{seconds / _SECONDS_IN[unit]:g}{unit}"
+
+
+def percent_text(share: float) -> str:
+    """Return a ratio as one would write it: 0.001 is `0.1%`."""
+    return f"{share * 100:g}%"
+
+
+Duration = Annotated[float, BeforeValidator(duration_s), PlainSerializer(duration_text, return_type=str)]
+"""Seconds, written with a unit."""
+
+Ratio = Annotated[float, BeforeValidator(ratio), PlainSerializer(percent_text, return_type=str)]
+"""A share in [0, 1], written as a percentage."""
