@@ -1,1 +1,1 @@
-"""."""
+"""WHAT HAPPENED: counts, recovery and series, computed from values alone."""

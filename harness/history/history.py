@@ -1,0 +1,56 @@
+"""Everything that one experiment saw, as one value: the verdict is a function of it and the scenario, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.history.samples import Samples, no_samples
+
+if TYPE_CHECKING:
+    from harness.history.load import Heartbeat, LoadTally
+    from harness.history.marks import Event, FaultMark, PhaseMark, Startup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What one experiment saw.
+
+    Attributes:
+        run_id: The run it belongs to.
+        began_at: Wall-clock start, ISO 8601 in UTC; for people, never for arithmetic.
+        seed: Of everything random in the run.
+        backend: `embedded` or `containers`.
+        defect: Id of the seeded defect that the subject was started with; None for the healthy service.
+        samples: Every request.
+        tally: The load generator's own count; None if it never finished.
+        heartbeats: One a second from the load generator.
+        phases: In order of time.
+        faults: In order of injection.
+        events: In order of time.
+        startup: How long each part took to become ready, with its version.
+        troubles: Why the experiment itself broke off, one line each; any makes the verdict `error`.
+    """
+
+    run_id: str
+    began_at: str
+    seed: int
+    backend: str
+    defect: str | None = None
+    samples: Samples = field(default_factory=no_samples)
+    tally: LoadTally | None = None
+    heartbeats: tuple[Heartbeat, ...] = ()
+    phases: tuple[PhaseMark, ...] = ()
+    faults: tuple[FaultMark, ...] = ()
+    events: tuple[Event, ...] = ()
+    startup: tuple[Startup, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+    def phase(self, name: str) -> PhaseMark | None:
+        """Return the mark of the phase `name`, or None if it was never reached."""
+        return next((mark for mark in self.phases if mark.name == name), None)
+
+    def during(self, name: str) -> Samples:
+        """Return the requests meant to start in the phase `name`; none if it was never reached."""
+        mark = self.phase(name)
+        return self.samples.between(mark.began_s, mark.ended_s) if mark else no_samples()

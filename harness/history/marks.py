@@ -1,0 +1,97 @@
+"""What happened beside the requests: phases, faults with their dose, and events, all on the run's own time.
+
+Every time is in seconds since the run's origin, the first intended moment of its load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseMark:
+    """When a phase really was: samples belong to it by their intended start, in [began_s, ended_s)."""
+
+    name: str
+    began_s: float
+    ended_s: float
+
+    @property
+    def lasted_s(self) -> float:
+        """Return its length in seconds."""
+        return self.ended_s - self.began_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dose:
+    """One look at whether a fault is really there, through the same door that the judged service uses.
+
+    Attributes:
+        at_s: When it was looked at.
+        is_delivered: Whether what was seen is what was asked for, within the fault's tolerance.
+        seen: What was seen, with numbers: `replica-1.redis: PING answered after 402 ms (asked: +400 ms)`.
+    """
+
+    at_s: float
+    is_delivered: bool
+    seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultMark:
+    """When a fault was there, and the proof that it was.
+
+    Attributes:
+        fault: The fault as one would say it: `redis +400ms`.
+        kind: `down`, `latency`, `kill`.
+        target: The service or edge.
+        phase: The phase it belongs to.
+        injected_s: When injecting it had succeeded.
+        healed_s: When undoing it had succeeded; None if the run ended before that.
+        doses: Looks at it, in order; none at all proves nothing.
+    """
+
+    fault: str
+    kind: str
+    target: str
+    phase: str
+    injected_s: float
+    healed_s: float | None
+    doses: tuple[Dose, ...]
+
+    @property
+    def is_delivered(self) -> bool:
+        """Tell whether every look saw the dose, and there was at least one."""
+        return bool(self.doses) and all(dose.is_delivered for dose in self.doses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something worth a line in the timeline.
+
+    Attributes:
+        at_s: When.
+        kind: One word: `stack`, `phase`, `fault`, `load`, `warning`.
+        text: One line.
+    """
+
+    at_s: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Startup:
+    """How long one part of the stack took from its start to its first healthy answer.
+
+    Attributes:
+        part: The component's name.
+        began_s: Seconds after the stack began to start.
+        took_s: Seconds until it was ready.
+        version: What it says it is.
+    """
+
+    part: str
+    began_s: float
+    took_s: float
+    version: str

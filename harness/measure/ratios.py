@@ -1,0 +1,64 @@
+"""Every ratio objective as a count: how many of how many.
+
+What cannot be shown to be good counts as bad. A request that failed, never finished, or was never sent is an error,
+is slow, and is no hit: a service cannot get faster by failing fast, nor better by not answering.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from harness.history.samples import SampleOutcome
+from harness.spec.objective import Errors, Hits, RatioObjective, Slow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.history.samples import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`events` of `total` requests.
+
+    Attributes:
+        events: Requests that the objective counts: slow ones, errors, or hits.
+        total: Requests looked at.
+    """
+
+    events: int
+    total: int
+
+    @property
+    def share(self) -> float | None:
+        """Return events / total, or None if there is nothing to divide."""
+        return self.events / self.total if self.total else None
+
+
+def count(objective: RatioObjective, samples: Samples) -> Count:
+    """Count what `objective` is about in `samples`."""
+    considered = samples.of(objective.of) if objective.of else samples
+    return Count(int(events(objective, considered).sum()), len(considered))
+
+
+def events(objective: RatioObjective, samples: Samples) -> NDArray[np.bool_]:
+    """Tell for each request whether it counts towards the share that `objective` bounds."""
+    is_error = ~samples.has_outcome(SampleOutcome.OK)
+    match objective:
+        case Slow():
+            return is_error | (samples.records["latency_s"] > objective.over)
+        case Errors():
+            return is_error
+        case Hits():
+            return ~is_error & samples.came_from(*objective.levels)
+        case _:
+            assert_never(objective)
+
+
+def is_kept(objective: RatioObjective, seen: Count) -> bool:
+    """Tell whether the bare share keeps the promise; of no requests nothing was kept."""
+    if seen.share is None:
+        return False
+    return seen.share > objective.limit if isinstance(objective, Hits) else seen.share < objective.limit

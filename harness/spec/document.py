@@ -1,0 +1,123 @@
+"""YAML text to plain data, safely, remembering on which line every key stands.
+
+Refused, each with its line: more than 1 MiB, nesting deeper than 32, anchors and aliases (a handful of them expands
+to gigabytes), duplicate keys, tags, and YAML 1.1's `yes`, `no`, `on`, `off`, which read like words and mean booleans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from harness.errors import SpecError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+KeyPath = tuple[str | int, ...]
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a YAML file says.
+
+    Attributes:
+        name: The file, as messages name it.
+        data: Dicts, lists, strings, numbers, booleans, None.
+        lines: First line of the value at each key path, counted from 1.
+    """
+
+    name: str
+    data: Any
+    lines: dict[KeyPath, int]
+
+    def place(self, path: KeyPath) -> str:
+        """Return `file:line: key.path` for `path`, or for the nearest parent that has a line."""
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        line = f":{self.lines[known]}" if known in self.lines else ""
+        return f"{self.name}{line}: {path_text(path)}" if path else f"{self.name}{line}"
+
+
+def path_text(path: KeyPath) -> str:
+    """Return a key path as one would write it: `phases[1].faults[0].kind`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read_yaml(text: str, *, name: str) -> Document:
+    """Parse one YAML document.
+
+    Raises:
+        SpecError: If it is not YAML, or is something we refuse; it names the line.
+    """
+    if len(text.encode()) > MAX_BYTES:
+        raise SpecError("file is larger than 1 MiB", where=name, mend="a scenario is a page; split it")
+    try:
+        _check_events(text, name)
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, name) from error
+    if root is None:
+        raise SpecError("file is empty", where=name, mend="see docs/scenarios.md for a scenario of ten lines")
+    lines: dict[KeyPath, int] = {}
+    return Document(name, _value(root, (), lines, name), lines)
+
+
+def _check_events(text: str, name: str) -> None:
+    """Refuse aliases and deep nesting from the event stream, which is flat and cannot overflow the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
+        where = f"{name}:{event.start_mark.line + 1}"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise SpecError("anchors and aliases are refused", where=where, mend="write the value out")
+        if depth > MAX_DEPTH:
+            raise SpecError(f"nested deeper than {MAX_DEPTH}", where=where, mend="a scenario is five levels deep")
+
+
+def _not_yaml(error: yaml.YAMLError, name: str) -> SpecError:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    where = f"{name}:{mark.line + 1}" if mark else name
+    return SpecError(f"not YAML: {problem}", where=where, mend="check indentation, colons and quotes on that line")
+
+
+def _value(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str) -> Any:
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, lines, name)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*path, index), lines, name) for index, item in enumerate(node.value)]
+    return _scalar(node, f"{name}:{lines[path]}: {path_text(path)}")
+
+
+def _mapping(node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], name: str) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = str(key_node.value)
+        where = f"{name}:{key_node.start_mark.line + 1}"
+        if key in data:
+            raise SpecError(f"key {key!r} is there twice", where=where, mend="keep one of the two")
+        data[key] = _value(value_node, (*path, key), lines, name)
+        lines[(*path, key)] = key_node.start_mark.line + 1
+    return data
+
+
+def _scalar(node: yaml.ScalarNode, where: str) -> Any:
+    if node.tag not in _PLAIN_TAGS:
+        raise SpecError(f"tag {node.tag!r} is refused", where=where, mend="write a plain value")
+    if node.tag.endswith(":timestamp"):
+        return node.value
+    if node.tag.endswith(":bool") and node.value not in ("true", "false"):
+        mend = f"write true or false, or quote the word: '{node.value}'"
+        raise SpecError(f"{node.value!r} means a boolean in YAML", where=where, mend=mend)
+    return yaml.constructor.SafeConstructor().construct_object(node)

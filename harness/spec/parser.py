@@ -1,0 +1,144 @@
+"""Files to models, and pydantic's complaints to errors that say where and how to mend."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import SpecError
+from harness.spec.document import Document, KeyPath, read_yaml
+from harness.spec.scenario import Scenario
+from harness.spec.system import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Read one scenario file.
+
+    Raises:
+        SpecError: If it cannot be read or understood; it names file, line, key path and the nearest known key.
+    """
+    return _validated(Scenario, read_yaml(_text_of(path), name=str(path)))
+
+
+def read_settings(path: Path) -> Settings:
+    """Read readiness.toml.
+
+    Raises:
+        SpecError: If it cannot be read or understood.
+    """
+    try:
+        data = tomllib.loads(_text_of(path))
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"not TOML: {error}", where=str(path), mend="mend that line") from error
+    return _validated(Settings, Document(str(path), data, {}))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SpecError(f"cannot read the file: {reason}", where=str(path), mend="check the path and rights") from error
+
+
+def _validated(model: type[M], document: Document) -> M:
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        raise _explained(error, model, document) from error
+
+
+def _explained(error: ValidationError, model: type[BaseModel], document: Document) -> SpecError:
+    """Turn the most telling complaint into our form; the number of the others is told.
+
+    A mistyped key is two complaints, unknown and missing: the unknown one is the one to mend.
+    """
+    first, *others = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+    path, known = _walk(model, first["loc"])
+    what, mend = _what_and_mend(first, known)
+    more = f" (and {len(others)} more)" if others else ""
+    return SpecError(what + more, where=document.place(path), mend=mend)
+
+
+def _what_and_mend(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
+    key = str(detail["loc"][-1]) if detail["loc"] else ""
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"unknown key {key!r}", _nearest(key, known)
+        case "missing":
+            return f"missing key {key!r}", f"add it; known keys here: {', '.join(known)}"
+        case "union_tag_invalid":
+            context = detail["ctx"]
+            tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+            kind = context["discriminator"].strip("'")
+            return f"unknown {kind} {context['tag']!r}", _nearest(str(context["tag"]), tags)
+        case _:
+            what, _, mend = detail["msg"].removeprefix("Value error, ").partition("; ")
+            return what, mend or "give it a value of that kind"
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{guess}known: {', '.join(known)}"
+
+
+def _walk(model: Any, location: tuple[int | str, ...]) -> tuple[KeyPath, list[str]]:
+    """Follow a complaint's location through the models; a union's tag is in it, but not in the file.
+
+    Returns:
+        The key path as written in the file, and the keys known at its last step.
+    """
+    path: list[str | int] = []
+    known = _keys_of(model)
+    for part in location:
+        model = _plain(model)
+        known = _keys_of(model) or known
+        member = _member(model, part)
+        if member is not None:
+            model = member
+            known = _keys_of(model)
+            continue
+        path.append(part)
+        model = _inside(model, part)
+    return tuple(path), known
+
+
+def _plain(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _keys_of(model: Any) -> list[str]:
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _member(model: Any, tag: str | int) -> Any:
+    """Return the member of a tagged union that `tag` selects."""
+    if get_origin(model) not in (Union, types.UnionType):
+        return None
+    for member in get_args(model):
+        for field in getattr(member, "model_fields", {}).values():
+            if tag in get_args(field.annotation):
+                return member
+    return None
+
+
+def _inside(model: Any, part: str | int) -> Any:
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        field = model.model_fields.get(str(part))
+        return field.rebuild_annotation() if field else None
+    arguments = get_args(model)
+    return (arguments[-1] if get_origin(model) is dict else arguments[0]) if arguments else None

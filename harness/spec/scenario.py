@@ -1,0 +1,110 @@
+"""A scenario: one story in phases, under one load, with the promises that must hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.spec.fault import Fault
+from harness.spec.load import Load
+from harness.spec.model import Model
+from harness.spec.objective import Objective, Recovery
+from harness.spec.quantity import Duration, duration_text
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""Lower-case letters, digits and dashes: it names folders, tests and report pages."""
+
+SETTLED_AFTER_S = 2.0
+"""A recovery phase lasts at least this much longer than the time allowed, so that staying well can be seen."""
+
+
+class Phase(Model):
+    """A named stretch of the run; samples belong to it by their intended start.
+
+    Attributes:
+        name: `warmup` is judged by nobody; `baseline`, `fault`, `recovery` are what objectives refer to.
+        lasts: How long, before the profile stretches it.
+        faults: Injected when it begins, healed when it ends, in reverse order.
+    """
+
+    name: Slug
+    lasts: Duration = Field(gt=0, le=24 * 3600)
+    faults: tuple[Fault, ...] = ()
+
+
+def _named_once(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    names = [phase.name for phase in phases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the phase {', '.join(twice)} is there twice; give each phase its own name")
+    return phases
+
+
+class Scenario(Model):
+    """One YAML file in scenarios/.
+
+    Attributes:
+        scenario: Its name: the pytest node, the folder of its evidence, the row of the verdict table.
+        story: One sentence for the report: what happens, and what must hold.
+        load: Unchanged through all phases, or recovery would be recovery from a lighter load.
+        phases: In order of time.
+        objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
+        catches: Ids of seeded defects that must turn this scenario red.
+    """
+
+    scenario: Slug
+    story: str = Field(min_length=10, max_length=400)
+    load: Load
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
+    objectives: tuple[Objective, ...] = ()
+    catches: tuple[Slug, ...] = ()
+
+    @property
+    def lasts_s(self) -> float:
+        """Return the length of all phases, in seconds."""
+        return sum(phase.lasts for phase in self.phases)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Return every fault of every phase, in order."""
+        return tuple(fault for phase in self.phases for fault in phase.faults)
+
+    def stretched(self, factor: float) -> Scenario:
+        """Return this scenario with every phase `factor` times as long; recovery objectives stay as they are."""
+        phases = tuple(phase.model_copy(update={"lasts": phase.lasts * factor}) for phase in self.phases)
+        return self.model_copy(update={"phases": phases})
+
+    def promising(self, defaults: tuple[Objective, ...]) -> Scenario:
+        """Return this scenario with `defaults` before its own objectives, where it has their phase."""
+        names = {phase.name for phase in self.phases}
+        applicable = tuple(objective for objective in defaults if objective.during in names)
+        return self.model_copy(update={"objectives": applicable + self.objectives})
+
+    @model_validator(mode="after")
+    def _objectives_refer_to_phases(self) -> Self:
+        lengths = {phase.name: phase.lasts for phase in self.phases}
+        for objective in self.objectives:
+            if objective.during not in lengths:
+                raise ValueError(
+                    f"objective `{objective}` is about the phase {objective.during!r}, which is not there; "
+                    f"its phases: {', '.join(lengths)}"
+                )
+            if isinstance(objective, Recovery):
+                _check_recovery_can_be_seen(objective, lengths[objective.during])
+        return self
+
+    @model_validator(mode="after")
+    def _every_fault_has_an_after(self) -> Self:
+        if self.phases[-1].faults:
+            raise ValueError("the last phase injects a fault; add a phase after it, or nobody sees whether it healed")
+        return self
+
+
+def _check_recovery_can_be_seen(objective: Recovery, lasts_s: float) -> None:
+    needed_s = objective.within + SETTLED_AFTER_S
+    if lasts_s < needed_s:
+        raise ValueError(
+            f"objective `{objective}` needs the phase {objective.during!r} to last {duration_text(needed_s)}, "
+            f"so that staying well is seen, and it lasts {duration_text(lasts_s)}; lengthen it"
+        )

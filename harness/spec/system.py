@@ -1,0 +1,59 @@
+"""readiness.toml: the system that is judged, what it promises by default, and the profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.spec.model import Model
+from harness.spec.objective import Objective
+from harness.spec.scenario import Slug
+
+
+class Subject(Model):
+    """The judged service: an ASGI application that a replica process serves.
+
+    Attributes:
+        app: `package.module:factory`, importable from the folder that holds readiness.toml.
+        ready: Path that answers 200 when a replica can serve.
+        environment: Variables of each replica; `{redis.port}` and the like are filled in at start.
+    """
+
+    app: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    ready: str = Field(default="/health/ready", pattern=r"^/")
+    environment: dict[str, str] = {}
+
+
+class System(Model):
+    """What runs: replicas of the subject behind nginx, with Redis and Postgres, a fault proxy on every edge."""
+
+    name: Slug
+    replicas: int = Field(default=2, ge=1, le=16)
+    subject: Subject
+
+
+class Profile(Model):
+    """How much time a run may take.
+
+    Attributes:
+        stretch: Factor on the length of every phase.
+    """
+
+    stretch: float = Field(gt=0, le=1000)
+
+
+class Settings(Model):
+    """The whole of readiness.toml.
+
+    Attributes:
+        confidence: Of each one-sided bound; 0.95 by default, 0.99 for release gates.
+        system: What is judged.
+        objectives: What holds in every scenario's baseline.
+        profiles: By name.
+    """
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    system: System
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    profiles: Annotated[dict[Slug, Profile], Field(min_length=1)]

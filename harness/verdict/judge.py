@@ -1,0 +1,186 @@
+"""From a scenario and what was seen to a verdict: a pure function, so that the same bundle always says the same.
+
+A ratio objective passes only if its whole one-sided bound lies on the good side of the limit, fails only if it lies
+on the bad side, and is inconclusive in between. Nothing seen is nothing proved.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from harness.measure.ratios import Count, count
+from harness.measure.recovery import recovery_s
+from harness.spec.objective import Errors, Hits, RatioObjective, Recovery, Slow
+from harness.spec.quantity import percent_text
+from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
+from harness.verdict.obligations import obligations
+from harness.verdict.outcome import Claim, Outcome, Verdict, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.history.history import History
+    from harness.spec.objective import Objective
+    from harness.spec.scenario import Phase, Scenario
+
+
+def judge(scenario: Scenario, history: History, *, confidence: float) -> Verdict:
+    """Judge one experiment.
+
+    Args:
+        scenario: With all its objectives, defaults included.
+        history: What was seen.
+        confidence: Of each one-sided bound, in (0.5, 1).
+    """
+    met = obligations(scenario, history)
+    claims = tuple(claim_of(objective, scenario, history, confidence) for objective in scenario.objectives)
+    outcome = worst([item.outcome for item in (*met, *claims)]) if claims else Outcome.ERROR
+    return Verdict(
+        scenario=scenario.scenario,
+        outcome=outcome,
+        sentence=_reason(outcome, [item.sentence for item in (*met, *claims) if item.outcome is outcome], claims),
+        obligations=met,
+        claims=claims,
+        confidence=confidence,
+    )
+
+
+def claim_of(objective: Objective, scenario: Scenario, history: History, confidence: float) -> Claim:
+    """Judge one objective over its phase."""
+    if isinstance(objective, Recovery):
+        return _recovery_claim(objective, scenario, history)
+    return _ratio_claim(objective, _label(scenario, objective.during), history, confidence)
+
+
+def _ratio_claim(objective: RatioObjective, label: str, history: History, confidence: float) -> Claim:
+    seen = count(objective, history.during(objective.during))
+    lower, upper = lower_bound(seen.events, seen.total, confidence), upper_bound(seen.events, seen.total, confidence)
+    outcome = _outcome(objective, lower, upper)
+    return Claim(
+        objective=str(objective),
+        sli=objective.sli,
+        phase=objective.during,
+        outcome=outcome,
+        sentence=_ratio_sentence(objective, outcome, seen, (lower, upper), label, confidence),
+        estimate=seen.share,
+        lower=lower if seen.total else None,
+        upper=upper if seen.total else None,
+        limit=objective.limit,
+        events=seen.events,
+        total=seen.total,
+    )
+
+
+def _outcome(objective: RatioObjective, lower: float, upper: float) -> Outcome:
+    """Decide from the bounds alone; of no requests they are 0 and 1, which is inconclusive by itself."""
+    is_below, is_above = upper < objective.limit, lower > objective.limit
+    match objective:
+        case Slow() | Errors():
+            good, bad = is_below, is_above
+        case Hits():
+            good, bad = is_above, is_below
+        case _:
+            assert_never(objective)
+    return Outcome.PASS if good else Outcome.FAIL if bad else Outcome.INCONCLUSIVE
+
+
+_RELATIONS = {Outcome.PASS: ("<", ">"), Outcome.FAIL: (">", "<"), Outcome.INCONCLUSIVE: ("vs", "vs")}
+
+
+def _ratio_sentence(
+    objective: RatioObjective, outcome: Outcome, seen: Count, bounds: tuple[float, float], label: str, confidence: float
+) -> str:
+    """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`."""
+    name = f"{objective.of} {objective.sli}" if objective.of and objective.sli != "hits" else objective.sli
+    if seen.share is None:
+        return f"{outcome}: {name} unknown during {label}; no requests"
+    relation = _RELATIONS[outcome][isinstance(objective, Hits)]
+    low, high = (_percent(bound) for bound in bounds)
+    said = f"{outcome}: {name} {_percent(seen.share)} % [{low}, {high}] {relation} {_limit(objective)}"
+    return f"{said} during {label}; n = {_thousands(seen.total)}{_wish(objective, outcome, seen, confidence)}"
+
+
+def _wish(objective: RatioObjective, outcome: Outcome, seen: Count, confidence: float) -> str:
+    """Say how many requests would have been enough, where the share itself looks good."""
+    if outcome is not Outcome.INCONCLUSIVE or isinstance(objective, Hits) or not seen.total:
+        return ""
+    if seen.events / seen.total >= objective.limit:
+        return ""
+    needed = requests_needed(objective.limit, confidence, seen.events)
+    return f", {_thousands(needed)} would prove it with {seen.events} such"
+
+
+def _recovery_claim(objective: Recovery, scenario: Scenario, history: History) -> Claim:
+    mark = history.phase(objective.during)
+    healed = [fault.healed_s for fault in history.faults if fault.healed_s is not None]
+    seen = history.during(objective.during)
+    took_s = None
+    if mark and healed and len(seen):
+        promises = _promises_before(scenario)
+        took_s = recovery_s(history.samples, promises, healed_s=max(healed), until_s=mark.ended_s)
+    outcome, sentence = _recovery_said(objective, took_s, len(seen), "; ".join(str(fault) for fault in scenario.faults))
+    return Claim(
+        objective=str(objective),
+        sli=objective.sli,
+        phase=objective.during,
+        outcome=outcome,
+        sentence=sentence,
+        estimate=took_s,
+        lower=None,
+        upper=None,
+        limit=objective.within,
+        events=0,
+        total=len(seen),
+    )
+
+
+def _recovery_said(objective: Recovery, took_s: float | None, total: int, faults: str) -> tuple[Outcome, str]:
+    if took_s is None:
+        return Outcome.INCONCLUSIVE, f"inconclusive: recovery was not seen after {faults}"
+    outcome = Outcome.PASS if took_s <= objective.within else Outcome.FAIL
+    relation = "≤" if outcome is Outcome.PASS else ">"
+    said = f"{outcome}: recovery {took_s:.1f} s {relation} {objective.within:g} s after {faults}"
+    return outcome, f"{said}; n = {_thousands(total)}"
+
+
+def _promises_before(scenario: Scenario) -> Sequence[RatioObjective]:
+    """Return what a good second keeps: the promises of the phases before the first fault."""
+    before = _phases_before_first_fault(scenario.phases)
+    return [
+        objective
+        for objective in scenario.objectives
+        if not isinstance(objective, Recovery) and objective.during in before
+    ]
+
+
+def _phases_before_first_fault(phases: Sequence[Phase]) -> set[str]:
+    first = next((index for index, phase in enumerate(phases) if phase.faults), len(phases))
+    return {phase.name for phase in phases[:first]}
+
+
+def _label(scenario: Scenario, phase_name: str) -> str:
+    faults = [str(fault) for phase in scenario.phases if phase.name == phase_name for fault in phase.faults]
+    return f"{phase_name} ({', '.join(faults)})" if faults else phase_name
+
+
+def _reason(outcome: Outcome, sentences: list[str], claims: tuple[Claim, ...]) -> str:
+    if not claims:
+        return "error: there is no objective, and a scenario that promises nothing proves nothing"
+    if outcome is Outcome.PASS:
+        return f"pass: {len(claims)} objectives kept"
+    more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
+    said = sentences[0] if sentences[0].startswith(f"{outcome}: ") else f"{outcome}: {sentences[0]}"
+    return said + more
+
+
+def _limit(objective: RatioObjective) -> str:
+    return percent_text(objective.limit).replace("%", " %")
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, with the digits that matter near the limits we judge (0.1 %, 5 %, 70 %)."""
+    return f"{share * 100:.3f}" if share < 0.005 else f"{share * 100:.1f}"
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}".replace(",", " ")

@@ -1,0 +1,77 @@
+"""What must have happened for a verdict to mean anything; what is missing can never be a pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.verdict.outcome import Obligation, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.history.history import History
+    from harness.spec.scenario import Scenario
+
+PHASE_TOLERANCE_RATIO = 0.02
+"""A phase may be this much shorter than asked for; timers are late, never early, so any more was cut off."""
+
+
+def obligations(scenario: Scenario, history: History) -> tuple[Obligation, ...]:
+    """Check every obligation of an experiment, in the order in which things happen."""
+    return (
+        _ran_to_the_end(history),
+        _load_delivered(history),
+        *_phases_complete(scenario, history),
+        *_faults_delivered(scenario, history),
+    )
+
+
+def _ran_to_the_end(history: History) -> Obligation:
+    if history.troubles:
+        return Obligation(name="ran to the end", outcome=Outcome.ERROR, sentence=history.troubles[0])
+    return Obligation(name="ran to the end", outcome=Outcome.PASS, sentence="nothing broke off")
+
+
+def _load_delivered(history: History) -> Obligation:
+    tally, name = history.tally, "load delivered"
+    if tally is None:
+        return Obligation(name=name, outcome=Outcome.ERROR, sentence="the load generator never gave its count")
+    if not tally.issued:
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="not one request was issued")
+    accounted = tally.ok + tally.failed + tally.unfinished + tally.not_sent
+    if not tally.issued == accounted == len(history.samples):
+        sentence = f"{tally.issued} issued, {accounted} accounted for, {len(history.samples)} recorded"
+        return Obligation(name=name, outcome=Outcome.ERROR, sentence=f"requests went missing: {sentence}")
+    sentence = (
+        f"{tally.issued} issued = {tally.ok} ok + {tally.failed} failed"
+        f" + {tally.unfinished} unfinished + {tally.not_sent} not sent"
+    )
+    return Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
+
+
+def _phases_complete(scenario: Scenario, history: History) -> Iterator[Obligation]:
+    for phase in scenario.phases:
+        name, mark = f"phase {phase.name} complete", history.phase(phase.name)
+        if mark is None:
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never reached")
+        elif mark.lasted_s < phase.lasts * (1 - PHASE_TOLERANCE_RATIO):
+            sentence = f"it was cut short: {mark.lasted_s:.1f} s of {phase.lasts:g} s"
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+        else:
+            yield Obligation(name=name, outcome=Outcome.PASS, sentence=f"it lasted {mark.lasted_s:.1f} s")
+
+
+def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligation]:
+    marks = {(mark.phase, mark.fault): mark for mark in history.faults}
+    for phase in scenario.phases:
+        for fault in phase.faults:
+            name, mark = f"fault delivered: {fault}", marks.get((phase.name, str(fault)))
+            if mark is None:
+                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never injected")
+            elif not mark.is_delivered:
+                unseen = next((dose.seen for dose in mark.doses if not dose.is_delivered), "nobody looked at its dose")
+                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=unseen)
+            elif mark.healed_s is None:
+                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never healed")
+            else:
+                yield Obligation(name=name, outcome=Outcome.PASS, sentence=mark.doses[-1].seen)

@@ -1,0 +1,97 @@
+"""The four words of a verdict, and what a verdict is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Outcome(StrEnum):
+    """What can be said of a promise, from best to worst; absence of evidence is never a pass."""
+
+    PASS = "pass"  # noqa: S105 - the word, not a password
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+    ERROR = "error"
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 pass, 1 fail, 2 inconclusive, 3 error."""
+        return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 2, Outcome.ERROR: 3}[self]
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the worst of `outcomes`; of none at all nothing is known, which is INCONCLUSIVE."""
+    order = list(Outcome)
+    return max(outcomes, key=order.index, default=Outcome.INCONCLUSIVE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One objective, judged.
+
+    Attributes:
+        objective: The promise, as one would say it: `slow (over 100ms) < 5%`.
+        sli: `slow`, `errors`, `hits`, `recovery`.
+        phase: The phase it was judged over.
+        outcome: What can be said.
+        sentence: The outcome with its numbers; stands alone.
+        estimate: The measured share, or seconds for `recovery`; None if nothing was measured.
+        lower: One-sided lower bound of the share; None where no bound applies.
+        upper: One-sided upper bound of the share; None where no bound applies.
+        limit: What was promised, in the unit of `estimate`.
+        events: Requests that count towards the share.
+        total: Requests judged.
+    """
+
+    objective: str
+    sli: str
+    phase: str
+    outcome: Outcome
+    sentence: str
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    limit: float
+    events: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obligation:
+    """Something that must have happened for any claim to mean anything.
+
+    Attributes:
+        name: `load delivered`, `fault delivered`, `phases complete`, …
+        outcome: PASS if it happened; INCONCLUSIVE or ERROR if not, never FAIL.
+        sentence: What was seen.
+    """
+
+    name: str
+    outcome: Outcome
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The judgement of one experiment: the worst of its obligations and claims.
+
+    Attributes:
+        scenario: Its name.
+        outcome: The worst of everything below.
+        sentence: The reason, in one line with its numbers.
+        obligations: Evidence that had to be there.
+        claims: One for each objective.
+        confidence: Of each one-sided bound.
+    """
+
+    scenario: str
+    outcome: Outcome
+    sentence: str
+    obligations: tuple[Obligation, ...]
+    claims: tuple[Claim, ...]
+    confidence: float
