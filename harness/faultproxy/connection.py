@@ -1,0 +1,127 @@
+"""One client and its server: two endpoints, two links, and how the whole ends.
+
+An end in order is passed on as an end of that direction only, a reset as a reset; the original turns the first into a
+close of both directions and the second into an end in order (Toxiproxy 2.12, observed).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.faultproxy.dice import dice_for
+from harness.faultproxy.endpoint import Endpoint
+from harness.faultproxy.link import Link
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from harness.faultproxy.proxy import Proxy
+    from harness.faultproxy.toxic import Toxic
+
+
+class Connection:
+    """A client, its server, and both directions between them.
+
+    Args:
+        proxy: Where the client connected.
+        number: Counts the proxy's connections from 1; the dice depend on it.
+    """
+
+    __slots__ = ("_is_started", "_links", "_proxy", "client", "is_closing", "number", "server")
+
+    def __init__(self, proxy: Proxy, number: int) -> None:
+        self._proxy = proxy
+        self.number = number
+        self._is_started = self.is_closing = False
+        self.client, self.server = Endpoint(self), Endpoint(self)
+        self._links = {
+            "upstream": Link(self, "upstream", self.client, self.server),
+            "downstream": Link(self, "downstream", self.server, self.client),
+        }
+        self.client.outgoing = self.server.incoming = self._links["upstream"]
+        self.server.outgoing = self.client.incoming = self._links["downstream"]
+
+    def link(self, stream: str) -> Link:
+        """Return one direction."""
+        return self._links[stream]
+
+    def toxics(self, stream: str) -> list[Toxic]:
+        """Return the proxy's toxics of one direction, in order."""
+        return self._proxy.toxics_of(stream)
+
+    def dice(self, toxic: Toxic, purpose: str) -> Random:
+        """Return the dice of `toxic` on this connection."""
+        return dice_for(self._proxy.options.seed, self._proxy.name, toxic.name, self.number, purpose)
+
+    def suffers(self, toxic: Toxic) -> bool:
+        """Tell whether `toxic` applies here.
+
+        The dice are thrown once per connection and toxic, so raising a toxicity only ever adds connections. The
+        original throws again on every change of the toxic or of its neighbours.
+        """
+        return toxic.toxicity >= 1 or self.dice(toxic, "toxicity").random() < toxic.toxicity
+
+    def start(self) -> None:
+        """Let bytes flow: both sockets are there. Then catch up with what has happened to them meanwhile."""
+        self._is_started = True
+        for link in self._links.values():
+            link.start()
+        for endpoint in (self.client, self.server):
+            endpoint.deliver_early()
+            if endpoint.is_ended:
+                self.endpoint_ended(endpoint)
+            if endpoint.is_lost:
+                self.endpoint_lost(endpoint)
+
+    def endpoint_ended(self, endpoint: Endpoint) -> None:
+        """Pass an end in order on, behind the bytes that came before it."""
+        if self._is_started:
+            endpoint.outgoing.source_ended(is_reset=False)
+
+    def link_finished(self, link: Link) -> None:
+        """Pass an end on that has reached its sink."""
+        if link.is_reset:
+            self.reset()
+        elif all(direction.is_finished for direction in self._links.values()):
+            self.close()
+        else:
+            link.sink.end_writing()
+
+    def endpoint_lost(self, endpoint: Endpoint) -> None:
+        """Clean up after a socket, and pass a reset on behind the bytes that came before it."""
+        if not self._is_started:
+            return
+        endpoint.incoming.abandon()
+        if endpoint.is_broken and not self.is_closing:
+            self._pass_reset_on(endpoint)
+        if self.client.is_lost and self.server.is_lost:
+            self._proxy.connections.discard(self)
+
+    def close(self) -> None:
+        """End both sides, after what was already written."""
+        self._give_up()
+        self.client.close()
+        self.server.close()
+
+    def cut(self) -> None:
+        """End both sides now."""
+        self._give_up()
+        self.client.cut()
+        self.server.cut()
+
+    def reset(self) -> None:
+        """Reset both sides now."""
+        self._give_up()
+        self.client.reset()
+        self.server.reset()
+
+    def _pass_reset_on(self, endpoint: Endpoint) -> None:
+        if endpoint.outgoing.is_finished:
+            self.reset()
+        else:
+            endpoint.outgoing.source_ended(is_reset=True)
+
+    def _give_up(self) -> None:
+        self.is_closing = True
+        for link in self._links.values():
+            link.abandon()

@@ -1,0 +1,139 @@
+"""One socket of a connection: the source of one link and the sink of the other."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.faultproxy.connection import Connection
+    from harness.faultproxy.link import Link
+
+# Closing with linger on and a linger time of 0 s sends RST instead of FIN (socket(7)).
+LINGER_RESET = struct.pack("ii", 1, 0)
+# As Go does by default, so that a vanished peer is noticed.
+KEEPALIVE_S = 15
+
+
+class Endpoint(asyncio.Protocol):
+    """Hand what the socket receives to `deliver`, which is the peer's `write` when there are no toxics.
+
+    Args:
+        connection: Told when this side ends or is lost.
+
+    Attributes:
+        outgoing: The link this is the source of.
+        incoming: The link this is the sink of.
+        deliver: Takes the bytes that arrive.
+        received_bytes: How many arrived so far.
+        is_congested: The socket takes no more for now.
+        is_ended: The peer has sent FIN.
+        is_lost: The socket is gone.
+        is_broken: It went with an error: the peer has reset.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_early",
+        "deliver",
+        "incoming",
+        "is_broken",
+        "is_congested",
+        "is_ended",
+        "is_lost",
+        "outgoing",
+        "received_bytes",
+        "transport",
+    )
+
+    outgoing: Link
+    incoming: Link
+    transport: asyncio.Transport
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        # A server may greet before its client is adopted, and uvloop cannot be told to wait in `connection_made`.
+        self._early: list[bytes] = []
+        self.deliver: Callable[[bytes], None] = self._early.append
+        self.received_bytes = 0
+        self.is_congested = self.is_ended = self.is_lost = self.is_broken = False
+
+    @property
+    def is_readable(self) -> bool:
+        """Tell whether anything can still arrive."""
+        return not (self.is_ended or self.is_lost or self.transport.is_closing())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the way out."""
+        self.transport = cast("asyncio.Transport", transport)
+        _keep_alive(self.transport.get_extra_info("socket"))
+
+    def deliver_early(self) -> None:
+        """Deliver what came before both sides were there."""
+        for data in self._early:
+            self.deliver(data)
+        self._early.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Count and deliver."""
+        self.received_bytes += len(data)
+        self.deliver(data)
+
+    def eof_received(self) -> bool:
+        """Send the end on, and stay open: the other direction may have more to say."""
+        self.is_ended = True
+        self._connection.endpoint_ended(self)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the connection; an error means the peer has reset."""
+        self.is_lost = True
+        self.is_broken = exc is not None
+        self._connection.endpoint_lost(self)
+
+    def pause_writing(self) -> None:
+        """Let the source of what we write wait."""
+        self.is_congested = True
+        self.incoming.balance()
+
+    def resume_writing(self) -> None:
+        """Let it go on."""
+        self.is_congested = False
+        self.incoming.balance()
+
+    def set_reading(self, is_wanted: bool) -> None:  # noqa: FBT001  # the name says what true means
+        """Start or stop reading."""
+        if is_wanted:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def end_writing(self) -> None:
+        """Send FIN after what is buffered, and go on reading."""
+        if not (self.is_lost or self.transport.is_closing()):
+            self.transport.write_eof()
+
+    def close(self) -> None:
+        """Close after what is buffered has left."""
+        self.transport.close()
+
+    def cut(self) -> None:
+        """Close now: FIN, or RST where the kernel holds bytes nobody read."""
+        self.transport.abort()
+
+    def reset(self) -> None:
+        """Close now with RST."""
+        if not self.is_lost:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+            self.transport.abort()
+
+
+def _keep_alive(peer: socket.socket) -> None:
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):  # not on macOS
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)

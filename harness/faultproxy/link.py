@@ -1,0 +1,173 @@
+"""One direction of one connection: a source, the stages of its toxics, a sink.
+
+Without toxics the source writes straight into the sink's transport; nothing of this file runs for a byte.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.faultproxy.toxics.stage import Stub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.faultproxy.connection import Connection
+    from harness.faultproxy.endpoint import Endpoint
+    from harness.faultproxy.toxic import Toxic
+    from harness.faultproxy.toxics.stage import Stage
+
+# Toxics see data in pieces of at most this size (Toxiproxy 2.12, observed).
+PIECE_BYTES = 32 * 1024
+
+
+class Link:
+    """Bytes flow from `source` to `sink` through the stages, and the end of the stream behind them.
+
+    Args:
+        connection: The connection this is one direction of.
+        stream: `upstream` (client to server) or `downstream`.
+        source: Where bytes are read.
+        sink: Where they are written.
+
+    Attributes:
+        is_finished: The end of the stream has reached the sink.
+        is_reset: The source ended with a reset rather than in order.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_first_end",
+        "_first_receive",
+        "_is_paused",
+        "_staged_in_bytes",
+        "_staged_out_bytes",
+        "_stages",
+        "is_finished",
+        "is_reset",
+        "sink",
+        "source",
+        "stream",
+    )
+
+    def __init__(self, connection: Connection, stream: str, source: Endpoint, sink: Endpoint) -> None:
+        self._connection = connection
+        self.stream = stream
+        self.source = source
+        self.sink = sink
+        self._stages: dict[Toxic, tuple[Stage, Stub]] = {}
+        self._first_receive: Callable[[bytes], None] = drop
+        self._first_end: Callable[[], None] = self._finish
+        self._is_paused = False
+        self._staged_in_bytes = self._staged_out_bytes = 0
+        self.is_finished = self.is_reset = False
+
+    @property
+    def received_bytes(self) -> int:
+        """Return how many bytes the source has sent so far."""
+        return self.source.received_bytes
+
+    @property
+    def sent_bytes(self) -> int:
+        """Return how many bytes were written to the sink so far."""
+        return self.source.received_bytes - self._staged_in_bytes + self._staged_out_bytes
+
+    def start(self) -> None:
+        """Apply the toxics the proxy has now, and let bytes flow."""
+        for toxic in self._connection.toxics(self.stream):
+            self._admit(toxic)
+        self._rewire()
+
+    def add(self, toxic: Toxic) -> None:
+        """Apply a toxic that was just created."""
+        self._admit(toxic)
+        self._rewire()
+
+    def change(self, toxic: Toxic) -> None:
+        """Follow a toxic whose settings or toxicity were changed."""
+        applied = self._stages.get(toxic)
+        if not self._connection.suffers(toxic):
+            self.remove(toxic)
+        elif applied:
+            applied[0].retune(toxic.settings)
+            self.balance()
+        else:
+            self.add(toxic)
+
+    def remove(self, toxic: Toxic) -> None:
+        """Take a toxic out; what it holds goes on at once, so this never waits for a reader."""
+        applied = self._stages.get(toxic)
+        if applied:
+            applied[0].release()
+            applied[1].disarm()
+            self._stages.pop(toxic, None)
+            self._rewire()
+            self.balance()
+
+    def source_ended(self, *, is_reset: bool) -> None:
+        """Send the end of the stream after the bytes."""
+        self.is_reset = is_reset
+        self._first_end()
+
+    def abandon(self) -> None:
+        """Drop what is held and what may still come: nobody is there to take it."""
+        for _, stub in self._stages.values():
+            stub.disarm()
+            stub.send, stub.end = drop, _ignore_end
+        self._stages.clear()
+        self._first_end = _ignore_end
+        self.source.deliver = drop
+        self.balance()
+
+    def balance(self) -> None:
+        """Stop reading from the source while the sink or a stage cannot take more; read on when both can."""
+        should_pause = self.sink.is_congested or any(stage.is_full for stage, _ in self._stages.values())
+        if should_pause != self._is_paused and self.source.is_readable:
+            self._is_paused = should_pause
+            self.source.set_reading(not should_pause)
+
+    def _admit(self, toxic: Toxic) -> None:
+        if not self._connection.suffers(toxic):
+            return
+        stub = Stub(
+            dice=self._connection.dice(toxic, "stage"),
+            on_hit=toxic.hit,
+            on_held=self.balance,
+            close=self._connection.close,
+            reset=self._connection.reset,
+        )
+        self._stages[toxic] = (toxic.settings.stage(stub), stub)
+
+    def _rewire(self) -> None:
+        """Connect each stage with the next, in the order of the proxy's toxics, from the sink backwards."""
+        if self._connection.is_closing or self.sink.is_lost:
+            return
+        receive, end = self._write, self._finish
+        ordered = [toxic for toxic in self._connection.toxics(self.stream) if toxic in self._stages]
+        for stage, stub in (self._stages[toxic] for toxic in reversed(ordered)):
+            stub.send, stub.end = receive, end
+            receive, end = stage.receive, stage.end
+        self._first_receive, self._first_end = receive, end
+        self.source.deliver = self._receive if ordered else self.sink.transport.write
+
+    def _receive(self, data: bytes) -> None:
+        self._staged_in_bytes += len(data)
+        for start in range(0, len(data), PIECE_BYTES):
+            self._first_receive(data[start : start + PIECE_BYTES])
+        self.balance()
+
+    def _write(self, data: bytes) -> None:
+        self._staged_out_bytes += len(data)
+        self.sink.transport.write(data)
+
+    def _finish(self) -> None:
+        self.is_finished = True
+        self._connection.link_finished(self)
+
+
+def drop(_data: bytes) -> None:
+    """Take bytes to nowhere."""
+
+
+def _ignore_end() -> None:
+    """Take the end of the stream to nowhere."""

@@ -1,0 +1,199 @@
+"""One proxy: a listener, the toxics on it, and the connections that came through it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from harness.faultproxy.address import bind, bound_text, port_number, split_host_port
+from harness.faultproxy.connection import Connection
+from harness.faultproxy.errors import AddressError, toxic_not_found
+from harness.faultproxy.log import log
+
+if TYPE_CHECKING:
+    import socket
+
+    from harness.faultproxy.address import Address
+    from harness.faultproxy.options import Options
+    from harness.faultproxy.toxic import Toxic
+    from harness.faultproxy.toxics.stage import Settings
+
+# So many clients are taken in one turn of the loop, so that a flood does not starve those who are already in.
+ACCEPTS_PER_TURN = 64
+# How long to leave clients waiting when descriptors have run out, seconds.
+ACCEPT_PAUSE_S = 0.5
+
+
+class Proxy:
+    """A listener in front of one upstream.
+
+    Args:
+        name: How the API addresses it.
+        listen: Where it listens, or wants to; the bound address while enabled.
+        upstream: Where connections go; looked up anew for each.
+        options: Settings of the program.
+
+    Attributes:
+        connections: Those that are open, or being closed.
+        toxics: In order of creation, both streams.
+    """
+
+    def __init__(self, name: str, listen: str, upstream: str, options: Options) -> None:
+        self.name = name
+        self.listen = listen
+        self.upstream = upstream
+        self.options = options
+        self.connections: set[Connection] = set()
+        self.toxics: list[Toxic] = []
+        self._listener: socket.socket | None = None
+        self._arrivals: set[asyncio.Task[None]] = set()
+        self._connection_count = 0
+
+    @property
+    def is_enabled(self) -> bool:
+        """Tell whether it listens."""
+        return self._listener is not None
+
+    def shown(self) -> dict[str, object]:
+        """Return the proxy in the API's form and order."""
+        return {
+            "name": self.name,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "enabled": self.is_enabled,
+            # Leaked by the original since 2.5; clients have learned to expect it.
+            "Logger": {},
+            "toxics": self.shown_toxics(),
+        }
+
+    def shown_toxics(self) -> list[dict[str, object]]:
+        """Return the toxics, those of the upstream direction first."""
+        return [toxic.shown() for stream in ("upstream", "downstream") for toxic in self.toxics_of(stream)]
+
+    def toxics_of(self, stream: str) -> list[Toxic]:
+        """Return the toxics of one direction, in order."""
+        return [toxic for toxic in self.toxics if toxic.direction == stream]
+
+    def listen_on(self, address: Address) -> None:
+        """Start listening.
+
+        Raises:
+            AddressError: If the address cannot be bound.
+        """
+        self._listener = bind(address)
+        self.listen = bound_text(self._listener)
+        asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+        log("info", "Started proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
+
+    def stop_listening(self) -> None:
+        """Refuse new connections; those that are open stay."""
+        if self._listener:
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+
+    def cut_connections(self) -> None:
+        """End every connection, and those still being made."""
+        for arrival in self._arrivals:
+            arrival.cancel()
+        for connection in tuple(self.connections):
+            connection.cut()
+
+    def stop(self) -> None:
+        """Refuse new connections and end the open ones."""
+        if self.is_enabled:
+            self.stop_listening()
+            log("info", "Terminated proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
+        self.cut_connections()
+
+    def toxic(self, name: str) -> Toxic:
+        """Return a toxic.
+
+        Raises:
+            ApiError: 404, if there is none of this name.
+        """
+        for toxic in self.toxics:
+            if toxic.name == name:
+                return toxic
+        raise toxic_not_found()
+
+    def add_toxic(self, toxic: Toxic) -> None:
+        """Apply a toxic to connections present and future."""
+        self.toxics.append(toxic)
+        for connection in tuple(self.connections):
+            connection.link(toxic.direction).add(toxic)
+
+    def change_toxic(self, toxic: Toxic, settings: Settings, toxicity: float) -> None:
+        """Change a toxic on connections present and future."""
+        toxic.settings, toxic.toxicity = settings, toxicity
+        for connection in tuple(self.connections):
+            connection.link(toxic.direction).change(toxic)
+
+    def remove_toxic(self, toxic: Toxic) -> None:
+        """Lift a toxic from connections present and future."""
+        # Links first: their order of stages follows this list.
+        for connection in tuple(self.connections):
+            connection.link(toxic.direction).remove(toxic)
+        self.toxics.remove(toxic)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                client, _ = self._listener.accept() if self._listener else (None, None)
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return
+            except OSError as error:
+                self._pause_accepting(error)
+                return
+            if client:
+                self._welcome(client)
+
+    def _welcome(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        self._connection_count += 1
+        arrival = asyncio.get_running_loop().create_task(self._connect(client, self._connection_count))
+        self._arrivals.add(arrival)
+        arrival.add_done_callback(self._arrivals.discard)
+
+    def _pause_accepting(self, error: OSError) -> None:
+        """Leave clients in the backlog for a moment: accepting again at once would fail again, in a busy loop."""
+        log("error", "Cannot accept", name=self.name, err=str(error))
+        loop, listener = asyncio.get_running_loop(), self._listener
+        if listener:
+            loop.remove_reader(listener.fileno())
+            loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting, listener)
+
+    def _resume_accepting(self, listener: socket.socket) -> None:
+        if self._listener is listener:
+            asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
+
+    async def _connect(self, client: socket.socket, number: int) -> None:
+        """Dial the upstream, then let bytes flow; a client whose upstream does not answer is closed."""
+        connection = Connection(self, number)
+        try:
+            await self._dial(connection)
+        except (OSError, AddressError, TimeoutError) as error:
+            log("warn", "Unable to open connection to upstream", name=self.name, upstream=self.upstream, err=str(error))
+            client.close()
+        except asyncio.CancelledError:
+            client.close()
+            raise
+        else:
+            await self._adopt(client, connection)
+
+    async def _dial(self, connection: Connection) -> None:
+        host, port = split_host_port(self.upstream)
+        async with asyncio.timeout(self.options.dial_timeout_s):
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection.server, host or "localhost", port_number(port)
+            )
+
+    async def _adopt(self, client: socket.socket, connection: Connection) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection.client, client)
+        except BaseException:
+            connection.server.cut()
+            client.close()
+            raise
+        self.connections.add(connection)
+        connection.start()

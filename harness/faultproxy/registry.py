@@ -1,0 +1,251 @@
+"""All proxies of the program, and the rules of create, update, populate and reset.
+
+Whatever has to be waited for (looking up a host name) is done before anything changes, so that each request changes
+the world in one turn of the event loop, and either wholly or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.faultproxy.address import Address, bound_address, resolve
+from harness.faultproxy.errors import (
+    AddressError,
+    ApiError,
+    PopulateError,
+    cannot_listen,
+    missing_field,
+    proxy_exists,
+    proxy_not_found,
+    refuse_slash,
+)
+from harness.faultproxy.proxy import Proxy
+from harness.faultproxy.toxic import Toxic, read_toxic
+from harness.faultproxy.wire import Fields
+
+if TYPE_CHECKING:
+    from harness.faultproxy.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A proxy somebody asks for.
+
+    Attributes:
+        name: Its name.
+        listen: Where it shall listen, as written.
+        upstream: Where it shall lead, as written.
+        is_enabled: Whether it shall listen at once.
+        toxics: What shall be on it; an extension, the original ignores the key.
+    """
+
+    name: str
+    listen: str
+    upstream: str
+    is_enabled: bool
+    toxics: tuple[Toxic, ...]
+
+
+def read_wish(value: object, place: str = "") -> Wish:
+    """Read a proxy from a request or a configuration.
+
+    Args:
+        value: The decoded object.
+        place: Appended to errors, " at proxy 2".
+
+    Raises:
+        ApiError: 400.
+    """
+    fields = Fields(value, "Proxy")
+    name, listen, upstream = fields.text("name"), fields.text("listen"), fields.text("upstream")
+    is_enabled = fields.flag("enabled")
+    if not name:
+        raise missing_field(f"name{place}")
+    if not upstream:
+        raise missing_field(f"upstream{place}")
+    refuse_slash(name)
+    return Wish(name, listen or "", upstream, is_enabled is not False, _read_toxics(fields))
+
+
+def _read_toxics(fields: Fields) -> tuple[Toxic, ...]:
+    toxics: list[Toxic] = []
+    for value in fields.items("toxics") or []:
+        toxics.append(read_toxic(Fields(value, "ToxicWrapper"), {toxic.name for toxic in toxics}))
+    return tuple(toxics)
+
+
+class Registry:
+    """Every proxy, by name."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._proxies: dict[str, Proxy] = {}
+
+    def all(self) -> list[Proxy]:
+        """Return the proxies, sorted by name as Go's JSON sorts them."""
+        return [self._proxies[name] for name in sorted(self._proxies)]
+
+    def get(self, name: str) -> Proxy:
+        """Return one proxy.
+
+        Raises:
+            ApiError: 404.
+        """
+        if name not in self._proxies:
+            raise proxy_not_found()
+        return self._proxies[name]
+
+    async def create(self, wish: Wish) -> Proxy:
+        """Add a proxy; a taken name is refused before anything is bound.
+
+        Raises:
+            ApiError: 409 for a taken name, 500 if it cannot listen; nothing is stored then.
+        """
+        self._refuse_taken(wish.name)
+        address = await _resolved(wish.listen, prefix="listen tcp: ") if wish.is_enabled else None
+        self._refuse_taken(wish.name)
+        return self._add(wish, address)
+
+    async def update(self, name: str, fields: Fields) -> Proxy:
+        """Change where a proxy listens or leads, or whether it does; all of it or, on an error, nothing.
+
+        Raises:
+            ApiError: 400, 404, or 500 if it cannot listen.
+        """
+        proxy = self.get(name)
+        listen, upstream, wanted = fields.text("listen"), fields.text("upstream"), fields.flag("enabled")
+        listen = proxy.listen if listen is None else listen
+        address = await _resolved(listen)
+        proxy = self.get(name)
+        _change(proxy, listen, proxy.upstream if upstream is None else upstream, address, wanted=wanted)
+        return proxy
+
+    def delete(self, name: str) -> None:
+        """Stop a proxy and forget it.
+
+        Raises:
+            ApiError: 404.
+        """
+        self.get(name).stop()
+        del self._proxies[name]
+
+    async def populate(self, wishes: list[Wish]) -> list[dict[str, object]]:
+        """Make sure that proxies exist; those that listen and lead as wished are left alone, the others replaced.
+
+        Returns:
+            The answers, one for each wish.
+
+        Raises:
+            PopulateError: 500 with the answers so far, if one cannot listen.
+        """
+        proxies: list[Proxy] = []
+        for wish in wishes:
+            try:
+                proxies.append(await self._ensure(wish))
+            except ApiError as error:
+                raise PopulateError(error, [proxy.shown() for proxy in proxies] or None) from error
+        return [proxy.shown() for proxy in proxies]
+
+    async def reset(self) -> None:
+        """Lift every toxic and enable every proxy; one that cannot listen does not keep the others from it.
+
+        Raises:
+            ApiError: 500 for the first that could not listen.
+        """
+        failures: list[ApiError] = []
+        for proxy in self.all():
+            for toxic in tuple(proxy.toxics):
+                proxy.remove_toxic(toxic)
+            try:
+                await _enable(proxy)
+            except ApiError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def stop(self) -> None:
+        """Stop every proxy."""
+        for proxy in self.all():
+            proxy.stop()
+
+    def _refuse_taken(self, name: str) -> None:
+        if name in self._proxies:
+            raise proxy_exists()
+
+    def _add(self, wish: Wish, address: Address | None) -> Proxy:
+        proxy = Proxy(wish.name, wish.listen, wish.upstream, self._options)
+        proxy.toxics = list(wish.toxics)
+        if address:
+            _listen(proxy, address)
+        self._proxies[wish.name] = proxy
+        return proxy
+
+    async def _ensure(self, wish: Wish) -> Proxy:
+        existing = self._proxies.get(wish.name)
+        if not existing:
+            return await self.create(wish)
+        address = await _resolved(wish.listen)
+        if address.text == existing.listen and wish.upstream == existing.upstream:
+            _ensure_toxics(existing, wish.toxics)
+            return existing
+        existing.stop()
+        # Stored even if it cannot listen, and disabled then: the one before it is gone either way.
+        replacement = self._add(wish, None)
+        if wish.is_enabled:
+            _listen(replacement, address)
+        return replacement
+
+
+async def _resolved(listen: str, prefix: str = "") -> Address:
+    try:
+        return await resolve(listen)
+    except AddressError as error:
+        raise cannot_listen(f"{prefix}{error}") from error
+
+
+def _listen(proxy: Proxy, address: Address) -> None:
+    try:
+        proxy.listen_on(address)
+    except AddressError as error:
+        raise cannot_listen(str(error)) from error
+
+
+def _ensure_toxics(proxy: Proxy, toxics: tuple[Toxic, ...]) -> None:
+    """Put on a proxy what is listed for it; what is not listed stays, as the original never takes toxics away here."""
+    present = {toxic.name: toxic for toxic in proxy.toxics}
+    for toxic in toxics:
+        if toxic.name in present:
+            proxy.remove_toxic(present[toxic.name])
+        proxy.add_toxic(toxic)
+
+
+def _change(proxy: Proxy, listen: str, upstream: str, address: Address, *, wanted: bool | None) -> None:
+    was_enabled = proxy.is_enabled
+    should_listen = was_enabled if wanted is None else wanted
+    moves = address.text != proxy.listen or upstream != proxy.upstream
+    if moves or should_listen != was_enabled:
+        _move(proxy, listen, address, should_listen=should_listen)
+        proxy.upstream = upstream
+
+
+def _move(proxy: Proxy, listen: str, address: Address, *, should_listen: bool) -> None:
+    """Listen elsewhere, or not at all, and end the connections of before; if that fails, all stays as it was."""
+    before, was_enabled = proxy.listen, proxy.is_enabled
+    # First of all, because the new address may overlap the old one.
+    proxy.stop_listening()
+    proxy.listen = listen
+    if should_listen:
+        try:
+            _listen(proxy, address)
+        except ApiError:
+            proxy.listen = before
+            if was_enabled:
+                _listen(proxy, bound_address(before))
+            raise
+    proxy.cut_connections()
+
+
+async def _enable(proxy: Proxy) -> None:
+    if not proxy.is_enabled:
+        _listen(proxy, await _resolved(proxy.listen, prefix="listen tcp: "))

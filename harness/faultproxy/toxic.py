@@ -1,0 +1,124 @@
+"""A toxic as the API knows it: a name, a stream, a toxicity, and the settings of its type."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.faultproxy.errors import invalid_stream, invalid_toxic_type, invalid_value, refuse_slash, toxic_exists
+from harness.faultproxy.toxics import TOXICS
+from harness.faultproxy.wire import Fields, as_float32, shortest_float32
+
+if TYPE_CHECKING:
+    from harness.faultproxy.toxics.stage import Settings
+
+STREAMS = ("upstream", "downstream")
+
+
+@dataclass(slots=True, eq=False)
+class Toxic:
+    """One toxic of one proxy; the same for all its connections.
+
+    Attributes:
+        name: Unique within the proxy, over both streams.
+        kind: The type, a key of `TOXICS`.
+        stream: The direction as the client spelled it.
+        settings: The attributes.
+        toxicity: The share of connections it applies to, a ratio in [0, 1].
+        hits: How often it has acted since it was created, count.
+    """
+
+    name: str
+    kind: str
+    stream: str
+    settings: Settings
+    toxicity: float = 1.0
+    hits: int = 0
+
+    @property
+    def direction(self) -> str:
+        """Return `upstream` or `downstream`."""
+        return self.stream.lower()
+
+    def hit(self) -> None:
+        """Note that it has acted."""
+        self.hits += 1
+
+    def shown(self) -> dict[str, object]:
+        """Return the toxic in the API's form and order."""
+        return {
+            "attributes": dataclasses.asdict(self.settings),
+            "name": self.name,
+            "type": self.kind,
+            "stream": self.stream,
+            "toxicity": shortest_float32(self.toxicity),
+        }
+
+
+def read_toxic(fields: Fields, taken: set[str]) -> Toxic:
+    """Read a new toxic, checking in Toxiproxy's order: stream, type, name, attributes.
+
+    Args:
+        fields: The request.
+        taken: Names that are in use.
+
+    Raises:
+        ApiError: 400, or 409 for a taken name.
+    """
+    stream, kind = fields.text("stream"), fields.text("type") or ""
+    name, toxicity = fields.text("name"), fields.number("toxicity")
+    attributes = fields.nested("attributes", "NoopToxic")
+    stream = "downstream" if stream is None else stream
+    if stream.lower() not in STREAMS:
+        raise invalid_stream()
+    if kind not in TOXICS:
+        raise invalid_toxic_type()
+    name = _usable_name(name or f"{kind}_{stream}", taken)
+    settings = read_settings(TOXICS[kind](), attributes)
+    return Toxic(name, kind, stream, settings, _usable_toxicity(toxicity, 1.0))
+
+
+def read_change(toxic: Toxic, fields: Fields) -> tuple[Settings, float]:
+    """Read a PATCH: attributes merged key by key, and the toxicity; everything else in it is ignored.
+
+    Raises:
+        ApiError: 400; nothing has changed then.
+    """
+    toxicity = _usable_toxicity(fields.number("toxicity"), toxic.toxicity)
+    settings = read_settings(toxic.settings, fields.nested("attributes", type(toxic.settings).__name__ + "Toxic"))
+    return settings, toxicity
+
+
+def read_settings(current: Settings, fields: Fields) -> Settings:
+    """Return `current` with those attributes replaced that `fields` has.
+
+    Raises:
+        ApiError: 400, for a wrong type or a value that cannot work.
+    """
+    given = {field.name: _read_attribute(fields, field) for field in dataclasses.fields(current)}
+    settings = dataclasses.replace(current, **{name: value for name, value in given.items() if value is not None})
+    problem = settings.problem()
+    if problem:
+        raise invalid_value(problem)
+    return settings
+
+
+def _read_attribute(fields: Fields, field: dataclasses.Field[object]) -> object:
+    return fields.integer(field.name)
+
+
+def _usable_name(name: str, taken: set[str]) -> str:
+    if name in taken:
+        raise toxic_exists()
+    refuse_slash(name)
+    return name
+
+
+def _usable_toxicity(given: float | None, default: float) -> float:
+    if given is None:
+        return default
+    toxicity = as_float32(given)
+    if not 0 <= toxicity <= 1:
+        raise invalid_value("toxicity must be from 0 to 1")
+    return toxicity

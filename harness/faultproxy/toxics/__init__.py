@@ -1,0 +1,24 @@
+"""The toxics, one file each; adding one is a file and a row in this table."""
+
+from harness.faultproxy.toxics.bandwidth import Bandwidth
+from harness.faultproxy.toxics.latency import Latency
+from harness.faultproxy.toxics.limit_data import LimitData
+from harness.faultproxy.toxics.noop import Noop
+from harness.faultproxy.toxics.reset_peer import ResetPeer
+from harness.faultproxy.toxics.slicer import Slicer
+from harness.faultproxy.toxics.slow_close import SlowClose
+from harness.faultproxy.toxics.stage import Settings
+from harness.faultproxy.toxics.timeout import Timeout
+
+TOXICS: dict[str, type[Settings]] = {
+    "bandwidth": Bandwidth,
+    "latency": Latency,
+    "limit_data": LimitData,
+    "noop": Noop,
+    "reset_peer": ResetPeer,
+    "slicer": Slicer,
+    "slow_close": SlowClose,
+    "timeout": Timeout,
+}
+
+__all__ = ["TOXICS"]

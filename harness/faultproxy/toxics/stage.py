@@ -1,0 +1,117 @@
+"""The seam every toxic is made to: its settings, its stage on one link, and what a stage holds of that link.
+
+    source ──► stage ──► stage ──► sink        a link with two toxics; `stub.send` of each is the next one's `receive`
+
+A stage never blocks and never loops: it gets bytes, hands bytes on, and arms one timer for what must wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from dataclasses import Field
+    from random import Random
+
+
+class Settings(Protocol):
+    """A toxic's attributes: a frozen dataclass whose fields are the attributes' names, with Toxiproxy's defaults."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def problem(self) -> str | None:
+        """Say why these values cannot work, or `None` if they can."""
+
+    def stage(self, stub: Stub) -> Stage:
+        """Return the stage that applies these settings to one direction of one connection."""
+
+
+class Stage(Protocol):
+    """One toxic at work on one direction of one connection."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the source should wait before it sends more."""
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the stage before."""
+
+    def end(self) -> None:
+        """Take the end of the stream, which follows behind all bytes."""
+
+    def retune(self, settings: Any) -> None:
+        """Go on with other settings of the same type; what a PATCH does."""
+
+    def release(self) -> None:
+        """Hand on at once whatever is held: the toxic is being removed, or does not apply to this link any more."""
+
+
+class Stub:
+    """What a stage holds of its link: the way out, one timer, its dice, and the power to end the connection.
+
+    Args:
+        dice: Randomness of this toxic on this connection.
+        on_hit: Called whenever the toxic acts.
+        on_held: Called after a timer has run, when the stage may hold less than before.
+        close: Closes both sides of the connection, after what was already sent.
+        reset: Resets both sides at once (TCP RST).
+    """
+
+    __slots__ = ("_on_held", "_timer", "close", "dice", "end", "hit", "reset", "send")
+
+    def __init__(
+        self,
+        *,
+        dice: Random,
+        on_hit: Callable[[], None],
+        on_held: Callable[[], None],
+        close: Callable[[], None],
+        reset: Callable[[], None],
+    ) -> None:
+        self.dice = dice
+        self.hit = on_hit
+        self.close = close
+        self.reset = reset
+        self.send: Callable[[bytes], None] = _nowhere
+        self.end: Callable[[], None] = _no_end
+        self._on_held = on_held
+        self._timer: asyncio.Handle | None = None
+
+    def arm(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Call `action` once, `delay_s` seconds from now, instead of whatever was armed before.
+
+        Never early: loops keep time in whole milliseconds, so the delay is rounded up to them.
+        """
+        self.disarm()
+        loop = asyncio.get_running_loop()
+        if delay_s <= 0:
+            self._timer = loop.call_soon(self._run, action)
+        else:
+            self._timer = loop.call_later(math.ceil(delay_s * 1000) / 1000, self._run, action)
+
+    def disarm(self) -> None:
+        """Forget what was armed."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def now(self) -> float:
+        """Return monotonic seconds. A loop's own clock stands still while callbacks run; this one does not."""
+        return time.monotonic()
+
+    def _run(self, action: Callable[[], None]) -> None:
+        self._timer = None
+        action()
+        self._on_held()
+
+
+def _nowhere(_data: bytes) -> None:
+    """Drop bytes: the stage is not wired up yet, or its connection is gone."""
+
+
+def _no_end() -> None:
+    """Drop the end of the stream, as above."""
