@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,7 @@ def by_second(samples: Samples, *, until_s: float) -> tuple[Second, ...]:
     edges = np.searchsorted(samples.records["intended_s"], np.arange(0, math.ceil(until_s) + 1))
     return tuple(
         _second(at, samples, slice(began, ended))
-        for at, (began, ended) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for at, (began, ended) in enumerate(pairwise(edges))
     )
 
 

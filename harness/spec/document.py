@@ -77,7 +77,7 @@ def _check_events(text: str, name: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
-        where = f"{name}:{event.start_mark.line + 1}"
+        where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise SpecError("anchors and aliases are refused", where=where, mend="write the value out")
         if depth > MAX_DEPTH:
@@ -97,6 +97,8 @@ def _value(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str)
         return _mapping(node, path, lines, name)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, index), lines, name) for index, item in enumerate(node.value)]
+    if not isinstance(node, yaml.ScalarNode):
+        raise TypeError(f"a YAML node of an unknown kind: {node!r}")
     return _scalar(node, f"{name}:{lines[path]}: {path_text(path)}")
 
 

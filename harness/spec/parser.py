@@ -75,20 +75,21 @@ def _what_and_mend(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
     key = str(detail["loc"][-1]) if detail["loc"] else ""
     match detail["type"]:
         case "extra_forbidden":
-            return f"unknown key {key!r}", _nearest(key, known)
+            return f"unknown key {key!r}", nearest(key, known)
         case "missing":
             return f"missing key {key!r}", f"add it; known keys here: {', '.join(known)}"
         case "union_tag_invalid":
             context = detail["ctx"]
             tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
             kind = context["discriminator"].strip("'")
-            return f"unknown {kind} {context['tag']!r}", _nearest(str(context["tag"]), tags)
+            return f"unknown {kind} {context['tag']!r}", nearest(str(context["tag"]), tags)
         case _:
             what, _, mend = detail["msg"].removeprefix("Value error, ").partition("; ")
             return what, mend or "give it a value of that kind"
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: list[str]) -> str:
+    """Say what `word` may have meant, and everything that is known."""
     close = difflib.get_close_matches(word, known, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
     return f"{guess}known: {', '.join(known)}"

@@ -18,11 +18,13 @@ class Subject(Model):
         app: `package.module:factory`, importable from the folder that holds readiness.toml.
         ready: Path that answers 200 when a replica can serve.
         environment: Variables of each replica; `{redis.port}` and the like are filled in at start.
+        defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
     """
 
     app: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     ready: str = Field(default="/health/ready", pattern=r"^/")
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
+    defects: dict[Slug, str] = Field(default_factory=dict)
 
 
 class System(Model):

@@ -34,11 +34,12 @@ def judge(scenario: Scenario, history: History, *, confidence: float) -> Verdict
     """
     met = obligations(scenario, history)
     claims = tuple(claim_of(objective, scenario, history, confidence) for objective in scenario.objectives)
-    outcome = worst([item.outcome for item in (*met, *claims)]) if claims else Outcome.ERROR
+    said = [(item.outcome, item.sentence) for item in met] + [(item.outcome, item.sentence) for item in claims]
+    outcome = worst(outcome for outcome, _ in said) if claims else Outcome.ERROR
     return Verdict(
         scenario=scenario.scenario,
         outcome=outcome,
-        sentence=_reason(outcome, [item.sentence for item in (*met, *claims) if item.outcome is outcome], claims),
+        sentence=_reason(outcome, [sentence for each, sentence in said if each is outcome], claims),
         obligations=met,
         claims=claims,
         confidence=confidence,
@@ -54,14 +55,16 @@ def claim_of(objective: Objective, scenario: Scenario, history: History, confide
 
 def _ratio_claim(objective: RatioObjective, label: str, history: History, confidence: float) -> Claim:
     seen = count(objective, history.during(objective.during))
-    lower, upper = lower_bound(seen.events, seen.total, confidence), upper_bound(seen.events, seen.total, confidence)
+    bounds = lower_bound(seen.events, seen.total, confidence), upper_bound(seen.events, seen.total, confidence)
+    lower, upper = bounds
     outcome = _outcome(objective, lower, upper)
+    wish = _wish(objective, outcome, seen, confidence)
     return Claim(
         objective=str(objective),
         sli=objective.sli,
         phase=objective.during,
         outcome=outcome,
-        sentence=_ratio_sentence(objective, outcome, seen, (lower, upper), label, confidence),
+        sentence=_ratio_sentence(objective, outcome, seen, bounds, label) + wish,
         estimate=seen.share,
         lower=lower if seen.total else None,
         upper=upper if seen.total else None,
@@ -88,7 +91,7 @@ _RELATIONS = {Outcome.PASS: ("<", ">"), Outcome.FAIL: (">", "<"), Outcome.INCONC
 
 
 def _ratio_sentence(
-    objective: RatioObjective, outcome: Outcome, seen: Count, bounds: tuple[float, float], label: str, confidence: float
+    objective: RatioObjective, outcome: Outcome, seen: Count, bounds: tuple[float, float], label: str
 ) -> str:
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`."""
     name = f"{objective.of} {objective.sli}" if objective.of and objective.sli != "hits" else objective.sli
@@ -97,7 +100,7 @@ def _ratio_sentence(
     relation = _RELATIONS[outcome][isinstance(objective, Hits)]
     low, high = (_percent(bound) for bound in bounds)
     said = f"{outcome}: {name} {_percent(seen.share)} % [{low}, {high}] {relation} {_limit(objective)}"
-    return f"{said} during {label}; n = {_thousands(seen.total)}{_wish(objective, outcome, seen, confidence)}"
+    return f"{said} during {label}; n = {_thousands(seen.total)}"
 
 
 def _wish(objective: RatioObjective, outcome: Outcome, seen: Count, confidence: float) -> str:
@@ -115,7 +118,8 @@ def _recovery_claim(objective: Recovery, scenario: Scenario, history: History) -
     healed = [fault.healed_s for fault in history.faults if fault.healed_s is not None]
     seen = history.during(objective.during)
     took_s = None
-    if mark and healed and len(seen):
+    # Where healing took so long that the time allowed was not watched to its end, staying well was not seen.
+    if mark and healed and len(seen) and mark.ended_s - max(healed) >= objective.within:
         promises = _promises_before(scenario)
         took_s = recovery_s(history.samples, promises, healed_s=max(healed), until_s=mark.ended_s)
     outcome, sentence = _recovery_said(objective, took_s, len(seen), "; ".join(str(fault) for fault in scenario.faults))

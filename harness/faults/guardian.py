@@ -1,0 +1,65 @@
+"""Outlive the run, and undo what it left if it could not: `python -m harness.faults.guardian LEDGER`.
+
+A process in a session of its own, whose standard input is a pipe that the run holds open and never writes to. When the
+run ends, however it ends, the kernel closes the pipe; the guardian then reads the ledger, undoes what is left, and
+goes. It carries no mark of the run, so that it never ends itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.faults.healing import heal
+from harness.faults.ledger import read_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GONE_WITHIN_S = 10.0
+
+
+@contextmanager
+def guarded(ledger: Path) -> Iterator[None]:
+    """Keep a guardian over `ledger` while inside; return when it has seen the end and gone."""
+    reading, writing = os.pipe()
+    with ledger.with_name("guardian.log").open("wb") as log:
+        guardian = subprocess.Popen(
+            [sys.executable, "-m", "harness.faults.guardian", str(ledger)],
+            stdin=reading,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    os.close(reading)
+    try:
+        yield
+    finally:
+        os.close(writing)
+        with suppress(subprocess.TimeoutExpired):
+            guardian.wait(_GONE_WITHIN_S)
+
+
+def watch(ledger: Path) -> int:
+    """Wait for the end of the run, then undo what it left; return the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is meant for the run; we are its last resort
+    while sys.stdin.buffer.read(1):
+        pass
+    try:
+        for line in heal(read_ledger(ledger)):
+            print(line, flush=True)
+    except HarnessError as error:
+        print(error, flush=True)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(watch(Path(sys.argv[1])))

@@ -1,0 +1,138 @@
+"""Injecting a fault: noted before it is done, looked at while it is there, undone on every way out."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+from harness.errors import FaultError
+from harness.faults.network import Cut, Delay
+from harness.faults.process import Death
+from harness.history.marks import Dose, FaultMark
+from harness.spec.fault import Down, Kill, Latency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.clock import Clock
+    from harness.faults.ledger import Ledger
+    from harness.spec.fault import Fault
+    from harness.stack.service import Edge, Service, Stack
+
+
+class Trouble(Protocol):
+    """One fault, on one stack: how to bring it about, how to see it, how to take it back."""
+
+    def begin(self, ledger: Ledger) -> None:
+        """Note it in the ledger, then do it."""
+
+    def look(self) -> tuple[bool, str]:
+        """Look at the dose through the door that the judged service uses; say whether it is there, and what is."""
+
+    def end(self, ledger: Ledger) -> None:
+        """Undo it, wait until it is seen to be gone, and strike it from the ledger; harmless if it never began.
+
+        Raises:
+            FaultError: If it is still there.
+        """
+
+
+def trouble_for(fault: Fault, stack: Stack, clock: Clock) -> Trouble:
+    """Find out how `fault` is done on `stack`.
+
+    Raises:
+        FaultError: If its target is not there: a fault that hits nothing must never look like a survived one.
+    """
+    match fault:
+        case Down():
+            return Cut(fault, _edges(fault, stack), stack)
+        case Latency():
+            return Delay(fault, _edges(fault, stack), stack)
+        case Kill():
+            return Death(_service(fault, stack), stack, clock)
+        case _:
+            assert_never(fault)
+
+
+@dataclass
+class Injection:
+    """A fault that is there now; `mark` is its history so far."""
+
+    fault: Fault
+    phase: str
+    trouble: Trouble
+    now_s: Callable[[], float]
+    injected_s: float = 0.0
+    healed_s: float | None = None
+    doses: list[Dose] = field(default_factory=list)
+
+    def look(self) -> Dose:
+        """Look at the dose once more."""
+        is_delivered, seen = self.trouble.look()
+        dose = Dose(at_s=self.now_s(), is_delivered=is_delivered, seen=seen)
+        self.doses.append(dose)
+        return dose
+
+    def mark(self) -> FaultMark:
+        """Return what happened, as a value."""
+        return FaultMark(
+            fault=str(self.fault),
+            kind=self.fault.kind,
+            target=self.fault.target,
+            phase=self.phase,
+            injected_s=self.injected_s,
+            healed_s=self.healed_s,
+            doses=tuple(self.doses),
+        )
+
+
+@contextmanager
+def injected(
+    fault: Fault, *, into: Stack, ledger: Ledger, clock: Clock, origin_s: float = 0.0, phase: str = ""
+) -> Iterator[Injection]:
+    """Hurt `into` with `fault` while inside; its dose is looked at once it is there.
+
+    Args:
+        fault: What to do.
+        into: Where.
+        ledger: Told before anything is done.
+        clock: Times are its seconds since `origin_s`.
+        origin_s: The run's origin on `clock`.
+        phase: The phase that the mark will name.
+
+    Raises:
+        FaultError: If the target is not there, or the fault cannot be done or undone.
+    """
+    injection = Injection(fault, phase, trouble_for(fault, into, clock), lambda: clock.now() - origin_s)
+    try:
+        injection.trouble.begin(ledger)
+        injection.injected_s = injection.now_s()
+        injection.look()
+        yield injection
+    finally:
+        injection.trouble.end(ledger)
+        injection.healed_s = injection.now_s()
+
+
+def _edges(fault: Down | Latency, stack: Stack) -> tuple[Edge, ...]:
+    edges = stack.edges_into(fault.target)
+    if not edges:
+        known = sorted({edge.server for edge in stack.edges} | {edge.name for edge in stack.edges})
+        raise _nothing_to_hit(fault, known)
+    return edges
+
+
+def _service(fault: Kill, stack: Stack) -> Service:
+    service = stack.services.get(fault.target)
+    if service is None:
+        raise _nothing_to_hit(fault, sorted(stack.services))
+    return service
+
+
+def _nothing_to_hit(fault: Fault, known: list[str]) -> FaultError:
+    return FaultError(
+        f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}",
+        where="the scenario's faults",
+        mend=f"targets here: {', '.join(known)}",
+    )

@@ -1,0 +1,146 @@
+"""The write-ahead ledger: what must be undone is on disk before it is done.
+
+One JSON line an entry, flushed to the disk before the action it announces. Whoever reads it afterwards, the guardian at
+once or `readiness heal` next week, finds every process, folder and fault that has no matching `undone` line, and undoes
+them in reverse order. The vocabulary is closed: a ledger can ask for nothing but what `Entry` names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import psutil
+
+from harness.errors import FaultError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_NAME = "ledger.jsonl"
+
+Kind = Literal["process", "folder", "toxic", "disabled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that must be undone.
+
+    Attributes:
+        number: Its place in the ledger.
+        kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy).
+        name: What people call it.
+        facts: What undoing needs: `pid`; `path`; `api_host`, `api_port`, `edge`, `toxic`.
+    """
+
+    number: int
+    kind: Kind
+    name: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        detail = ", ".join(f"{key} {value}" for key, value in sorted(self.facts.items()))
+        return f"{self.kind} {self.name} ({detail})"
+
+
+class Ledger:
+    """An open ledger; only the run that made it appends to it."""
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        self.path = path
+        self.run_id = run_id
+        self._numbers = 0
+        self._file = path.open("a", encoding="utf-8")
+        self._append({"run": run_id, "pid": os.getpid(), "started_s": psutil.Process().create_time()})
+
+    def note(self, kind: Kind, name: str, **facts: Any) -> Entry:
+        """Announce something that must be undone, and return when the disk has it."""
+        self._numbers += 1
+        entry = Entry(number=self._numbers, kind=kind, name=name, facts=facts)
+        self._append({"do": asdict(entry)})
+        return entry
+
+    def strike(self, entry: Entry) -> None:
+        """Note that it is undone."""
+        self._append({"undone": entry.number})
+
+    def close(self) -> None:
+        """Note that nothing is left to undo."""
+        self._append({"closed": True})
+        self._file.close()
+
+    def _append(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line, sort_keys=True) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a ledger on disk says.
+
+    Attributes:
+        path: The ledger.
+        run_id: The run that wrote it.
+        pid: Its process.
+        started_s: When that process had started, wall clock; an id alone may be somebody else's by now.
+        is_closed: Whether the run ended in order, or was healed.
+        left: What is not undone, newest first: the order of undoing.
+    """
+
+    path: Path
+    run_id: str
+    pid: int
+    started_s: float
+    is_closed: bool
+    left: tuple[Entry, ...]
+
+    def is_running(self) -> bool:
+        """Tell whether the run that wrote it is still alive."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started_s) < 1
+        except psutil.Error:
+            return False
+
+
+def read_ledger(path: Path) -> Page:
+    """Read a ledger, also one that a dying run left with half a last line.
+
+    Raises:
+        FaultError: If it cannot be read, or says something that no ledger of ours says.
+    """
+    head: dict[str, Any] = {}
+    is_closed, noted = False, dict[int, Entry]()
+    try:
+        for line in _whole_lines(path):
+            head = line if "run" in line else head
+            is_closed = is_closed or "closed" in line
+            if "do" in line:
+                entry = _entry(line["do"])
+                noted[entry.number] = entry
+            noted.pop(line.get("undone", 0), None)
+        page = Page(path, str(head["run"]), int(head["pid"]), float(head["started_s"]), is_closed, ())
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        mend = "undo by hand what it names, then delete it"
+        raise FaultError(f"cannot read the ledger: {error}", where=str(path), mend=mend) from error
+    return page if is_closed else replace(page, left=tuple(reversed(noted.values())))
+
+
+def close_page(page: Page) -> None:
+    """Note in a dead run's ledger that everything in it is undone."""
+    with page.path.open("a", encoding="utf-8") as file:
+        file.write('\n{"closed": true}\n')
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]  # what was not flushed to its end had not been done yet
+    return [json.loads(line) for line in whole.splitlines() if line]
+
+
+def _entry(said: dict[str, Any]) -> Entry:
+    if said["kind"] not in get_args(Kind):
+        raise ValueError(f"unknown kind of entry {said['kind']!r}")
+    return Entry(**said)

@@ -1,0 +1,45 @@
+"""Faults of processes: `kill`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.stack.ready import wait_until_ready
+
+if TYPE_CHECKING:
+    from harness.clock import Clock
+    from harness.faults.ledger import Ledger
+    from harness.stack.service import Service, Stack
+
+
+class Death:
+    """`kill`: the target's process gets SIGKILL; healing starts it again on the same address.
+
+    The ledger needs no entry of its own for this: a dead service hurts nobody once the run is over, and the one that
+    healing starts is noted as a process when it starts.
+    """
+
+    def __init__(self, service: Service, stack: Stack, clock: Clock) -> None:
+        self._service = service
+        self._stack = stack
+        self._clock = clock
+        self._has_begun = False
+
+    def begin(self, ledger: Ledger) -> None:  # noqa: ARG002 - see the class
+        """Kill it."""
+        self._has_begun = True
+        self._service.kill()
+
+    def look(self) -> tuple[bool, str]:
+        """See that nothing answers at its address."""
+        try:
+            self._service.round_trip_s(self._service.direct)
+        except OSError as error:
+            return not self._service.is_alive(), f"{self._service.name} is dead: {type(error).__name__}"
+        return False, f"{self._service.name} still answers at {self._service.direct}"
+
+    def end(self, ledger: Ledger) -> None:  # noqa: ARG002 - see the class
+        """Start it again, and wait until it is ready."""
+        if self._has_begun and not self._service.is_alive():
+            self._service.start()
+            wait_until_ready([self._service], clock=self._clock)

@@ -1,0 +1,165 @@
+"""pytest's door: scenario files are test items, so `-k`, `--collect-only`, JUnit, Allure and IDEs work as everywhere.
+
+A `fail` is a failed assertion, so Allure shows *failed*; `inconclusive` and `error` are other exceptions: *broken*.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.clock import SystemClock
+from harness.errors import HarnessError
+from harness.report import attach_experiment, write_run
+from harness.report.terminal import Progress
+from harness.run import Options, Run, new_run_id, new_seed, opened
+from harness.spec.parser import read_scenario
+from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.report import Experiment
+
+SCENARIOS_FOLDER = "scenarios"
+
+
+class SloViolated(AssertionError):
+    """The judged service broke a promise: the verdict `fail`."""
+
+
+class InconclusiveVerdict(Exception):  # noqa: N818 - a lack of evidence is not an error
+    """The evidence does not suffice: the verdict `inconclusive`."""
+
+
+class BrokenExperiment(Exception):  # noqa: N818 - the verdict's own word is `error`
+    """The experiment itself broke: the verdict `error`."""
+
+
+class OpenRun:
+    """The run of this pytest session, opened when the first scenario needs it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._closing = ExitStack()
+        self.progress = Progress()
+        self.run: Run | None = None
+
+    def get(self) -> Run:
+        """Return the run, opening it first if need be."""
+        if self.run is None:
+            options = _options(self._config)
+            self.run = self._closing.enter_context(opened(options, clock=SystemClock(), teller=self.progress))
+        return self.run
+
+    def close(self) -> None:
+        """Undo whatever is left, then write the run's own pages."""
+        self._closing.close()
+        if self.run is not None and self.run.experiments:
+            write_run(self.run)
+
+
+OPEN_RUN = pytest.StashKey[OpenRun]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of `readiness run`, with a prefix so that they meet nobody else's."""
+    group = parser.getgroup("readiness", "production readiness")
+    group.addoption("--readiness-profile", default="quick", help="a profile of readiness.toml (default: quick)")
+    group.addoption("--readiness-backend", default="auto", choices=("auto", "embedded"), help="what the stack runs on")
+    group.addoption("--readiness-defect", default=None, help="start the subject with this seeded defect")
+    group.addoption("--readiness-seed", default=None, type=int, help="of everything random (default: a new one)")
+    group.addoption("--readiness-run-id", default=None, help="name of the run's folder (default: a new one)")
+    group.addoption("--readiness-out", default="reports/runs", help="folder for the runs' folders")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a place for the run."""
+    config.stash[OPEN_RUN] = OpenRun(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
+    """Collect YAML files below a folder `scenarios`, and any that is named on the command line."""
+    is_scenario = SCENARIOS_FOLDER in file_path.parts or parent.session.isinitpath(file_path)
+    if file_path.suffix in (".yaml", ".yml") and is_scenario:
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Close the run, whether the session ended or was interrupted."""
+    session.config.stash[OPEN_RUN].close()
+
+
+class ScenarioFile(pytest.File):
+    """A YAML file; it holds one scenario."""
+
+    def collect(self) -> Iterator[ScenarioItem]:
+        """Read the file; a mistake in it is a collection error that names its line."""
+        scenario = read_scenario(self.path)
+        item = ScenarioItem.from_parent(self, name=scenario.scenario)
+        item.user_properties.append(("story", scenario.story))
+        yield item
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """Show our errors as sentences, not as tracebacks."""
+        return str(excinfo.value) if isinstance(excinfo.value, HarnessError) else super().repr_failure(excinfo)
+
+
+class ScenarioItem(pytest.Item):
+    """One scenario, as a test."""
+
+    def runtest(self) -> None:
+        """Run and judge it; anything but a pass is raised."""
+        experiment = self.config.stash[OPEN_RUN].get().experiment(self.path)
+        verdict = experiment.verdict
+        self.user_properties.append(("verdict", str(verdict.outcome)))
+        self.user_properties += [(f"{claim.sli} during {claim.phase}", claim.sentence) for claim in verdict.claims]
+        attach_experiment(experiment.scenario, experiment.history, verdict, experiment.folder)
+        raise_unless_pass(experiment)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Say where this test is, for pytest's own messages."""
+        return self.path, 0, f"scenario {self.name}"
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show verdicts and our errors as sentences, not as tracebacks."""
+        told = (HarnessError, SloViolated, InconclusiveVerdict, BrokenExperiment)
+        return str(excinfo.value) if isinstance(excinfo.value, told) else super().repr_failure(excinfo, style)
+
+
+def raise_unless_pass(experiment: Experiment) -> None:
+    """Turn a verdict into what pytest and Allure understand.
+
+    Raises:
+        SloViolated: For `fail`.
+        InconclusiveVerdict: For `inconclusive`; its message begins with INCONCLUSIVE, for Allure's categories.
+        BrokenExperiment: For `error`.
+    """
+    verdict = experiment.verdict
+    evidence = f"{verdict.sentence}\n  evidence: {experiment.folder}"
+    match verdict.outcome:
+        case Outcome.PASS:
+            return
+        case Outcome.FAIL:
+            raise SloViolated(evidence)
+        case Outcome.INCONCLUSIVE:
+            raise InconclusiveVerdict(f"INCONCLUSIVE: {evidence}")
+        case Outcome.ERROR:
+            raise BrokenExperiment(evidence)
+
+
+def _options(config: pytest.Config) -> Options:
+    seed = config.getoption("--readiness-seed")
+    return Options(
+        project=config.rootpath,
+        profile=config.getoption("--readiness-profile"),
+        backend=config.getoption("--readiness-backend"),
+        defect=config.getoption("--readiness-defect"),
+        seed=new_seed() if seed is None else seed,
+        out=Path(config.getoption("--readiness-out")),
+        run_id=config.getoption("--readiness-run-id") or new_run_id(),
+    )

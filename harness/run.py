@@ -1,0 +1,191 @@
+"""A run: an id, a folder, one ledger with its guardian, and any number of experiments.
+
+Every experiment stands on a stack of its own, so that no scenario inherits what an earlier one broke.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import SpecError, StackError
+from harness.experiment import Conditions, live_through
+from harness.faults.guardian import guarded
+from harness.faults.ledger import FILE_NAME, Ledger
+from harness.report import Experiment, write_experiment
+from harness.spec.parser import nearest, read_scenario, read_settings
+from harness.verdict.judge import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from harness.clock import Clock
+    from harness.experiment import Teller
+    from harness.spec.scenario import Scenario
+    from harness.spec.system import Settings
+
+SETTINGS_FILE = "readiness.toml"
+
+FREE_BYTES_NEEDED = 500 << 20
+"""Room for a run: a Postgres cluster (80 MB with its log), programs copied for it (34 MB), samples and plots."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the caller chose.
+
+    Attributes:
+        project: The folder that holds readiness.toml.
+        profile: A profile of readiness.toml.
+        backend: `auto` or `embedded`.
+        defect: Id of a seeded defect that the subject is started with.
+        seed: Of everything random.
+        out: Folder for the runs' folders.
+        run_id: Of this run; it names the run's folder.
+    """
+
+    project: Path
+    profile: str
+    backend: str
+    defect: str | None
+    seed: int
+    out: Path
+    run_id: str
+
+    @property
+    def folder(self) -> Path:
+        """Return the run's own folder."""
+        return self.out / self.run_id
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and that no other run has."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def new_seed() -> int:
+    """Return a seed nobody chose."""
+    return secrets.randbelow(1 << 31)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """An open run.
+
+    Attributes:
+        options: What the caller chose.
+        settings: What readiness.toml says.
+        conditions: What its experiments have in common.
+        experiments: Those that are judged already, in order.
+    """
+
+    options: Options
+    settings: Settings
+    conditions: Conditions
+    experiments: list[Experiment] = field(default_factory=list)
+
+    def experiment(self, path: Path) -> Experiment:
+        """Run the scenario in the file `path` on a stack of its own, judge it, and write its evidence.
+
+        Raises:
+            SpecError: If the scenario cannot be understood, or promises nothing.
+            ReportError: If the evidence cannot be written.
+            Interrupted: After everything is undone, if a signal came.
+        """
+        plan = planned(read_scenario(path), self.settings, self.options.profile)
+        folder = self.options.folder / plan.scenario
+        folder.mkdir()
+        history = live_through(plan, self.conditions, folder)
+        verdict = judge(plan, history, confidence=self.settings.confidence)
+        text = path.read_text(encoding="utf-8")
+        write_experiment(folder, plan, history, verdict, scenario_text=text, profile=self.options.profile)
+        experiment = Experiment(plan, history, verdict, folder)
+        self.experiments.append(experiment)
+        return experiment
+
+
+@contextmanager
+def opened(options: Options, *, clock: Clock, teller: Teller) -> Iterator[Run]:
+    """Open a run; on any exit nothing of it is left but its folder.
+
+    Raises:
+        SpecError: If readiness.toml cannot be read, or an option is unknown.
+        StackError: If there is not enough room.
+    """
+    settings = read_settings(options.project / SETTINGS_FILE)
+    check_options(settings, options)
+    _make_folder(options.folder)
+    ledger = Ledger(options.folder / FILE_NAME, options.run_id)
+    conditions = Conditions(
+        run_id=options.run_id,
+        system=settings.system,
+        project=options.project.resolve(),
+        backend="embedded",
+        defect=options.defect,
+        seed=options.seed,
+        ledger=ledger,
+        clock=clock,
+        teller=teller,
+    )
+    with guarded(ledger.path):
+        yield Run(options=options, settings=settings, conditions=conditions)
+        ledger.close()
+
+
+def check_options(settings: Settings, options: Options) -> None:
+    """See that readiness.toml knows the profile and the defect.
+
+    Raises:
+        SpecError: If not; it lists what is known.
+    """
+    if options.profile not in settings.profiles:
+        raise _unknown("profile", options.profile, settings.profiles)
+    if options.defect is not None and options.defect not in settings.system.subject.defects:
+        raise _unknown("defect", options.defect, settings.system.subject.defects)
+
+
+def _unknown(kind: str, word: str, known: Iterable[str]) -> SpecError:
+    return SpecError(f"unknown {kind} {word!r}", where=SETTINGS_FILE, mend=nearest(word, list(known)))
+
+
+def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
+    """Return `scenario` as it will be run: with the default objectives, stretched by the profile.
+
+    Raises:
+        SpecError: If it promises nothing.
+    """
+    whole = scenario.promising(settings.objectives).stretched(settings.profiles[profile].stretch)
+    if not whole.objectives:
+        raise SpecError(
+            "the scenario promises nothing, and nothing is what it would prove",
+            where=f"scenario {scenario.scenario}",
+            mend="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
+        )
+    return whole
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the run's folder, where there is room for it.
+
+    Raises:
+        StackError: If it cannot be made, or the disk is nearly full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # allure-pytest may have put its own folder there already
+    except OSError as error:
+        mend = "choose a folder that you may write to: --out FOLDER"
+        raise StackError(f"cannot make the run's folder: {error.strerror}", where=str(folder), mend=mend) from error
+    for place in (folder, Path(tempfile.gettempdir())):
+        free_bytes = shutil.disk_usage(place).free
+        if free_bytes < FREE_BYTES_NEEDED:
+            raise StackError(
+                f"no room: {free_bytes >> 20} MiB are free, a run needs {FREE_BYTES_NEEDED >> 20} MiB",
+                where=str(place),
+                mend="make room there, or point TMPDIR and --out elsewhere",
+            )

@@ -1,0 +1,115 @@
+"""The whole system as local processes, from PyPI wheels: for machines where no Docker engine answers.
+
+load ──► nginx ──► [replica-1 │ replica-2] ──► [redis, postgres]
+every arrow after nginx is an edge: a connection through the fault proxy that can be hurt alone
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.history.marks import Startup
+from harness.stack import nginx, postgres, proxy, redis, subject
+from harness.stack.ports import reserve
+from harness.stack.process import LocalProcess
+from harness.stack.proxy import ProxyServer
+from harness.stack.ready import wait_until_ready
+from harness.stack.service import Edge, Ground, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.clock import Clock
+    from harness.spec.system import Subject, System
+    from harness.stack.process import Recipe
+
+HEALTHY = ""
+"""What `{defect}` stands for when the healthy service is judged."""
+
+
+@contextmanager
+def embedded_stack(
+    system: System, *, ground: Ground, clock: Clock, seed: int, defect: str | None = None
+) -> Iterator[Stack]:
+    """Start everything, yield it ready, and leave nothing running on any exit.
+
+    Redis, the proxy and `initdb` start at once; then Postgres; then the replicas, which need both, with nginx.
+
+    Raises:
+        StackError: If a program is missing, or a part dies or is not ready in time.
+        SpecError: If the subject's environment names an unknown placeholder.
+    """
+    with ExitStack() as leaving:
+        building = _Building(ground, clock, clock.now(), leaving)
+        cluster = postgres.begin_cluster(ground)
+        leaving.callback(cluster.initdb.kill)  # where something fails before it is waited for
+        proxy_api = reserve()
+        building.start(redis.local(ground), proxy.local(proxy_api, seed))
+        building.wait_until_ready()
+        building.start(postgres.local(cluster))
+        building.wait_until_ready()
+        server = ProxyServer(proxy_api)
+        replicas = [building.replica(f"replica-{number + 1}", system.subject, server, defect) for number in range(system.replicas)]
+        edges = [building.edge(server, "nginx", recipe) for recipe in replicas]
+        building.start(*replicas, nginx.local(ground, [edge.listen for edge in edges]))
+        building.wait_until_ready()
+        yield Stack(
+            backend="embedded",
+            services=building.services,
+            edges=tuple(building.edges),
+            proxy=server,
+            entry=building.services["nginx"].direct,
+            startup=tuple(building.startup),
+        )
+
+
+@dataclass
+class _Building:
+    """A stack that is being started, step by step."""
+
+    ground: Ground
+    clock: Clock
+    began_s: float
+    leaving: ExitStack
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    services: dict[str, LocalProcess] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    startup: list[Startup] = field(default_factory=list)
+    waiting: list[tuple[LocalProcess, float]] = field(default_factory=list)
+
+    def start(self, *recipes: Recipe) -> None:
+        """Start these at once; `wait_until_ready` waits for all that were started since it was last called."""
+        for recipe in recipes:
+            service = LocalProcess(recipe, self.ground)
+            self.recipes[recipe.name] = recipe
+            self.services[recipe.name] = service
+            self.leaving.callback(service.stop)
+            self.waiting.append((service, self.clock.now()))
+            service.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait for all that are waiting, and note how long each took."""
+        ready = wait_until_ready([service for service, _ in self.waiting], clock=self.clock)
+        for (service, began_s), ready_s in zip(self.waiting, ready, strict=True):
+            since_s = began_s - self.began_s
+            part = Startup(part=service.name, began_s=since_s, took_s=ready_s - began_s, version=service.version())
+            self.startup.append(part)
+        self.waiting.clear()
+
+    def edge(self, server: ProxyServer, client: str, upstream: Recipe) -> Edge:
+        """Open an edge from `client` to what `upstream` describes, which need not run yet."""
+        listen = server.create(f"{client}.{upstream.name}", upstream.address)
+        edge = Edge(client, upstream.name, listen)
+        self.edges.append(edge)
+        return edge
+
+    def replica(self, name: str, judged: Subject, server: ProxyServer, defect: str | None) -> Recipe:
+        """Describe one replica, with an edge of its own to each dependency."""
+        facts = {"replica": name, "defect": defect or HEALTHY}
+        facts |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
+        for dependency in ("redis", "postgres"):
+            listen = self.edge(server, name, self.recipes[dependency]).listen
+            facts |= {f"{dependency}.host": listen.host, f"{dependency}.port": str(listen.port)}
+        return subject.local(name, judged, self.ground, facts)

@@ -1,0 +1,39 @@
+"""Become another program that cannot outlive its parent: `python launcher.py PARENT SIGNAL USER PROGRAM ARGUMENT…`.
+
+Runs as a script in a fresh interpreter, because what it does between fork and exec (asking the kernel for a signal at
+the parent's death, giving up root) is not safe to do in a fork of a process that has threads. It imports nothing of
+the harness, to start in about 20 ms. USER is `-` to stay who we are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import sys
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main(arguments: list[str]) -> None:
+    """Give up root if asked to, tie our life to the parent's, and become the program."""
+    parent, death_signal, user, *program = arguments
+    if user != "-":
+        _become(user)
+    if sys.platform == "linux":
+        # After the change of user, which clears the setting.
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != int(parent):  # it died before we asked
+            sys.exit(1)
+    os.execv(program[0], program)  # noqa: S606 - becoming another program without a shell is the whole point
+
+
+def _become(user: str) -> None:
+    entry = pwd.getpwnam(user)
+    os.setgroups([])
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

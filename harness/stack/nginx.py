@@ -1,0 +1,114 @@
+"""nginx: the load balancer before the replicas, each reached through its own edge."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from typing import TYPE_CHECKING
+
+import httpx
+
+from harness.stack import binaries
+from harness.stack.ports import reserve
+from harness.stack.process import Recipe
+from harness.stack.question import seconds_to_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.stack.service import Address, Ground
+
+ALIVE = "/nginx-alive"
+"""Answered by nginx itself, so that its own health is told from the replicas'."""
+
+# max_fails and fail_timeout: a replica that fails once is left alone for a second, then tried with one request.
+# proxy_next_upstream: a request that met a dead replica goes to the other one; PUT is idempotent, so it may too.
+# keepalive_timeout is shorter than the replicas' 75 s, so that nginx is the one who closes idle connections.
+_CONFIGURATION = """\
+worker_processes 1;
+error_log stderr warn;
+pid {work}/nginx.pid;
+{user}
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    server_tokens on;
+    client_body_temp_path {work}/nginx-body;
+    proxy_temp_path {work}/nginx-proxy;
+    fastcgi_temp_path {work}/nginx-fastcgi;
+    uwsgi_temp_path {work}/nginx-uwsgi;
+    scgi_temp_path {work}/nginx-scgi;
+    keepalive_timeout 75s;
+    keepalive_requests 1000000;
+    upstream subject {{
+{servers}
+        keepalive 128;
+        keepalive_timeout 60s;
+        keepalive_requests 1000000;
+    }}
+    server {{
+        listen {listen} backlog=1024;
+        location = {alive} {{ return 200; }}
+        location / {{
+            proxy_pass http://subject;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_connect_timeout 500ms;
+            proxy_read_timeout 5s;
+            proxy_next_upstream error timeout;
+            proxy_next_upstream_tries 2;
+            proxy_next_upstream_timeout 2s;
+        }}
+    }}
+}}
+"""
+
+
+def local(ground: Ground, upstreams: Sequence[Address]) -> Recipe:
+    """Write the configuration into the work folder and describe nginx as a local process."""
+    address = reserve()
+    path = ground.work / "nginx.conf"
+    path.write_text(configuration(address, upstreams, ground.work))
+    program = [str(binaries.nginx()), "-p", str(ground.work), "-c", str(path)]
+    return Recipe(
+        name="nginx",
+        argv=[*program, "-e", "stderr", "-g", "daemon off;"],
+        address=address,
+        is_answering=is_answering,
+        round_trip_s=partial(seconds_to_answer, question=f"GET {ALIVE} HTTP/1.0\r\n\r\n".encode()),
+        version=version,
+        death_signal=signal.SIGTERM,  # "fast": the master also ends its workers
+    )
+
+
+def configuration(listen: Address, upstreams: Sequence[Address], work: Path) -> str:
+    """Return the text of nginx.conf."""
+    servers = "\n".join(f"        server {address} max_fails=1 fail_timeout=1s;" for address in upstreams)
+    # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
+    user = "user root;" if os.geteuid() == 0 else ""
+    return _CONFIGURATION.format(listen=listen, servers=servers, work=work, user=user, alive=ALIVE)
+
+
+def is_answering(address: Address) -> bool:
+    """Tell whether nginx itself answers."""
+    try:
+        return httpx.get(f"http://{address}{ALIVE}", timeout=1.0, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def version(address: Address) -> str:
+    """Return `nginx 1.31.3`.
+
+    Raises:
+        OSError: If it does not answer.
+    """
+    try:
+        server = httpx.get(f"http://{address}{ALIVE}", timeout=1.0, trust_env=False).headers.get("server", "nginx")
+    except httpx.HTTPError as error:
+        raise ConnectionError(str(error)) from error
+    return str(server).replace("/", " ")

@@ -1,0 +1,213 @@
+"""A service as a local process: in a session of its own, dead when we die, restartable on the same address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from harness.errors import StackError
+from harness.stack.service import Address, Ground, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+RUN_MARK = "READINESS_RUN"
+"""Environment variable of every process that we start; who does not carry our run's id is never touched."""
+
+_LAUNCHER = str(Path(__file__).with_name("launcher.py"))
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START")
+_STOP_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one component is run, and how one knows it.
+
+    Attributes:
+        name: Its name in the stack.
+        argv: Program and arguments; the program is an absolute path.
+        address: Where it will listen.
+        is_answering: Asks it through an address, at once; may raise OSError.
+        round_trip_s: See `Service.round_trip_s`.
+        version: See `Service.version`.
+        environment: Beside the few variables that every child gets.
+        cwd: Where it runs; the stack's work folder if None.
+        user: Unprivileged user to become; None to stay who we are.
+        stop_signal: Its polite end.
+        death_signal: What the kernel sends it when we die; one that also ends its own children.
+    """
+
+    name: str
+    argv: Sequence[str]
+    address: Address
+    is_answering: Callable[[Address], bool]
+    round_trip_s: Callable[[Address], float]
+    version: Callable[[Address], str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    ground: Ground,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: str | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+) -> subprocess.Popen[bytes]:
+    """Start a marked child in a session of its own, which dies with us; its output is appended to `log`.
+
+    Call this from the main thread: on Linux the child's life is tied to the thread that started it.
+    """
+    launched = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), str(int(death_signal)), user or "-", *argv]
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            launched,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=cwd or ground.work,
+            env={**child_environment(ground.run_id), **(environment or {})},
+            start_new_session=True,
+        )
+
+
+def child_environment(run_id: str) -> dict[str, str]:
+    """Return the few variables that a child needs, and our mark; secrets of the caller stay with the caller."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {**kept, RUN_MARK: run_id, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class LocalProcess:
+    """One recipe, running. Implements `Service`."""
+
+    def __init__(self, recipe: Recipe, ground: Ground) -> None:
+        self._recipe = recipe
+        self._ground = ground
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in its stack."""
+        return self._recipe.name
+
+    @property
+    def direct(self) -> Address:
+        """Where it listens."""
+        return self._recipe.address
+
+    @property
+    def log(self) -> Path:
+        """The file that it writes to."""
+        return self._ground.logs / f"{self.name}.log"
+
+    def is_ready(self) -> bool:
+        """Tell whether it answers its health question."""
+        try:
+            return self.is_alive() and self._recipe.is_answering(self.direct)
+        except OSError:
+            return False
+
+    def is_alive(self) -> bool:
+        """Tell whether its main process exists."""
+        return self._child is not None and self._child.poll() is None
+
+    def round_trip_s(self, via: Address) -> float:
+        """Return the seconds that its cheapest question takes through `via`."""
+        return self._recipe.round_trip_s(via)
+
+    def version(self) -> str:
+        """Return what it says it is."""
+        return self._recipe.version(self.direct)
+
+    def start(self) -> None:
+        """Start it on the same address.
+
+        Raises:
+            StackError: If it runs already.
+        """
+        if self.is_alive():
+            raise StackError(f"{self.name} runs already", where=str(self.direct), mend="stop it first")
+        recipe = self._recipe
+        self._child = spawn(
+            recipe.argv,
+            ground=self._ground,
+            log=self.log,
+            environment=recipe.environment,
+            cwd=recipe.cwd,
+            user=recipe.user,
+            death_signal=recipe.death_signal,
+        )
+        self._ground.on_spawn(self.name, self._child.pid)
+
+    def stop(self) -> None:
+        """Ask it to end, insist after 5 s, and return when it is gone."""
+        if self._child is None:
+            return
+        self._signal(signal.SIGCONT)  # a frozen process would never hear the next one
+        self._signal(self._recipe.stop_signal)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(_STOP_WITHIN_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End its whole session with SIGKILL and return when it is gone."""
+        if self._child is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait(_STOP_WITHIN_S)
+
+    def pause(self) -> None:
+        """Freeze its main process."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same address."""
+        self.kill()
+        self.start()
+
+    def logs(self, tail: int = 20) -> str:
+        """Return the last `tail` lines that it wrote."""
+        return last_lines(self.log, tail)
+
+    def usage(self) -> Usage:
+        """Return what it and its children use."""
+        if self._child is None:
+            return Usage(0.0, 0)
+        try:
+            main = psutil.Process(self._child.pid)
+            family = [main, *main.children(recursive=True)]
+            times = [process.cpu_times() for process in family]
+            return Usage(sum(t.user + t.system for t in times), sum(process.memory_info().rss for process in family))
+        except psutil.NoSuchProcess:
+            return Usage(0.0, 0)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._child is not None and self._child.poll() is None:
+            os.kill(self._child.pid, number)
+
+
+def last_lines(log: Path, tail: int) -> str:
+    """Return the last `tail` lines of a log, or nothing if there is none."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-tail:])
+    except FileNotFoundError:
+        return ""

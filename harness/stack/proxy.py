@@ -1,0 +1,174 @@
+"""The fault proxy's server, and the one place that speaks to it: toxiproxy-python, hardened.
+
+What toxiproxy-python 0.1.1 does on its own, and what is done about it here: its server address is a class attribute,
+shared by all instances (set under a lock for every call); no request has a time-out (5 s); a 5xx answer passes as
+success (raised); it honours HTTP_PROXY even for loopback (ignored); `add_toxic` returns nothing and `down()` enables
+what was disabled before (not used).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import requests
+import toxiproxy.api
+from toxiproxy import Toxiproxy
+from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
+
+from harness.errors import StackError
+from harness.stack.process import Recipe
+from harness.stack.question import seconds_to_answer
+from harness.stack.service import LOOPBACK, Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from toxiproxy.proxy import Proxy
+
+ANSWER_WITHIN_S = 5.0
+"""A frozen server must not freeze the harness (Toxiproxy 2.12 can freeze for good when a reader stalls)."""
+
+
+class _HardenedRequests:
+    """Stands where toxiproxy-python expects the module `requests`: time-outs, no environment, 5xx raises."""
+
+    def __init__(self) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        return self._ask("GET", url, options)
+
+    def post(self, url: str, **options: Any) -> requests.Response:
+        return self._ask("POST", url, options)
+
+    def delete(self, url: str, **options: Any) -> requests.Response:
+        return self._ask("DELETE", url, options)
+
+    def _ask(self, method: str, url: str, options: Mapping[str, Any]) -> requests.Response:
+        response = self._session.request(method, url, **{"timeout": ANSWER_WITHIN_S, **options})
+        if response.status_code >= 500:
+            response.raise_for_status()
+        return response
+
+
+toxiproxy.api.requests = _HardenedRequests()
+_SPEAKING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Toxic:
+    """One toxic on one edge.
+
+    Attributes:
+        edge: The proxy's name.
+        name: Unique on its edge.
+        kind: Toxiproxy's type: `latency`, `timeout`, …
+        attributes: Whole numbers in Toxiproxy's own units.
+        stream: `downstream` hurts answers, `upstream` questions.
+    """
+
+    edge: str
+    name: str
+    kind: str
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    stream: str = "downstream"
+
+
+class ProxyServer:
+    """A running fault proxy, ours or Toxiproxy, by the address of its API."""
+
+    def __init__(self, api: Address) -> None:
+        self.api = api
+
+    def create(self, name: str, upstream: Address) -> Address:
+        """Put a proxy before `upstream`; return the address where it listens."""
+        with self._speaking(f"create the proxy {name}") as server:
+            created = server.create(upstream=str(upstream), name=name, listen=f"{LOOPBACK}:0")
+        host, _, port = created.listen.rpartition(":")
+        return Address(host, int(port))
+
+    def disable(self, name: str) -> None:
+        """Refuse new connections on a proxy and cut open ones."""
+        with self._speaking(f"disable {name}") as server:
+            self._proxy(server, name).disable()
+
+    def enable(self, name: str) -> None:
+        """Listen again, on the same address."""
+        with self._speaking(f"enable {name}") as server:
+            self._proxy(server, name).enable()
+
+    def add(self, toxic: Toxic) -> None:
+        """Hurt an edge."""
+        with self._speaking(f"add {toxic.name} to {toxic.edge}") as server:
+            self._proxy(server, toxic.edge).add_toxic(
+                name=toxic.name, type=toxic.kind, stream=toxic.stream, attributes=dict(toxic.attributes)
+            )
+
+    def remove(self, edge: str, toxic: str) -> None:
+        """Stop hurting an edge; one that is hurt no more, or is gone, is as good."""
+        with self._speaking(f"remove {toxic} from {edge}") as server:
+            proxy = server.get_proxy(edge)
+            if proxy is not None and proxy.get_toxic(toxic) is not None:
+                proxy.destroy_toxic(toxic)
+
+    def toxics(self, edge: str) -> list[str]:
+        """Return the names of the toxics on an edge."""
+        with self._speaking(f"list the toxics of {edge}") as server:
+            return list(self._proxy(server, edge).toxics())
+
+    def is_enabled(self, name: str) -> bool:
+        """Tell whether a proxy listens."""
+        with self._speaking(f"look at {name}") as server:
+            return bool(self._proxy(server, name).enabled)
+
+    def version(self) -> str:
+        """Return the version that the server claims."""
+        with self._speaking("ask its version") as server:
+            return str(json.loads(server.version() or b"{}").get("version", "unknown"))
+
+    def _proxy(self, server: Toxiproxy, name: str) -> Proxy:
+        found = server.get_proxy(name)
+        if found is None:
+            raise NotFound(f"no proxy {name}".encode())
+        return found
+
+    @contextmanager
+    def _speaking(self, what: str) -> Iterator[Toxiproxy]:
+        """Point the client at this server, and turn every way to fail into one error."""
+        with _SPEAKING:
+            server = Toxiproxy()
+            server.update_api_consumer(self.api.host, self.api.port)
+            try:
+                yield server
+            except (requests.RequestException, InvalidToxic, NotFound, ProxyExists, KeyError, ValueError) as error:
+                mend = "see proxy.log; if it hangs, restart it: toxics of a frozen server cannot be removed"
+                raise StackError(
+                    f"the fault proxy could not {what}: {error}", where=str(self.api), mend=mend
+                ) from error
+
+
+def local(address: Address, seed: int) -> Recipe:
+    """Describe our own fault proxy as a local process."""
+    options = ["-host", address.host, "-port", str(address.port), "-seed", str(seed)]
+    return Recipe(
+        name="proxy",
+        argv=[sys.executable, "-m", "harness.faultproxy", *options],
+        address=address,
+        is_answering=is_answering,
+        round_trip_s=lambda via: seconds_to_answer(via, b"GET /version HTTP/1.0\r\n\r\n"),
+        version=lambda at: f"fault proxy, Toxiproxy API {ProxyServer(at).version()}",
+    )
+
+
+def is_answering(address: Address) -> bool:
+    """Tell whether its API answers."""
+    try:
+        return bool(ProxyServer(address).version())
+    except StackError:
+        return False

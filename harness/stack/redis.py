@@ -1,0 +1,73 @@
+"""Redis: a plain server that keeps nothing on disk."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from harness.stack import binaries
+from harness.stack.ports import reserve
+from harness.stack.process import Recipe
+from harness.stack.question import seconds_to_answer
+
+if TYPE_CHECKING:
+    from harness.stack.service import Address, Ground
+
+PING = b"PING\r\n"
+"""The inline form, answered without any greeting."""
+
+
+def local(ground: Ground) -> Recipe:
+    """Describe a Redis server as a local process."""
+    address = reserve()
+    options = {
+        "--bind": address.host,
+        "--port": str(address.port),
+        "--dir": str(ground.work),
+        "--save": "",  # a cache: its loss is one of the faults that a service must survive
+        "--appendonly": "no",
+        "--daemonize": "no",
+    }
+    return Recipe(
+        name="redis",
+        argv=[str(binaries.redis_server()), *(word for option in options.items() for word in option)],
+        address=address,
+        is_answering=is_answering,
+        round_trip_s=partial(seconds_to_answer, question=PING),
+        version=version,
+    )
+
+
+def is_answering(address: Address) -> bool:
+    """Tell whether it answers PING with PONG, which it does not while loading."""
+    try:
+        with _client(address) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def version(address: Address) -> str:
+    """Return `Redis 8.2.3`.
+
+    Raises:
+        OSError: If it does not answer.
+    """
+    try:
+        with _client(address) as client:
+            return f"Redis {client.info('server')['redis_version']}"
+    except redis.RedisError as error:
+        raise ConnectionError(str(error)) from error
+
+
+def _client(address: Address) -> redis.Redis:
+    """Make a client that asks once and does not wait long; retrying is `stack.ready`'s business."""
+    within_s = 1.0
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis(
+        host=address.host, port=address.port, socket_timeout=within_s, socket_connect_timeout=within_s, retry=once
+    )

@@ -1,0 +1,167 @@
+"""The seam between the judged system and everything that looks at it or breaks it.
+
+A *service* is one running part (redis, postgres, nginx, proxy, replica-1 …), a local process or a container. An *edge*
+is one connection path through the fault proxy, from a client to a service: each replica has its own edge to redis, so
+that one of them can be hurt alone. Probes use a service's direct address; the judged system only ever uses edges, so a
+check never trips over the fault it observes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from harness.history.marks import Startup
+    from harness.stack.proxy import ProxyServer
+
+LOOPBACK = "127.0.0.1"
+"""Everything listens here and nowhere else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a service uses right now, all its processes together.
+
+    Attributes:
+        cpu_s: Processor time since it started.
+        memory_bytes: Resident memory.
+    """
+
+    cpu_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One path from a client to a service, through a proxy of its own.
+
+    Attributes:
+        client: Who uses it.
+        server: The service at its end.
+        listen: Where the proxy listens: the address that the client is given.
+    """
+
+    client: str
+    server: str
+    listen: Address
+
+    @property
+    def name(self) -> str:
+        """Return `client.server`, which is also the proxy's name."""
+        return f"{self.client}.{self.server}"
+
+
+class Service(Protocol):
+    """One running part of the system; both backends pass one contract suite."""
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in its stack."""
+
+    @property
+    def direct(self) -> Address:
+        """Where it listens, with no proxy between; the same after every restart."""
+
+    def is_ready(self) -> bool:
+        """Answer at once and never raise; waiting belongs to `stack.ready`."""
+
+    def is_alive(self) -> bool:
+        """Tell whether its main process exists."""
+
+    def round_trip_s(self, via: Address) -> float:
+        """Ask its cheapest question over a new connection to `via`; return the seconds until the answer.
+
+        Raises:
+            OSError: If there is no answer; TimeoutError, which is one, if there is none in 5 s.
+        """
+
+    def version(self) -> str:
+        """Return what it says it is; raises OSError if it does not answer."""
+
+    def start(self) -> None:
+        """Start it on the same address; does not wait until it is ready."""
+
+    def stop(self) -> None:
+        """Ask it to end, insist after a while, and return when it is gone."""
+
+    def kill(self) -> None:
+        """End it with SIGKILL and return when it is gone."""
+
+    def pause(self) -> None:
+        """Freeze it: its connections stay open and nothing answers."""
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same address; does not wait until it is ready."""
+
+    def logs(self, tail: int = 20) -> str:
+        """Return the last `tail` lines that it wrote."""
+
+    def usage(self) -> Usage:
+        """Return what it uses right now; zeros if it is not alive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A running system.
+
+    Attributes:
+        backend: `embedded` or `containers`.
+        services: By name, in the order in which they were started.
+        edges: Every edge.
+        proxy: The fault proxy that all edges run through.
+        entry: Where clients of the system send their requests.
+        startup: How long each part took.
+    """
+
+    backend: str
+    services: Mapping[str, Service]
+    edges: tuple[Edge, ...]
+    proxy: ProxyServer
+    entry: Address
+    startup: tuple[Startup, ...]
+
+    @property
+    def base_url(self) -> str:
+        """Return the URL that load is sent to."""
+        return f"http://{self.entry}"
+
+    def edges_into(self, target: str) -> tuple[Edge, ...]:
+        """Return the edges that `target` names: all into a service, or one by its own name; maybe none."""
+        return tuple(edge for edge in self.edges if target in (edge.server, edge.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a stack stands on.
+
+    Attributes:
+        run_id: Marks every process, so that only our own are ever ended.
+        project: The folder that holds readiness.toml; the subject is imported from here.
+        logs: Folder for one log file a service; it stays.
+        work: Folder for data; it goes with the run. The unprivileged user may enter it.
+        on_spawn: Told the pid of each process at once.
+    """
+
+    run_id: str
+    project: Path
+    logs: Path
+    work: Path
+    on_spawn: Callable[[str, int], None]

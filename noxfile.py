@@ -1,0 +1,78 @@
+"""The verbs of this project: `nox -l` lists them, `nox -s readiness` is the main one."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def _install(session: nox.Session, *groups: str, extras: str = "embedded,reference") -> None:
+    """Install the project in place, with the dependency groups of pyproject.toml."""
+    requirements = [word for group in groups for word in nox.project.dependency_groups(PROJECT, group)]
+    session.install("-e", f".[{extras}]", *requirements)
+
+
+@nox.session
+def readiness(session: nox.Session) -> None:
+    """Judge the reference service: every scenario, about four minutes. Needs nothing but Python; try -- --help."""
+    _install(session, "test")
+    session.run("readiness", "run", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All suites, with real servers where something crosses a socket: a few minutes. Takes pytest's arguments."""
+    _install(session, "test")
+    session.run("pytest", *(session.posargs or ["suites"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and format, and the layers of the house (import-linter): seconds."""
+    _install(session, "lint")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict on harness/: half a minute."""
+    _install(session, "types")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """One or more scenarios by name: about a minute each. `nox -s chaos -- redis-latency --defect redis-no-timeout`."""
+    _install(session, "test")
+    if not session.posargs:
+        session.error("name at least one scenario: nox -s chaos -- redis-down (all of them: nox -s readiness)")
+    session.run("readiness", "run", *session.posargs)
+
+
+@nox.session(default=False)
+def load(session: nox.Session) -> None:
+    """Open-arrival load on an address of this machine: `nox -s load -- http://127.0.0.1:8000 --rate 200 --for 30s`."""
+    _install(session)
+    session.run("readiness", "load", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Benchmarks (pytest-benchmark): about a minute; alone on the machine, or the figures mean nothing."""
+    _install(session, "test")
+    session.run("pytest", "suites/performance", "--benchmark-only", "-p", "no:xdist", *session.posargs)
+
+
+@nox.session(default=False)
+def report(session: nox.Session) -> None:
+    """Write a finished run's pages again: `nox -s report -- RUN`; seconds."""
+    _install(session)
+    session.run("readiness", "report", *session.posargs)
