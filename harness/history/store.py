@@ -1,0 +1,216 @@
+"""A history on disk, and back, exactly.
+
+samples.parquet   every request, in the columns of `RECORD`; names and outcomes are strings in a dictionary, so that
+                  DuckDB, pandas and Polars read them as they stand
+events.jsonl      the timeline, one JSON object a line, so that a terminal can read it
+history.json      everything else, with sorted keys
+
+Each file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from harness.errors import ReportError
+from harness.history.history import History
+from harness.history.load import Heartbeat, LoadTally
+from harness.history.marks import Dose, Event, FaultMark, PhaseMark, Startup
+from harness.history.samples import RECORD, SampleOutcome, Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+SAMPLES_FILE = "samples.parquet"
+HISTORY_FILE = "history.json"
+EVENTS_FILE = "events.jsonl"
+
+_NAMED = {"operation": "operations", "source": "sources", "replica": "replicas"}
+"""Columns that are an index into a list of names, and the attribute of Samples that is this list."""
+
+_OUTCOMES = tuple(outcome.name.lower() for outcome in SampleOutcome)
+_MEND = "take the folder from the run again, or judge the scenario anew"
+
+
+def write_history(history: History, folder: Path) -> None:
+    """Write `history` into `folder`, which is made if it is not there.
+
+    Raises:
+        ReportError: If a file cannot be written, or a sample names something that is not in its list of names.
+    """
+    write_atomically(folder / SAMPLES_FILE, _parquet(history.samples, folder / SAMPLES_FILE))
+    write_atomically(folder / EVENTS_FILE, b"".join(_json(dataclasses.asdict(event)) for event in history.events))
+    write_atomically(folder / HISTORY_FILE, _json(_rest_of(history), indent=1))
+
+
+def read_history(folder: Path) -> History:
+    """Read what `write_history` wrote.
+
+    Raises:
+        ReportError: If a file is missing, truncated, or not what `write_history` writes; it names the file.
+    """
+    rest = _parsed(folder / HISTORY_FILE)
+    names = _part(folder / HISTORY_FILE, lambda: rest.pop("names"))
+    samples = _samples(folder / SAMPLES_FILE, names)
+    events = _part(folder / EVENTS_FILE, lambda: _events(folder / EVENTS_FILE, rest.pop("events_count")))
+    return _part(folder / HISTORY_FILE, lambda: History(**_values(rest), samples=samples, events=events))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, by renaming a finished one into its place.
+
+    Raises:
+        ReportError: If it cannot be written; with a full disk it says what was kept.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)  # noqa: PTH105 - the one call of which atomicity is promised by name
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError) -> ReportError:
+    if error.errno != errno.ENOSPC:
+        return ReportError(f"cannot write: {error.strerror}", where=str(path), mend="check the folder and its rights")
+    kept = sorted(item.name for item in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
+    what = f"no space left on the disk; kept in this folder: {', '.join(kept) or 'nothing'}"
+    return ReportError(what, where=str(path), mend="make room, then write the report again")
+
+
+def _json(data: Any, indent: int | None = None) -> bytes:
+    # A lone surrogate, as in a badly encoded file name, becomes the escape that JSON reads back as the same.
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False, indent=indent) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _rest_of(history: History) -> dict[str, Any]:
+    fields = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
+    samples, events = fields.pop("samples"), fields.pop("events")
+    fields["names"] = {plural: list(getattr(samples, plural)) for plural in _NAMED.values()}
+    fields["events_count"] = len(events)
+    return {name: _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _values(rest: dict[str, Any]) -> dict[str, Any]:
+    """Turn plain JSON back into the values that History holds."""
+    tally = rest["tally"]
+    return {
+        **rest,
+        "tally": tally if tally is None else LoadTally(**tally),
+        "heartbeats": tuple(Heartbeat(**beat) for beat in rest["heartbeats"]),
+        "phases": tuple(PhaseMark(**mark) for mark in rest["phases"]),
+        "faults": tuple(_fault(mark) for mark in rest["faults"]),
+        "startup": tuple(Startup(**part) for part in rest["startup"]),
+        "troubles": tuple(rest["troubles"]),
+    }
+
+
+def _fault(mark: dict[str, Any]) -> FaultMark:
+    return FaultMark(**{**mark, "doses": tuple(Dose(**dose) for dose in mark["doses"])})
+
+
+def _parquet(samples: Samples, path: Path) -> bytes:
+    columns = {name: _column(name, samples, path) for name in RECORD.names or ()}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _column(name: str, samples: Samples, path: Path) -> pa.Array:
+    values = np.ascontiguousarray(samples.records[name])
+    if name not in _NAMED and name != "outcome":
+        return pa.array(values)
+    known = _OUTCOMES if name == "outcome" else getattr(samples, _NAMED[name])
+    if len(values) and int(values.max()) >= len(known):
+        what = f"a sample's {name} is number {values.max()} of {len(known)} names"
+        raise ReportError(what, where=str(path), mend="this is a fault of the load generator; keep its log")
+    return pa.DictionaryArray.from_arrays(pa.array(values.astype(np.int32)), pa.array(known, pa.string()))
+
+
+def _samples(path: Path, names: dict[str, list[str]]) -> Samples:
+    try:
+        table = pq.read_table(io.BytesIO(path.read_bytes()))
+    except (OSError, pa.ArrowException) as error:
+        raise _unread(path, error) from error
+    known = {column: names[plural] for column, plural in _NAMED.items()} | {"outcome": list(_OUTCOMES)}
+    return Samples(_part(path, lambda: _records(table, known)), *(tuple(names[plural]) for plural in _NAMED.values()))
+
+
+def _records(table: pa.Table, known: dict[str, list[str]]) -> NDArray[np.void]:
+    records = np.empty(table.num_rows, dtype=RECORD)
+    for name in RECORD.names or ():
+        records[name] = _indices(table[name], known.get(name))
+    return records
+
+
+def _indices(column: pa.ChunkedArray, known: Sequence[str] | None) -> NDArray[Any]:
+    """Return a column's numbers; for strings, where each stands in `known`."""
+    if known is None:
+        return column.to_numpy()  # type: ignore[no-any-return]
+    found = pc.index_in(column.cast(pa.string()), value_set=pa.array(known, pa.string()))
+    if found.null_count:
+        raise ValueError(f"a name that is not among {', '.join(known)}")
+    return found.to_numpy()  # type: ignore[no-any-return]
+
+
+def _events(path: Path, count: int) -> tuple[Event, ...]:
+    # Not splitlines(): it also splits at characters that JSON leaves inside a string.
+    lines = _text(path).split("\n")[:-1]
+    if len(lines) != count:
+        raise ReportError(f"{len(lines)} events instead of {count}", where=str(path), mend=_MEND)
+    return tuple(Event(**json.loads(line)) for line in lines)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    return _part(path, lambda: dict(json.loads(_text(path))))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unread(path, error) from error
+
+
+def _part(path: Path, read: Callable[[], T]) -> T:
+    """Return what `read` returns; any complaint about the shape of the data becomes an error that names the file."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _unread(path, error) from error
+
+
+def _unread(path: Path, error: Exception) -> ReportError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    first = reason.splitlines()[0] if reason else "it is empty"
+    return ReportError(f"cannot read what was seen: {first}", where=str(path), mend=_MEND)

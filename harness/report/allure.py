@@ -1,0 +1,261 @@
+"""What one experiment says in Allure's words: phases, faults and promises as steps, at the times they really were.
+
+allure-pytest stamps a step with the moment of the call, but we speak after the experiment; so the steps are built as
+Allure's own values and hung on the running test's result, which its listener writes when the test ends. Attachments
+go through Allure's public door. Without `--alluredir` nobody listens, and nothing is done. Only this file knows Allure.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, cast
+
+import allure
+import allure_commons
+from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestResult, TestStepResult
+from allure_commons.reporter import AllureReporter
+from allure_commons.types import AttachmentType, LabelType
+
+from harness.report.documents import json_text
+from harness.report.egress import NO_SECRETS, Secrets, line, write_text
+from harness.report.markdown import escaped, evidence_text
+from harness.report.words import command_of, lasted_s, moment
+from harness.verdict.outcome import Outcome, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from harness.history.history import History
+    from harness.history.marks import FaultMark, PhaseMark
+    from harness.spec.scenario import Scenario
+    from harness.verdict.outcome import Claim, Obligation, Verdict
+
+EPIC = "Production readiness"
+
+
+def _error(names: str) -> str:
+    return f"^[\\w.]*{names}Error\\b[\\s\\S]*$"
+
+
+_STATUS = {
+    Outcome.PASS: Status.PASSED,
+    Outcome.FAIL: Status.FAILED,
+    Outcome.INCONCLUSIVE: Status.BROKEN,
+    Outcome.ERROR: Status.BROKEN,
+}
+
+CATEGORIES = (
+    {"name": "SLO violated", "matchedStatuses": [Status.FAILED]},
+    {
+        "name": "Inconclusive (evidence)",
+        "matchedStatuses": [Status.BROKEN],
+        "messageRegex": "^.*INCONCLUSIVE: [\\s\\S]*$",
+    },
+    {"name": "Fault not delivered or not undone", "matchedStatuses": [Status.BROKEN], "messageRegex": _error("Fault")},
+    {"name": "Component not ready", "matchedStatuses": [Status.BROKEN], "messageRegex": _error("Stack")},
+    {
+        "name": "Harness error",
+        "matchedStatuses": [Status.BROKEN],
+        "messageRegex": _error("(?:Harness|Spec|Load|Report)"),
+    },
+)
+"""How Allure sorts what did not pass; the first that matches wins. The expressions are JavaScript's."""
+
+_ATTACHED = (
+    ("picture", "plot.png", AttachmentType.PNG),
+    ("verdict", "verdict.json", AttachmentType.JSON),
+    ("report", "report.md", AttachmentType.TEXT),
+    ("second by second", "timeline.csv", AttachmentType.CSV),
+    ("scenario", "scenario.yaml", AttachmentType.TEXT),
+)
+
+
+def attach_experiment(
+    scenario: Scenario,
+    history: History,
+    verdict: Verdict,
+    folder: Path,
+    *,
+    profile: str = "",
+    secrets: Secrets = NO_SECRETS,
+) -> None:
+    """Tell Allure about an experiment, from inside the test that ran it.
+
+    Args:
+        scenario: As it was run.
+        history: What was seen.
+        verdict: What it means.
+        folder: What `write_experiment` wrote; files that are missing are not attached.
+        profile: Name of the profile.
+        secrets: What must not be told.
+    """
+    result = _running_test()
+    if result is None:
+        return
+    said = _Saying(secrets)
+    result.description = secrets.redacted(_description(scenario, history, verdict, profile))
+    result.parameters.extend(_parameters(history, profile))
+    result.labels.extend(Label(name=name, value=said(value)) for name, value in _labels(scenario, history, profile))
+    result.steps.extend(_steps(history, verdict, said))
+    for name, file_name, kind in _ATTACHED:
+        if (folder / file_name).is_file():
+            allure.attach.file(str(folder / file_name), name=name, attachment_type=kind)  # type: ignore[no-untyped-call]
+    allure.attach(secrets.redacted(evidence_text(verdict)), name="evidence", attachment_type=AttachmentType.TEXT)
+
+
+def write_allure_context(
+    results_dir: Path,
+    *,
+    versions: Mapping[str, str],
+    seed: int,
+    profile: str,
+    backend: str,
+    run_id: str,
+    secrets: Secrets = NO_SECRETS,
+) -> None:
+    """Write what Allure shows around the results: environment, categories and who ran them.
+
+    Args:
+        results_dir: What `--alluredir` names.
+        versions: Of each component; nothing else of the environment is told.
+        seed: Of everything random in the run.
+        profile: Its name.
+        backend: `embedded` or `containers`.
+        run_id: The run's folder.
+        secrets: What must not be written.
+
+    Raises:
+        ReportError: If a file cannot be written.
+    """
+    facts = {
+        "Backend": backend,
+        "Platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Profile": profile,
+        "Python": platform.python_version(),
+        "Run": run_id,
+        "Seed": str(seed),
+        **dict(sorted(versions.items())),
+    }
+    properties = "".join(f"{_property_key(key)}={_property(value)}\n" for key, value in facts.items())
+    write_text(results_dir / "environment.properties", properties, secrets)
+    write_text(results_dir / "categories.json", json_text(CATEGORIES), secrets)
+    executor = {"name": "readiness", "type": "readiness", "buildName": run_id, "reportName": f"{EPIC}: {run_id}"}
+    write_text(results_dir / "executor.json", json_text(executor), secrets)
+
+
+def _running_test() -> TestResult | None:
+    """Return the result that allure-pytest is about to fill, None if it does not listen."""
+    for plugin in allure_commons.plugin_manager.get_plugins():
+        reporter = getattr(plugin, "allure_logger", None)
+        if isinstance(reporter, AllureReporter):
+            return cast("TestResult | None", reporter.get_test(None))  # type: ignore[no-untyped-call]
+    return None
+
+
+class _Saying:
+    """Make a text fit to be told: one plain line, without secrets."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def __call__(self, text: str) -> str:
+        return self._secrets.redacted(line(self._secrets.redacted(text)))
+
+
+def _description(scenario: Scenario, history: History, verdict: Verdict, profile: str) -> str:
+    """Return Markdown; Allure's HTML description would be taken as it is, so it is never used."""
+    return "\n\n".join(
+        [
+            f"**{escaped(verdict.sentence)}**",
+            escaped(scenario.story),
+            f"    {line(command_of(scenario.scenario, history, profile))}",
+        ]
+    )
+
+
+def _parameters(history: History, profile: str) -> list[Parameter]:
+    # The seed is told but is no part of a test's identity: history must go on from run to run.
+    facts = [("seed", str(history.seed), True), ("profile", profile, None), ("backend", history.backend, None)]
+    if history.defect:
+        facts.append(("defect", history.defect, None))
+    return [Parameter(name=name, value=value, excluded=excluded) for name, value, excluded in facts]
+
+
+def _labels(scenario: Scenario, history: History, profile: str) -> Iterable[tuple[str, str]]:
+    targets = sorted({fault.target for fault in scenario.faults})
+    yield LabelType.EPIC, EPIC
+    yield from ((LabelType.FEATURE, target) for target in targets or ["nothing broken"])
+    yield LabelType.STORY, scenario.story
+    # If the control is not green, no other verdict of the run means anything.
+    yield LabelType.SEVERITY, "critical" if targets else "blocker"
+    yield from ((LabelType.TAG, tag) for tag in sorted({fault.kind for fault in scenario.faults}))
+    yield from ((LabelType.TAG, tag) for tag in (profile, history.backend) if tag)
+
+
+def _steps(history: History, verdict: Verdict, said: _Saying) -> list[TestStepResult]:
+    end_s = lasted_s(history)
+    phases = [_phase_step(mark, history, verdict, said) for mark in history.phases]
+    evidence = [_evidence_step(item, end_s, history, said) for item in verdict.obligations]
+    shown = worst(item.outcome for item in verdict.obligations)
+    group = _step("evidence", shown, history, (end_s, end_s), steps=evidence)
+    return [*phases, group, *(_claim_step(claim, history, said) for claim in verdict.claims)]
+
+
+def _phase_step(mark: PhaseMark, history: History, verdict: Verdict, said: _Saying) -> TestStepResult:
+    claims = [claim.outcome for claim in verdict.claims if claim.phase == mark.name]
+    faults = [_fault_step(fault, history, said) for fault in history.faults if fault.phase == mark.name]
+    met = [item.outcome for item in verdict.obligations if item.name == f"phase {mark.name} complete"]
+    outcome = worst([Outcome.PASS, *claims, *met])
+    return _step(f"phase: {said(mark.name)}", outcome, history, (mark.began_s, mark.ended_s), steps=faults)
+
+
+def _fault_step(mark: FaultMark, history: History, said: _Saying) -> TestStepResult:
+    is_proved = mark.is_delivered and mark.healed_s is not None
+    healed_s = lasted_s(history) if mark.healed_s is None else mark.healed_s
+    doses = [_step(said(dose.seen), _seen(dose.is_delivered), history, (dose.at_s, dose.at_s)) for dose in mark.doses]
+    message = "" if is_proved else "it was never healed" if mark.healed_s is None else "its dose was not seen"
+    times_s = (mark.injected_s, healed_s)
+    return _step(f"fault: {said(mark.fault)}", _seen(is_proved), history, times_s, steps=doses, message=message)
+
+
+def _evidence_step(item: Obligation, at_s: float, history: History, said: _Saying) -> TestStepResult:
+    name = f"{said(item.name)}: {said(item.sentence)}"
+    return _step(name, item.outcome, history, (at_s, at_s), message=said(item.sentence))
+
+
+def _claim_step(claim: Claim, history: History, said: _Saying) -> TestStepResult:
+    mark = history.phase(claim.phase)
+    times_s = (mark.began_s, mark.ended_s) if mark else (0.0, 0.0)
+    name = f"{said(claim.objective)} during {said(claim.phase)}"
+    step = _step(name, claim.outcome, history, times_s, message=said(claim.sentence))
+    step.parameters.append(Parameter(name="seen", value=said(claim.sentence)))
+    return step
+
+
+def _seen(is_there: bool) -> Outcome:  # noqa: FBT001 - the fact itself, not a switch
+    return Outcome.PASS if is_there else Outcome.INCONCLUSIVE
+
+
+def _step(
+    name: str,
+    outcome: Outcome,
+    history: History,
+    times_s: tuple[float, float],
+    *,
+    steps: Sequence[TestStepResult] = (),
+    message: str = "",
+) -> TestStepResult:
+    start, stop = (round(moment(history, at_s).timestamp() * 1000) for at_s in times_s)
+    details = StatusDetails(message=message) if message and outcome is not Outcome.PASS else None
+    return TestStepResult(
+        name=name, status=_STATUS[outcome], statusDetails=details, steps=list(steps), start=start, stop=stop
+    )
+
+
+def _property_key(key: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in key)
+
+
+def _property(value: str) -> str:
+    return line(value).replace("\\", "\\\\")

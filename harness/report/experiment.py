@@ -1,0 +1,112 @@
+"""The folder of one experiment: evidence first, then what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ReportError
+from harness.history.store import read_history, write_history
+from harness.report import html, markdown, plots
+from harness.report.documents import json_text, read_json, read_verdict, system_of, timeline_text, verdict_text
+from harness.report.egress import NO_SECRETS, Secrets, redacted, write_bytes, write_text
+from harness.report.palette import DARK, LIGHT
+from harness.spec.scenario import Scenario
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.history.history import History
+    from harness.verdict.outcome import Verdict
+
+MEND = "judge the scenario anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One scenario that was run, what was seen, and what it means."""
+
+    scenario: Scenario
+    history: History
+    verdict: Verdict
+
+
+def write_experiment(
+    folder: Path,
+    scenario: Scenario,
+    history: History,
+    verdict: Verdict,
+    *,
+    scenario_text: str,
+    profile: str,
+    secrets: Secrets = NO_SECRETS,
+) -> None:
+    """Write everything about one experiment into `folder`.
+
+    Args:
+        folder: Made if it is not there.
+        scenario: As it was run, with the profile's stretch and the default objectives.
+        history: What was seen.
+        verdict: What it means.
+        scenario_text: The scenario's file as its author wrote it.
+        profile: Name of the profile.
+        secrets: What must not be written.
+
+    Raises:
+        ReportError: If a file cannot be written.
+    """
+    clean = redacted(history, secrets)
+    write_history(clean, folder)
+    write_text(folder / "scenario.yaml", scenario_text, secrets)
+    write_text(folder / "scenario.json", json_text(scenario.model_dump(mode="json")), secrets)
+    write_text(folder / "system.json", json_text(system_of(clean, profile)), secrets)
+    write_text(folder / "timeline.csv", timeline_text(clean), secrets)
+    write_text(folder / "verdict.json", verdict_text(verdict), secrets)
+    experiment = Experiment(scenario=scenario, history=clean, verdict=verdict)
+    write_pages(folder, experiment, scenario_text=scenario_text, profile=profile, secrets=secrets)
+
+
+def write_pages(
+    folder: Path, experiment: Experiment, *, scenario_text: str, profile: str, secrets: Secrets = NO_SECRETS
+) -> None:
+    """Write what people read: pictures, report.md and the page.
+
+    Raises:
+        ReportError: If a file cannot be written.
+    """
+    scenario, history, verdict = experiment.scenario, experiment.history, redacted(experiment.verdict, secrets)
+    write_text(folder / "plot.svg", plots.svg(scenario, history, LIGHT), secrets)
+    write_text(folder / "plot-dark.svg", plots.svg(scenario, history, DARK), secrets)
+    write_bytes(folder / "plot.png", plots.png(scenario, history, LIGHT), secrets)
+    write_text(folder / "report.md", markdown.experiment_page(scenario, history, verdict, profile=profile), secrets)
+    page = html.experiment_page(experiment, scenario_text=scenario_text, profile=profile)
+    write_text(folder / "index.html", page, secrets)
+
+
+def read_experiment(folder: Path) -> tuple[Experiment, str, dict[str, Any]]:
+    """Read what `write_experiment` wrote.
+
+    Returns:
+        The experiment, the scenario's text, and what ran, on what.
+
+    Raises:
+        ReportError: If a file is missing or damaged.
+    """
+    history = read_history(folder)
+    scenario = _scenario(folder / "scenario.json")
+    experiment = Experiment(scenario=scenario, history=history, verdict=read_verdict(folder / "verdict.json"))
+    return experiment, _text(folder / "scenario.yaml"), read_json(folder / "system.json")
+
+
+def _scenario(path: Path) -> Scenario:
+    try:
+        return Scenario.model_validate(read_json(path))
+    except ValueError as error:
+        raise ReportError(f"this is no scenario: {error}", where=str(path), mend=MEND) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError(f"cannot read the file: {error}", where=str(path), mend=MEND) from error

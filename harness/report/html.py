@@ -1,0 +1,138 @@
+"""Reports as pages that need nothing: no script, no network, no server; light and dark; readable on paper.
+
+Jinja2 escapes whatever comes from scenarios and services; nothing is marked as safe, and the page's
+policy (CSP) would refuse a script even if one got in. Only this file knows jinja2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from harness.report import words
+from harness.report.documents import system_of
+from harness.report.markdown import run_sentence
+from harness.verdict.outcome import Outcome, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.history.history import History
+    from harness.report.experiment import Experiment
+    from harness.verdict.outcome import Claim
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+FILES = (
+    ("report.md", "this page as Markdown"),
+    ("verdict.json", "the verdict, for machines"),
+    ("samples.parquet", "every request"),
+    ("timeline.csv", "second by second"),
+    ("events.jsonl", "the timeline"),
+    ("history.json", "phases, faults, doses, load"),
+    ("scenario.yaml", "the scenario as written"),
+    ("scenario.json", "the scenario as run"),
+    ("system.json", "versions and machine"),
+    ("plot.png", "the picture"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
+    """Where a claim's numbers lie on a line from zero, each in percent of its length.
+
+    Attributes:
+        limit: What was promised.
+        estimate: What was measured.
+        lower: Where the bounds begin.
+        width: How far they reach.
+        good_from: Where the promised side begins.
+        good_width: How far it reaches.
+    """
+
+    limit: float
+    estimate: float
+    lower: float
+    width: float
+    good_from: float
+    good_width: float
+
+
+def experiment_page(experiment: Experiment, *, scenario_text: str, profile: str) -> str:
+    """Return the page of one experiment; the pictures are expected beside it."""
+    scenario, history, verdict = experiment.scenario, experiment.history, experiment.verdict
+    return _template("experiment.html.j2").render(
+        scenario=scenario,
+        history=history,
+        verdict=verdict,
+        gauges=[gauge_of(claim) for claim in verdict.claims],
+        lasted_s=words.lasted_s(history),
+        startup_s=max((part.began_s + part.took_s for part in history.startup), default=0.0) or 1.0,
+        system=system_of(history, profile),
+        command=words.command_of(scenario.scenario, history, profile),
+        scenario_text=scenario_text,
+        files=FILES,
+    )
+
+
+def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any], allure_page: str | None) -> str:
+    """Return the page of a run; each experiment's folder is expected beside it."""
+    verdicts = [experiment.verdict for experiment in experiments]
+    return _template("run.html.j2").render(
+        experiments=experiments,
+        outcome=worst(verdict.outcome for verdict in verdicts),
+        counted={outcome: sum(verdict.outcome is outcome for verdict in verdicts) for outcome in Outcome},
+        sentence=run_sentence(verdicts),
+        facts=facts,
+        system=system_of(experiments[0].history, facts["profile"]) if experiments else None,
+        allure_page=allure_page,
+    )
+
+
+def gauge_of(claim: Claim) -> Gauge | None:
+    """Return where the numbers of `claim` lie, None if nothing was measured."""
+    if claim.estimate is None:
+        return None
+    is_recovery, is_hits = claim.sli == "recovery", claim.sli == "hits"
+    lower = claim.estimate if claim.lower is None else claim.lower
+    upper = claim.estimate if claim.upper is None else claim.upper
+    length = max(claim.limit * 2, upper * 1.1)
+    length = length if is_recovery else 1.0 if is_hits else min(length, 1.0)
+    limit, low, high = (100 * min(value / length, 1.0) for value in (claim.limit, lower, upper))
+    return Gauge(
+        limit=round(limit, 2),
+        estimate=round(100 * min(claim.estimate / length, 1.0), 2),
+        lower=round(low, 2),
+        width=round(high - low, 2),
+        good_from=round(limit, 2) if is_hits else 0.0,
+        good_width=round(100 - limit, 2) if is_hits else round(limit, 2),
+    )
+
+
+def _lasted(history: History) -> str:
+    return words.seconds_of(words.lasted_s(history))
+
+
+@cache
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "at": words.at,
+        "bounds": words.bounds_of,
+        "estimate": words.estimate_of,
+        "lasted": _lasted,
+        "percent": words.percent_of,
+        "seconds": words.seconds_of,
+        "thousands": words.thousands,
+    }
+    return environment.get_template(name)

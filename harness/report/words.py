@@ -1,0 +1,88 @@
+"""How numbers and outcomes are said, alike on every page, in every picture and on the terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from harness.history.history import History
+    from harness.verdict.outcome import Claim, Verdict
+
+NOTHING = "–"
+"""What stands where nothing was measured."""
+
+SYMBOLS = {Outcome.PASS: "✓", Outcome.INCONCLUSIVE: "?", Outcome.FAIL: "✗", Outcome.ERROR: "!"}
+"""One shape for each outcome, for eyes and printers without colour."""
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Return `✓ pass`."""
+    return f"{SYMBOLS[outcome]} {outcome}"
+
+
+def reason_of(verdict: Verdict) -> str:
+    """Return why, for a place where the outcome itself already stands."""
+    return verdict.sentence.removeprefix(f"{verdict.outcome}: ")
+
+
+def percent_of(share: float | None) -> str:
+    """Return a share in percent, with the digits that matter near the limits we judge (0.1 %, 5 %, 70 %)."""
+    if share is None:
+        return NOTHING
+    return f"{share * 100:.3f} %" if 0 < share < 0.005 else f"{share * 100:.1f} %"
+
+
+def seconds_of(seconds: float | None) -> str:
+    """Return `850 ms`, `12.3 s` or `4 min 10 s`."""
+    if seconds is None:
+        return NOTHING
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if abs(seconds) < 120 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def at(seconds: float) -> str:
+    """Return a moment of the run: `24.0 s`."""
+    return f"{seconds:.1f} s"
+
+
+def thousands(number: int) -> str:
+    """Return `12 000`; the space does not break a line."""
+    return f"{number:,}".replace(",", "\u00a0")
+
+
+def estimate_of(claim: Claim) -> str:
+    """Return what was measured, in the unit of the promise."""
+    return seconds_of(claim.estimate) if claim.sli == "recovery" else percent_of(claim.estimate)
+
+
+def bounds_of(claim: Claim) -> str:
+    """Return `7.1 % to 8.8 %`."""
+    if claim.lower is None or claim.upper is None:
+        return NOTHING
+    return f"{percent_of(claim.lower)} to {percent_of(claim.upper)}"
+
+
+def lasted_s(history: History) -> float:
+    """Return when the last phase ended, or the last request was meant to start; 0.0 if nothing happened."""
+    phases_s = max((mark.ended_s for mark in history.phases), default=0.0)
+    samples_s = float(history.samples.records["intended_s"].max()) if len(history.samples) else 0.0
+    return max(phases_s, samples_s, 0.0)
+
+
+def moment(history: History, at_s: float) -> datetime:
+    """Return the wall-clock time of a moment of the run; the epoch if the run does not know when it began."""
+    try:
+        began = datetime.fromisoformat(history.began_at)
+    except ValueError:
+        began = datetime.fromtimestamp(0, UTC)
+    return (began if began.tzinfo else began.replace(tzinfo=UTC)) + timedelta(seconds=at_s)
+
+
+def command_of(scenario: str, history: History, profile: str) -> str:
+    """Return the command that does one experiment again."""
+    defect = f" --defect {history.defect}" if history.defect else ""
+    return f"readiness run {scenario} --seed {history.seed} --profile {profile} --backend {history.backend}{defect}"
