@@ -184,7 +184,7 @@ def _head(request: Request, response: Response) -> bytes:
     lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
     lines.append(f"Date: {formatdate(usegmt=True)}")
-    if response.status != HTTPStatus.NO_CONTENT:
+    if response.status != HTTPStatus.NO_CONTENT and request.method != "HEAD":
         lines.append(f"Content-Length: {len(response.body)}")
     if not request.keeps_alive:
         lines.append("Connection: close")

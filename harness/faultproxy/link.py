@@ -131,6 +131,7 @@ class Link:
             return
         stub = Stub(
             dice=self._connection.dice(toxic, "stage"),
+            was_open=self._connection.number <= toxic.connections_before,
             on_hit=toxic.hit,
             on_held=self.balance,
             close=self._connection.close,

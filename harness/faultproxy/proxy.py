@@ -119,6 +119,7 @@ class Proxy:
 
     def add_toxic(self, toxic: Toxic) -> None:
         """Apply a toxic to connections present and future."""
+        toxic.connections_before = self._connection_count
         self.toxics.append(toxic)
         for connection in tuple(self.connections):
             connection.link(toxic.direction).add(toxic)

@@ -26,6 +26,7 @@ class Toxic:
         stream: The direction as the client spelled it.
         settings: The attributes.
         toxicity: The share of connections it applies to, a ratio in [0, 1].
+        connections_before: How many connections its proxy had taken when it was created, count.
         hits: How often it has acted since it was created, count.
     """
 
@@ -34,6 +35,7 @@ class Toxic:
     stream: str
     settings: Settings
     toxicity: float = 1.0
+    connections_before: int = 0
     hits: int = 0
 
     @property
@@ -86,7 +88,7 @@ def read_change(toxic: Toxic, fields: Fields) -> tuple[Settings, float]:
         ApiError: 400; nothing has changed then.
     """
     toxicity = _usable_toxicity(fields.number("toxicity"), toxic.toxicity)
-    settings = read_settings(toxic.settings, fields.nested("attributes", type(toxic.settings).__name__ + "Toxic"))
+    settings = read_settings(toxic.settings, fields.nested("attributes", f"{type(toxic.settings).__name__}Toxic"))
     return settings, toxicity
 
 
@@ -96,16 +98,13 @@ def read_settings(current: Settings, fields: Fields) -> Settings:
     Raises:
         ApiError: 400, for a wrong type or a value that cannot work.
     """
-    given = {field.name: _read_attribute(fields, field) for field in dataclasses.fields(current)}
+    fields = fields.renamed(f"{type(current).__name__}Toxic.attributes")
+    given = {field.name: fields.integer(field.name) for field in dataclasses.fields(current)}
     settings = dataclasses.replace(current, **{name: value for name, value in given.items() if value is not None})
     problem = settings.problem()
     if problem:
         raise invalid_value(problem)
     return settings
-
-
-def _read_attribute(fields: Fields, field: dataclasses.Field[object]) -> object:
-    return fields.integer(field.name)
 
 
 def _usable_name(name: str, taken: set[str]) -> str:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 class ResetPeer:
     """Drop the bytes of this direction, then reset both sides.
 
-    Unlike the original it does not wait for a first byte: idle connections, and those that were open before the
-    toxic, are reset as well, since a pool full of idle connections is what a reset usually meets.
+    A connection that begins under the toxic is reset after its first byte (or end), as in the original. One that was
+    open before is reset even if it stays idle, since a pool of idle connections is what a reset usually meets; the
+    original waits for a byte there too, and then sends FIN.
 
     Attributes:
-        timeout: Milliseconds from the moment the toxic meets the connection.
+        timeout: Milliseconds from that byte, or from the moment the toxic meets an open connection.
     """
 
     timeout: int = 0
@@ -40,21 +41,27 @@ class ResetPeerStage:
     is_full = False
 
     def __init__(self, settings: ResetPeer, stub: Stub) -> None:
+        self._settings = settings
         self._stub = stub
-        self._has_dropped = False
-        self._wait(settings)
+        self._is_waiting = self._has_dropped = False
+        if stub.was_open:
+            self._wait()
 
     def receive(self, data: bytes) -> None:  # noqa: ARG002  # dropping it is the point
-        """Drop bytes."""
+        """Drop bytes, and start the wait with the first."""
         self._has_dropped = True
+        if not self._is_waiting:
+            self._wait()
 
     def end(self) -> None:
         """Do not let the end through: a reset is coming."""
-        self._has_dropped = True
+        self.receive(b"")
 
     def retune(self, settings: ResetPeer) -> None:
-        """Wait anew, for the new time."""
-        self._wait(settings)
+        """Start a wait that has begun once more, with the new time."""
+        self._settings = settings
+        if self._is_waiting:
+            self._wait()
 
     def release(self) -> None:
         """Spare a connection that has lost nothing yet; one that has is beyond saving."""
@@ -62,8 +69,9 @@ class ResetPeerStage:
         if self._has_dropped:
             self._reset()
 
-    def _wait(self, settings: ResetPeer) -> None:
-        self._stub.arm(settings.timeout / 1000, self._reset)
+    def _wait(self) -> None:
+        self._is_waiting = True
+        self._stub.arm(self._settings.timeout / 1000, self._reset)
 
     def _reset(self) -> None:
         self._stub.hit()

@@ -55,24 +55,27 @@ class Stub:
 
     Args:
         dice: Randomness of this toxic on this connection.
+        was_open: The connection was open before the toxic; otherwise it began under it.
         on_hit: Called whenever the toxic acts.
         on_held: Called after a timer has run, when the stage may hold less than before.
         close: Closes both sides of the connection, after what was already sent.
         reset: Resets both sides at once (TCP RST).
     """
 
-    __slots__ = ("_on_held", "_timer", "close", "dice", "end", "hit", "reset", "send")
+    __slots__ = ("_on_held", "_timer", "close", "dice", "end", "hit", "reset", "send", "was_open")
 
     def __init__(
         self,
         *,
         dice: Random,
+        was_open: bool,
         on_hit: Callable[[], None],
         on_held: Callable[[], None],
         close: Callable[[], None],
         reset: Callable[[], None],
     ) -> None:
         self.dice = dice
+        self.was_open = was_open
         self.hit = on_hit
         self.close = close
         self.reset = reset

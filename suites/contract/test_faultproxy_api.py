@@ -1,0 +1,812 @@
+"""One contract for every implementation of Toxiproxy's API: our fault proxy, and the real server where it is on PATH.
+
+What differs on purpose stands in `DEVIATIONS`, and both sides of each difference are pinned; anything else that differs
+fails one of the two parameters.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+from toxiproxy import Toxiproxy
+from toxiproxy.exceptions import NotFound, ProxyExists
+
+from fixtures.faultproxy import (
+    DEADLINE_S,
+    Road,
+    address_of,
+    how_it_ended,
+    is_listening,
+    ours_command,
+    started,
+    toxiproxy_is_missing,
+    wait_until,
+)
+
+OTHER = pytest.param(
+    "toxiproxy",
+    marks=pytest.mark.skipif(toxiproxy_is_missing(), reason="no toxiproxy-server on PATH to compare with"),
+)
+A = {"name": "a", "upstream": "127.0.0.1:1", "listen": "127.0.0.1:0"}
+OFF = {**A, "enabled": False, "listen": "localhost:0"}
+OFF_SHOWN = '{"name":"a","listen":"localhost:0","upstream":"127.0.0.1:1","enabled":false,"Logger":{},"toxics":%s}'
+NOOP = '{"attributes":{},"name":"%s","type":"noop","stream":"%s","toxicity":%s}'
+LATENCY = '{"attributes":{"latency":%d,"jitter":%d},"name":"latency_%s","type":"latency","stream":"%s","toxicity":1}'
+HTML_SHOWN = (
+    '{"name":"\\u003cé\\u0026\\u2028\ufffd\\u003e","listen":"","upstream":"x","enabled":false,"Logger":{},"toxics":[]}'
+)
+NO_SLASH = "invalid value: name must not contain a slash"
+
+
+@pytest.fixture(scope="module", params=["ours", OTHER])
+def running(request):
+    with started(request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running):
+    yield running
+    running.forget_all()
+
+
+def error(message: str, status: int) -> str:
+    return json.dumps({"error": message, "status": status}, separators=(",", ":")) + "\n"
+
+
+def go_field(kind: str, field: str, wanted: str) -> str:
+    return error(f"bad request body: json: cannot unmarshal {kind} into Go struct field {field} of type {wanted}", 400)
+
+
+# (method, path, body, status, text of the answer); each asked of a server with the one proxy OFF on it.
+EXCHANGES = {
+    "version": ("GET", "/version", None, 200, '{"version": "2.12.0"}\n'),
+    "version with a query": ("GET", "/version?x=1", None, 200, '{"version": "2.12.0"}\n'),
+    "list": ("GET", "/proxies", None, 200, '{"a":%s}' % (OFF_SHOWN % "[]")),
+    "show": ("GET", "/proxies/a", None, 200, OFF_SHOWN % "[]"),
+    "show by an encoded name": ("GET", "/proxies/%61", None, 200, OFF_SHOWN % "[]"),
+    "show a stranger": ("GET", "/proxies/b", None, 404, error("proxy not found", 404)),
+    "list toxics": ("GET", "/proxies/a/toxics", None, 200, "[]"),
+    "show a toxic that is not there": ("GET", "/proxies/a/toxics/t", None, 404, error("toxic not found", 404)),
+    "delete a toxic that is not there": ("DELETE", "/proxies/a/toxics/t", None, 404, error("toxic not found", 404)),
+    "delete a toxic of a stranger": ("DELETE", "/proxies/b/toxics/t", None, 404, error("proxy not found", 404)),
+    "delete": ("DELETE", "/proxies/a", None, 204, ""),
+    "delete a stranger": ("DELETE", "/proxies/b", None, 404, error("proxy not found", 404)),
+    "reset": ("POST", "/reset", b"anything", 204, ""),
+    "unknown path": ("GET", "/nowhere", None, 404, "404 page not found\n"),
+    "root": ("GET", "/", None, 404, "404 page not found\n"),
+    "trailing slash": ("GET", "/proxies/", None, 404, "404 page not found\n"),
+    "trailing slash after a name": ("GET", "/proxies/a/", None, 404, "404 page not found\n"),
+    "one segment too many": ("GET", "/proxies/a/toxics/t/x", None, 404, "404 page not found\n"),
+    "no metrics unless asked for": ("GET", "/metrics", None, 404, "404 page not found\n"),
+    "wrong method": ("PUT", "/proxies", None, 405, ""),
+    "options": ("OPTIONS", "/proxies/a", None, 405, ""),
+    "head": ("HEAD", "/proxies", None, 405, ""),
+    "reset by get": ("GET", "/reset", None, 405, ""),
+    "doubled slash": ("GET", "//proxies", None, 301, ""),
+    "create without a body": ("POST", "/proxies", None, 400, error("bad request body: EOF", 400)),
+    "create from blanks": ("POST", "/proxies", b" \n ", 400, error("bad request body: EOF", 400)),
+    "create from half an object": (
+        "POST",
+        "/proxies",
+        b'{"name":"b",',
+        400,
+        error("bad request body: unexpected EOF", 400),
+    ),
+    "create from garbage": (
+        "POST",
+        "/proxies",
+        b"xyz",
+        400,
+        error("bad request body: invalid character 'x' looking for beginning of value", 400),
+    ),
+    "create from NaN": (
+        "POST",
+        "/proxies",
+        b'{"name":NaN}',
+        400,
+        error("bad request body: invalid character 'N' looking for beginning of value", 400),
+    ),
+    "create from a list": (
+        "POST",
+        "/proxies",
+        b"[1]",
+        400,
+        error("bad request body: json: cannot unmarshal array into Go value of type toxiproxy.Proxy", 400),
+    ),
+    "create nested too deep": (
+        "POST",
+        "/proxies",
+        b"[" * 20000,
+        400,
+        error("bad request body: invalid character '[' exceeded max depth", 400),
+    ),
+    "create from null": ("POST", "/proxies", b"null", 400, error("missing required field: name", 400)),
+    "create without a name": ("POST", "/proxies", {"upstream": "x"}, 400, error("missing required field: name", 400)),
+    "create without an upstream": (
+        "POST",
+        "/proxies",
+        {"name": "b"},
+        400,
+        error("missing required field: upstream", 400),
+    ),
+    "create with a number for a name": (
+        "POST",
+        "/proxies",
+        {"name": 5},
+        400,
+        go_field("number", "Proxy.name", "string"),
+    ),
+    "create with a text for a flag": (
+        "POST",
+        "/proxies",
+        {"name": "b", "upstream": "x", "enabled": "yes"},
+        400,
+        go_field("string", "Proxy.enabled", "bool"),
+    ),
+    "create twice": ("POST", "/proxies", A, 409, error("proxy already exists", 409)),
+    "create without a port": (
+        "POST",
+        "/proxies",
+        {**A, "name": "b", "listen": "foo"},
+        500,
+        error("listen tcp: address foo: missing port in address", 500),
+    ),
+    "create on an impossible port": (
+        "POST",
+        "/proxies",
+        {**A, "name": "b", "listen": "127.0.0.1:99999"},
+        500,
+        error("listen tcp: address 99999: invalid port", 500),
+    ),
+    "create on too many colons": (
+        "POST",
+        "/proxies",
+        {**A, "name": "b", "listen": "a:b:c"},
+        500,
+        error("listen tcp: address a:b:c: too many colons in address", 500),
+    ),
+    "create on half an IPv6 address": (
+        "POST",
+        "/proxies",
+        {**A, "name": "b", "listen": "[::1"},
+        500,
+        error("listen tcp: address [::1: missing ']' in address", 500),
+    ),
+    "create on a foreign address": (
+        "POST",
+        "/proxies",
+        {**A, "name": "b", "listen": "1.2.3.4:0"},
+        500,
+        error("listen tcp 1.2.3.4:0: bind: cannot assign requested address", 500),
+    ),
+    "create disabled, in odd capitals, with text behind": (
+        "POST",
+        "/proxies",
+        b'{"NAME":"b","Upstream":"x","enabled":false,"unknown":[{}],"listen":null} trailing',
+        201,
+        '{"name":"b","listen":"","upstream":"x","enabled":false,"Logger":{},"toxics":[]}',
+    ),
+    "create with what HTML cares about": (
+        "POST",
+        "/proxies",
+        b'{"name":"<\xc3\xa9&\\u2028\\ud800>","upstream":"x","enabled":false}',
+        201,
+        HTML_SHOWN,
+    ),
+    "update nothing": ("POST", "/proxies/a", {}, 200, OFF_SHOWN % "[]"),
+    "update does not rename": ("PATCH", "/proxies/a", {"name": "b", "enabled": None}, 200, OFF_SHOWN % "[]"),
+    "update without a body": ("PATCH", "/proxies/a", None, 400, error("bad request body: EOF", 400)),
+    "update a stranger comes before its body": ("PATCH", "/proxies/b", None, 404, error("proxy not found", 404)),
+    "update with a number": ("POST", "/proxies/a", {"listen": 5}, 400, go_field("number", "Proxy.listen", "string")),
+    "update to no port": (
+        "PATCH",
+        "/proxies/a",
+        {"listen": "bad"},
+        500,
+        error("address bad: missing port in address", 500),
+    ),
+    "update the upstream to nothing": (
+        "PATCH",
+        "/proxies/a",
+        {"upstream": ""},
+        200,
+        '{"name":"a","listen":"localhost:0","upstream":"","enabled":false,"Logger":{},"toxics":[]}',
+    ),
+    "toxic with defaults": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "latency"},
+        200,
+        LATENCY % (0, 0, "downstream", "downstream"),
+    ),
+    "toxic in odd capitals": (
+        "POST",
+        "/proxies/a/toxics",
+        {"TYPE": "latency", "stream": "UPSTREAM", "ATTRIBUTES": {"LATENCY": 5, "unknown": 1}},
+        200,
+        LATENCY % (5, 0, "UPSTREAM", "UPSTREAM"),
+    ),
+    "toxicity as a float32": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "noop", "name": "n", "toxicity": 0.333333333333},
+        200,
+        NOOP % ("n", "downstream", "0.33333334"),
+    ),
+    "toxic on a stranger comes before its body": (
+        "POST",
+        "/proxies/b/toxics",
+        b"x",
+        404,
+        error("proxy not found", 404),
+    ),
+    "toxic without a body": ("POST", "/proxies/a/toxics", None, 400, error("bad request body: EOF", 400)),
+    "toxic of an unknown type": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "down"},
+        400,
+        error("invalid toxic type", 400),
+    ),
+    "toxic type is in lower case": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "LATENCY"},
+        400,
+        error("invalid toxic type", 400),
+    ),
+    "toxic stream comes before type": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "nope", "stream": "x"},
+        400,
+        error("stream was invalid, can be either upstream or downstream", 400),
+    ),
+    "toxic without a stream's name": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "noop", "stream": ""},
+        400,
+        error("stream was invalid, can be either upstream or downstream", 400),
+    ),
+    "toxic with a float": (
+        "POST",
+        "/proxies/a/toxics",
+        b'{"type":"latency","attributes":{"latency":1.5}}',
+        400,
+        go_field("number 1.5", "LatencyToxic.attributes.latency", "int64"),
+    ),
+    "toxic with a whole float": (
+        "POST",
+        "/proxies/a/toxics",
+        b'{"type":"latency","attributes":{"latency":100.0}}',
+        400,
+        go_field("number 100.0", "LatencyToxic.attributes.latency", "int64"),
+    ),
+    "toxic with a text": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "latency", "attributes": {"latency": "1"}},
+        400,
+        go_field("string", "LatencyToxic.attributes.latency", "int64"),
+    ),
+    "toxic with a flag": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "latency", "attributes": {"latency": True}},
+        400,
+        go_field("bool", "LatencyToxic.attributes.latency", "int64"),
+    ),
+    "toxic beyond int64": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "latency", "attributes": {"latency": 2**64}},
+        400,
+        go_field(f"number {2**64}", "LatencyToxic.attributes.latency", "int64"),
+    ),
+    "toxic with a list of attributes": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "latency", "attributes": []},
+        400,
+        go_field("array", "ToxicWrapper.attributes", "toxics.NoopToxic"),
+    ),
+    "toxic with a text for toxicity": (
+        "POST",
+        "/proxies/a/toxics",
+        {"type": "latency", "toxicity": "1"},
+        400,
+        go_field("string", "ToxicWrapper.toxicity", "float32"),
+    ),
+    "populate nothing": ("POST", "/populate", [], 201, '{"proxies":null}'),
+    "populate null": ("POST", "/populate", b"null", 201, '{"proxies":null}'),
+    "populate without a body": (
+        "POST",
+        "/populate",
+        None,
+        400,
+        '{"error":"bad request body: EOF","status":400,"proxies":null}',
+    ),
+    "populate counts from one": (
+        "POST",
+        "/populate",
+        [{"name": "z", "upstream": "y"}, {"name": "q"}],
+        400,
+        '{"error":"missing required field: upstream at proxy 2","status":400,"proxies":null}',
+    ),
+    "populate null proxies": (
+        "POST",
+        "/populate",
+        [None],
+        400,
+        '{"error":"missing required field: name at proxy 1","status":400,"proxies":null}',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_api_answers_as_toxiproxy(server, name):
+    """Status and body are those of Toxiproxy 2.12, to the byte."""
+    method, path, body, status, text = EXCHANGES[name]
+    server.must("POST", "/proxies", OFF)
+
+    answer = server.ask(method, path, body)
+
+    assert (answer.status, answer.text) == (status, text)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content_type", "has_id"),
+    [
+        ("GET", "/version", "application/json;charset=utf-8", True),
+        ("GET", "/proxies", "application/json", True),
+        ("GET", "/proxies/b", "text/plain; charset=utf-8", True),
+        ("POST", "/populate", "application/json", True),
+        ("POST", "/reset", None, True),
+        ("GET", "/nowhere", "text/plain; charset=utf-8", False),
+        ("PUT", "/proxies", None, False),
+    ],
+)
+def test_headers_are_toxiproxys(server, method, path, content_type, has_id):
+    """Errors are plain text except in populate, and only matched routes carry a request id."""
+    headers = server.ask(method, path).headers
+
+    assert headers["Content-Type"] == content_type
+    assert bool(re.fullmatch("[0-9a-v]{20}", headers["X-Toxiproxy-Request-Id"] or "")) == has_id
+    assert (headers["X-Content-Type-Options"] == "nosniff") == (content_type == "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("agent", "path", "status"),
+    [
+        ("Mozilla/5.0", "/proxies", 403),
+        ("Mozilla/5.0", "/version", 403),
+        ("Mozilla/5.0", "/nowhere", 404),
+        ("mozilla/5.0", "/version", 200),
+        ("a Mozilla/5.0", "/version", 200),
+        ("", "/version", 200),
+    ],
+)
+def test_browsers_are_refused(server, agent, path, status):
+    """A user agent that begins with Mozilla/ is refused on every route there is."""
+    answer = server.ask("GET", path, headers={"User-Agent": agent})
+
+    assert answer.status == status
+    assert (answer.text == "User agent not allowed\n") == (status == 403)
+
+
+def test_one_http_connection_serves_many_requests(server):
+    """HTTP keep-alive works, pipelining included, and answers come in order."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        request = b"GET /proxies HTTP/1.1\r\nHost: x\r\n\r\n"
+        last = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        client.sendall(request + request + last)
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert answers.count(b"HTTP/1.1 200 OK") == 3
+    assert answers.endswith(b'{"version": "2.12.0"}\n')
+
+
+def test_http_body_may_be_held_back_until_asked_for(server):
+    """`Expect: 100-continue`, which curl sends, is answered."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        client.sendall(b"POST /populate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        asked = client.recv(65536)
+        client.sendall(b"[]")
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        body = answer.read()
+        answer.close()
+
+    assert asked.startswith(b"HTTP/1.1 100 Continue")
+    assert (answer.status, body) == (201, b'{"proxies":null}')
+
+
+@pytest.mark.parametrize(
+    ("listen", "shown"),
+    [
+        ("127.0.0.1:0", r"127\.0\.0\.1:[1-9]\d+"),
+        ("127.0.0.1:", r"127\.0\.0\.1:[1-9]\d+"),
+        ("localhost:0", r"127\.0\.0\.1:[1-9]\d+"),
+        ("[::1]:0", r"\[::1\]:[1-9]\d+"),
+        ("", r"\[::\]:[1-9]\d+"),
+        (":0", r"\[::\]:[1-9]\d+"),
+        ("0.0.0.0:0", r"\[::\]:[1-9]\d+"),
+    ],
+)
+def test_listen_comes_back_as_it_was_bound(server, listen, shown):
+    """The real address is shown, and it is really listened on."""
+    if not socket.has_dualstack_ipv6() and ("::" in shown):
+        pytest.skip("no IPv6 on this machine")
+
+    bound = server.must("POST", "/proxies", {**A, "listen": listen})["listen"]
+
+    assert re.fullmatch(shown, bound)
+    assert is_listening(("::1" if "::" in bound else "127.0.0.1", address_of(bound)[1]))
+
+
+def test_create_fails_whole_on_a_busy_port(server):
+    """A proxy that cannot listen is not stored, and the name is looked at before the port."""
+    listen = server.must("POST", "/proxies", A)["listen"]
+
+    busy = server.ask("POST", "/proxies", {**A, "name": "b", "listen": listen})
+    taken = server.ask("POST", "/proxies", {**A, "listen": listen})
+
+    assert (busy.status, busy.text) == (500, error(f"listen tcp {listen}: bind: address already in use", 500))
+    assert taken.status == 409
+    assert list(server.must("GET", "/proxies")) == ["a"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_disabling_keeps_the_address_for_enabling(server, method):
+    """A disabled proxy refuses, keeps its toxics, and comes back where it was."""
+    with Road(server) as road:
+        road.poison("noop")
+        client, _ = road.travel()
+
+        off = server.must(method, "/proxies/road", {"enabled": False})
+        ended = how_it_ended(client)
+        is_refused = not is_listening(road.address)
+        on = server.must(method, "/proxies/road", {"enabled": True})
+
+        assert (off["enabled"], on["enabled"]) == (False, True)
+        assert address_of(off["listen"]) == address_of(on["listen"]) == road.address
+        assert [toxic["name"] for toxic in on["toxics"]] == ["noop_downstream"]
+        assert (ended, is_refused) == ("fin", True)
+        assert is_listening(road.address)
+
+
+def test_moving_a_proxy_cuts_its_connections(server):
+    """A new listen address or upstream restarts the proxy."""
+    with Road(server) as road:
+        client, _ = road.travel()
+
+        moved = server.must("PATCH", "/proxies/road", {"listen": "127.0.0.1:0"})
+
+        assert how_it_ended(client) == "fin"
+        assert is_listening(address_of(moved["listen"]))
+        assert address_of(moved["listen"]) != road.address
+
+
+def test_updating_to_the_same_address_keeps_connections(server):
+    """An address is compared as it resolves: localhost is 127.0.0.1."""
+    with Road(server) as road:
+        client, upstream = road.travel()
+
+        server.must("PATCH", "/proxies/road", {"listen": f"localhost:{road.address[1]}"})
+
+        client.sendall(b"still")
+        assert upstream.recv(5) == b"still"
+
+
+def test_deleting_cuts_connections(server):
+    """A deleted proxy is gone with its connections and its port."""
+    with Road(server) as road:
+        client, upstream = road.travel()
+
+        server.must("DELETE", "/proxies/road")
+
+        assert (how_it_ended(client), how_it_ended(upstream)) == ("fin", "fin")
+        assert not is_listening(road.address)
+        assert server.ask("GET", "/proxies/road").status == 404
+
+
+def test_names_may_hold_blanks(server):
+    """A blank is addressed as %20."""
+    server.must("POST", "/proxies", {**A, "name": "a b"})
+
+    assert server.must("GET", "/proxies/a%20b")["name"] == "a b"
+    assert server.ask("DELETE", "/proxies/a%20b").status == 204
+
+
+def test_toxics_are_listed_upstream_first(server):
+    """Within a stream they keep their order of creation."""
+    with Road(server) as road:
+        for name, stream in [("1", "downstream"), ("2", "upstream"), ("3", "downstream"), ("4", "upstream")]:
+            road.poison("noop", stream, name=name)
+
+        listed = [toxic["name"] for toxic in server.must("GET", "/proxies/road/toxics")]
+        shown = [toxic["name"] for toxic in server.must("GET", "/proxies/road")["toxics"]]
+
+        assert listed == shown == ["2", "4", "1", "3"]
+
+
+def test_toxic_names_are_unique_over_both_streams(server):
+    """One name, one toxic, whatever its stream."""
+    with Road(server) as road:
+        road.poison("noop", name="n")
+
+        answer = server.ask("POST", "/proxies/road/toxics", {"type": "noop", "name": "n", "stream": "upstream"})
+
+        assert (answer.status, answer.text) == (409, error("toxic already exists", 409))
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_toxic_update_merges(server, method):
+    """Attributes are merged key by key; name, type and stream stay."""
+    with Road(server) as road:
+        toxic = road.poison("latency", latency=5)
+
+        body = {"attributes": {"jitter": 3}, "name": "x", "type": "noop", "stream": "upstream"}
+        changed = server.ask(method, toxic, body)
+
+        assert (changed.status, changed.text) == (200, LATENCY % (5, 3, "downstream", "downstream"))
+        assert server.ask("GET", toxic).text == changed.text
+        assert server.must(method, toxic, {"toxicity": 0.5})["toxicity"] == 0.5
+        assert server.must(method, toxic, {"attributes": None})["toxicity"] == 0.5
+
+
+def test_populate_leaves_the_same_and_replaces_the_changed(server):
+    """Same listen and upstream: untouched, toxics and disabledness included. Otherwise: replaced, toxics lost."""
+    listen = server.must("POST", "/proxies", A)["listen"]
+    server.must("POST", "/proxies/a/toxics", {"type": "noop"})
+    server.must("PATCH", "/proxies/a", {"enabled": False})
+
+    same = server.ask("POST", "/populate", [{**A, "listen": listen, "enabled": True}, {**OFF, "name": "b"}])
+    changed = server.must("POST", "/populate", [{**A, "listen": listen, "upstream": "other:1"}])
+
+    assert same.status == 201
+    assert [(proxy["name"], proxy["enabled"], len(proxy["toxics"])) for proxy in same.json["proxies"]] == [
+        ("a", False, 1),
+        ("b", False, 0),
+    ]
+    assert [(proxy["enabled"], proxy["upstream"], proxy["toxics"]) for proxy in changed["proxies"]] == [
+        (True, "other:1", [])
+    ]
+    assert list(server.must("GET", "/proxies")) == ["a", "b"]
+
+
+def test_populate_stops_at_the_first_that_cannot_listen(server):
+    """What was done stays and is listed; validation of all comes before the first is done."""
+    listen = server.must("POST", "/proxies", A)["listen"]
+    wishes = [{**A, "name": name, "listen": where} for name, where in [("b", "127.0.0.1:0"), ("c", listen)]]
+
+    half = server.ask("POST", "/populate", [*wishes, {**A, "name": "d"}])
+    none = server.ask("POST", "/populate", [{**A, "name": "e"}, {"name": "f"}])
+
+    assert half.status == 500
+    assert half.json["error"] == f"listen tcp {listen}: bind: address already in use"
+    assert [proxy["name"] for proxy in half.json["proxies"]] == ["b"]
+    assert none.status == 400
+    assert list(server.must("GET", "/proxies")) == ["a", "b"]
+
+
+def test_reset_heals_and_enables_and_keeps_connections(server):
+    """All toxics are gone, all proxies listen, and healthy connections live on."""
+    server.must("POST", "/proxies", OFF)
+    with Road(server) as road:
+        road.poison("latency", latency=10)
+        client, upstream = road.travel()
+
+        server.must("POST", "/reset")
+
+        client.sendall(b"alive")
+        assert upstream.recv(5) == b"alive"
+        assert server.must("GET", "/proxies/a")["enabled"]
+        assert server.must("GET", "/proxies/road/toxics") == []
+
+
+class TestToxiproxyPython:
+    """The published Python client, unmodified."""
+
+    @pytest.fixture
+    def client(self, server, monkeypatch):
+        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(variable, raising=False)
+        client = Toxiproxy()
+        client.update_api_consumer("127.0.0.1", server.port)
+        return client
+
+    def test_client_lives_a_whole_life(self, client, server):
+        """Create, poison, disable, heal and destroy through the client's own methods."""
+        assert client.running()
+        assert json.loads(client.version()) == {"version": "2.12.0"}
+        with Road(server) as road:
+            proxy = client.get_proxy("road")
+            proxy.add_toxic(type="latency", attributes={"latency": 1}, toxicity=0.5)
+            toxics = proxy.toxics()
+            with proxy.down():
+                was_refused = not is_listening(road.address)
+            proxy.destroy_toxic("latency_downstream")
+
+            assert toxics["latency_downstream"].attributes == {"latency": 1, "jitter": 0}
+            assert was_refused
+            assert is_listening(road.address)
+            assert proxy.toxics() == {}
+            assert client.reset()
+
+    def test_client_sees_its_exceptions(self, client):
+        """Errors arrive as the client's own exceptions."""
+        proxy = client.create(name="made", upstream="127.0.0.1:1", listen="127.0.0.1:0")
+
+        assert proxy.enabled
+        with pytest.raises(ProxyExists):
+            client.create(name="made", upstream="127.0.0.1:1")
+        with pytest.raises(NotFound):
+            proxy.destroy_toxic("nothing")
+        assert client.destroy(proxy)
+
+    def test_client_populates(self, client):
+        """The client's populate, which deletes and creates."""
+        made = client.populate([{"name": "one", "upstream": "127.0.0.1:1", "listen": "127.0.0.1:0"}])
+
+        assert [proxy.name for proxy in made] == ["one"]
+        client.destroy_all()
+        assert client.proxies() == {}
+
+
+# What we do otherwise on purpose: (body of a new toxic or proxy, our status, the original's, why).
+DEVIATIONS = {
+    "toxicity above 1": ({"type": "noop", "toxicity": 2.5}, 400, 200, "a mistaken percentage must not pass for always"),
+    "toxicity below 0": ({"type": "noop", "toxicity": -1}, 400, 200, "it would mean never, silently"),
+    "negative rate": ({"type": "bandwidth", "attributes": {"rate": -1}}, 400, 200, "the original dies on first data"),
+    "slicer without a size": ({"type": "slicer"}, 400, 200, "the original dies on first data"),
+    "slicer that varies too much": (
+        {"type": "slicer", "attributes": {"average_size": 2, "size_variation": 3}},
+        400,
+        200,
+        "the original duplicates bytes",
+    ),
+    "negative jitter": ({"type": "latency", "attributes": {"jitter": -1}}, 400, 200, "the original panics"),
+    "jitter overflow": ({"type": "latency", "attributes": {"jitter": 2**62}}, 400, 200, "the original panics"),
+    "slash in a toxic's name": ({"type": "noop", "name": "a/b"}, 400, 200, "no URL reaches it"),
+}
+
+
+@pytest.mark.parametrize("name", DEVIATIONS)
+def test_documented_deviation(server, name):
+    """Values that crash the original are refused; both answers are pinned."""
+    body, ours, original, _ = DEVIATIONS[name]
+    server.must("POST", "/proxies", OFF)
+
+    assert server.ask("POST", "/proxies/a/toxics", body).status == (ours if server.name == "ours" else original)
+
+
+def test_failed_toxic_update_changes_nothing(server):
+    """Deviation: the original applies the attributes before the one that was wrong."""
+    with Road(server) as road:
+        toxic = road.poison("latency", latency=5)
+
+        answer = server.ask("PATCH", toxic, {"attributes": {"latency": 77, "jitter": "bad"}})
+
+        assert answer.status == 400
+        assert server.must("GET", toxic)["attributes"]["latency"] == (5 if server.name == "ours" else 77)
+
+
+def test_failed_proxy_update_changes_nothing(server):
+    """Deviation: the original leaves the proxy disabled, at the address it could not have, and cuts connections."""
+    with Road(server) as road:
+        busy = server.must("POST", "/proxies", A)["listen"]
+        client, upstream = road.travel()
+
+        answer = server.ask("PATCH", "/proxies/road", {"listen": busy})
+
+        shown = server.must("GET", "/proxies/road")
+        assert answer.status == 500
+        if server.name == "ours":
+            client.sendall(b"alive")
+            assert upstream.recv(5) == b"alive"
+            assert (shown["enabled"], address_of(shown["listen"])) == (True, road.address)
+        else:
+            assert (shown["enabled"], shown["listen"]) == (False, busy)
+
+
+def test_toxics_come_with_their_proxy(server):
+    """Deviation: create and populate accept toxics, and refuse the whole if one is wrong; the original ignores them."""
+    good = {**A, "toxics": [{"type": "latency", "attributes": {"latency": 5}}]}
+    bad = {**A, "name": "b", "toxics": [{"type": "nope"}]}
+
+    created = server.must("POST", "/proxies", good)
+    refused = server.ask("POST", "/populate", [bad])
+
+    is_ours = server.name == "ours"
+    assert len(created["toxics"]) == is_ours
+    assert refused.status == (400 if is_ours else 201)
+
+
+def test_populate_ensures_listed_toxics():
+    """A toxic listed for a proxy that is already there is added or brought up to date; others stay."""
+    with started("ours") as ours:
+        listen = ours.must("POST", "/proxies", A)["listen"]
+        ours.must("POST", "/proxies/a/toxics", {"type": "noop"})
+
+        for latency in (1, 2):
+            wish = {**A, "listen": listen, "toxics": [{"type": "latency", "attributes": {"latency": latency}}]}
+            ours.must("POST", "/populate", [wish])
+
+        toxics = ours.must("GET", "/proxies/a/toxics")
+        assert [(toxic["type"], toxic["attributes"]) for toxic in toxics] == [
+            ("noop", {}),
+            ("latency", {"latency": 2, "jitter": 0}),
+        ]
+
+
+def test_proxy_with_a_slash_is_refused():
+    """Deviation, ours only: the original would keep such a proxy until it restarts."""
+    with started("ours") as ours:
+        answer = ours.ask("POST", "/proxies", {**A, "name": "a/b"})
+
+        assert (answer.status, answer.text) == (400, error(NO_SLASH, 400))
+
+
+def test_busy_api_port_ends_the_program():
+    """Deviation: the original logs an error and lives on without an API."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [*ours_command(), "-port", port], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        f"faultproxy cannot start: listen tcp 127.0.0.1:{port}: bind: address already in use"
+    )
+
+
+def test_signal_ends_the_program_in_order():
+    """SIGTERM is exit code 0, and takes the listeners along."""
+    with started("ours") as ours:
+        listen = ours.must("POST", "/proxies", A)["listen"]
+        ours.process.terminate()
+
+        assert ours.process.wait(DEADLINE_S) == 0
+        assert not is_listening(address_of(listen))
+
+
+def test_program_ends_with_its_parent():
+    """With -exit-with-parent the end of standard input is the end of the program."""
+    process = subprocess.Popen(ours_command("-exit-with-parent"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.poll() is None
+        process.stdin.close()
+
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_log_that_nobody_reads_freezes_nothing():
+    """A full pipe loses log lines, not traffic."""
+    with started("ours", LOG_LEVEL="debug") as ours:
+        for _ in range(1000):
+            ours.ask("GET", "/proxies")
+        started_s = time.monotonic()
+
+        assert ours.ask("GET", "/version").status == 200
+        assert time.monotonic() - started_s < DEADLINE_S
+
+
+def test_api_survives_bytes_that_are_not_http():
+    """Garbage is answered with 400 and a closed connection."""
+    with started("ours") as ours:
+        with socket.create_connection(("127.0.0.1", ours.port), timeout=DEADLINE_S) as client:
+            client.sendall(b"\x16\x03\x01 garbage\r\n\r\n")
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request")
+        wait_until(lambda: ours.ask("GET", "/version").status == 200, "the API answers")

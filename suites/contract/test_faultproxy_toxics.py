@@ -1,0 +1,701 @@
+"""One contract for what toxics do to real connections: our fault proxy, and the real server where it is on PATH.
+
+Times are lower bounds (never early) and upper bounds with a second to spare, because machines stall; orderings and
+contents are exact. What differs on purpose is in the tests named `deviation`, with both behaviours pinned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+
+import pytest
+
+from fixtures.faultproxy import (
+    DEADLINE_S,
+    Road,
+    how_it_ended,
+    is_silent,
+    read_exactly,
+    reset_now,
+    started,
+    toxiproxy_is_missing,
+    wait_until,
+)
+
+OTHER = pytest.param(
+    "toxiproxy",
+    marks=pytest.mark.skipif(toxiproxy_is_missing(), reason="no toxiproxy-server on PATH to compare with"),
+)
+# How much later than meant is still on time on a busy machine.
+SLACK_S = 1.0
+# Long enough that a proxy that wanted to send would have.
+QUIET_S = 0.15
+MEGABYTE = 10**6
+
+
+@pytest.fixture(scope="module", params=["ours", OTHER])
+def server(request):
+    with started(request.param) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ours():
+    with started("ours") as running:
+        yield running
+
+
+@pytest.fixture
+def road(server):
+    with Road(server) as road:
+        yield road
+
+
+@pytest.fixture
+def our_road(ours):
+    with Road(ours) as road:
+        yield road
+
+
+@contextlib.contextmanager
+def takes(at_least_s: float):
+    """Assert that the block lasts at least this long, and not much longer."""
+    started_s = time.monotonic()
+    yield
+    lasted_s = time.monotonic() - started_s
+    assert at_least_s <= lasted_s < at_least_s + SLACK_S, f"took {lasted_s:.3f} s, meant {at_least_s} s"
+
+
+def sent_and_read(source, sink, data: bytes) -> bytes:
+    """Send from a thread, so that back-pressure does not stop the reader in the same test."""
+    sender = threading.Thread(target=source.sendall, args=(data,), daemon=True)
+    sender.start()
+    received = read_exactly(sink, len(data))
+    sender.join(DEADLINE_S)
+    return received
+
+
+class TestPassThrough:
+    """Without toxics a proxy is a wire."""
+
+    def test_bytes_arrive_unchanged_in_both_directions(self, road):
+        """Ten megabytes each way, in order."""
+        client, upstream = road.travel()
+        data = bytes(range(256)) * 40_000
+
+        assert sent_and_read(client, upstream, data) == data
+        assert sent_and_read(upstream, client, data) == data
+
+    def test_server_may_speak_first(self, road):
+        """A greeting reaches the client, however early it is."""
+        for _ in range(20):
+            client, upstream = road.travel()
+            upstream.sendall(b"220 hello")
+            assert client.recv(9) == b"220 hello"
+
+    def test_dead_upstream_is_an_accepted_connection_that_ends(self, server):
+        """A refused dial shows as end of stream, never as a refused connection."""
+        with Road(server) as road:
+            road._upstream.close()
+
+            assert how_it_ended(road.connect()) == "fin"
+
+    def test_client_end_reaches_the_server(self, road):
+        """FIN from the client is FIN at the server."""
+        client, upstream = road.travel()
+        client.sendall(b"bye")
+        client.close()
+
+        assert upstream.recv(10) == b"bye"
+        assert how_it_ended(upstream) == "fin"
+
+    def test_server_end_reaches_the_client(self, road):
+        """FIN from the server is FIN at the client."""
+        client, upstream = road.travel()
+        upstream.sendall(b"bye")
+        upstream.close()
+
+        assert client.recv(10) == b"bye"
+        assert how_it_ended(client) == "fin"
+
+    def test_deviation_half_close_is_preserved(self, road):
+        """A client that has finished sending still gets its answer; the original cuts it off."""
+        client, upstream = road.travel()
+        client.sendall(b"question")
+        client.shutdown(socket.SHUT_WR)
+        assert read_exactly(upstream, 100) == b"question"
+
+        with contextlib.suppress(ConnectionError):
+            upstream.sendall(b"answer")
+            upstream.close()
+
+        assert read_exactly(client, 100) == (b"answer" if road.server.name == "ours" else b"")
+
+    @pytest.mark.parametrize("who", ["client", "upstream"])
+    def test_deviation_reset_is_preserved(self, road, who):
+        """A reset arrives as a reset; the original turns it into an orderly end."""
+        ends = dict(zip(("client", "upstream"), road.travel(), strict=True))
+        reset_now(ends.pop(who))
+
+        assert how_it_ended(*ends.values()) == ("reset" if road.server.name == "ours" else "fin")
+
+    def test_slow_reader_slows_the_sender(self, our_road):
+        """A reader that stands still stops the sender after a few megabytes, and then gets every byte."""
+        client, upstream = our_road.travel()
+        upstream.setblocking(False)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while select.select([], [upstream], [], QUIET_S)[1]:
+                sent += upstream.send(b"x" * 65536)
+        upstream.close()
+
+        assert sent < 32 * MEGABYTE
+        assert len(read_exactly(client, sent + 1)) == sent
+
+
+class TestLatency:
+    """`latency`."""
+
+    def test_delays_each_direction_for_itself(self, road):
+        """Data of the poisoned stream is late, the other is not."""
+        client, upstream = road.travel()
+        road.poison("latency", latency=200)
+
+        with takes(0.2):
+            upstream.sendall(b"late")
+            client.recv(4)
+        with takes(0):
+            client.sendall(b"now")
+            upstream.recv(3)
+
+    def test_does_not_accumulate_over_pipelined_pieces(self, road):
+        """Pieces that arrive together leave together."""
+        client, upstream = road.travel()
+        road.poison("latency", latency=200)
+
+        with takes(0.2):
+            for _ in range(20):
+                upstream.sendall(b"0123456789")
+            assert read_exactly(client, 200) == b"0123456789" * 20
+
+    def test_of_several_toxics_adds_up(self, road):
+        """Two toxics of 100 ms are 200 ms."""
+        client, upstream = road.travel()
+        road.poison("latency", latency=100, name="one")
+        road.poison("latency", latency=100, name="two")
+
+        with takes(0.2):
+            upstream.sendall(b"late")
+            client.recv(4)
+
+    def test_never_reorders_with_jitter(self, road):
+        """However the delays fall, bytes keep their order."""
+        client, upstream = road.travel()
+        road.poison("latency", latency=20, jitter=20)
+        data = bytes(range(200))
+
+        for byte in data:
+            upstream.sendall(bytes([byte]))
+            time.sleep(0.0005)  # so that the kernel does not join them
+
+        assert read_exactly(client, 200) == data
+
+    def test_does_not_delay_an_end_without_data(self, road):
+        """FIN alone passes at once, FIN behind data follows it."""
+        client, upstream = road.travel()
+        road.poison("latency", latency=300)
+
+        with takes(0):
+            upstream.close()
+            assert how_it_ended(client) == "fin"
+
+    def test_end_follows_the_data(self, road):
+        """Nothing is lost when the sender closes at once."""
+        client, upstream = road.travel()
+        road.poison("latency", latency=200)
+
+        upstream.sendall(b"last words")
+        upstream.close()
+
+        assert read_exactly(client, 100) == b"last words"
+
+    @pytest.mark.parametrize("how", ["delete", "reset"])
+    def test_removal_releases_what_waits(self, road, how):
+        """Held data arrives at once and in order when the toxic goes."""
+        client, upstream = road.travel()
+        toxic = road.poison("latency", latency=60_000)
+        upstream.sendall(b"held")
+        assert is_silent(client, QUIET_S)
+
+        if how == "delete":
+            road.heal(toxic)
+        else:
+            road.server.must("POST", "/reset")
+
+        assert client.recv(4) == b"held"
+
+    def test_change_applies_to_live_connections(self, road):
+        """The next piece has the new delay."""
+        client, upstream = road.travel()
+        toxic = road.poison("latency", latency=60_000)
+        road.change(toxic, latency=100)
+
+        with takes(0.1):
+            upstream.sendall(b"late")
+            client.recv(4)
+
+
+class TestBandwidth:
+    """`bandwidth`."""
+
+    def test_limits_the_rate(self, road):
+        """100 KB at 200 KB/s take half a second; a KB has 1000 bytes."""
+        client, upstream = road.travel()
+        road.poison("bandwidth", rate=200)
+
+        with takes(0.49):
+            assert sent_and_read(upstream, client, b"x" * 100_000) == b"x" * 100_000
+
+    def test_gives_no_credit_for_idle_time(self, road):
+        """1000 bytes at 10 KB/s take 100 ms each time."""
+        client, upstream = road.travel()
+        road.poison("bandwidth", rate=10)
+
+        for _ in range(2):
+            time.sleep(QUIET_S)
+            with takes(0.1):
+                upstream.sendall(b"x" * 1000)
+                read_exactly(client, 1000)
+
+    def test_of_zero_holds_everything_until_removed(self, road):
+        """At rate 0 nothing moves, and nothing is lost."""
+        client, upstream = road.travel()
+        toxic = road.poison("bandwidth", rate=0)
+        upstream.sendall(b"held")
+        assert is_silent(client, QUIET_S)
+
+        road.heal(toxic)
+
+        assert client.recv(4) == b"held"
+
+    def test_drains_after_the_sender_closed(self, road):
+        """A closed sender's last bytes still arrive at the rate."""
+        client, upstream = road.travel()
+        road.poison("bandwidth", rate=100)
+        upstream.sendall(b"x" * 20_000)
+        upstream.close()
+
+        with takes(0.15):
+            assert len(read_exactly(client, 30_000)) == 20_000
+
+    def test_is_each_connections_own(self, road):
+        """Two connections together move twice as much."""
+        pairs = [road.travel(), road.travel()]
+        road.poison("bandwidth", rate=100)
+
+        with takes(0.19):
+            for _, upstream in pairs:
+                upstream.sendall(b"x" * 20_000)
+            for client, _ in pairs:
+                read_exactly(client, 20_000)
+
+
+class TestSlowClose:
+    """`slow_close`."""
+
+    def test_delays_only_the_end(self, road):
+        """Bytes pass at once, FIN later."""
+        client, upstream = road.travel()
+        road.poison("slow_close", delay=300)
+        upstream.sendall(b"now")
+
+        with takes(0):
+            client.recv(3)
+        with takes(0.3):
+            upstream.close()
+            assert how_it_ended(client) == "fin"
+
+    def test_removal_closes_at_once(self, road):
+        """A wait that has begun ends with the toxic."""
+        client, upstream = road.travel()
+        toxic = road.poison("slow_close", delay=60_000)
+        upstream.close()
+        assert is_silent(client, QUIET_S)
+
+        road.heal(toxic)
+
+        assert how_it_ended(client) == "fin"
+
+    def test_change_starts_the_wait_anew(self, road):
+        """A wait that has begun follows the new delay."""
+        client, upstream = road.travel()
+        toxic = road.poison("slow_close", delay=60_000)
+        upstream.close()
+        assert is_silent(client, QUIET_S)
+
+        road.change(toxic, delay=100)
+
+        assert how_it_ended(client) == "fin"
+
+
+class TestTimeout:
+    """`timeout`."""
+
+    def test_drops_data_and_closes_after_the_silence(self, road):
+        """Nothing of the stream arrives, and both sides end."""
+        client, upstream = road.travel()
+        road.poison("timeout", timeout=300)
+
+        with takes(0.25):
+            upstream.sendall(b"lost")
+            assert read_exactly(client, 10) == b""
+        assert how_it_ended(upstream) in {"fin", "reset"}
+
+    def test_closes_idle_connections(self, road):
+        """Also those that were open before and never say a word."""
+        client, _ = road.travel()
+
+        with takes(0.2):
+            road.poison("timeout", timeout=200)
+            assert how_it_ended(client) == "fin"
+
+    def test_chatter_postpones_the_end(self, road):
+        """Each dropped piece starts the silence anew."""
+        client, upstream = road.travel()
+        road.poison("timeout", timeout=400)
+
+        for _ in range(8):
+            upstream.sendall(b"x")
+            assert is_silent(client, 0.1)
+
+        assert how_it_ended(client) == "fin"
+
+    def test_of_zero_is_silence_until_removed(self, road):
+        """The connection stays open without data, and closes when the toxic goes, because data is missing."""
+        client, upstream = road.travel()
+        toxic = road.poison("timeout", timeout=0)
+        upstream.sendall(b"lost")
+        assert is_silent(client, QUIET_S)
+
+        road.heal(toxic)
+
+        assert read_exactly(client, 10) == b""
+
+    def test_leaves_the_other_stream_alone(self, road):
+        """Requests still reach the server."""
+        client, upstream = road.travel()
+        road.poison("timeout", timeout=0)
+        client.sendall(b"request")
+
+        assert upstream.recv(7) == b"request"
+
+    def test_reset_of_all_closes_what_it_touched(self, road):
+        """POST /reset removes toxics, with the same effect."""
+        client, _ = road.travel()
+        road.poison("timeout", timeout=0)
+
+        road.server.must("POST", "/reset")
+
+        assert how_it_ended(client) == "fin"
+
+
+class TestResetPeer:
+    """`reset_peer`."""
+
+    def test_resets_both_sides_of_a_new_connection(self, road):
+        """RST for the client and for the server."""
+        road.poison("reset_peer", "upstream", timeout=0)
+        client, upstream = road.travel()
+        with contextlib.suppress(ConnectionError):
+            client.sendall(b"hello")
+
+        assert how_it_ended(client) == "reset"
+        assert how_it_ended(upstream) == "reset"
+
+    def test_waits_for_its_timeout_and_drops_meanwhile(self, road):
+        """The data of the stream is gone, and the reset comes later."""
+        road.poison("reset_peer", "upstream", timeout=300)
+        client, upstream = road.travel()
+
+        with takes(0.25):
+            client.sendall(b"lost")
+            assert is_silent(upstream, QUIET_S)
+            assert how_it_ended(client) == "reset"
+
+    def test_deviation_resets_connections_that_were_idle_before(self, road):
+        """A pool's idle connections are what a reset meets; the original leaves them alone until data comes."""
+        client, _ = road.travel()
+
+        road.poison("reset_peer", timeout=0)
+
+        assert is_silent(client, 2 * QUIET_S) == (road.server.name != "ours")
+        if road.server.name == "ours":
+            assert how_it_ended(client) == "reset"
+
+    def test_deviation_spares_connections_that_toxicity_spares(self, road):
+        """With toxicity 0 a connection ends in order; the original resets it when it ends."""
+        road.poison("reset_peer", toxicity=0, timeout=0)
+        client, upstream = road.travel()
+        upstream.close()
+
+        assert how_it_ended(client) == ("fin" if road.server.name == "ours" else "reset")
+
+    def test_deviation_removal_does_not_wait(self, our_road):
+        """A reset that is coming up is called off; the original's DELETE blocks until it is done."""
+        toxic = our_road.poison("reset_peer", timeout=60_000)
+        client, upstream = our_road.travel()
+
+        with takes(0):
+            our_road.heal(toxic)
+
+        upstream.sendall(b"alive")
+        assert client.recv(5) == b"alive"
+
+
+class TestSlicer:
+    """`slicer`."""
+
+    def test_cuts_data_in_halves_until_small_enough(self, road):
+        """100 bytes at an average of 10 arrive in 16 pieces of 6 or 7, with pauses between them."""
+        client, upstream = road.travel()
+        road.poison("slicer", average_size=10, delay=20_000)
+        upstream.sendall(b"x" * 100)
+
+        sizes = []
+        while sum(sizes) < 100:
+            sizes.append(len(client.recv(100)))
+
+        assert sum(sizes) == 100
+        assert sizes[:4] == [6, 6, 6, 7]
+
+    def test_pauses_are_microseconds(self, road):
+        """Sixteen pieces with 20 000 us between them take 300 ms."""
+        client, upstream = road.travel()
+        road.poison("slicer", average_size=10, delay=20_000)
+
+        with takes(0.3):
+            upstream.sendall(b"x" * 100)
+            read_exactly(client, 100)
+
+    def test_keeps_every_byte_in_order(self, road):
+        """Variation moves the cuts, never the bytes."""
+        client, upstream = road.travel()
+        road.poison("slicer", average_size=50, size_variation=25)
+        data = bytes(range(256)) * 50
+
+        assert sent_and_read(upstream, client, data) == data
+
+    def test_deviation_cuts_without_pauses_too(self, our_road):
+        """Each piece is a segment of its own even without a delay; one call of write must not join them."""
+        client, upstream = our_road.travel()
+        our_road.poison("slicer", average_size=10)
+        upstream.sendall(b"x" * 100)
+
+        assert len(client.recv(100)) < 100
+        our_road.heal("/proxies/road/toxics/slicer_downstream")
+
+
+class TestLimitData:
+    """`limit_data`."""
+
+    def test_passes_exactly_the_limit_then_closes(self, road):
+        """A piece is cut in the middle, and both sides end."""
+        client, upstream = road.travel()
+        road.poison("limit_data", bytes=5)
+        upstream.sendall(b"0123456789")
+
+        assert read_exactly(client, 100) == b"01234"
+        assert how_it_ended(upstream) in {"fin", "reset"}
+
+    def test_closes_on_reaching_the_limit(self, road):
+        """The last allowed byte is the last."""
+        client, upstream = road.travel()
+        road.poison("limit_data", bytes=5)
+        upstream.sendall(b"01234")
+
+        assert read_exactly(client, 100) == b"01234"
+
+    def test_of_zero_closes_on_the_first_byte_only(self, road):
+        """An idle connection stays open."""
+        client, upstream = road.travel()
+        road.poison("limit_data", bytes=0)
+        assert is_silent(client, QUIET_S)
+
+        upstream.sendall(b"x")
+
+        assert read_exactly(client, 100) == b""
+
+    def test_remembers_what_has_passed_when_changed(self, road):
+        """Raising 5 to 8 after 3 bytes lets 5 more pass."""
+        client, upstream = road.travel()
+        toxic = road.poison("limit_data", bytes=5)
+        upstream.sendall(b"012")
+        assert read_exactly(client, 3) == b"012"
+
+        road.change(toxic, bytes=8)
+        upstream.sendall(b"3456789")
+
+        assert read_exactly(client, 100) == b"34567"
+
+    def test_counts_each_connection_for_itself(self, road):
+        """One connection's bytes do not shorten another's."""
+        road.poison("limit_data", bytes=5)
+        for _ in range(2):
+            client, upstream = road.travel()
+            upstream.sendall(b"0123456789")
+            assert read_exactly(client, 100) == b"01234"
+
+
+class TestChain:
+    """Several toxics on one stream."""
+
+    def test_works_in_order_of_creation(self, road):
+        """A limit before a latency lets the allowed bytes come late, then the end."""
+        client, upstream = road.travel()
+        road.poison("slicer", average_size=4)
+        road.poison("latency", latency=200)
+
+        with takes(0.2):
+            upstream.sendall(b"0123456789")
+            assert read_exactly(client, 10) == b"0123456789"
+
+    def test_survives_edits_under_traffic(self, road):
+        """Toxics come and go while bytes flow, and no byte is lost or moved."""
+        client, upstream = road.travel()
+        data = bytes(range(256)) * 4000
+        sender = threading.Thread(target=upstream.sendall, args=(data,), daemon=True)
+        sender.start()
+        received = bytearray()
+        for _ in range(10):
+            latency = road.poison("latency", latency=5, jitter=5)
+            received += client.recv(20_000)
+            slicer = road.poison("slicer", average_size=5000, size_variation=500)
+            received += client.recv(20_000)
+            road.heal(latency)
+            road.change(slicer, average_size=3000)
+            received += client.recv(20_000)
+            road.heal(slicer)
+        received += read_exactly(client, len(data) - len(received))
+        sender.join(DEADLINE_S)
+
+        assert bytes(received) == data
+
+    @pytest.mark.parametrize("kind", ["latency", "bandwidth", "noop", "slow_close", "limit_data", "slicer"])
+    def test_deviation_edits_never_wait_for_a_stalled_reader(self, our_road, kind):
+        """The whole API answers while a client does not read; the original freezes for good."""
+        attributes = {"latency": {"latency": 1}, "bandwidth": {"rate": 10**6}, "limit_data": {"bytes": 2**40}}
+        attributes["slicer"] = {"average_size": 30_000}
+        _, upstream = our_road.travel()
+        toxic = our_road.poison(kind, **attributes.get(kind, {}))
+        upstream.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while select.select([], [upstream], [], QUIET_S)[1]:
+                upstream.send(b"x" * 65536)
+
+        with takes(0):
+            our_road.change(toxic)
+            our_road.heal(toxic)
+            our_road.poison("noop")
+            our_road.server.must("GET", "/proxies")
+            our_road.server.must("POST", "/reset")
+            our_road.server.must("PATCH", "/proxies/road", {"enabled": False})
+
+
+class TestToxicity:
+    """The share of connections a toxic applies to."""
+
+    def test_of_zero_is_transparent(self, road):
+        """Never means never."""
+        road.poison("timeout", toxicity=0, timeout=0)
+        client, upstream = road.travel()
+        upstream.sendall(b"through")
+
+        assert client.recv(7) == b"through"
+
+    def test_chooses_connections_not_pieces(self, road):
+        """A connection is hit wholly or not at all, and about half of them are."""
+        road.poison("timeout", toxicity=0.5, timeout=0)
+        pairs = [road.travel() for _ in range(60)]
+        for _ in range(2):
+            for _, upstream in pairs:
+                upstream.sendall(b"x")
+        through = [client for client, _ in pairs if not is_silent(client, 0.02)]
+
+        assert 12 <= len(through) <= 48  # outside with probability 2e-6
+        assert all(read_exactly(client, 2) == b"xx" for client in through)
+
+    def test_deviation_repeats_with_the_seed(self):
+        """The same seed chooses the same connections; another seed chooses others. In the original it has no effect."""
+
+        def chosen(seed: int) -> list[bool]:
+            with started("ours", "-seed", str(seed)) as server, Road(server) as road:
+                road.poison("limit_data", toxicity=0.5, bytes=0)
+                pairs = [road.travel() for _ in range(40)]
+                for _, upstream in pairs:
+                    upstream.sendall(b"x")
+                return [client.recv(1) == b"x" for client, _ in pairs]
+
+        assert chosen(7) == chosen(7)
+        assert chosen(7) != chosen(8)
+
+    def test_deviation_raised_toxicity_only_adds_connections(self, our_road):
+        """Each connection throws its dice once, so those that suffered go on suffering."""
+        toxic = our_road.poison("limit_data", toxicity=0.3, bytes=0)
+        pairs = [our_road.travel() for _ in range(40)]
+        our_road.change(toxic, toxicity=0.3)
+        our_road.change(toxic, toxicity=0.6)
+        our_road.change(toxic, toxicity=0.3)
+        for _, upstream in pairs:
+            upstream.sendall(b"x")
+        hit = sum(client.recv(1) == b"" for client, _ in pairs)
+
+        assert 2 <= hit <= 24
+
+
+class TestUpstream:
+    """Dialling."""
+
+    def test_deviation_slow_upstream_holds_up_nobody_else(self, ours):
+        """While one upstream does not answer, other clients and the API are served; the original stops accepting."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as fillers:
+            # A full backlog drops SYNs: connecting to it hangs, as towards a machine that is gone.
+            for _ in range(4):
+                filler = fillers.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            with Road(ours) as road:
+                ours.must("PATCH", "/proxies/road", {"upstream": f"127.0.0.1:{full.getsockname()[1]}"})
+                clients = [road.connect() for _ in range(3)]
+
+                with takes(0):
+                    ours.must("PATCH", "/proxies/road", {"enabled": False})
+
+                assert {how_it_ended(client) for client in clients} == {"fin"}
+
+    def test_many_connections_leave_nothing_behind(self, ours):
+        """A thousand connections opened and dropped, in all ways, leave descriptors and memory as they were."""
+        with Road(ours) as road:
+            self._churn(road, 100)
+            wait_until(lambda: ours.usage()[1] < 20, "first connections are gone")
+            before_bytes, before_descriptors = ours.usage()
+
+            self._churn(road, 1000)
+
+            wait_until(lambda: ours.usage()[1] <= before_descriptors, "all connections are gone")
+            assert ours.usage()[0] < before_bytes * 1.1
+
+    def _churn(self, road: Road, count: int) -> None:
+        for number in range(count):
+            ends = road.travel()
+            first, second = ends if number % 2 else reversed(ends)
+            if number % 3:
+                first.close()
+            else:
+                reset_now(first)
+            second.close()
+            road._open.clear()
+            road._open.append(road._upstream)
