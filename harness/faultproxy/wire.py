@@ -172,7 +172,7 @@ def as_float32(number: float) -> float:
         ApiError: 400, if it is out of range.
     """
     try:
-        return float(struct.unpack("f", struct.pack("f", number))[0])
+        return float(struct.unpack("<f", struct.pack("<f", number))[0])
     except OverflowError as error:
         raise bad_body(f"json: cannot unmarshal number {number} into Go value of type float32") from error
 

@@ -1,0 +1,187 @@
+"""The pure parts of the fault proxy: wire format, addresses, dice, slicing, delays."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from harness.faultproxy.address import join, port_number, resolve, split_host_port
+from harness.faultproxy.dice import dice_for
+from harness.faultproxy.errors import AddressError, ApiError
+from harness.faultproxy.toxics.bandwidth import Bandwidth
+from harness.faultproxy.toxics.latency import Latency
+from harness.faultproxy.toxics.slicer import Slicer
+from harness.faultproxy.wire import Fields, as_float32, decode, encode, shortest_float32
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(1.0, "1"), (0.0, "0"), (0.1, "0.1"), (0.333333333333, "0.33333334"), (0.5, "0.5"), (2.5, "2.5")],
+)
+def test_float32_is_shown_with_the_fewest_digits(number, shown):
+    """As Go shows a float32."""
+    assert encode({"n": shortest_float32(as_float32(number))}) == b'{"n":%s}' % shown.encode()
+
+
+def test_float32_out_of_range_is_refused():
+    """Go cannot hold it either."""
+    with pytest.raises(ApiError, match="float32"):
+        as_float32(1e300)
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (b'{"latency": 5}', 5),
+        (b'{"LATENCY": 5}', 5),
+        (b'{"latency": 5, "Latency": 6}', 6),
+        (b'{"latency": 5, "Latency": null}', 5),
+        (b'{"latency": null}', None),
+        (b"{}", None),
+        (b"null", None),
+        (b'  {"latency": -9223372036854775808}', -(2**63)),
+    ],
+)
+def test_fields_are_found_in_any_case(body, read):
+    """The last spelling wins, null leaves alone."""
+    assert Fields(decode(body), "T").integer("latency") == read
+
+
+@pytest.mark.parametrize("literal", ["1.0", "1e2", '"1"', "true", "[]", "{}", "9223372036854775808", "1" * 5000])
+def test_integers_are_strict(literal):
+    """Nothing but an int64 written as one is an int64."""
+    with pytest.raises(ApiError, match="int64"):
+        Fields(decode(b'{"n":%s}' % literal.encode()), "T").integer("n")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "EOF"),
+        (b"{", "unexpected EOF"),
+        (b'{"a', "unexpected EOF"),
+        (b'{"a":', "unexpected EOF"),
+        (b'{"a":5', "unexpected EOF"),
+        (b"{5", "invalid character '5' looking for beginning of object key string"),
+        (b'{"a" 5', "invalid character '5' after object key"),
+        (b'{"a":5 5', "invalid character '5' after object key:value pair"),
+        (b'{"a":"\n"}', "invalid character '\\n' in string literal"),
+        (b'{"a":"\\x"}', "invalid character '\\\\' in string escape code"),
+        (b'{"a":-Infinity}', "invalid character 'I' in numeric literal"),
+    ],
+)
+def test_decoder_speaks_as_gos(body, message):
+    """Clients show these texts to people."""
+    with pytest.raises(ApiError) as caught:
+        decode(body)
+
+    assert caught.value.message == f"bad request body: {message}"
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [("h:1", ("h", "1")), (":1", ("", "1")), ("h:", ("h", "")), ("[::1]:1", ("::1", "1")), ("[h]:1", ("h", "1"))],
+)
+def test_addresses_are_split_as_go_splits(address, parts):
+    """Brackets hold colons."""
+    assert split_host_port(address) == parts
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("h", "address h: missing port in address"),
+        ("::1", "address ::1: too many colons in address"),
+        ("[::1]", "address [::1]: missing port in address"),
+        ("[::1]:1:2", "address [::1]:1:2: too many colons in address"),
+    ],
+)
+def test_addresses_are_refused_as_go_refuses(address, message):
+    """To the word."""
+    with pytest.raises(AddressError) as caught:
+        split_host_port(address)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "9" * 30])
+def test_impossible_ports_are_refused(port):
+    """Digits beyond 65535, or a sign."""
+    with pytest.raises(AddressError, match="invalid port"):
+        port_number(port)
+
+
+@pytest.mark.parametrize(
+    ("listen", "text"),
+    [
+        ("", ":0"),
+        (":8080", ":8080"),
+        ("0.0.0.0:8080", "0.0.0.0:8080"),
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("localhost:8080", "127.0.0.1:8080"),
+        ("[::1]:8080", "[::1]:8080"),
+    ],
+)
+async def test_listen_is_normalised_as_it_resolves(listen, text):
+    """What is compared with the bound address: a wildcard never equals its bound form `[::]:port`, as in Go."""
+    if text.startswith(":"):
+        assert (await resolve(listen)).host == ""
+    else:
+        assert (await resolve(listen)).text == text
+
+
+def test_ipv6_is_written_in_brackets():
+    """And IPv4 is not."""
+    assert (join("::1", 5), join("127.0.0.1", 5)) == ("[::1]:5", "127.0.0.1:5")
+
+
+def test_dice_repeat_and_differ():
+    """The same names and numbers give the same draws, any other gives others."""
+    draw = dice_for(1, "proxy", "toxic", 1, "stage").random()
+    others = {
+        dice_for(*key).random()
+        for key in [
+            (2, "proxy", "toxic", 1, "stage"),
+            (1, "other", "toxic", 1, "stage"),
+            (1, "proxy", "other", 1, "stage"),
+            (1, "proxy", "toxic", 2, "stage"),
+            (1, "proxy", "toxic", 1, "toxicity"),
+        ]
+    }
+
+    assert draw == dice_for(1, "proxy", "toxic", 1, "stage").random()
+    assert len(others | {draw}) == 6
+
+
+def test_jitter_is_whole_milliseconds_around_the_latency():
+    """From latency - jitter up to, but not including, latency + jitter; never below nothing."""
+    dice = Random(1)
+    delays = {round(Latency(latency=5, jitter=3).delay_s(dice) * 1000) for _ in range(500)}
+    clipped = {Latency(latency=0, jitter=2).delay_s(dice) for _ in range(100)}
+
+    assert delays == {2, 3, 4, 5, 6, 7}
+    assert clipped == {0, 0.001}
+
+
+@pytest.mark.parametrize("size", [1, 10, 11, 100, 1000])
+@pytest.mark.parametrize("variation", [0, 5, 10])
+def test_slicer_cuts_everything_small_enough(size, variation):
+    """Pieces add up, and none is larger than allowed or empty."""
+    pieces = Slicer(average_size=10, size_variation=variation).cuts(size, Random(size))
+
+    assert sum(pieces) == size
+    assert all(1 <= piece <= 10 + variation for piece in pieces)
+
+
+def test_slicer_halves():
+    """Toxiproxy 2.12, observed."""
+    assert Slicer(average_size=10).cuts(100, Random(0))[:4] == [6, 6, 6, 7]
+
+
+def test_bandwidth_sends_slices_of_a_tenth_of_a_second():
+    """Larger pieces leave in slices, smaller ones whole; at rate 0 nothing ever leaves."""
+    slices = [(lasts, len(piece)) for lasts, piece in Bandwidth(rate=10).slices(b"x" * 2500)]
+
+    assert slices == [(0.1, 1000), (0.1, 1000), (0.05, 500)]
+    assert [lasts for lasts, _ in Bandwidth(rate=0).slices(b"x")] == [float("inf")]
