@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["harness.plugin"]
+pytest_plugins = ["harness.plugin", "fixtures.stack"]
 
 SUITES = Path(__file__).parent / "suites"
 

@@ -57,7 +57,9 @@ def run(
     profile: Annotated[str, typer.Option(help="How long: a profile of readiness.toml (quick, full, soak).")] = "quick",
     backend: Annotated[str, typer.Option(help="What the stack runs on: auto or embedded.")] = "auto",
     defect: Annotated[str | None, typer.Option(help="Start the service with this seeded defect.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random; printed, so that a run can be repeated.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random; printed, so that a run can be repeated.")
+    ] = None,
     out: Out = Path("reports/runs"),
     keyword: Annotated[str | None, typer.Option("-k", help="Only scenarios that match, as in pytest -k.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,

@@ -7,6 +7,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -103,7 +104,7 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
         project=conditions.project,
         logs=logs,
         work=work,
-        on_spawn=lambda name, pid: _note_process(conditions.ledger, name, pid),
+        on_spawn=conditions.ledger.note_process,
     )
     try:
         with embedded_stack(
@@ -115,10 +116,6 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
         conditions.ledger.strike(entry)
 
 
-def _note_process(ledger: Ledger, name: str, pid: int) -> None:
-    ledger.note("process", name, pid=pid)
-
-
 def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: _Notebook, folder: Path) -> None:
     """Put the load on, and go through the phases under it."""
     load = LoadPlan(base_url=stack.base_url, load=plan.load, lasts_s=plan.lasts_s, seed=conditions.seed)
@@ -126,7 +123,7 @@ def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: _Note
         load,
         folder=folder,
         clock=conditions.clock,
-        on_spawn=lambda pid: _note_process(conditions.ledger, "load", pid),
+        on_spawn=partial(conditions.ledger.note_process, "load"),
     ) as pressure:
         notebook.has_begun(pressure)
         course = _Course(plan, conditions, stack, pressure, notebook)

@@ -1,7 +1,7 @@
 """Undoing what a ledger says is left, by whoever reads it: the guardian at once, `readiness heal` later.
 
-Processes are ended only if they carry the run's mark in their environment: a process id that was given to somebody
-else in the meantime does not. Undoing twice is harmless.
+A process is ended only if it started when the ledger says, or carries the run's mark in its environment: an id that was
+given to somebody else in the meantime is left alone. Undoing twice is harmless.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError, StackError
-from harness.stack.process import RUN_MARK
+from harness.stack.process import RUN_MARK, is_gone
 from harness.stack.proxy import ProxyServer
 from harness.stack.service import Address
 
@@ -29,17 +30,20 @@ WORK_PREFIX = "readiness-"
 
 _GONE_WITHIN_S = 5.0
 
+_SAME_START_S = 0.05
+"""Start times are told in ticks of 10 ms."""
+
 
 def heal(page: Page) -> list[str]:
     """Undo everything that `page` has left, newest first; return what was undone, a line each.
 
-    Faults come first, while the proxies still run; then every process that carries the run's mark; then folders.
+    Faults come first, while the proxies still run; then the run's processes; then folders.
 
     Raises:
         FaultError: If something could not be undone.
     """
     done = [line for entry in page.left for line in _undo_fault(entry)]
-    done += _end_processes(page.run_id) if not page.is_closed else []
+    done += _end_processes(page) if not page.is_closed else []
     done += [line for entry in page.left for line in _remove_folder(entry)]
     return done
 
@@ -57,23 +61,37 @@ def _undo_fault(entry: Entry) -> Iterator[str]:
         yield f"healed {entry}"
 
 
-def _end_processes(run_id: str) -> list[str]:
-    marked = list(marked_processes(run_id))
-    lines = [f"ended process {process.pid} ({_name(process)})" for process in marked]
-    for process in marked:
+def _end_processes(page: Page) -> list[str]:
+    """End the processes that the ledger names, all below them, and every other one that carries the run's mark."""
+    ours = {*marked_processes(page.run_id), *(each for entry in page.left for each in _family(entry))}
+    lines = [f"ended process {process.pid} ({_name(process)})" for process in ours if not is_gone(process)]
+    for process in ours:
         with suppress(psutil.NoSuchProcess):
             process.kill()  # psutil looks at the start time first
-    _, alive = psutil.wait_procs(marked, timeout=_GONE_WITHIN_S)
-    if alive:
-        pids = ", ".join(str(process.pid) for process in alive)
+    if not is_met_within(lambda: all(map(is_gone, ours)), deadline_s=_GONE_WITHIN_S, clock=SystemClock()):
+        pids = " ".join(str(process.pid) for process in ours if not is_gone(process))
         raise FaultError(
-            f"processes {pids} would not end", where=f"run {run_id}", mend=f"end them by hand: kill -9 {pids}"
+            f"processes {pids} would not end", where=f"run {page.run_id}", mend=f"end them by hand: kill -9 {pids}"
         )
     return lines
 
 
+def _family(entry: Entry) -> Iterator[psutil.Process]:
+    """Find the process that an entry names, if it is still the same one, and all below it."""
+    if entry.kind != "process":
+        return
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(int(entry.facts["pid"]))
+        if abs(process.create_time() - float(entry.facts["started_s"])) < _SAME_START_S:
+            yield process
+            yield from process.children(recursive=True)
+
+
 def marked_processes(run_id: str) -> Iterator[psutil.Process]:
-    """Find every process, other than this one, that carries the mark of the run."""
+    """Find every process, other than this one, that still shows the mark of the run.
+
+    Servers that write their own title over their environment (redis, nginx) do not; the ledger names those.
+    """
     this = psutil.Process().pid
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):

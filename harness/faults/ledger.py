@@ -32,7 +32,7 @@ class Entry:
         number: Its place in the ledger.
         kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy).
         name: What people call it.
-        facts: What undoing needs: `pid`; `path`; `api_host`, `api_port`, `edge`, `toxic`.
+        facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`.
     """
 
     number: int
@@ -46,13 +46,12 @@ class Entry:
 
 
 class Ledger:
-    """An open ledger; only the run that made it appends to it."""
+    """A ledger that is being written; only the run that made it appends to it."""
 
     def __init__(self, path: Path, run_id: str) -> None:
         self.path = path
         self.run_id = run_id
         self._numbers = 0
-        self._file = path.open("a", encoding="utf-8")
         self._append({"run": run_id, "pid": os.getpid(), "started_s": psutil.Process().create_time()})
 
     def note(self, kind: Kind, name: str, **facts: Any) -> Entry:
@@ -62,6 +61,10 @@ class Ledger:
         self._append({"do": asdict(entry)})
         return entry
 
+    def note_process(self, name: str, pid: int) -> Entry:
+        """Announce a process that has just started, with its start time: an id alone may be somebody else's later."""
+        return self.note("process", name, pid=pid, started_s=psutil.Process(pid).create_time())
+
     def strike(self, entry: Entry) -> None:
         """Note that it is undone."""
         self._append({"undone": entry.number})
@@ -69,12 +72,12 @@ class Ledger:
     def close(self) -> None:
         """Note that nothing is left to undo."""
         self._append({"closed": True})
-        self._file.close()
 
     def _append(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line, sort_keys=True) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, sort_keys=True) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def read_ledger(path: Path) -> Page:
                 noted[entry.number] = entry
             noted.pop(line.get("undone", 0), None)
         page = Page(path, str(head["run"]), int(head["pid"]), float(head["started_s"]), is_closed, ())
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         mend = "undo by hand what it names, then delete it"
         raise FaultError(f"cannot read the ledger: {error}", where=str(path), mend=mend) from error
     return page if is_closed else replace(page, left=tuple(reversed(noted.values())))
@@ -130,14 +133,17 @@ def read_ledger(path: Path) -> Page:
 
 def close_page(page: Page) -> None:
     """Note in a dead run's ledger that everything in it is undone."""
-    with page.path.open("a", encoding="utf-8") as file:
-        file.write('\n{"closed": true}\n')
+    text = page.path.read_text(encoding="utf-8")
+    page.path.write_text(_whole(text) + '{"closed": true}\n', encoding="utf-8")
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]  # what was not flushed to its end had not been done yet
-    return [json.loads(line) for line in whole.splitlines() if line]
+    return [json.loads(line) for line in _whole(path.read_text(encoding="utf-8")).splitlines()]
+
+
+def _whole(text: str) -> str:
+    """Cut half a last line off: what was not flushed to its end had not been done yet."""
+    return text[: text.rfind("\n") + 1]
 
 
 def _entry(said: dict[str, Any]) -> Entry:

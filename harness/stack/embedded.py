@@ -51,7 +51,10 @@ def embedded_stack(
         building.start(postgres.local(cluster))
         building.wait_until_ready()
         server = ProxyServer(proxy_api)
-        replicas = [building.replica(f"replica-{number + 1}", system.subject, server, defect) for number in range(system.replicas)]
+        replicas = [
+            building.replica(f"replica-{number + 1}", system.subject, server, defect)
+            for number in range(system.replicas)
+        ]
         edges = [building.edge(server, "nginx", recipe) for recipe in replicas]
         building.start(*replicas, nginx.local(ground, [edge.listen for edge in edges]))
         building.wait_until_ready()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.stack.service import Address, Ground, Usage
 
@@ -167,9 +168,12 @@ class LocalProcess:
         """End its whole session with SIGKILL and return when it is gone."""
         if self._child is None:
             return
+        family = self._family()
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait(_STOP_WITHIN_S)
+        # Its own children are not ours to wait for, but they hold its sockets until they are gone.
+        is_met_within(lambda: all(map(is_gone, family)), deadline_s=_STOP_WITHIN_S, clock=SystemClock(), every_s=0.002)
 
     def pause(self) -> None:
         """Freeze its main process."""
@@ -190,19 +194,34 @@ class LocalProcess:
 
     def usage(self) -> Usage:
         """Return what it and its children use."""
-        if self._child is None:
-            return Usage(0.0, 0)
+        family = self._family()
         try:
-            main = psutil.Process(self._child.pid)
-            family = [main, *main.children(recursive=True)]
             times = [process.cpu_times() for process in family]
             return Usage(sum(t.user + t.system for t in times), sum(process.memory_info().rss for process in family))
         except psutil.NoSuchProcess:
             return Usage(0.0, 0)
 
+    def _family(self) -> list[psutil.Process]:
+        """Return its main process and all below it; none if it is not alive."""
+        if self._child is None:
+            return []
+        try:
+            main = psutil.Process(self._child.pid)
+            return [main, *main.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
     def _signal(self, number: signal.Signals) -> None:
         if self._child is not None and self._child.poll() is None:
             os.kill(self._child.pid, number)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Tell whether a process holds nothing any more: it is not there, or only waits to be reaped."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def last_lines(log: Path, tail: int) -> str:

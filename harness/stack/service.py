@@ -164,4 +164,4 @@ class Ground:
     project: Path
     logs: Path
     work: Path
-    on_spawn: Callable[[str, int], None]
+    on_spawn: Callable[[str, int], object]

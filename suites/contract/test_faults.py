@@ -1,0 +1,100 @@
+"""Every fault: its dose is seen while it is there, and nothing of it is left afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.clock import SystemClock, is_met_within
+from harness.errors import FaultError
+from harness.faults.injection import injected
+from harness.faults.ledger import read_ledger
+from harness.spec.fault import Down, Kill, Latency
+
+CLOCK = SystemClock()
+FAULTS = [
+    pytest.param(Down(kind="down", target="redis"), id="redis down"),
+    pytest.param(Down(kind="down", target="replica-1.postgres"), id="one edge down"),
+    pytest.param(Latency(kind="latency", target="redis", delay="120ms"), id="redis slow"),
+    pytest.param(Latency(kind="latency", target="postgres", delay="80ms", jitter="20ms"), id="postgres slow"),
+    pytest.param(Latency(kind="latency", target="replica-2", delay="60ms"), id="replica slow"),
+    pytest.param(Kill(kind="kill", target="replica-1"), id="replica killed"),
+    pytest.param(Kill(kind="kill", target="redis"), id="redis killed"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_seen_and_then_gone(stack, ledger, fault):
+    """The dose is delivered, every service is well again afterwards, and the ledger is clean."""
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        assert injection.look().is_delivered, injection.doses
+        assert injection.mark().healed_s is None
+
+    mark = injection.mark()
+    assert mark.is_delivered
+    assert mark.injected_s < mark.healed_s
+    assert all(service.is_ready() for service in stack.services.values())
+    assert not [toxic for edge in stack.edges for toxic in stack.proxy.toxics(edge.name)]
+    assert all(stack.proxy.is_enabled(edge.name) for edge in stack.edges)
+    assert not read_ledger(ledger.path).left
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_undone_when_its_scenario_breaks_off(stack, ledger, fault):
+    """Whatever is raised inside travels on, after healing."""
+    with pytest.raises(KeyboardInterrupt), injected(fault, into=stack, ledger=ledger, clock=CLOCK):
+        raise KeyboardInterrupt
+
+    assert all(service.is_ready() for service in stack.services.values())
+    assert not read_ledger(ledger.path).left
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Down(kind="down", target="memcached"), Latency(kind="latency", target="redis.redis", delay="1s"), Kill(kind="kill", target="replica-9")],
+    ids=str,
+)  # fmt: skip
+def test_a_fault_that_hits_nothing_is_an_error(stack, ledger, fault):
+    """An empty selection must never look like a survived fault; the error lists what could be hit."""
+    with pytest.raises(FaultError, match=r"has nothing to hit[\s\S]*targets here: .*replica-1"):
+        with injected(fault, into=stack, ledger=ledger, clock=CLOCK):
+            pass
+
+
+def test_a_dose_that_wears_off_is_noticed(stack, ledger):
+    """Somebody removes the toxic behind our back: the second look says so."""
+    fault = Latency(kind="latency", target="redis", delay="120ms")
+
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        for edge in stack.edges_into("redis"):
+            stack.proxy.remove(edge.name, "readiness-latency-redis")
+        assert not injection.look().is_delivered
+
+    assert not injection.mark().is_delivered
+
+
+@pytest.mark.parametrize("actual_ms", [60, 240])
+def test_a_wrong_dose_is_noticed(stack, ledger, actual_ms):
+    """Half of it, or twice of it, is not it."""
+    fault = Latency(kind="latency", target="redis", delay="120ms")
+
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        injection.trouble._fault = Latency(kind="latency", target="redis", delay=f"{actual_ms}ms")
+        assert not injection.look().is_delivered
+
+
+def test_a_cut_that_does_not_cut_is_noticed(stack, ledger):
+    """One edge listens again: the look says which."""
+    with injected(Down(kind="down", target="redis"), into=stack, ledger=ledger, clock=CLOCK) as injection:
+        stack.proxy.enable("replica-2.redis")
+        dose = injection.look()
+
+    assert not dose.is_delivered
+    assert dose.seen == "replica-1.redis refuses, replica-2.redis still answers"
+
+
+def test_a_death_that_did_not_happen_is_noticed(stack, ledger):
+    """Somebody starts the service again in mid-fault."""
+    with injected(Kill(kind="kill", target="replica-1"), into=stack, ledger=ledger, clock=CLOCK) as injection:
+        stack.services["replica-1"].start()
+        assert is_met_within(stack.services["replica-1"].is_ready, deadline_s=10, clock=CLOCK)
+        assert not injection.look().is_delivered

@@ -1,0 +1,201 @@
+"""What a run that was killed has left is found in its ledger and undone, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fixtures.stack import PROJECT
+from harness.clock import SystemClock, is_met_within
+from harness.errors import FaultError
+from harness.faults.guardian import guarded
+from harness.faults.healing import heal, marked_processes
+from harness.faults.ledger import Ledger, close_page, read_ledger
+from harness.stack.process import RUN_MARK, is_gone
+from harness.stack.proxy import Toxic
+
+CLOCK = SystemClock()
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+@pytest.fixture
+def sleeper():
+    """A process that belongs to nobody's run."""
+    child = subprocess.Popen(SLEEPER)
+    yield child
+    child.kill()
+    child.wait()
+
+
+def test_what_is_noted_and_not_struck_is_left(ledger):
+    """Newest first: the order of undoing."""
+    first = ledger.note("disabled", "a", edge="a")
+    ledger.note("folder", "b", path="/nowhere")
+    ledger.note("toxic", "c", edge="c", toxic="t")
+    ledger.strike(first)
+
+    page = read_ledger(ledger.path)
+
+    assert [entry.name for entry in page.left] == ["c", "b"]
+    assert page.is_running()
+
+
+def test_a_closed_ledger_has_nothing_left(ledger):
+    """A run that ended in order."""
+    ledger.note("folder", "b", path="/nowhere")
+    ledger.close()
+
+    assert read_ledger(ledger.path).left == ()
+
+
+def test_half_a_last_line_is_no_entry(ledger):
+    """What had not reached the disk had not been done."""
+    ledger.note("folder", "whole", path="/nowhere")
+    with ledger.path.open("a") as file:
+        file.write('{"do": {"number": 2, "kind": "fol')
+
+    page = read_ledger(ledger.path)
+
+    assert [entry.name for entry in page.left] == ["whole"]
+    close_page(page)
+    assert read_ledger(ledger.path).is_closed
+
+
+@pytest.mark.parametrize(
+    "line", ['{"do": {"number": 1, "kind": "shell", "name": "rm", "facts": {}}}', "[1]", "not json", '{"do": 5}']
+)
+def test_a_ledger_that_says_something_else_is_refused(ledger, line):
+    """The vocabulary is closed."""
+    with ledger.path.open("a") as file:
+        file.write(line + "\n")
+
+    with pytest.raises(FaultError, match="cannot read the ledger"):
+        read_ledger(ledger.path)
+
+
+def test_noted_processes_and_their_children_are_ended(ledger):
+    """Also a child that hides the mark, as redis and nginx do."""
+    script = f"import subprocess, sys, time; subprocess.Popen({SLEEPER!r}); print('up', flush=True); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    parent.stdout.readline()
+    family = [psutil.Process(parent.pid), *psutil.Process(parent.pid).children()]
+    ledger.note_process("parent", parent.pid)
+
+    lines = heal(read_ledger(ledger.path))
+
+    assert len(family) == 2
+    assert all(map(is_gone, family))
+    assert len(lines) == 2
+    parent.wait()
+    parent.stdout.close()
+
+
+def test_marked_processes_are_ended_though_nobody_noted_them(ledger):
+    """A child whose parent died between starting it and noting it."""
+    child = subprocess.Popen(SLEEPER, env={**os.environ, RUN_MARK: ledger.run_id})
+    assert is_met_within(lambda: bool(list(marked_processes(ledger.run_id))), deadline_s=5, clock=CLOCK)
+
+    heal(read_ledger(ledger.path))
+
+    assert child.wait(5) == -signal.SIGKILL
+
+
+def test_a_process_id_that_was_given_to_somebody_else_is_left_alone(ledger, sleeper):
+    """Same id, other start time."""
+    ledger.note("process", "old", pid=sleeper.pid, started_s=psutil.Process(sleeper.pid).create_time() - 100)
+
+    assert heal(read_ledger(ledger.path)) == []
+    assert sleeper.poll() is None
+
+
+def test_work_folders_are_removed_and_no_other(ledger, tmp_path):
+    """Only `<temp>/readiness-…`: a ledger cannot ask for your home."""
+    work = Path(tempfile.mkdtemp(prefix="readiness-"))
+    (work / "data").mkdir()
+    ledger.note("folder", "work", path=str(work))
+    assert heal(read_ledger(ledger.path)) == [f"removed {work}"]
+    assert not work.exists()
+
+    ledger.note("folder", "home", path=str(tmp_path))
+    with pytest.raises(FaultError, match="no work folder"):
+        heal(read_ledger(ledger.path))
+    assert tmp_path.exists()
+
+
+def test_faults_on_a_living_proxy_are_healed(stack, ledger):
+    """A proxy that outlives the run does not stay hurt."""
+    api = {"api_host": stack.proxy.api.host, "api_port": stack.proxy.api.port}
+    ledger.note("toxic", "x", edge="replica-1.redis", toxic="left", **api)
+    stack.proxy.add(Toxic("replica-1.redis", "left", "latency", {"latency": 10}))
+    ledger.note("disabled", "y", edge="replica-2.redis", **api)
+    stack.proxy.disable("replica-2.redis")
+
+    heal(read_ledger(ledger.path))
+
+    assert stack.proxy.toxics("replica-1.redis") == []
+    assert stack.proxy.is_enabled("replica-2.redis")
+
+
+def test_healing_twice_is_harmless(ledger):
+    """The guardian may have been first."""
+    ledger.note("folder", "gone", path=str(Path(tempfile.gettempdir()) / "readiness-not-there"))
+    ledger.note("toxic", "x", edge="e", toxic="t", api_host="127.0.0.1", api_port=1)
+
+    assert heal(read_ledger(ledger.path)) == []
+
+
+def test_the_guardian_goes_quietly_when_all_is_well(ledger):
+    """Nothing left, nothing done."""
+    with guarded(ledger.path):
+        ledger.close()
+
+    assert ledger.path.with_name("guardian.log").read_text() == ""
+
+
+KILLED = """
+import os, signal, subprocess, sys, tempfile
+from pathlib import Path
+from harness.faults.guardian import guarded
+from harness.faults.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]), "killed")
+with guarded(ledger.path):
+    work = tempfile.mkdtemp(prefix="readiness-")
+    ledger.note("folder", "work", path=work)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    ledger.note_process("child", child.pid)
+    print(work, child.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_guardian_undoes_what_a_killed_run_left(tmp_path):
+    """Within ten seconds of a SIGKILL: no process, no folder."""
+    path = tmp_path / "ledger.jsonl"
+    said = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    work, pid = said.stdout.split()
+
+    assert said.returncode == -signal.SIGKILL
+    assert is_met_within(lambda: not Path(work).exists(), deadline_s=10, clock=CLOCK)
+    assert not psutil.pid_exists(int(pid)) or is_gone(psutil.Process(int(pid)))
+    assert json.loads(path.read_text().splitlines()[0])["run"] == "killed"
+    assert not read_ledger(path).is_running()
+
+
+def test_a_ledger_knows_whether_its_run_is_alive(tmp_path, ledger):
+    """An id that now belongs to another process is not that run."""
+    lines = ledger.path.read_text().replace('"started_s": ', '"started_s": 1')
+    (tmp_path / "old.jsonl").write_text(lines)
+
+    assert Ledger(tmp_path / "mine.jsonl", "mine").run_id == "mine"
+    assert read_ledger(tmp_path / "mine.jsonl").is_running()
+    assert not read_ledger(tmp_path / "old.jsonl").is_running()

@@ -1,0 +1,130 @@
+"""Bad files get one clear error: what, where with its line, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import SpecError
+from harness.spec.parser import read_scenario, read_settings
+
+PROJECT = Path(__file__).parents[2]
+
+GOOD = """\
+scenario: redis-down
+story: Redis refuses connections for a while.
+load: {arrivals_per_s: 100}
+phases:
+  - {name: baseline, lasts: 30s}
+  - name: fault
+    lasts: 10s
+    faults:
+      - {kind: down, target: redis}
+  - {name: recovery, lasts: 8s}
+objectives:
+  - {sli: errors, max: 1%, during: fault}
+  - {sli: recovery, within: 5s}
+"""
+
+
+def error_of(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        read_scenario(path)
+    return str(caught.value).replace(str(path), "scenario.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "scenarios").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_scenarios_are_read(path):
+    """Every scenario of ours can be understood, and its promises refer to its phases."""
+    settings = read_settings(PROJECT / "readiness.toml")
+
+    scenario = read_scenario(path).promising(settings.objectives)
+
+    assert {objective.during for objective in scenario.objectives} <= {phase.name for phase in scenario.phases}
+    assert set(scenario.catches) <= set(settings.system.subject.defects)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what", "where", "mend"),
+    [
+        pytest.param("kind: down", "kind: dwn", "unknown kind 'dwn'", ":9: phases[1].faults[0]", "mean 'down'?", id="kind"),
+        pytest.param("target:", "taget:", "unknown key 'taget'", ":9: phases[1].faults[0].taget", "mean 'target'?", id="key"),
+        pytest.param("lasts: 10s", "lasts: 10", "not a duration: 10", ":7: phases[1].lasts", "with its unit", id="unit"),
+        pytest.param("max: 1%", "max: 0.01", "not a percentage", ":12: objectives[0]", "with its sign", id="percent"),
+        pytest.param("sli: errors", "sli: eror", "unknown sli 'eror'", ":12: objectives[0]", "mean 'errors'?", id="sli"),
+        pytest.param("load:", "laod:", "unknown key 'laod'", ":3: laod", "did you mean 'load'?", id="top level key"),
+        pytest.param("story: Redis refuses connections for a while.\n", "", "missing key 'story'", ": story", "add it", id="missing"),
+        pytest.param("name: fault", "name: baseline", "is there twice", ": phases", "its own name", id="phase twice"),
+        pytest.param("during: fault", "during: flaut", "which is not there", "scenario.yaml", "its phases:", id="phase unknown"),
+        pytest.param("lasts: 8s", "lasts: 6s", "needs the phase 'recovery' to last 7s", "scenario.yaml", "lengthen", id="short"),
+        pytest.param("scenario: redis-down", "scenario: ../x", "String should match", ":1: scenario", "value", id="path"),
+        pytest.param("max: 1%", "max: on", "'on' means a boolean", ":12: objectives[0].max", "quote the word", id="yaml 1.1"),
+        pytest.param("target: redis", "target: &a redis", "anchors and aliases", ":9", "write the value out", id="anchor"),
+        pytest.param("story:", "story: !!python/object:os.system", "tag", ":2: story", "plain value", id="tag"),
+        pytest.param("load:", "scenario: again\nload:", "'scenario' is there twice", ":3", "keep one", id="duplicate"),
+        pytest.param("phases:", "phases: [", "not YAML", ":", "indentation", id="syntax"),
+        pytest.param("arrivals_per_s: 100", "arrivals_per_s: .inf", "", ": load.arrivals_per_s", "", id="infinite"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_placed_and_mended(tmp_path, old, new, what, where, mend):
+    """Each mistake says what, where and how to mend."""
+    said = error_of(tmp_path, GOOD.replace(old, new, 1))
+
+    first, place, cure = said.split("\n  ")
+    assert what in first
+    assert where in place
+    assert mend in cure
+
+
+def test_a_fault_in_the_last_phase_is_refused(tmp_path):
+    """Nobody would see whether it healed."""
+    said = error_of(tmp_path, GOOD.split("  - {name: recovery")[0])
+
+    assert "the last phase injects a fault" in said
+    assert "add a phase after it" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        pytest.param("", "file is empty", id="empty"),
+        pytest.param("- 1\n- 2\n", "Input should be", id="a list"),
+        pytest.param("[" * 100_000, "nested deeper than 32", id="deep"),
+        pytest.param("a: " + "x" * (1 << 20), "larger than 1 MiB", id="large"),
+        pytest.param("a: &a [x]\nb: *a\n", "anchors and aliases", id="alias"),
+    ],
+)
+def test_hostile_files_are_refused(tmp_path, text, what):
+    """Neither a bomb nor a ladder gets far."""
+    assert what in error_of(tmp_path, text)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    """A missing file, and one that is no text."""
+    with pytest.raises(SpecError, match="cannot read the file: No such file"):
+        read_scenario(tmp_path / "nowhere.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"story: caf\xe9\n")
+    with pytest.raises(SpecError, match="it is not UTF-8"):
+        read_scenario(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("replicas = 2", "replicass = 2", "unknown key 'replicass'"),
+        ("replicas = 2", "replicas = 0", "greater than or equal to 1"),
+        ('max = "5%"', "max = 5", "not a percentage: 5"),
+        ("[system]", "[system", "not TOML"),
+        ("stretch = 1.0", "stretsh = 1.0", "unknown key 'stretsh'"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named(tmp_path, old, new, what):
+    """readiness.toml is held to the same standard."""
+    path = tmp_path / "readiness.toml"
+    path.write_text((PROJECT / "readiness.toml").read_text().replace(old, new, 1))
+
+    with pytest.raises(SpecError, match=what):
+        read_settings(path)

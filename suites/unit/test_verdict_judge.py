@@ -1,0 +1,189 @@
+"""The judge says pass only with proof, fail only with proof, and shows its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fixtures.made import Stretch, history_of, scenario_of
+from harness.history.marks import Dose, PhaseMark
+from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome, worst
+
+ERRORS = {"sli": "errors", "max": "0.1%"}
+SLOW = {"sli": "slow", "over": "100ms", "max": "5%"}
+HITS = {"sli": "hits", "min": "70%"}
+RECOVERY = {"sli": "recovery", "within": "5s"}
+
+
+def claim(objective, *stretches):
+    scenario = scenario_of(faults=False, objectives=[objective])
+    verdict = judge(scenario, history_of(scenario, stretches), confidence=0.95)
+    return verdict.claims[0]
+
+
+@pytest.mark.parametrize(
+    ("objective", "stretch", "outcome"),
+    [
+        pytest.param(ERRORS, Stretch(lasts_s=30, per_s=100), Outcome.PASS, id="3000 without an error are enough"),
+        pytest.param(ERRORS, Stretch(lasts_s=29.94, per_s=100), Outcome.INCONCLUSIVE, id="2994 are one too few"),
+        pytest.param(ERRORS, Stretch(lasts_s=30, per_s=100, failed=1), Outcome.INCONCLUSIVE, id="one error needs 4742"),
+        pytest.param(ERRORS, Stretch(lasts_s=30, per_s=100, failed=20), Outcome.FAIL, id="0.67 % is proof"),
+        pytest.param(ERRORS, Stretch(lasts_s=30, per_s=100, unfinished=20), Outcome.FAIL, id="unfinished are errors"),
+        pytest.param(SLOW, Stretch(lasts_s=1, per_s=59), Outcome.PASS, id="59 fast ones are enough"),
+        pytest.param(SLOW, Stretch(lasts_s=1, per_s=58), Outcome.INCONCLUSIVE, id="58 are one too few"),
+        pytest.param(SLOW, Stretch(lasts_s=30, per_s=100, slow=150), Outcome.INCONCLUSIVE, id="exactly at the limit"),
+        pytest.param(SLOW, Stretch(lasts_s=30, per_s=100, slow=200), Outcome.FAIL, id="6.7 % slow"),
+        pytest.param(SLOW, Stretch(lasts_s=30, per_s=100, failed=200), Outcome.FAIL, id="failing fast is not fast"),
+        pytest.param(HITS, Stretch(lasts_s=10, per_s=100, misses=200), Outcome.PASS, id="80 % hits"),
+        pytest.param(HITS, Stretch(lasts_s=10, per_s=100, misses=300), Outcome.INCONCLUSIVE, id="70 % hits"),
+        pytest.param(HITS, Stretch(lasts_s=10, per_s=100, misses=400), Outcome.FAIL, id="60 % hits"),
+        pytest.param(HITS, Stretch(lasts_s=10, per_s=100, failed=400), Outcome.FAIL, id="no answer is no hit"),
+        pytest.param(HITS, Stretch(lasts_s=0), Outcome.INCONCLUSIVE, id="no requests, hits"),
+        pytest.param(SLOW, Stretch(lasts_s=0), Outcome.INCONCLUSIVE, id="no requests, slow"),
+    ],
+)
+def test_a_ratio_is_judged_by_its_whole_bound(objective, stretch, outcome):
+    """Point estimates decide nothing; the exact one-sided bound does."""
+    assert claim(objective, stretch).outcome is outcome
+
+
+def test_a_sentence_holds_the_numbers():
+    """Estimate, bounds, limit, phase with its fault, and sample size: enough to check it by hand."""
+    scenario = scenario_of(objectives=[{**SLOW, "during": "fault"}])
+    stretches = [Stretch(lasts_s=30), Stretch(lasts_s=10, per_s=612, slow=483), Stretch(lasts_s=10)]
+
+    verdict = judge(scenario, history_of(scenario, stretches), confidence=0.95)
+
+    assert verdict.claims[0].sentence == "fail: slow 7.9 % [7.3, 8.5] > 5 % during fault (redis down); n = 6 120"
+    assert verdict.sentence == verdict.claims[0].sentence
+
+
+def test_short_evidence_says_how_much_would_do():
+    """An inconclusive gate tells what to change."""
+    said = claim(ERRORS, Stretch(lasts_s=12, per_s=100)).sentence
+
+    assert said.startswith("inconclusive: errors 0.000 % [0.000, 0.2] vs 0.1 % during baseline; n = 1 200")
+    assert said.endswith("2 995 would prove it with 0 such")
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome", "seconds"),
+    [
+        pytest.param([Stretch(lasts_s=10)], Outcome.PASS, 0.0, id="at once"),
+        pytest.param([Stretch(lasts_s=3, failed=300), Stretch(lasts_s=7)], Outcome.PASS, 3.0, id="after three seconds"),
+        pytest.param([Stretch(lasts_s=6, slow=1500), Stretch(lasts_s=4)], Outcome.FAIL, 6.0, id="too late"),
+        pytest.param([Stretch(lasts_s=9), Stretch(lasts_s=1, failed=50)], Outcome.FAIL, 10.0, id="a late relapse"),
+        pytest.param([Stretch(lasts_s=10, unfinished=2500)], Outcome.FAIL, 10.0, id="never"),
+        pytest.param([Stretch(lasts_s=10, per_s=0)], Outcome.INCONCLUSIVE, None, id="nobody asked"),
+    ],
+)
+def test_recovery_lasts_until_the_last_bad_second(after, outcome, seconds):
+    """Not until the first good one."""
+    scenario = scenario_of(objectives=[ERRORS, SLOW, RECOVERY])
+    history = history_of(scenario, [Stretch(lasts_s=30), Stretch(lasts_s=10), *after])
+
+    recovery = judge(scenario, history, confidence=0.95).claims[2]
+
+    assert (recovery.outcome, recovery.estimate) == (outcome, seconds)
+
+
+def test_recovery_that_could_not_be_watched_is_not_seen():
+    """Healing that eats the recovery phase leaves no proof of staying well."""
+    scenario = scenario_of(objectives=[ERRORS, RECOVERY])
+    history = history_of(scenario, [Stretch(lasts_s=50)])
+    late = replace(history, faults=(replace(history.faults[0], healed_s=46.0),))
+
+    assert judge(scenario, late, confidence=0.95).claims[1].outcome is Outcome.INCONCLUSIVE
+
+
+GOOD = [Stretch(lasts_s=50)]
+UNSEEN = Dose(at_s=31.0, is_delivered=False, seen="replica-1.redis still answers")
+
+
+def broken(change):
+    scenario = scenario_of(objectives=[ERRORS])
+    return judge(scenario, change(history_of(scenario, GOOD)), confidence=0.95)
+
+
+def test_a_good_run_passes():
+    """The starting point of the traps below, each of which changes one thing."""
+    assert broken(lambda history: history).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "said"),
+    [
+        pytest.param(lambda h: replace(h, troubles=("the proxy died",)), Outcome.ERROR, "the proxy died", id="trouble"),
+        pytest.param(lambda h: replace(h, tally=None), Outcome.ERROR, "never gave its count", id="dead load child"),
+        pytest.param(lambda h: replace(h, samples=h.samples.between(0, 40)), Outcome.ERROR, "went missing", id="lost samples"),
+        pytest.param(lambda h: replace(h, tally=replace(h.tally, ok=1)), Outcome.ERROR, "went missing", id="lost count"),
+        pytest.param(lambda h: replace(h, faults=()), Outcome.INCONCLUSIVE, "never injected", id="no fault"),
+        pytest.param(
+            lambda h: replace(h, faults=(replace(h.faults[0], doses=()),)), Outcome.INCONCLUSIVE, "nobody looked", id="no look"
+        ),
+        pytest.param(
+            lambda h: replace(h, faults=(replace(h.faults[0], doses=(h.faults[0].doses[0], UNSEEN)),)),
+            Outcome.INCONCLUSIVE,
+            "still answers",
+            id="dose gone before the end",
+        ),
+        pytest.param(
+            lambda h: replace(h, faults=(replace(h.faults[0], healed_s=None),)), Outcome.INCONCLUSIVE, "never healed", id="unhealed"
+        ),
+        pytest.param(
+            lambda h: replace(h, faults=(replace(h.faults[0], fault="redis +1ms"),)), Outcome.INCONCLUSIVE, "never injected", id="another fault"
+        ),
+        pytest.param(lambda h: replace(h, phases=h.phases[:2]), Outcome.INCONCLUSIVE, "never reached", id="cut short"),
+        pytest.param(
+            lambda h: replace(h, phases=(h.phases[0], PhaseMark(name="fault", began_s=30, ended_s=34), h.phases[2])),
+            Outcome.INCONCLUSIVE,
+            "cut short: 4.0 s of 10 s",
+            id="phase cut short",
+        ),
+        pytest.param(
+            lambda h: replace(h, samples=h.samples.between(0, 0), tally=replace(h.tally, issued=0, ok=0)),
+            Outcome.INCONCLUSIVE,
+            "not one request",
+            id="no request",
+        ),
+    ],
+)  # fmt: skip
+def test_missing_evidence_is_never_a_pass(change, outcome, said):
+    """Each way to lose the evidence has its own sentence."""
+    verdict = broken(change)
+
+    assert verdict.outcome is outcome
+    assert said in verdict.sentence
+
+
+def test_a_scenario_without_objectives_is_an_error():
+    """Who promises nothing has proved nothing."""
+    scenario = scenario_of(faults=False)
+
+    assert judge(scenario, history_of(scenario, GOOD), confidence=0.95).outcome is Outcome.ERROR
+
+
+def test_failing_outweighs_missing_evidence():
+    """A broken promise stays broken, whatever else is unknown."""
+    scenario = scenario_of(objectives=[ERRORS])
+    history = history_of(scenario, [Stretch(lasts_s=30, failed=500), Stretch(lasts_s=20)], faults=())
+
+    assert judge(scenario, history, confidence=0.95).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([], Outcome.INCONCLUSIVE),
+        ([Outcome.PASS], Outcome.PASS),
+        ([Outcome.PASS, Outcome.INCONCLUSIVE], Outcome.INCONCLUSIVE),
+        ([Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS], Outcome.FAIL),
+        ([Outcome.ERROR, Outcome.FAIL], Outcome.ERROR),
+    ],
+)
+def test_the_worst_outcome_wins(outcomes, expected):
+    """pass < inconclusive < fail < error; of nothing nothing is known."""
+    assert worst(outcomes) is expected
+    assert [outcome.exit_code for outcome in Outcome] == [0, 2, 1, 3]
