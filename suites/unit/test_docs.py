@@ -1,0 +1,40 @@
+"""What the pages say is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.spec.document import read_yaml
+from harness.spec.fault import Down, Kill, Latency
+from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.scenario import Scenario
+from harness.verdict.bounds import requests_needed
+
+PROJECT = Path(__file__).parents[2]
+PAGE = (PROJECT / "docs/scenarios.md").read_text()
+
+
+def test_the_example_scenario_is_read():
+    """Copied from the page, it runs."""
+    example = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
+
+    assert Scenario.model_validate(read_yaml(example, name="docs").data).scenario == "redis-down"
+
+
+@pytest.mark.parametrize("model", [Down, Latency, Kill, Slow, Errors, Hits, Recovery], ids=lambda model: model.__name__)
+def test_every_kind_has_its_row(model):
+    """A new fault or objective comes with a line for its reader."""
+    field = model.model_fields.get("kind") or model.model_fields["sli"]
+    (word,) = field.annotation.__args__
+
+    assert f"| `{word}` |" in PAGE
+
+
+@pytest.mark.parametrize(("limit", "cell"), [(0.05, "59"), (0.01, "299"), (0.001, "2 995")])
+def test_the_least_evidence_is_what_the_table_says(limit, cell):
+    """Computed, not remembered."""
+    assert f"{requests_needed(limit, 0.95):,}".replace(",", " ") == cell
+    assert f"| {cell} " in PAGE
