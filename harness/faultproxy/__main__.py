@@ -11,19 +11,24 @@ import resource
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.faultproxy.address import bind, bound_text, resolve
-from harness.faultproxy.api import TOXIPROXY_VERSION, Api
-from harness.faultproxy.errors import AddressError, StartError
+from harness.faultproxy.api import TOXIPROXY_VERSION, Api, read_wishes
+from harness.faultproxy.errors import AddressError, ApiError, StartError
 from harness.faultproxy.httpd import HttpConnection
 from harness.faultproxy.log import log
-from harness.faultproxy.options import Options
+from harness.faultproxy.metrics import proxy_metrics, runtime_metrics
+from harness.faultproxy.program import Program
 from harness.faultproxy.registry import Registry
+from harness.faultproxy.wire import decode
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+
+    from harness.faultproxy.registry import Wish
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,19 +54,35 @@ def _flags() -> argparse.ArgumentParser:
     )
     parser.add_argument("-host", default="localhost", help="where the API listens (default %(default)s)")
     parser.add_argument("-port", default="8474", help="0 for any free port, named in the log (default %(default)s)")
+    parser.add_argument("-config", type=Path, help="a JSON file with what POST /populate takes, toxics included")
     parser.add_argument("-seed", type=int, help="repeats every random choice of an earlier run")
-    parser.add_argument("-exit-with-parent", action="store_true", help="end when standard input ends")
+    parser.add_argument("-dial-timeout", type=float, default=10.0, help="seconds an upstream may take to accept")
+    _add_switch(parser, "-proxy-metrics", "serve bytes, connections and hits on /metrics")
+    _add_switch(parser, "-runtime-metrics", "serve memory, descriptors and CPU time on /metrics")
+    _add_switch(parser, "-strict-compat", "behave as Toxiproxy also where that is a nuisance (docs/faultproxy.md)")
+    _add_switch(parser, "-exit-with-parent", "end when standard input ends")
+    version = f"toxiproxy-server version {TOXIPROXY_VERSION}"
+    parser.add_argument("-version", action="version", version=version, help="print the version it behaves as")
     return parser
 
 
+def _add_switch(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
+    """Add a flag that may be given as `-flag` or `-flag=false`, which Go's flags may."""
+    parser.add_argument(
+        name, nargs="?", type=lambda text: text.lower() in {"1", "t", "true"}, const=True, default=False, help=help_text
+    )
+
+
 async def _serve(flags: argparse.Namespace) -> None:
-    seed = int.from_bytes(os.urandom(4)) if flags.seed is None else flags.seed
-    registry = Registry(Options(seed=seed))
+    program = _program(flags)
+    registry = Registry(program)
     stopped = _stop_signals(watch_parent=flags.exit_with_parent)
     listener = await _bind_api(f"{flags.host}:{flags.port}")
-    log("info", "Starting Toxiproxy", version=TOXIPROXY_VERSION, seed=seed)
+    log("info", "Starting Toxiproxy", version=TOXIPROXY_VERSION, seed=program.seed)
+    await _populate(registry, flags.config, is_strict=program.is_strict)
+    api = Api(registry, _metrics(flags, registry), None if program.is_strict else program.events)
     server = await asyncio.get_running_loop().create_server(
-        functools.partial(HttpConnection, Api(registry).answer), sock=listener
+        functools.partial(HttpConnection, api.answer), sock=listener
     )
     host, port = listener.getsockname()[:2]
     log("info", "Starting Toxiproxy HTTP server", address=bound_text(listener), host=host, port=port)
@@ -69,6 +90,38 @@ async def _serve(flags: argparse.Namespace) -> None:
     log("info", "Shutting down")
     server.close()
     registry.stop()
+
+
+def _program(flags: argparse.Namespace) -> Program:
+    seed = int.from_bytes(os.urandom(4)) if flags.seed is None else flags.seed
+    return Program(seed=seed, dial_timeout_s=flags.dial_timeout, is_strict=flags.strict_compat)
+
+
+def _metrics(flags: argparse.Namespace, registry: Registry) -> tuple[Callable[[], str], ...]:
+    parts: list[Callable[[], str]] = []
+    if flags.proxy_metrics:
+        parts.append(lambda: proxy_metrics(registry.all()))
+    if flags.runtime_metrics:
+        parts.append(runtime_metrics)
+    return tuple(parts)
+
+
+async def _populate(registry: Registry, config: Path | None, *, is_strict: bool) -> None:
+    """Create what the configuration lists; unlike the original, a configuration that cannot be had ends the program."""
+    if config is None:
+        return
+    try:
+        proxies = await registry.populate(_read_config(config, is_strict=is_strict))
+    except (OSError, ApiError) as error:
+        if not is_strict:
+            raise StartError(f"{config}: {error}") from error
+        log("error", "Failed to populate proxies from file", config=str(config), err=str(error))
+    else:
+        log("info", "Populated proxies from file", config=str(config), proxies=len(proxies))
+
+
+def _read_config(config: Path, *, is_strict: bool) -> list[Wish]:
+    return read_wishes(decode(config.read_bytes()), is_strict=is_strict)
 
 
 async def _bind_api(wanted: str) -> socket.socket:

@@ -11,10 +11,11 @@ import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
+from harness.faultproxy import metrics
 from harness.faultproxy import toxic as toxics
-from harness.faultproxy.errors import ApiError, PopulateError, bad_body
+from harness.faultproxy.errors import ApiError, PopulateError, bad_body, invalid_value
 from harness.faultproxy.httpd import Request, Response
 from harness.faultproxy.log import log
 from harness.faultproxy.registry import Registry, read_wish
@@ -23,6 +24,7 @@ from harness.faultproxy.wire import Fields, decode, encode, kind_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
+    from harness.faultproxy.events import EventLog
     from harness.faultproxy.registry import Wish
 
     Handler = Callable[["Api", Request, tuple[str, ...]], Awaitable[Response]]
@@ -42,9 +44,18 @@ class Api:
 
     Attributes:
         registry: All proxies.
+        metrics: What GET /metrics is made of; without any, there is no such route.
+        events: For GET /events; `None` if there is no such route.
     """
 
     registry: Registry
+    metrics: tuple[Callable[[], str], ...] = ()
+    events: EventLog | None = None
+
+    @property
+    def is_strict(self) -> bool:
+        """Tell whether the original's behaviour is wanted; see `Program`."""
+        return self.registry.program.is_strict
 
     async def answer(self, request: Request) -> Response:
         """Answer one request; whatever happens, there is an answer and the server lives."""
@@ -68,12 +79,16 @@ class Api:
             return Response(301, headers={"Location": _cleaned(path)})
         segments = tuple(path.removeprefix("/").split("/"))
         handlers = _handlers_for(segments)
-        if handlers is None:
+        if handlers is None or not self._offers(segments[0]):
             return NOT_FOUND
         if request.method not in handlers:
             return WRONG_METHOD
         response = await self._handle(handlers[request.method], request, segments[1::2])
         return Response(response.status, response.body, {**response.headers, "X-Toxiproxy-Request-Id": _request_id()})
+
+    def _offers(self, room: str) -> bool:
+        """Tell whether a route that depends on how the program was started is there."""
+        return {"metrics": bool(self.metrics), "events": self.events is not None}.get(room, True)
 
     async def _handle(self, handler: Handler, request: Request, names: tuple[str, ...]) -> Response:
         # The only defence against web pages that talk to a port on localhost, in the original as here.
@@ -97,7 +112,7 @@ async def list_proxies(api: Api, _request: Request, _names: tuple[str, ...]) -> 
 
 async def create_proxy(api: Api, request: Request, _names: tuple[str, ...]) -> Response:
     """POST /proxies."""
-    proxy = await api.registry.create(read_wish(decode(request.body)))
+    proxy = await api.registry.create(read_wish(decode(request.body), is_strict=api.is_strict))
     return _json(201, proxy.shown())
 
 
@@ -128,7 +143,8 @@ async def create_toxic(api: Api, request: Request, names: tuple[str, ...]) -> Re
     """POST /proxies/{proxy}/toxics; answers 200, not 201."""
     proxy = api.registry.get(names[0])
     fields = Fields(decode(request.body), "ToxicWrapper")
-    toxic = toxics.read_toxic(fields, {present.name for present in proxy.toxics})
+    taken = {present.name for present in proxy.toxics}
+    toxic = toxics.read_toxic(fields, taken, is_strict=api.is_strict)
     proxy.add_toxic(toxic)
     return _json(200, toxic.shown())
 
@@ -142,7 +158,8 @@ async def update_toxic(api: Api, request: Request, names: tuple[str, ...]) -> Re
     """POST or PATCH /proxies/{proxy}/toxics/{toxic}."""
     proxy = api.registry.get(names[0])
     toxic = proxy.toxic(names[1])
-    proxy.change_toxic(toxic, *toxics.read_change(toxic, Fields(decode(request.body), "ToxicWrapper")))
+    fields = Fields(decode(request.body), "ToxicWrapper")
+    proxy.change_toxic(toxic, *toxics.read_change(toxic, fields, is_strict=api.is_strict))
     return _json(200, toxic.shown())
 
 
@@ -156,7 +173,7 @@ async def delete_toxic(api: Api, _request: Request, names: tuple[str, ...]) -> R
 async def populate(api: Api, request: Request, _names: tuple[str, ...]) -> Response:
     """POST /populate."""
     try:
-        wishes = read_wishes(decode(request.body))
+        wishes = read_wishes(decode(request.body), is_strict=api.is_strict)
     except ApiError as error:
         raise PopulateError(error, None) from error
     return _json(201, {"proxies": await api.registry.populate(wishes) or None})
@@ -175,15 +192,35 @@ async def version(_api: Api, _request: Request, _names: tuple[str, ...]) -> Resp
     )
 
 
-def read_wishes(value: object) -> list[Wish]:
+async def show_metrics(api: Api, _request: Request, _names: tuple[str, ...]) -> Response:
+    """GET /metrics, as any method like the original."""
+    text = "".join(part() for part in api.metrics)
+    return Response(200, text.encode(), {"Content-Type": metrics.CONTENT_TYPE})
+
+
+async def show_events(api: Api, request: Request, _names: tuple[str, ...]) -> Response:
+    """GET /events?after=N; ours alone."""
+    after = parse_qs(request.target.partition("?")[2]).get("after", ["0"])[0]
+    if not after.isdecimal():
+        raise invalid_value("after must be the number of an event")
+    return _json(200, api.events.since(int(after[:18])) if api.events else {})
+
+
+def read_wishes(value: object, *, is_strict: bool = False) -> list[Wish]:
     """Read the array that populate and a configuration file hold; all of it, before anything is done.
+
+    Args:
+        value: The decoded array.
+        is_strict: See `Program`.
 
     Raises:
         ApiError: 400.
     """
     if value is not None and not isinstance(value, list):
         raise bad_body(f"json: cannot unmarshal {kind_of(value)} into Go value of type []toxiproxy.Proxy")
-    return [read_wish(entry, f" at proxy {place}") for place, entry in enumerate(value or [], start=1)]
+    return [
+        read_wish(entry, f" at proxy {place}", is_strict=is_strict) for place, entry in enumerate(value or [], start=1)
+    ]
 
 
 # A path is a tuple of segments; None stands for a name. Names are every second segment.
@@ -192,6 +229,8 @@ ROUTES: dict[tuple[str | None, ...], dict[str, Handler]] = {
     ("proxies",): {"GET": list_proxies, "POST": create_proxy},
     ("populate",): {"POST": populate},
     ("version",): {"GET": version},
+    ("metrics",): dict.fromkeys(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), show_metrics),
+    ("events",): {"GET": show_events},
     ("proxies", None): {"GET": show_proxy, "POST": update_proxy, "PATCH": update_proxy, "DELETE": delete_proxy},
     ("proxies", None, "toxics"): {"GET": list_toxics, "POST": create_toxic},
     ("proxies", None, "toxics", None): {

@@ -25,14 +25,18 @@ class Connection:
     Args:
         proxy: Where the client connected.
         number: Counts the proxy's connections from 1; the dice depend on it.
+
+    Attributes:
+        ending: How it ended: `closed`, `cut`, `reset`, or `lost` when both sides went by themselves.
     """
 
-    __slots__ = ("_is_started", "_links", "_proxy", "client", "is_closing", "number", "server")
+    __slots__ = ("_is_started", "_links", "_proxy", "client", "ending", "is_closing", "number", "server")
 
     def __init__(self, proxy: Proxy, number: int) -> None:
         self._proxy = proxy
         self.number = number
         self._is_started = self.is_closing = False
+        self.ending = "lost"
         self.client, self.server = Endpoint(self), Endpoint(self)
         self._links = {
             "upstream": Link(self, "upstream", self.client, self.server),
@@ -51,7 +55,11 @@ class Connection:
 
     def dice(self, toxic: Toxic, purpose: str) -> Random:
         """Return the dice of `toxic` on this connection."""
-        return dice_for(self._proxy.options.seed, self._proxy.name, toxic.name, self.number, purpose)
+        return dice_for(self._proxy.program.seed, self._proxy.name, toxic.name, self.number, purpose)
+
+    def was_open_before(self, toxic: Toxic) -> bool:
+        """Tell whether the toxic came later; in strict mode that never makes a difference."""
+        return self.number <= toxic.connections_before and not self._proxy.program.is_strict
 
     def suffers(self, toxic: Toxic) -> bool:
         """Tell whether `toxic` applies here.
@@ -60,6 +68,11 @@ class Connection:
         original throws again on every change of the toxic or of its neighbours.
         """
         return toxic.toxicity >= 1 or self.dice(toxic, "toxicity").random() < toxic.toxicity
+
+    def first_hit(self, toxic: Toxic) -> None:
+        """Note that `toxic` has acted here for the first time."""
+        toxic.connections += 1
+        self._proxy.note("toxic_hit", toxic=toxic.name, stream=toxic.direction, connection=self.number)
 
     def start(self) -> None:
         """Let bytes flow: both sockets are there. Then catch up with what has happened to them meanwhile."""
@@ -81,8 +94,8 @@ class Connection:
     def link_finished(self, link: Link) -> None:
         """Pass an end on that has reached its sink."""
         if link.is_reset:
-            self.reset()
-        elif all(direction.is_finished for direction in self._links.values()):
+            self._pass_reset()
+        elif self._proxy.program.is_strict or all(direction.is_finished for direction in self._links.values()):
             self.close()
         else:
             link.sink.end_writing()
@@ -95,33 +108,42 @@ class Connection:
         if endpoint.is_broken and not self.is_closing:
             self._pass_reset_on(endpoint)
         if self.client.is_lost and self.server.is_lost:
-            self._proxy.connections.discard(self)
+            self._proxy.forget(self)
 
     def close(self) -> None:
         """End both sides, after what was already written."""
-        self._give_up()
+        self._give_up("closed")
         self.client.close()
         self.server.close()
 
     def cut(self) -> None:
         """End both sides now."""
-        self._give_up()
+        self._give_up("cut")
         self.client.cut()
         self.server.cut()
 
     def reset(self) -> None:
         """Reset both sides now."""
-        self._give_up()
+        self._give_up("reset")
         self.client.reset()
         self.server.reset()
 
     def _pass_reset_on(self, endpoint: Endpoint) -> None:
         if endpoint.outgoing.is_finished:
-            self.reset()
-        else:
+            self._pass_reset()
+        elif not endpoint.is_ended:
             endpoint.outgoing.source_ended(is_reset=True)
+        else:
+            endpoint.outgoing.is_reset = True
 
-    def _give_up(self) -> None:
+    def _pass_reset(self) -> None:
+        if self._proxy.program.is_strict:
+            self.close()
+        else:
+            self.reset()
+
+    def _give_up(self, ending: str) -> None:
         self.is_closing = True
+        self.ending = ending
         for link in self._links.values():
             link.abandon()

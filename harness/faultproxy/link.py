@@ -5,6 +5,7 @@ Without toxics the source writes straight into the sink's transport; nothing of 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from harness.faultproxy.toxics.stage import Stub
@@ -131,7 +132,8 @@ class Link:
             return
         stub = Stub(
             dice=self._connection.dice(toxic, "stage"),
-            was_open=self._connection.number <= toxic.connections_before,
+            was_open=self._connection.was_open_before(toxic),
+            on_first_hit=functools.partial(self._connection.first_hit, toxic),
             on_hit=toxic.hit,
             on_held=self.balance,
             close=self._connection.close,

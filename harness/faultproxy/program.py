@@ -1,19 +1,25 @@
-"""What the whole program was started with."""
+"""What every part of the program shares: how it was started, and its log of events."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from harness.faultproxy.events import EventLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Settings every proxy shares.
+class Program:
+    """Settings and the event log.
 
     Attributes:
         seed: All dice are derived from it.
         dial_timeout_s: How long an upstream may take to accept, seconds. Toxiproxy has no such limit and stops
             accepting meanwhile.
+        is_strict: Behave as the original also where we would rather not; docs/faultproxy.md lists where.
+        events: What happened, for GET /events.
     """
 
     seed: int = 0
     dial_timeout_s: float = 10.0
+    is_strict: bool = False
+    events: EventLog = field(default_factory=EventLog)

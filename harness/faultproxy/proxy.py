@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import socket
 
     from harness.faultproxy.address import Address
-    from harness.faultproxy.options import Options
+    from harness.faultproxy.program import Program
     from harness.faultproxy.toxic import Toxic
     from harness.faultproxy.toxics.stage import Settings
 
@@ -31,23 +31,25 @@ class Proxy:
         name: How the API addresses it.
         listen: Where it listens, or wants to; the bound address while enabled.
         upstream: Where connections go; looked up anew for each.
-        options: Settings of the program.
+        program: Settings of the program.
 
     Attributes:
         connections: Those that are open, or being closed.
+        connection_count: How many were taken so far; the number of the latest.
         toxics: In order of creation, both streams.
     """
 
-    def __init__(self, name: str, listen: str, upstream: str, options: Options) -> None:
+    def __init__(self, name: str, listen: str, upstream: str, program: Program) -> None:
         self.name = name
         self.listen = listen
         self.upstream = upstream
-        self.options = options
+        self.program = program
         self.connections: set[Connection] = set()
         self.toxics: list[Toxic] = []
         self._listener: socket.socket | None = None
         self._arrivals: set[asyncio.Task[None]] = set()
-        self._connection_count = 0
+        self.connection_count = 0
+        self._past_bytes = {"upstream": (0, 0), "downstream": (0, 0)}
 
     @property
     def is_enabled(self) -> bool:
@@ -84,6 +86,7 @@ class Proxy:
         self.listen = bound_text(self._listener)
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
         log("info", "Started proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
+        self.note("proxy_started", listen=self.listen, upstream=self.upstream)
 
     def stop_listening(self) -> None:
         """Refuse new connections; those that are open stay."""
@@ -91,6 +94,8 @@ class Proxy:
             asyncio.get_running_loop().remove_reader(self._listener.fileno())
             self._listener.close()
             self._listener = None
+            log("info", "Terminated proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
+            self.note("proxy_stopped")
 
     def cut_connections(self) -> None:
         """End every connection, and those still being made."""
@@ -101,10 +106,26 @@ class Proxy:
 
     def stop(self) -> None:
         """Refuse new connections and end the open ones."""
-        if self.is_enabled:
-            self.stop_listening()
-            log("info", "Terminated proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
+        self.stop_listening()
         self.cut_connections()
+
+    def forget(self, connection: Connection) -> None:
+        """Let go of a connection whose sockets are gone, but not of what it moved."""
+        self.connections.discard(connection)
+        for stream, (received, sent) in self._past_bytes.items():
+            link = connection.link(stream)
+            self._past_bytes[stream] = (received + link.received_bytes, sent + link.sent_bytes)
+        self.note("connection_closed", connection=connection.number, ending=connection.ending)
+
+    def moved_bytes(self, stream: str) -> tuple[int, int]:
+        """Return how many bytes were received and sent in one direction so far, open connections included."""
+        links = [connection.link(stream) for connection in self.connections]
+        received, sent = self._past_bytes[stream]
+        return received + sum(link.received_bytes for link in links), sent + sum(link.sent_bytes for link in links)
+
+    def note(self, kind: str, **facts: object) -> None:
+        """Add to the event log."""
+        self.program.events.note(kind, proxy=self.name, **facts)
 
     def toxic(self, name: str) -> Toxic:
         """Return a toxic.
@@ -119,16 +140,18 @@ class Proxy:
 
     def add_toxic(self, toxic: Toxic) -> None:
         """Apply a toxic to connections present and future."""
-        toxic.connections_before = self._connection_count
+        toxic.connections_before = self.connection_count
         self.toxics.append(toxic)
         for connection in tuple(self.connections):
             connection.link(toxic.direction).add(toxic)
+        self.note("toxic_added", toxic=toxic.name, type=toxic.kind, stream=toxic.direction)
 
     def change_toxic(self, toxic: Toxic, settings: Settings, toxicity: float) -> None:
         """Change a toxic on connections present and future."""
         toxic.settings, toxic.toxicity = settings, toxicity
         for connection in tuple(self.connections):
             connection.link(toxic.direction).change(toxic)
+        self.note("toxic_changed", toxic=toxic.name)
 
     def remove_toxic(self, toxic: Toxic) -> None:
         """Lift a toxic from connections present and future."""
@@ -136,6 +159,7 @@ class Proxy:
         for connection in tuple(self.connections):
             connection.link(toxic.direction).remove(toxic)
         self.toxics.remove(toxic)
+        self.note("toxic_removed", toxic=toxic.name, hits=toxic.hits, connections=toxic.connections)
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -151,8 +175,8 @@ class Proxy:
 
     def _welcome(self, client: socket.socket) -> None:
         client.setblocking(False)
-        self._connection_count += 1
-        arrival = asyncio.get_running_loop().create_task(self._connect(client, self._connection_count))
+        self.connection_count += 1
+        arrival = asyncio.get_running_loop().create_task(self._connect(client, self.connection_count))
         self._arrivals.add(arrival)
         arrival.add_done_callback(self._arrivals.discard)
 
@@ -175,6 +199,7 @@ class Proxy:
             await self._dial(connection)
         except (OSError, AddressError, TimeoutError) as error:
             log("warn", "Unable to open connection to upstream", name=self.name, upstream=self.upstream, err=str(error))
+            self.note("dial_failed", connection=number, error=str(error))
             client.close()
         except asyncio.CancelledError:
             client.close()
@@ -184,7 +209,7 @@ class Proxy:
 
     async def _dial(self, connection: Connection) -> None:
         host, port = split_host_port(self.upstream)
-        async with asyncio.timeout(self.options.dial_timeout_s):
+        async with asyncio.timeout(self.program.dial_timeout_s):
             await asyncio.get_running_loop().create_connection(
                 lambda: connection.server, host or "localhost", port_number(port)
             )
@@ -197,4 +222,5 @@ class Proxy:
             client.close()
             raise
         self.connections.add(connection)
+        self.note("connection_opened", connection=connection.number)
         connection.start()

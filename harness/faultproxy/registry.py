@@ -25,7 +25,7 @@ from harness.faultproxy.toxic import Toxic, read_toxic
 from harness.faultproxy.wire import Fields
 
 if TYPE_CHECKING:
-    from harness.faultproxy.options import Options
+    from harness.faultproxy.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,13 @@ class Wish:
     toxics: tuple[Toxic, ...]
 
 
-def read_wish(value: object, place: str = "") -> Wish:
+def read_wish(value: object, place: str = "", *, is_strict: bool = False) -> Wish:
     """Read a proxy from a request or a configuration.
 
     Args:
         value: The decoded object.
         place: Appended to errors, " at proxy 2".
+        is_strict: Ignore `toxics`, as the original does.
 
     Raises:
         ApiError: 400.
@@ -65,7 +66,7 @@ def read_wish(value: object, place: str = "") -> Wish:
     if not upstream:
         raise missing_field(f"upstream{place}")
     refuse_slash(name)
-    return Wish(name, listen or "", upstream, is_enabled is not False, _read_toxics(fields))
+    return Wish(name, listen or "", upstream, is_enabled is not False, () if is_strict else _read_toxics(fields))
 
 
 def _read_toxics(fields: Fields) -> tuple[Toxic, ...]:
@@ -78,8 +79,8 @@ def _read_toxics(fields: Fields) -> tuple[Toxic, ...]:
 class Registry:
     """Every proxy, by name."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
+    def __init__(self, program: Program) -> None:
+        self.program = program
         self._proxies: dict[str, Proxy] = {}
 
     def all(self) -> list[Proxy]:
@@ -174,7 +175,7 @@ class Registry:
             raise proxy_exists()
 
     def _add(self, wish: Wish, address: Address | None) -> Proxy:
-        proxy = Proxy(wish.name, wish.listen, wish.upstream, self._options)
+        proxy = Proxy(wish.name, wish.listen, wish.upstream, self.program)
         proxy.toxics = list(wish.toxics)
         if address:
             _listen(proxy, address)

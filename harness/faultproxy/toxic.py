@@ -28,6 +28,7 @@ class Toxic:
         toxicity: The share of connections it applies to, a ratio in [0, 1].
         connections_before: How many connections its proxy had taken when it was created, count.
         hits: How often it has acted since it was created, count.
+        connections: On how many connections it has acted, count.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Toxic:
     toxicity: float = 1.0
     connections_before: int = 0
     hits: int = 0
+    connections: int = 0
 
     @property
     def direction(self) -> str:
@@ -44,7 +46,7 @@ class Toxic:
         return self.stream.lower()
 
     def hit(self) -> None:
-        """Note that it has acted."""
+        """Count one more act."""
         self.hits += 1
 
     def shown(self) -> dict[str, object]:
@@ -58,12 +60,13 @@ class Toxic:
         }
 
 
-def read_toxic(fields: Fields, taken: set[str]) -> Toxic:
+def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> Toxic:
     """Read a new toxic, checking in Toxiproxy's order: stream, type, name, attributes.
 
     Args:
         fields: The request.
         taken: Names that are in use.
+        is_strict: Accept any toxicity, as the original does.
 
     Raises:
         ApiError: 400, or 409 for a taken name.
@@ -78,16 +81,24 @@ def read_toxic(fields: Fields, taken: set[str]) -> Toxic:
         raise invalid_toxic_type()
     name = _usable_name(name or f"{kind}_{stream}", taken)
     settings = read_settings(TOXICS[kind](), attributes)
-    return Toxic(name, kind, stream, settings, _usable_toxicity(toxicity, 1.0))
+    return Toxic(
+        name, kind, stream, settings, _usable_toxicity(1.0 if toxicity is None else toxicity, is_strict=is_strict)
+    )
 
 
-def read_change(toxic: Toxic, fields: Fields) -> tuple[Settings, float]:
+def read_change(toxic: Toxic, fields: Fields, *, is_strict: bool = False) -> tuple[Settings, float]:
     """Read a PATCH: attributes merged key by key, and the toxicity; everything else in it is ignored.
+
+    Args:
+        toxic: What is to be changed.
+        fields: The request.
+        is_strict: Accept any toxicity, as the original does.
 
     Raises:
         ApiError: 400; nothing has changed then.
     """
-    toxicity = _usable_toxicity(fields.number("toxicity"), toxic.toxicity)
+    given = fields.number("toxicity")
+    toxicity = _usable_toxicity(toxic.toxicity if given is None else given, is_strict=is_strict)
     settings = read_settings(toxic.settings, fields.nested("attributes", f"{type(toxic.settings).__name__}Toxic"))
     return settings, toxicity
 
@@ -114,10 +125,8 @@ def _usable_name(name: str, taken: set[str]) -> str:
     return name
 
 
-def _usable_toxicity(given: float | None, default: float) -> float:
-    if given is None:
-        return default
+def _usable_toxicity(given: float, *, is_strict: bool) -> float:
     toxicity = as_float32(given)
-    if not 0 <= toxicity <= 1:
+    if not (is_strict or 0 <= toxicity <= 1):
         raise invalid_value("toxicity must be from 0 to 1")
     return toxicity

@@ -44,7 +44,7 @@ HTML_SHOWN = (
 NO_SLASH = "invalid value: name must not contain a slash"
 
 
-@pytest.fixture(scope="module", params=["ours", OTHER])
+@pytest.fixture(scope="module", params=["ours", "strict", OTHER])
 def running(request):
     with started(request.param) as server:
         yield server
@@ -680,13 +680,20 @@ DEVIATIONS = {
 }
 
 
+def _expected(server, name: str) -> int:
+    _, ours, original, _ = DEVIATIONS[name]
+    # Strict mode restores everything that does not crash.
+    is_restored = name.startswith("toxicity")
+    return original if server.name == "toxiproxy" or (server.name == "strict" and is_restored) else ours
+
+
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_documented_deviation(server, name):
     """Values that crash the original are refused; both answers are pinned."""
-    body, ours, original, _ = DEVIATIONS[name]
+    body = DEVIATIONS[name][0]
     server.must("POST", "/proxies", OFF)
 
-    assert server.ask("POST", "/proxies/a/toxics", body).status == (ours if server.name == "ours" else original)
+    assert server.ask("POST", "/proxies/a/toxics", body).status == _expected(server, name)
 
 
 def test_failed_toxic_update_changes_nothing(server):
@@ -697,7 +704,7 @@ def test_failed_toxic_update_changes_nothing(server):
         answer = server.ask("PATCH", toxic, {"attributes": {"latency": 77, "jitter": "bad"}})
 
         assert answer.status == 400
-        assert server.must("GET", toxic)["attributes"]["latency"] == (5 if server.name == "ours" else 77)
+        assert server.must("GET", toxic)["attributes"]["latency"] == (77 if server.name == "toxiproxy" else 5)
 
 
 def test_failed_proxy_update_changes_nothing(server):
@@ -710,7 +717,7 @@ def test_failed_proxy_update_changes_nothing(server):
 
         shown = server.must("GET", "/proxies/road")
         assert answer.status == 500
-        if server.name == "ours":
+        if server.name != "toxiproxy":
             client.sendall(b"alive")
             assert upstream.recv(5) == b"alive"
             assert (shown["enabled"], address_of(shown["listen"])) == (True, road.address)
@@ -810,3 +817,130 @@ def test_api_survives_bytes_that_are_not_http():
 
         assert answer.startswith(b"HTTP/1.1 400 Bad Request")
         wait_until(lambda: ours.ask("GET", "/version").status == 200, "the API answers")
+
+
+def test_deviation_events_are_ours_alone(server):
+    """GET /events is an extension; strict mode knows no more routes than the original."""
+    assert server.ask("GET", "/events").status == (200 if server.name == "ours" else 404)
+
+
+def test_events_tell_what_happened_and_what_struck():
+    """Every change of a proxy or toxic, every connection, and the first time a toxic acts on each."""
+    with started("ours") as ours, Road(ours) as road:
+        toxic = road.poison("latency", latency=1)
+        client, upstream = road.travel()
+        upstream.sendall(b"1")
+        client.recv(1)
+        before = ours.must("GET", "/events")["last"]
+        client.close()
+        upstream.close()
+        road.heal(toxic)
+        wait_until(lambda: "connection_closed" in kinds(ours, before), "the connection is closed")
+
+        events = ours.must("GET", "/events")["events"]
+
+        assert [event["kind"] for event in events][:4] == [
+            "proxy_started",
+            "toxic_added",
+            "connection_opened",
+            "toxic_hit",
+        ]
+        assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+        assert sorted(kinds(ours, before)) == ["connection_closed", "toxic_removed"]
+        assert next(event for event in events if event["kind"] == "toxic_removed")["hits"] >= 1
+        assert abs(events[-1]["monotonic_s"] - time.monotonic()) < DEADLINE_S
+
+
+def kinds(server, after: int) -> list[str]:
+    return [event["kind"] for event in server.must("GET", f"/events?after={after}")["events"]]
+
+
+def test_events_refuse_a_place_that_is_no_number():
+    """With a 400, like every other mistake."""
+    with started("ours") as ours:
+        assert ours.ask("GET", "/events?after=x").status == 400
+
+
+def metric(server, name: str, **labels: str) -> float | None:
+    """Return the one sample of this name with these labels."""
+    for line in server.ask("GET", "/metrics").text.splitlines():
+        shown, _, value = line.rpartition(" ")
+        if shown.startswith(name + "{") and all(f'{key}="{text}"' in shown for key, text in labels.items()):
+            return float(value)
+    return None
+
+
+@pytest.mark.parametrize("name", ["ours", OTHER])
+def test_metrics_count_bytes_in_toxiproxys_names(name):
+    """Both directions, received and sent; in ours while the connection is open, in the original after it."""
+    with started(name, "-proxy-metrics") as server, Road(server) as road:
+        client, upstream = road.travel()
+        client.sendall(b"12345")
+        upstream.recv(5)
+        upstream.sendall(b"123")
+        client.recv(3)
+        labels = {"proxy": "road", "listener": f"127.0.0.1:{road.address[1]}", "direction": "upstream"}
+        if server.name == "toxiproxy":
+            client.close()
+            wait_until(
+                lambda: metric(server, "toxiproxy_proxy_sent_bytes_total", **labels) is not None, "bytes are counted"
+            )
+
+        content_type = server.ask("GET", "/metrics").headers["Content-Type"]
+        assert content_type.startswith("text/plain; version=0.0.4; charset=utf-8")
+        for what in ("received", "sent"):
+            assert metric(server, f"toxiproxy_proxy_{what}_bytes_total", **labels) == 5
+            if server.name == "ours":
+                downstream = {**labels, "direction": "downstream"}
+                assert metric(server, f"toxiproxy_proxy_{what}_bytes_total", **downstream) == 3
+
+
+def test_metrics_count_connections_and_hits():
+    """A gauge of open connections, and how often and where each toxic acted."""
+    with started("ours", "-proxy-metrics", "-runtime-metrics=true") as ours, Road(ours) as road:
+        road.poison("limit_data", bytes=2)
+        (client, upstream), _ = road.travel(), road.travel()
+        wait_until(lambda: metric(ours, "toxiproxy_proxy_connections", proxy="road") == 2, "both are open")
+        upstream.sendall(b"123")
+        client.recv(2)
+
+        wait_until(lambda: metric(ours, "toxiproxy_toxic_hits_total") == 1, "the toxic has acted")
+        assert metric(ours, "toxiproxy_toxic_connections_total", toxic="limit_data_downstream") == 1
+        assert metric(ours, "toxiproxy_proxy_connections_total", proxy="road") == 2
+        assert metric(ours, "toxiproxy_proxy_received_bytes_total", direction="downstream") == 3
+        assert metric(ours, "toxiproxy_proxy_sent_bytes_total", direction="downstream") == 2
+        assert "process_open_fds " in ours.ask("GET", "/metrics").text
+
+
+def test_config_is_populated_at_the_start(tmp_path):
+    """The array of POST /populate, toxics included."""
+    config = tmp_path / "proxies.json"
+    config.write_text(json.dumps([{**A, "toxics": [{"type": "latency"}]}]))
+    with started("ours", "-config", str(config)) as ours:
+        shown = ours.must("GET", "/proxies/a")
+
+        assert (shown["enabled"], [toxic["type"] for toxic in shown["toxics"]]) == (True, ["latency"])
+
+
+@pytest.mark.parametrize("text", [None, "[", "{}", '[{"name":"a"}]', '[{"name":"a","upstream":"x","listen":"bad"}]'])
+def test_deviation_bad_config_ends_the_program(tmp_path, text):
+    """The original logs it and starts without proxies; so does strict mode."""
+    config = tmp_path / "proxies.json"
+    if text:
+        config.write_text(text)
+
+    ended = subprocess.run(
+        ours_command("-config", str(config)), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    with started("strict", "-config", str(config)) as strict:
+        proxies = strict.must("GET", "/proxies")
+
+    assert (ended.returncode, ended.stderr.startswith(f"faultproxy cannot start: {config}")) == (1, True)
+    assert proxies == {}
+
+
+def test_version_is_printed():
+    """As toxiproxy-server prints it."""
+    shown = subprocess.run(ours_command("-version"), capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+
+    assert shown.stdout == "toxiproxy-server version 2.12.0\n"

@@ -56,19 +56,33 @@ class Stub:
     Args:
         dice: Randomness of this toxic on this connection.
         was_open: The connection was open before the toxic; otherwise it began under it.
-        on_hit: Called whenever the toxic acts.
+        on_first_hit: Called when the toxic acts on this link for the first time.
+        on_hit: Called whenever it acts.
         on_held: Called after a timer has run, when the stage may hold less than before.
         close: Closes both sides of the connection, after what was already sent.
         reset: Resets both sides at once (TCP RST).
     """
 
-    __slots__ = ("_on_held", "_timer", "close", "dice", "end", "hit", "reset", "send", "was_open")
+    __slots__ = (
+        "_has_hit",
+        "_on_first_hit",
+        "_on_held",
+        "_on_hit",
+        "_timer",
+        "close",
+        "dice",
+        "end",
+        "reset",
+        "send",
+        "was_open",
+    )
 
     def __init__(
         self,
         *,
         dice: Random,
         was_open: bool,
+        on_first_hit: Callable[[], None],
         on_hit: Callable[[], None],
         on_held: Callable[[], None],
         close: Callable[[], None],
@@ -76,13 +90,22 @@ class Stub:
     ) -> None:
         self.dice = dice
         self.was_open = was_open
-        self.hit = on_hit
+        self._on_first_hit = on_first_hit
+        self._on_hit = on_hit
+        self._has_hit = False
         self.close = close
         self.reset = reset
         self.send: Callable[[bytes], None] = _nowhere
         self.end: Callable[[], None] = _no_end
         self._on_held = on_held
         self._timer: asyncio.Handle | None = None
+
+    def hit(self) -> None:
+        """Say that the toxic acts now; whoever judges a test wants to know that its fault was felt."""
+        if not self._has_hit:
+            self._has_hit = True
+            self._on_first_hit()
+        self._on_hit()
 
     def arm(self, delay_s: float, action: Callable[[], None]) -> None:
         """Call `action` once, `delay_s` seconds from now, instead of whatever was armed before.
