@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.toxics.delay_line import DelayLine
 from harness.faultproxy.toxics.latency import MAX_MS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from random import Random
 
     from harness.faultproxy.toxics.stage import Stub
@@ -40,18 +41,17 @@ class Slicer:
         """Return the stage for one link."""
         return SlicerStage(self, stub)
 
-    def cuts(self, size_bytes: int, dice: Random) -> list[int]:
-        """Return the sizes of the pieces, in order; they add up to `size_bytes`."""
-        pieces, uncut = [], [size_bytes]
+    def cuts(self, size_bytes: int, dice: Random) -> Iterator[int]:
+        """Yield the sizes of the pieces, in order; they add up to `size_bytes`."""
+        uncut = [size_bytes]
         while uncut:
             size = uncut.pop()
             # A single byte cannot be cut, whatever the average.
             if size <= max(1, self.average_size + self.size_variation):
-                pieces.append(size)
+                yield size
             else:
                 first = self._middle(size, dice)
                 uncut += [size - first, first]
-        return pieces
 
     def _middle(self, size: int, dice: Random) -> int:
         shift = dice.randrange(-self.size_variation, self.size_variation) if self.size_variation else 0
@@ -60,32 +60,34 @@ class Slicer:
 
 
 class SlicerStage:
-    """A slicer on one link."""
+    """A slicer on one link; it cuts one piece at a time, since a thousand pieces weigh far more than their bytes."""
 
     def __init__(self, settings: Slicer, stub: Stub) -> None:
         self._settings = settings
         self._stub = stub
-        self._line = DelayLine(stub)
+        self._uncut: deque[bytes] = deque()
+        self._cut_bytes = 0  # of the first
+        self._sizes: Iterator[int] = iter(())
+        self._is_ending = False
         self._free_at_s = 0.0
 
     @property
     def is_full(self) -> bool:
-        """Tell whether pieces are still waiting."""
-        return self._line.is_full
+        """Tell whether data still waits to be cut."""
+        return bool(self._uncut)
 
     def receive(self, data: bytes) -> None:
-        """Cut, and queue the pieces."""
+        """Queue for the knife."""
         self._stub.hit()
-        self._free_at_s = max(self._free_at_s, self._stub.now())
-        start = 0
-        for size in self._settings.cuts(len(data), self._stub.dice):
-            self._line.put(self._free_at_s, data[start : start + size])
-            self._free_at_s += max(0, self._settings.delay) / 1_000_000
-            start += size
+        self._uncut.append(data)
+        if len(self._uncut) == 1:
+            self._start_cutting()
 
     def end(self) -> None:
-        """Follow behind what waits."""
-        self._line.end()
+        """Follow behind the last piece and its pause."""
+        self._is_ending = True
+        if not self._uncut:
+            self._pause()
 
     def retune(self, settings: Slicer) -> None:
         """Let go of what waits; later data is cut anew."""
@@ -93,6 +95,49 @@ class SlicerStage:
         self._settings = settings
 
     def release(self) -> None:
-        """Hand on what waits."""
-        self._line.release()
-        self._free_at_s = 0.0
+        """Hand on what waits, uncut."""
+        self._stub.disarm()
+        while self._uncut:
+            self._stub.send(self._uncut.popleft()[self._cut_bytes :])
+            self._cut_bytes = 0
+        if self._is_ending:
+            self._end_now()
+
+    def _start_cutting(self) -> None:
+        self._sizes = self._settings.cuts(len(self._uncut[0]), self._stub.dice)
+        self._free_at_s = max(self._free_at_s, self._stub.now())
+        self._pause()
+
+    def _pause(self) -> None:
+        # One piece per turn of the loop, because the loop joins the writes of one turn into one segment.
+        self._stub.arm(self._free_at_s - self._stub.now(), self._go_on)
+
+    def _go_on(self) -> None:
+        if self._free_at_s > self._stub.now():
+            self._pause()
+        elif self._uncut:
+            self._send_piece()
+        elif self._is_ending:
+            self._end_now()
+
+    def _send_piece(self) -> None:
+        start = self._cut_bytes
+        self._cut_bytes += next(self._sizes)
+        self._free_at_s += max(0, self._settings.delay) / 1_000_000
+        self._stub.send(self._uncut[0][start : self._cut_bytes])
+        if self._cut_bytes < len(self._uncut[0]):
+            self._pause()
+        else:
+            self._finish_cutting()
+
+    def _finish_cutting(self) -> None:
+        self._cut_bytes = 0
+        self._uncut.popleft()
+        if self._uncut:
+            self._start_cutting()
+        elif self._is_ending:
+            self._pause()
+
+    def _end_now(self) -> None:
+        self._is_ending = False
+        self._stub.end()
