@@ -13,11 +13,10 @@ from harness.report.allure_site import build_allure_report
 from harness.report.egress import NO_SECRETS, Secrets
 from harness.report.experiment import Experiment, write_experiment
 from harness.report.run import rebuild, write_run
-from harness.report.terminal import Beat, Progress, verdict_table
+from harness.report.terminal import Progress, verdict_table
 
 __all__ = [
     "NO_SECRETS",
-    "Beat",
     "Experiment",
     "Progress",
     "Secrets",

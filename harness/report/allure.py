@@ -18,12 +18,13 @@ from allure_commons.types import AttachmentType, LabelType
 
 from harness.report.documents import json_text
 from harness.report.egress import NO_SECRETS, Secrets, line, write_text
+from harness.report.experiment import Experiment
 from harness.report.markdown import escaped, evidence_text
 from harness.report.words import command_of, lasted_s, moment
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from harness.history.history import History
@@ -72,13 +73,7 @@ _ATTACHED = (
 
 
 def attach_experiment(
-    scenario: Scenario,
-    history: History,
-    verdict: Verdict,
-    folder: Path,
-    *,
-    profile: str = "",
-    secrets: Secrets = NO_SECRETS,
+    scenario: Scenario, history: History, verdict: Verdict, folder: Path, *, secrets: Secrets = NO_SECRETS
 ) -> None:
     """Tell Allure about an experiment, from inside the test that ran it.
 
@@ -87,13 +82,12 @@ def attach_experiment(
         history: What was seen.
         verdict: What it means.
         folder: What `write_experiment` wrote; files that are missing are not attached.
-        profile: Name of the profile.
         secrets: What must not be told.
     """
     result = _running_test()
     if result is None:
         return
-    said = _Saying(secrets)
+    said, profile = _Saying(secrets), Experiment(scenario, history, verdict, folder).profile
     result.description = secrets.redacted(_description(scenario, history, verdict, profile))
     result.parameters.extend(_parameters(history, profile))
     result.labels.extend(Label(name=name, value=said(value)) for name, value in _labels(scenario, history, profile))
@@ -105,43 +99,35 @@ def attach_experiment(
 
 
 def write_allure_context(
-    results_dir: Path,
-    *,
-    versions: Mapping[str, str],
-    seed: int,
-    profile: str,
-    backend: str,
-    run_id: str,
-    secrets: Secrets = NO_SECRETS,
+    results_dir: Path, experiments: Sequence[Experiment], *, secrets: Secrets = NO_SECRETS
 ) -> None:
     """Write what Allure shows around the results: environment, categories and who ran them.
 
     Args:
         results_dir: What `--alluredir` names.
-        versions: Of each component; nothing else of the environment is told.
-        seed: Of everything random in the run.
-        profile: Its name.
-        backend: `embedded` or `containers`.
-        run_id: The run's folder.
+        experiments: Of one run, whose versions, seed, profile and backend are told; nothing else of the environment.
         secrets: What must not be written.
 
     Raises:
         ReportError: If a file cannot be written.
     """
     facts = {
-        "Backend": backend,
         "Platform": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "Profile": profile,
         "Python": platform.python_version(),
-        "Run": run_id,
-        "Seed": str(seed),
-        **dict(sorted(versions.items())),
+        **(_run_facts(experiments[0]) if experiments else {}),
+        **{part.part: part.version for experiment in experiments for part in experiment.history.startup},
     }
     properties = "".join(f"{_property_key(key)}={_property(value)}\n" for key, value in facts.items())
     write_text(results_dir / "environment.properties", properties, secrets)
     write_text(results_dir / "categories.json", json_text(CATEGORIES), secrets)
-    executor = {"name": "readiness", "type": "readiness", "buildName": run_id, "reportName": f"{EPIC}: {run_id}"}
+    run = experiments[0].history.run_id if experiments else ""
+    executor = {"name": "readiness", "type": "readiness", "buildName": run, "reportName": f"{EPIC} {run}".strip()}
     write_text(results_dir / "executor.json", json_text(executor), secrets)
+
+
+def _run_facts(first: Experiment) -> dict[str, str]:
+    history = first.history
+    return {"Backend": history.backend, "Profile": first.profile, "Run": history.run_id, "Seed": str(history.seed)}
 
 
 def _running_test() -> TestResult | None:
@@ -229,7 +215,8 @@ def _claim_step(claim: Claim, history: History, said: _Saying) -> TestStepResult
     times_s = (mark.began_s, mark.ended_s) if mark else (0.0, 0.0)
     name = f"{said(claim.objective)} during {said(claim.phase)}"
     step = _step(name, claim.outcome, history, times_s, message=said(claim.sentence))
-    step.parameters.append(Parameter(name="seen", value=said(claim.sentence)))
+    if step.statusDetails is None:
+        step.parameters.append(Parameter(name="seen", value=said(claim.sentence)))
     return step
 
 

@@ -30,6 +30,7 @@ SHORTEST_SECRET = 6
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_BLANKS = re.compile(r"[ \t\n]+")  # a no-break space stays: it keeps `12 000` on one line
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but not tab and newline
     "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # bidirectional, zero width, separators
@@ -98,7 +99,7 @@ def plain(text: str) -> str:
 
 def line(text: str) -> str:
     """Return `text` as one plain line."""
-    return " ".join(plain(text).split())
+    return _BLANKS.sub(" ", plain(text)).strip(" ")
 
 
 def redacted(value: V, secrets: Secrets) -> V:

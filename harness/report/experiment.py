@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import ReportError
 from harness.history.store import read_history, write_history
@@ -22,13 +22,27 @@ if TYPE_CHECKING:
 MEND = "judge the scenario anew"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Experiment:
-    """One scenario that was run, what was seen, and what it means."""
+    """One scenario that was run.
+
+    Attributes:
+        scenario: As it was run, with the profile's stretch and the default objectives.
+        history: What was seen.
+        verdict: What it means.
+        folder: Where its evidence is.
+    """
 
     scenario: Scenario
     history: History
     verdict: Verdict
+    folder: Path
+
+    @property
+    def profile(self) -> str:
+        """Return the profile's name, as its folder tells it; nothing if the folder has not been written."""
+        path = self.folder / "system.json"
+        return str(read_json(path).get("profile", "")) if path.is_file() else ""
 
 
 def write_experiment(
@@ -62,40 +76,39 @@ def write_experiment(
     write_text(folder / "system.json", json_text(system_of(clean, profile)), secrets)
     write_text(folder / "timeline.csv", timeline_text(clean), secrets)
     write_text(folder / "verdict.json", verdict_text(verdict), secrets)
-    experiment = Experiment(scenario=scenario, history=clean, verdict=verdict)
-    write_pages(folder, experiment, scenario_text=scenario_text, profile=profile, secrets=secrets)
+    experiment = Experiment(scenario, clean, verdict, folder)
+    write_pages(experiment, scenario_text=scenario_text, profile=profile, secrets=secrets)
 
 
-def write_pages(
-    folder: Path, experiment: Experiment, *, scenario_text: str, profile: str, secrets: Secrets = NO_SECRETS
-) -> None:
+def write_pages(experiment: Experiment, *, scenario_text: str, profile: str, secrets: Secrets = NO_SECRETS) -> None:
     """Write what people read: pictures, report.md and the page.
 
     Raises:
         ReportError: If a file cannot be written.
     """
-    scenario, history, verdict = experiment.scenario, experiment.history, redacted(experiment.verdict, secrets)
-    write_text(folder / "plot.svg", plots.svg(scenario, history, LIGHT), secrets)
-    write_text(folder / "plot-dark.svg", plots.svg(scenario, history, DARK), secrets)
-    write_bytes(folder / "plot.png", plots.png(scenario, history, LIGHT), secrets)
+    scenario, history, folder = experiment.scenario, experiment.history, experiment.folder
+    verdict = redacted(experiment.verdict, secrets)
+    write_text(folder / "plot.svg", plots.svg(scenario, history, verdict, LIGHT), secrets)
+    write_text(folder / "plot-dark.svg", plots.svg(scenario, history, verdict, DARK), secrets)
+    write_bytes(folder / "plot.png", plots.png(scenario, history, verdict, LIGHT), secrets)
     write_text(folder / "report.md", markdown.experiment_page(scenario, history, verdict, profile=profile), secrets)
     page = html.experiment_page(experiment, scenario_text=scenario_text, profile=profile)
     write_text(folder / "index.html", page, secrets)
 
 
-def read_experiment(folder: Path) -> tuple[Experiment, str, dict[str, Any]]:
+def read_experiment(folder: Path) -> tuple[Experiment, str]:
     """Read what `write_experiment` wrote.
 
     Returns:
-        The experiment, the scenario's text, and what ran, on what.
+        The experiment, and the scenario's text.
 
     Raises:
         ReportError: If a file is missing or damaged.
     """
     history = read_history(folder)
     scenario = _scenario(folder / "scenario.json")
-    experiment = Experiment(scenario=scenario, history=history, verdict=read_verdict(folder / "verdict.json"))
-    return experiment, _text(folder / "scenario.yaml"), read_json(folder / "system.json")
+    experiment = Experiment(scenario, history, read_verdict(folder / "verdict.json"), folder)
+    return experiment, _text(folder / "scenario.yaml")
 
 
 def _scenario(path: Path) -> Scenario:

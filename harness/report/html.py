@@ -114,7 +114,7 @@ def gauge_of(claim: Claim) -> Gauge | None:
 
 
 def _lasted(history: History) -> str:
-    return words.seconds_of(words.lasted_s(history))
+    return words.seconds_of(words.lasted_s(history) or None)
 
 
 @cache
@@ -132,6 +132,7 @@ def _template(name: str) -> jinja2.Template:
         "estimate": words.estimate_of,
         "lasted": _lasted,
         "percent": words.percent_of,
+        "reason": words.reason_of,
         "seconds": words.seconds_of,
         "thousands": words.thousands,
     }

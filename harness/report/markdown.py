@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from harness.verdict.outcome import Verdict
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
-_LEADING = re.compile(r"^(\d*)([-+=#.)])(?=[\s=#-]|$)")
+_LEADING = re.compile(r"^(\d*)([-+=#.)>])(?=[\s=#>-]|$)")
 """What would start a list, a heading or a rule, if it stood first on a line."""
 
 
 def escaped(text: str) -> str:
     """Return `text` as one line that Markdown and HTML take for nothing but text."""
-    html_safe = line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    html_safe = line(text).replace("&", "&amp;").replace("<", "&lt;")
     marked = _SPECIAL.sub(r"\\\1", html_safe)
     # An address that a reader might click is not ours to give; the entity keeps it readable and dead.
     dead = marked.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
@@ -115,7 +115,7 @@ def _run_row(experiment: Experiment) -> str:
     name, verdict, history = experiment.scenario.scenario, experiment.verdict, experiment.history
     # The name is a slug: it was refused otherwise before a folder was made for it.
     cells = [f"[{name}]({name}/report.md)", outcome_text(verdict.outcome), escaped(reason_of(verdict))]
-    return f"| {' | '.join(cells)} | {seconds_of(lasted_s(history))} | {thousands(len(history.samples))} |"
+    return f"| {' | '.join(cells)} | {seconds_of(lasted_s(history) or None)} | {thousands(len(history.samples))} |"
 
 
 def _troubles(history: History) -> str:

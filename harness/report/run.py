@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALLURE_RESULTS = "allure-results"
-ALLURE_REPORT = "allure-report"
+ALLURE_REPORT = "allure"
 
 
 def write_run(
@@ -58,37 +58,28 @@ def write_run(
     write_text(folder / "index.html", page, secrets)
 
 
-def rebuild(folder: Path, *, secrets: Secrets = NO_SECRETS) -> Path | str:
+def rebuild(folder: Path, *, secrets: Secrets = NO_SECRETS) -> list[str]:
     """Write all pages of a finished run again, from the evidence in its folder; verdicts stay as they were.
 
     Returns:
-        The run's page; or, if there are Allure results from which no report could be built, a sentence why not.
+        Where the pages are, a line each; for Allure perhaps a sentence why there is none.
 
     Raises:
         ReportError: If there is no evidence in the folder, or it is damaged.
     """
-    names = _names(folder)
-    experiments, profile = [], ""
-    for name in names:
-        experiment, scenario_text, system = read_experiment(inside(folder, name))
-        profile = str(system.get("profile", ""))
-        write_pages(folder / name, experiment, scenario_text=scenario_text, profile=profile, secrets=secrets)
-        experiments.append(experiment)
+    experiments = [_rebuilt(inside(folder, name), secrets) for name in _names(folder)]
+    lines = [f"report: {folder / 'index.html'}"]
     results = folder / ALLURE_RESULTS
-    built = build_allure_report(results, folder / ALLURE_REPORT) if results.is_dir() else folder / "index.html"
-    history = experiments[0].history
-    again = f"readiness run --seed {history.seed} --profile {profile} --backend {history.backend}"
-    command = str(_run_facts(folder).get("command", again))
-    write_run(
-        folder,
-        experiments,
-        seed=history.seed,
-        profile=profile,
-        backend=history.backend,
-        command=command,
-        secrets=secrets,
-    )
-    return built if isinstance(built, str) else folder / "index.html"
+    if results.is_dir():
+        lines.append(f"allure: {build_allure_report(results, folder / ALLURE_REPORT)}")
+    write_run(folder, experiments, **_facts(folder, experiments[0]), secrets=secrets)
+    return lines
+
+
+def _rebuilt(folder: Path, secrets: Secrets) -> Experiment:
+    experiment, scenario_text = read_experiment(folder)
+    write_pages(experiment, scenario_text=scenario_text, profile=experiment.profile, secrets=secrets)
+    return experiment
 
 
 def _names(folder: Path) -> list[str]:
@@ -97,18 +88,22 @@ def _names(folder: Path) -> list[str]:
     if not there:
         mend = "give the folder of a run: reports/runs/<id>"
         raise ReportError("there is no experiment in this folder", where=str(folder), mend=mend)
-    order = [experiment.get("scenario") for experiment in _run_facts(folder).get("experiments", [])]
+    order = [experiment.get("scenario") for experiment in _said_of_run(folder).get("experiments", [])]
     return sorted(there, key=lambda name: order.index(name) if name in order else len(order))
 
 
-def _run_facts(folder: Path) -> dict[str, Any]:
+def _facts(folder: Path, first: Experiment) -> dict[str, Any]:
+    """Return what `write_run` wants to know, from the first experiment where the run did not live to say."""
+    own = {"seed": first.history.seed, "profile": first.profile, "backend": first.history.backend}
+    own["command"] = "readiness run --seed {seed} --profile {profile} --backend {backend}".format_map(own)
+    return own | {name: value for name, value in _said_of_run(folder).items() if name in own}
+
+
+def _said_of_run(folder: Path) -> dict[str, Any]:
     path = folder / "verdict.json"
     return read_json(path) if path.is_file() else {}
 
 
 def _clean(experiment: Experiment, secrets: Secrets) -> Experiment:
-    return Experiment(
-        scenario=experiment.scenario,
-        history=redacted(experiment.history, secrets),
-        verdict=redacted(experiment.verdict, secrets),
-    )
+    verdict = redacted(experiment.verdict, secrets)
+    return Experiment(experiment.scenario, redacted(experiment.history, secrets), verdict, experiment.folder)

@@ -6,11 +6,11 @@ most every ten seconds, and never a control character. Only this file knows rich
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.live import Live
+from rich.control import Control
+from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from harness.clock import Clock
+    from harness.history.load import Heartbeat
     from harness.verdict.outcome import Verdict
 
 QUIET_S = 10.0
@@ -38,33 +39,8 @@ STYLES = {
 _BAR_WIDTH = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
-    """One second of an experiment, as it goes on.
-
-    Attributes:
-        scenario: Its name.
-        phase: Where it is.
-        elapsed_s: Since the experiment's load began.
-        total_s: Of all phases.
-        rate_per_s: Requests issued in the last second.
-        p95_s: Latency of the last second; None if nothing was answered.
-        errors: Requests that did not end well, since the load began.
-        in_flight: Requests that wait for their answer.
-    """
-
-    scenario: str
-    phase: str
-    elapsed_s: float
-    total_s: float
-    rate_per_s: float
-    p95_s: float | None
-    errors: int
-    in_flight: int
-
-
 class Progress:
-    """Say what happens; a context manager, so that the terminal is left as it was found."""
+    """Say what happens. As a context manager it also wipes its live line at the end."""
 
     def __init__(
         self, console: Console | None = None, *, clock: Clock | None = None, secrets: Secrets = NO_SECRETS
@@ -72,52 +48,59 @@ class Progress:
         self._console = console or Console(highlight=False)
         self._clock = clock or SystemClock()
         self._secrets = secrets
-        self._live = (
-            Live(console=self._console, transient=True, auto_refresh=False) if self._console.is_terminal else None
-        )
         self._place = ("", "")
+        self._failed_count = 0
         self._said_s = 0.0
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._live.stop()
+        _wipe(self._console)
 
     def say(self, text: str) -> None:
         """Say one step: `redis 8.2 is ready after 0.4 s`."""
-        self._print(Text(self._fit(text)))
+        self._print(Text(_fit(text, self._secrets)))
 
-    def beat(self, beat: Beat) -> None:
-        """Show one second; call it as often as there is news."""
-        place, now_s = (beat.scenario, beat.phase), self._clock.now()
-        if self._live:
-            self._live.update(_live_line(beat), refresh=True)
+    def beat(self, *, scenario: str, phase: str, elapsed_s: float, total_s: float, heartbeat: Heartbeat) -> None:
+        """Show one second of an experiment; call it as often as there is news.
+
+        Args:
+            scenario: Its name.
+            phase: Where it is.
+            elapsed_s: Since its load began.
+            total_s: Of all its phases.
+            heartbeat: What the load generator says.
+        """
+        place, now_s = (scenario, phase), self._clock.now()
+        self._failed_count = heartbeat.failed + (self._failed_count if scenario == self._place[0] else 0)
+        numbers = _numbers(heartbeat, self._failed_count)
+        if self._console.is_terminal:
+            title = _fit(scenario, self._secrets), _fit(phase, self._secrets)
+            style = "red" if self._failed_count else "dim"
+            self._draw(_live_line(*title, elapsed_s, total_s, Text(numbers, style)))
         elif place != self._place or now_s - self._said_s >= QUIET_S:
-            self._print(Text(_plain_line(beat)))
+            self.say(f"{scenario}: {phase}, {elapsed_s:.0f} of {total_s:.0f} s, {numbers}")
             self._said_s = now_s
         self._place = place
 
     def verdict(self, verdict: Verdict) -> None:
         """Say how one experiment ended."""
-        said = Text.assemble(
-            _outcome(verdict.outcome), f" {self._fit(verdict.scenario)}: {self._fit(reason_of(verdict))}"
-        )
-        if self._live:
-            self._live.update(Text(""), refresh=True)
-        self._print(said)
-
-    def _fit(self, text: str) -> str:
-        return _fit(text, self._secrets)
+        reason = f"{verdict.scenario}: {reason_of(verdict)}"
+        self._print(Text.assemble(_outcome(verdict.outcome), " ", _fit(reason, self._secrets)))
 
     def _print(self, text: Text) -> None:
+        _wipe(self._console)
         # Soft: where lines are kept, a reader's own window folds them.
         self._console.print(text, soft_wrap=True)
+
+    def _draw(self, text: Text) -> None:
+        """Draw over the last line; the cursor waits at its beginning, so that whatever comes next overwrites it."""
+        _wipe(self._console)
+        text.truncate(max(1, self._console.width - 1), overflow="ellipsis")
+        self._console.print(text, end="\r", soft_wrap=True)
 
 
 def verdict_table(
@@ -129,6 +112,7 @@ def verdict_table(
 ) -> None:
     """Print every verdict with its reason, then where the report is."""
     console = console or Console(highlight=False)
+    _wipe(console)
     rows = [
         (_outcome(verdict.outcome), _fit(verdict.scenario, secrets), _fit(reason_of(verdict), secrets))
         for verdict in verdicts
@@ -164,25 +148,26 @@ def _outcome(outcome: Outcome) -> Text:
     return Text(outcome_text(outcome), style=STYLES[outcome])
 
 
-def _numbers(beat: Beat) -> str:
-    p95 = seconds_of(beat.p95_s)
-    return f"{beat.rate_per_s:.0f}/s, p95 {p95}, {thousands(beat.errors)} errors, {beat.in_flight} in flight"
+def _wipe(console: Console) -> None:
+    if console.is_terminal:
+        console.control(Control((ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)))
 
 
-def _plain_line(beat: Beat) -> str:
-    elapsed = f"{beat.elapsed_s:.0f} of {beat.total_s:.0f} s"
-    return f"{line(beat.scenario)}: {line(beat.phase)}, {elapsed}, {_numbers(beat)}"
+def _numbers(heartbeat: Heartbeat, failed_count: int) -> str:
+    waiting = f", {heartbeat.backlog} waiting" if heartbeat.backlog else ""
+    failed = f"{thousands(failed_count)} failed"
+    return (
+        f"{heartbeat.issued}/s, p95 {seconds_of(heartbeat.p95_s)}, {failed}, {heartbeat.in_flight} in flight{waiting}"
+    )
 
 
-def _live_line(beat: Beat) -> Text:
-    done = min(beat.elapsed_s / beat.total_s, 1.0) if beat.total_s > 0 else 0.0
+def _live_line(scenario: str, phase: str, elapsed_s: float, total_s: float, numbers: Text) -> Text:
+    done = min(max(elapsed_s / total_s, 0.0), 1.0) if total_s > 0 else 0.0
     filled = round(done * _BAR_WIDTH)
     return Text.assemble(
-        (f"{line(beat.scenario)} ", "bold"),
+        (f"{scenario} ", "bold"),
         ("━" * filled, "cyan"),
         ("━" * (_BAR_WIDTH - filled), "dim"),
-        f" {beat.elapsed_s:.0f}/{beat.total_s:.0f} s  {line(beat.phase)}  ",
-        (_numbers(beat), "red" if beat.errors else "dim"),
-        no_wrap=True,
-        overflow="ellipsis",
+        f" {elapsed_s:.0f}/{total_s:.0f} s  {phase}  ",
+        numbers,
     )

@@ -32,7 +32,9 @@ def percent_of(share: float | None) -> str:
     """Return a share in percent, with the digits that matter near the limits we judge (0.1 %, 5 %, 70 %)."""
     if share is None:
         return NOTHING
-    return f"{share * 100:.3f} %" if 0 < share < 0.005 else f"{share * 100:.1f} %"
+    if share == 0:
+        return "0 %"
+    return f"{share * 100:.3f} %" if share < 0.005 else f"{share * 100:.1f} %"
 
 
 def seconds_of(seconds: float | None) -> str:

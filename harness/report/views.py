@@ -1,0 +1,172 @@
+"""The four views of a picture: latency, errors, cache hits, and where reads came from.
+
+Each draws on axes it is given and imports nothing of matplotlib; `plots` arranges them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.history.samples import SampleOutcome
+from harness.report.egress import line
+from harness.report.words import thousands
+from harness.spec.objective import Errors, Hits, Slow
+from harness.spec.quantity import duration_text, percent_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from harness.history.history import History
+    from harness.measure.series import Second
+    from harness.report.palette import Palette
+    from harness.spec.objective import Objective
+    from harness.spec.scenario import Scenario
+
+MOST_DOTS = 20_000
+"""Answered requests drawn as dots; of more, every n-th, for beyond this the cloud only gets slower to draw."""
+
+_DASHES = (0, (5, 3))
+
+
+def latency(view: Axes, scenario: Scenario, history: History, seconds: Sequence[Second], palette: Palette) -> None:
+    """Draw every request, p50 and p95 of each second, and the limits, on a logarithmic scale."""
+    _title(view, "latency from intended start", palette)
+    view.set_yscale("log")
+    view.set_ylim(*_latency_range_s(history))
+    view.yaxis.set_major_formatter(lambda value, _: duration_text(value))
+    view.minorticks_off()
+    _dots(view, history, palette)
+    middle_s = [second.at_s + 0.5 for second in seconds]
+    for name, values, color, width in (
+        ("p50", [second.p50_s for second in seconds], palette.median, 1.2),
+        ("p95", [second.p95_s for second in seconds], palette.tail, 2.0),
+    ):
+        drawn = _numbers(values)
+        view.plot(middle_s, drawn, color=color, linewidth=width, solid_joinstyle="round", zorder=5)
+        if np.isfinite(drawn).any():
+            _beside(view, drawn[np.isfinite(drawn)][-1], name, color, weight="bold")
+    _latency_limits(view, scenario, palette)
+
+
+def _dots(view: Axes, history: History, palette: Palette) -> None:
+    samples = history.samples
+    kinds = (
+        (SampleOutcome.OK, "answered", palette.dots, ".", 8, 0.5),
+        (SampleOutcome.FAILED, "failed", palette.bad, "x", 16, 0.9),
+        (SampleOutcome.UNFINISHED, "never finished", palette.waiting, "^", 18, 0.9),
+        (SampleOutcome.NOT_SENT, "never sent", palette.waiting, "_", 18, 0.9),
+    )
+    for outcome, label, color, marker, size, opacity in kinds:
+        chosen = samples.records[samples.has_outcome(outcome)]
+        if not len(chosen):
+            continue
+        few = chosen[:: max(1, len(chosen) // MOST_DOTS)] if outcome is SampleOutcome.OK else chosen
+        view.scatter(
+            few["intended_s"], np.maximum(few["latency_s"], 1e-4), s=size, c=color, marker=marker, alpha=opacity,
+            linewidths=0.0 if marker == "." else 0.9, label=f"{label} ({thousands(len(chosen))})", rasterized=True,
+            zorder=3,
+        )  # fmt: skip
+    if len(samples):
+        view.legend(
+            loc="upper left", ncols=4, frameon=False, fontsize=8, labelcolor=palette.faint, handletextpad=0.2,
+            borderpad=0.0, columnspacing=1.4, markerscale=1.6,
+        )  # fmt: skip
+
+
+def _latency_limits(view: Axes, scenario: Scenario, palette: Palette) -> None:
+    for over_s in sorted({promise.over for promise in scenario.objectives if isinstance(promise, Slow)}):
+        view.axhline(over_s, color=palette.limit, linewidth=1.0, linestyle=_DASHES, zorder=6)
+        _beside(view, over_s, f"limit {duration_text(over_s)}", palette.limit)
+
+
+def _latency_range_s(history: History) -> tuple[float, float]:
+    seen_s = history.samples.records["latency_s"]
+    low_s = float(np.quantile(seen_s, 0.001)) if len(seen_s) else 1e-3
+    high_s = float(seen_s.max()) if len(seen_s) else 1.0
+    # Room above for the legend, and never less than to 400 ms, so that a calm run looks calm.
+    return max(low_s * 0.7, 2e-4), max(high_s, 0.4) * 3.2
+
+
+def errors(view: Axes, scenario: Scenario, history: History, seconds: Sequence[Second], palette: Palette) -> None:
+    """Draw the share of requests of each second that did not end well."""
+    _title(view, "errors", palette)
+    shares = _numbers([second.errors_ratio for second in seconds])
+    view.stairs(np.nan_to_num(shares), np.arange(len(seconds) + 1), fill=True, color=palette.bad, linewidth=0)
+    limits = [promise for promise in scenario.objectives if isinstance(promise, Errors)]
+    highest = max([0.02, *(promise.limit * 1.6 for promise in limits), *np.nan_to_num(shares) * 1.12])
+    view.set_ylim(0, min(highest, 1.05))
+    view.locator_params(axis="y", nbins=3)
+    _percent_axis(view)
+    _limits(view, limits, history, palette)
+
+
+def hits(view: Axes, scenario: Scenario, history: History, seconds: Sequence[Second], palette: Palette) -> None:
+    """Draw the share of reads of each second that a cache answered."""
+    _title(view, "cache hits", palette)
+    shares = _numbers([second.hits_ratio for second in seconds])
+    view.set_ylim(0, 1.05)
+    view.plot([second.at_s + 0.5 for second in seconds], shares, color=palette.hits, linewidth=1.6)
+    view.set_yticks([0, 0.5, 1])
+    _percent_axis(view)
+    _limits(view, [promise for promise in scenario.objectives if isinstance(promise, Hits)], history, palette)
+
+
+def _percent_axis(view: Axes) -> None:
+    view.yaxis.set_major_formatter(lambda value, _: f"{value * 100:g} %")
+
+
+def _limits(view: Axes, promises: Sequence[Objective], history: History, palette: Palette) -> None:
+    """Draw each promise as far as its phase goes, with its name on the side where a kept promise draws nothing."""
+    for promise in promises:
+        mark = history.phase(promise.during)
+        if mark is None or not isinstance(promise, Errors | Hits):
+            continue
+        is_floor = isinstance(promise, Hits)
+        view.hlines(promise.limit, mark.began_s, mark.ended_s, color=palette.limit, linewidth=1.0, linestyle=_DASHES)
+        view.annotate(
+            f"{'>' if is_floor else '<'} {percent_text(promise.limit)}", (mark.began_s, promise.limit),
+            xytext=(3, -2.5 if is_floor else 2.5), textcoords="offset points", color=palette.limit, fontsize=7.5,
+            va="top" if is_floor else "bottom",
+        )  # fmt: skip
+
+
+def sources(view: Axes, history: History, seconds: Sequence[Second], palette: Palette) -> None:
+    """Draw how many reads of each second came from where, one on the other."""
+    _title(view, "reads per second,\nby source", palette)
+    names = [name for name in (*history.samples.sources, "none") if any(second.sources.get(name) for second in seconds)]
+    edges_s = np.arange(len(seconds) + 1)
+    bottom = np.zeros(len(seconds))
+    others = itertools.cycle(palette.others)
+    for name in names:
+        top = bottom + [second.sources.get(name, 0) for second in seconds]
+        color = palette.sources.get(name) or next(others)
+        view.stairs(top, edges_s, baseline=bottom, fill=True, color=color, linewidth=0, label=line(name))
+        bottom = top
+    view.locator_params(axis="y", nbins=3, integer=True)
+    view.set_ylim(0, max(float(bottom.max(initial=0.0)) * 1.08, 1.0))
+    if names:
+        view.legend(
+            loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, reverse=True,
+            labelcolor=palette.ink, handlelength=0.9, handleheight=0.9, handletextpad=0.5, borderaxespad=0.4,
+        )  # fmt: skip
+
+
+def _title(view: Axes, text: str, palette: Palette) -> None:
+    view.set_ylabel(text, color=palette.ink, fontsize=8.5, labelpad=6)
+
+
+def _beside(view: Axes, y: float, text: str, color: str, *, weight: str = "normal") -> None:
+    """Write `text` at the right of the axes, at the height of what it names."""
+    view.annotate(
+        text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+        color=color, fontsize=8, va="center", weight=weight, annotation_clip=False,
+    )  # fmt: skip
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=float)

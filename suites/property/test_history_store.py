@@ -1,0 +1,169 @@
+"""A history that was written is read back exactly, and a damaged one is named."""
+
+import dataclasses
+import json
+import tempfile
+import typing
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fixtures import histories
+from harness.errors import ReportError
+from harness.history.history import History
+from harness.history.load import Heartbeat, LoadTally
+from harness.history.marks import Dose, Event, FaultMark, PhaseMark, Startup
+from harness.history.samples import RECORD, SampleOutcome, Samples
+from harness.history.store import read_history, write_atomically, write_history
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(max_size=20)
+
+
+def made(kind, **fields):
+    """Build values of a frozen dataclass with finite floats."""
+    hints = typing.get_type_hints(kind)
+    known = {name: FLOATS if hint is float else st.from_type(hint) for name, hint in hints.items()}
+    return st.builds(kind, **known | fields)
+
+
+def names():
+    """Return names of which the first is nameless."""
+    return st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=5).map(lambda others: ("", *others))
+
+
+@st.composite
+def samples(draw):
+    """Draw samples whose every column is in its range."""
+    operations, sources, replicas = draw(names()), draw(names()), draw(names())
+    rows = st.tuples(
+        st.floats(), st.floats(), st.floats(),
+        st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**16 - 1),
+        *(st.integers(0, len(known) - 1) for known in (operations, sources, replicas)),
+        st.sampled_from(list(SampleOutcome)),
+    )  # fmt: skip
+    return Samples(np.array(draw(st.lists(rows, max_size=8)), dtype=RECORD), operations, sources, replicas)
+
+
+FAULTS = made(FaultMark, doses=st.lists(made(Dose), max_size=3).map(tuple), healed_s=st.none() | FLOATS)
+HISTORIES = st.builds(
+    History,
+    run_id=TEXTS,
+    began_at=TEXTS,
+    seed=st.integers(),
+    backend=TEXTS,
+    defect=st.none() | TEXTS,
+    samples=samples(),
+    tally=st.none() | made(LoadTally),
+    heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
+    phases=st.lists(made(PhaseMark), max_size=3).map(tuple),
+    faults=st.lists(FAULTS, max_size=3).map(tuple),
+    events=st.lists(made(Event, text=st.text(st.characters(), max_size=20)), max_size=3).map(tuple),
+    startup=st.lists(made(Startup), max_size=3).map(tuple),
+    troubles=st.lists(TEXTS, max_size=3).map(tuple),
+)
+
+
+def without_samples(history):
+    """Return what can be compared with `==`."""
+    return dataclasses.replace(history, samples=None)
+
+
+@settings(deadline=None)
+@given(HISTORIES)
+def test_a_history_is_read_back_exactly(history):
+    """Every field, every bit of every sample, and every name survive the disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_history(history, Path(folder))
+        again = read_history(Path(folder))
+
+    assert without_samples(again) == without_samples(history)
+    assert again.samples.records.tobytes() == history.samples.records.tobytes()
+    assert again.samples.records.dtype == history.samples.records.dtype
+    for plural in ("operations", "sources", "replicas"):
+        assert getattr(again.samples, plural) == getattr(history.samples, plural)
+
+
+@settings(deadline=None, max_examples=25)
+@given(HISTORIES)
+def test_a_history_is_always_the_same_bytes(history):
+    """Writing twice gives equal files, so that a bundle can be hashed."""
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        write_history(history, Path(first))
+        write_history(history, Path(second))
+
+        assert {file.name: file.read_bytes() for file in Path(first).iterdir()} == {
+            file.name: file.read_bytes() for file in Path(second).iterdir()
+        }
+
+
+def test_samples_are_readable_without_us(tmp_path):
+    """Any reader of Parquet sees names and outcomes as words."""
+    write_history(histories.breaker_never_opens()[1], tmp_path)
+
+    table = pq.read_table(tmp_path / "samples.parquet")
+
+    assert table.column_names == list(RECORD.names)
+    assert set(table["operation"].to_pylist()) == {"read", "write"}
+    assert set(table["outcome"].to_pylist()) == {"ok", "failed", "unfinished"}
+    assert {"l1", "l2", "l3"} <= set(table["source"].to_pylist())
+
+
+def test_events_are_one_json_object_a_line(tmp_path):
+    """A terminal can follow the timeline."""
+    _, history = histories.redis_latency()
+    write_history(history, tmp_path)
+
+    lines = (tmp_path / "events.jsonl").read_text().splitlines()
+
+    assert [event.text for event in history.events] == [json.loads(line)["text"] for line in lines]
+
+
+@pytest.mark.parametrize("name", ["samples.parquet", "history.json", "events.jsonl"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.unlink(), id="missing"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-30]), id="truncated"),
+        pytest.param(lambda path: path.write_bytes(b"\xff\xfe{}\n"), id="not ours"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, name, spoil):
+    """Whatever is wrong with a file, the error says which one it is."""
+    write_history(histories.redis_latency()[1], tmp_path)
+    spoil(tmp_path / name)
+
+    with pytest.raises(ReportError) as raised:
+        read_history(tmp_path)
+
+    assert raised.value.where == str(tmp_path / name)
+
+
+def test_a_sample_without_a_name_is_refused(tmp_path):
+    """An index beyond the list of names would be another name when read back."""
+    records = np.zeros(1, dtype=RECORD)
+    records["source"] = 7
+    history = History(run_id="r", began_at="", seed=1, backend="embedded", samples=Samples(records))
+
+    with pytest.raises(ReportError, match="source is number 7 of 1"):
+        write_history(history, tmp_path)
+
+
+def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
+    """A write that fails half way leaves the old file and no litter."""
+    write_atomically(tmp_path / "kept.txt", b"old")
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.history.store.os.replace", full)
+    with pytest.raises(ReportError, match=r"no space left on the disk; kept in this folder: kept\.txt"):
+        write_atomically(tmp_path / "kept.txt", b"new")
+
+    assert (tmp_path / "kept.txt").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]

@@ -1,0 +1,144 @@
+"""The terminal: one live line for people, plain lines for logs, and never a control character in those."""
+
+import io
+import unicodedata
+
+import pytest
+from rich.console import Console
+
+from fixtures import histories
+from harness.clock import FakeClock
+from harness.history.load import Heartbeat
+from harness.report import Progress, Secrets, verdict_table
+from harness.verdict.judge import judge
+
+VERDICTS = [
+    judge(*make(), confidence=0.95)
+    for make in (histories.control, histories.breaker_never_opens, histories.nothing_seen, histories.broke_off)
+]
+
+BEAT = {
+    "at_s": 1.0,
+    "issued": 250,
+    "ok": 250,
+    "failed": 0,
+    "in_flight": 3,
+    "backlog": 0,
+    "p95_s": 0.013,
+    "lag_max_s": 0.002,
+    "cpu_ratio": 0.3,
+}
+
+
+def console(*, is_terminal):
+    """Return a console of 80 columns that writes to memory."""
+    return Console(
+        file=io.StringIO(),
+        force_terminal=is_terminal,
+        width=80,
+        highlight=False,
+        color_system="standard",
+        legacy_windows=False,
+    )
+
+
+def beaten(progress, clock, *, seconds, phase="fault", **numbers):
+    """Let `seconds` pass, with a heartbeat in each."""
+    for _ in range(seconds):
+        beat = Heartbeat(**{**BEAT, **numbers})
+        progress.beat(scenario="redis-latency", phase=phase, elapsed_s=clock.now(), total_s=42.0, heartbeat=beat)
+        clock.advance(1.0)
+
+
+def controls_in(text):
+    """Return every control character but newline."""
+    return {letter for letter in text if unicodedata.category(letter) == "Cc" and letter != "\n"}
+
+
+def test_a_log_gets_a_line_for_each_phase_and_every_ten_seconds():
+    """Twenty-four seconds of two phases are four lines, not twenty-four."""
+    log, clock = console(is_terminal=False), FakeClock()
+    progress = Progress(log, clock=clock)
+    beaten(progress, clock, seconds=4, phase="warmup")
+    beaten(progress, clock, seconds=20, phase="baseline")
+
+    lines = log.file.getvalue().splitlines()
+
+    assert [line.split(", ")[:2] for line in lines] == [
+        ["redis-latency: warmup", "0 of 42 s"],
+        ["redis-latency: baseline", "4 of 42 s"],
+        ["redis-latency: baseline", "14 of 42 s"],
+    ]
+    assert lines[0].endswith("250/s, p95 13 ms, 0 failed, 3 in flight")
+
+
+def test_a_log_has_no_control_characters():
+    """Not from rich, and not from what services say."""
+    log, clock = console(is_terminal=False), FakeClock()
+    with Progress(log, clock=clock) as progress:
+        progress.say("\x1b[31mredis\x1b[0m is\r ready \u202e[bold]now[/bold]")
+        beaten(progress, clock, seconds=3)
+        progress.verdict(VERDICTS[1])
+    verdict_table(VERDICTS, "reports/runs/r1/index.html", console=log)
+
+    said = log.file.getvalue()
+
+    assert controls_in(said) == set()
+    assert said.startswith("redis is ready [bold]now[/bold]\n")
+    assert "✗ fail redis-latency: errors 3.5 % [2.9, 4.2] > 1 %" in said
+    assert said.endswith("report: reports/runs/r1/index.html\n")
+
+
+def test_a_terminal_has_one_live_line():
+    """Each second is drawn over the last one, within the window's width."""
+    screen, clock = console(is_terminal=True), FakeClock()
+    with Progress(screen, clock=clock) as progress:
+        beaten(progress, clock, seconds=3, failed=4)
+
+    said = screen.file.getvalue()
+
+    assert said.count("\n") == 0
+    assert said.count("\x1b[2K") == 4
+    assert "12 failed" in said
+
+
+def test_a_step_on_a_terminal_wipes_the_live_line():
+    """Nothing of the longer live line is left behind the shorter step."""
+    screen, clock = console(is_terminal=True), FakeClock()
+    progress = Progress(screen, clock=clock)
+    beaten(progress, clock, seconds=1)
+    progress.say("done")
+
+    assert screen.file.getvalue().endswith("\r\x1b[2Kdone\n")
+
+
+def test_the_table_says_each_outcome_in_words_and_shapes():
+    """Colour is on top of that, never instead."""
+    log = console(is_terminal=False)
+    verdict_table(VERDICTS, console=log)
+
+    assert [line.split("  ")[0] for line in log.file.getvalue().splitlines()] == [
+        "✓ pass",
+        "✗ fail",
+        "? inconclusive",
+        "! error",
+    ]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_brackets_in_a_sentence_are_no_markup(is_terminal):
+    """Bounds are written in brackets, and rich must not take them for style."""
+    log = console(is_terminal=is_terminal)
+    verdict_table(VERDICTS, console=log)
+
+    assert "[2.9, 4.2]" in log.file.getvalue()
+
+
+def test_secrets_are_not_said():
+    """The terminal is kept in logs, so it is an egress too."""
+    log = console(is_terminal=False)
+    secrets = Secrets(["swordfish"])
+    Progress(log, secrets=secrets).say("postgres://app:swordfish@127.0.0.1/db")
+    verdict_table([], "reports/swordfish", console=log, secrets=secrets)
+
+    assert log.file.getvalue() == "postgres://app:[redacted]@127.0.0.1/db\nreport: reports/[redacted]\n"
