@@ -1,0 +1,424 @@
+"""The circuit breaker against its table of states; invariants B1 to B10 are named in the tests that hold them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from random import Random
+
+import pytest
+
+from fixtures.reference.core.breaker import Breaker, BreakerPolicy, Permit, State
+from fixtures.reference.core.errors import CircuitOpen, Reason
+from harness.clock import FakeClock
+
+EXACT = BreakerPolicy(failures=5, window_s=60, recovery_s=60, recovery_max_s=600, jitter_ratio=0.0)
+
+
+class Circuit:
+    """A breaker on a fake clock, and what it told of its transitions."""
+
+    def __init__(self, policy: BreakerPolicy = EXACT) -> None:
+        self.clock = FakeClock(1000.0)
+        self.path: list[tuple[State, State]] = []
+        self.breaker = Breaker(
+            "redis",
+            policy,
+            clock=self.clock,
+            random=Random(1),
+            on_transition=lambda _, old, new: self.path.append((old, new)),
+        )
+
+    def fail(self, times: int = 1, *, every_s: float = 0.0) -> None:
+        for _ in range(times):
+            self.breaker.failed(self.breaker.admit())
+            self.clock.advance(every_s)
+
+    def succeed(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.breaker.succeeded(self.breaker.admit())
+
+    def open(self) -> None:
+        self.fail(self.breaker.policy.failures)
+        assert self.breaker.state is State.OPEN
+
+    def half_open(self) -> Permit:
+        """Open it, wait, and return the permit of the first probe."""
+        self.open()
+        self.clock.advance(self.breaker.retry_after_s())
+        return self.breaker.admit()
+
+
+def test_breaker_opens_at_the_fifth_failure_and_not_before():
+    """Four failures leave it closed, the fifth opens it (B5)."""
+    circuit = Circuit()
+
+    circuit.fail(4)
+    assert circuit.breaker.state is State.CLOSED
+
+    circuit.fail(1)
+    assert circuit.breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize(
+    ("age_s", "state"),
+    [pytest.param(60.0, State.CLOSED, id="as old as the window"), pytest.param(59.999, State.OPEN, id="just younger")],
+)
+def test_breaker_counts_only_failures_inside_the_window(age_s, state):
+    """The window is (now - 60 s, now]: a failure exactly as old as the window no longer counts (B5)."""
+    circuit = Circuit()
+    circuit.fail(1)
+
+    circuit.clock.advance(age_s)
+    circuit.fail(4)
+
+    assert circuit.breaker.state is state
+
+
+def test_breaker_is_not_calmed_by_successes_between_failures():
+    """Fail, succeed, fail, succeed … opens it all the same (B5)."""
+    circuit = Circuit()
+
+    for _ in range(4):
+        circuit.fail(1)
+        circuit.succeed(3)
+    circuit.fail(1)
+
+    assert circuit.breaker.state is State.OPEN
+
+
+def test_breaker_stays_closed_on_healthy_traffic_with_a_minimal_rate():
+    """Nine failures in a hundred calls are no outage if a tenth of them must fail; one more is."""
+    circuit = Circuit(BreakerPolicy(min_failure_rate=0.1))
+    circuit.succeed(90)
+
+    circuit.fail(9)
+    assert circuit.breaker.state is State.CLOSED
+
+    circuit.fail(1)
+    assert circuit.breaker.state is State.OPEN
+
+
+def test_breaker_forgets_successes_that_have_left_the_window():
+    """A busy morning does not hide an outage in the evening."""
+    circuit = Circuit(BreakerPolicy(min_failure_rate=0.5, window_s=10))
+    circuit.succeed(1000)
+
+    circuit.clock.advance(11.1)
+    circuit.fail(5)
+
+    assert circuit.breaker.state is State.OPEN
+
+
+def test_breaker_needs_enough_calls_to_judge():
+    """With fewer calls than `min_calls` nothing is proven."""
+    circuit = Circuit(BreakerPolicy(min_calls=10))
+
+    circuit.fail(9)
+    assert circuit.breaker.state is State.CLOSED
+
+    circuit.fail(1)
+    assert circuit.breaker.state is State.OPEN
+
+
+def test_breaker_refuses_while_open_and_says_for_how_long():
+    """While it rests nothing is called, and the refusal carries the exact time that is left (B2)."""
+    circuit = Circuit()
+    circuit.open()
+
+    circuit.clock.advance(20)
+    with pytest.raises(CircuitOpen) as refusal:
+        circuit.breaker.admit()
+
+    assert refusal.value.reason is Reason.OPEN
+    assert refusal.value.retry_after_s == 40
+    assert circuit.breaker.rejected == 1
+
+
+def test_breaker_admits_three_of_fifty_threads_when_half_open():
+    """Fifty threads ask in the moment the rest ends; three are let through (B1)."""
+    circuit = Circuit()
+    circuit.open()
+    circuit.clock.advance(60)
+    gate, admitted, refused = threading.Barrier(50), [], []
+
+    def ask() -> None:
+        gate.wait(10)
+        try:
+            admitted.append(circuit.breaker.admit())
+        except CircuitOpen as refusal:
+            refused.append(refusal.reason)
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert len(admitted) == 3
+    assert refused == [Reason.PROBING] * 47
+
+
+async def test_breaker_admits_three_of_fifty_tasks_when_half_open():
+    """Fifty tasks whose calls all hang: the backend sees three of them (B1, B10)."""
+    circuit = Circuit()
+    circuit.open()
+    circuit.clock.advance(60)
+    answer, called = asyncio.Event(), []
+
+    async def operation() -> None:
+        called.append(1)
+        await answer.wait()
+
+    calls = [asyncio.create_task(circuit.breaker.call(operation, failures=(OSError,))) for _ in range(50)]
+    refused, hanging = await asyncio.wait(calls, return_when=asyncio.ALL_COMPLETED, timeout=0.05)
+    answer.set()
+    await asyncio.gather(*hanging)
+
+    assert (len(called), len(hanging), len(refused)) == (3, 3, 47)
+    assert all(isinstance(task.exception(), CircuitOpen) for task in refused)
+    assert circuit.breaker.state is State.CLOSED
+
+
+def test_breaker_closes_when_all_probes_succeed():
+    """Two good probes are not enough, the third closes it; each transition is told once (B7)."""
+    circuit = Circuit()
+    circuit.breaker.succeeded(circuit.half_open())
+    circuit.succeed(1)
+    assert circuit.breaker.state is State.HALF_OPEN
+
+    circuit.succeed(1)
+
+    assert circuit.breaker.state is State.CLOSED
+    assert circuit.path == [
+        (State.CLOSED, State.OPEN),
+        (State.OPEN, State.HALF_OPEN),
+        (State.HALF_OPEN, State.CLOSED),
+    ]
+
+
+def test_breaker_starts_anew_after_closing():
+    """Failures from before the outage do not count once it is closed again."""
+    circuit = Circuit()
+    circuit.breaker.succeeded(circuit.half_open())
+    circuit.succeed(2)
+
+    circuit.fail(4)
+
+    assert circuit.breaker.state is State.CLOSED
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "released"])
+def test_breaker_ignores_what_an_older_period_reports(outcome):
+    """A call that began before the outage and ends while probes run changes neither state nor permits (B3)."""
+    circuit = Circuit()
+    late = circuit.breaker.admit()
+    probe = circuit.half_open()
+
+    getattr(circuit.breaker, outcome)(late)
+    getattr(circuit.breaker, outcome)(late)
+
+    assert circuit.breaker.state is State.HALF_OPEN
+    assert circuit.breaker.stale == 2
+    circuit.breaker.succeeded(probe)
+    circuit.breaker.admit()
+    circuit.breaker.admit()
+    with pytest.raises(CircuitOpen):
+        circuit.breaker.admit()
+
+
+def test_breaker_ignores_a_second_report_of_one_probe():
+    """A probe reported twice counts once."""
+    circuit = Circuit()
+    probe = circuit.half_open()
+
+    for _ in range(3):
+        circuit.breaker.succeeded(probe)
+
+    assert circuit.breaker.state is State.HALF_OPEN
+
+
+async def test_breaker_takes_cancelling_for_neither_success_nor_failure():
+    """After four failures and any number of cancelled calls the fifth failure still opens it, and no cancel does."""
+    circuit = Circuit()
+    circuit.fail(4)
+
+    for _ in range(10):
+        await _cancelled_call(circuit.breaker)
+    assert circuit.breaker.state is State.CLOSED
+
+    circuit.fail(1)
+    assert circuit.breaker.state is State.OPEN
+
+
+async def test_breaker_is_never_stuck_by_cancelled_probes():
+    """However many probes are cancelled, a good call gets in afterwards (B4)."""
+    circuit = Circuit()
+    circuit.breaker.released(circuit.half_open())
+
+    for _ in range(20):
+        await _cancelled_call(circuit.breaker)
+
+    assert circuit.breaker.state is State.HALF_OPEN
+    circuit.succeed(3)
+    assert circuit.breaker.state is State.CLOSED
+
+
+def test_breaker_doubles_its_rest_up_to_the_longest_and_starts_over_once_closed():
+    """Failed probes wait 60, 120, 240, 480, 600, 600 s; after it was closed the first rest is 60 s again (B6)."""
+    circuit = Circuit()
+    circuit.open()
+
+    rests = [circuit.breaker.retry_after_s()]
+    for _ in range(5):
+        circuit.clock.advance(rests[-1])
+        circuit.fail(1)
+        rests.append(circuit.breaker.retry_after_s())
+    circuit.clock.advance(rests[-1])
+    circuit.succeed(3)
+    circuit.open()
+
+    assert rests == [60, 120, 240, 480, 600, 600]
+    assert circuit.breaker.retry_after_s() == 60
+
+
+def test_breaker_survives_a_very_long_outage():
+    """Two thousand trips in a row do not overflow the doubling."""
+    circuit = Circuit()
+    circuit.open()
+
+    for _ in range(2000):
+        circuit.clock.advance(circuit.breaker.retry_after_s())
+        circuit.fail(1)
+
+    assert circuit.breaker.retry_after_s() == 600
+
+
+def test_breaker_varies_its_rest_by_the_jitter_only():
+    """With 10 % jitter rests differ and stay within 54 to 66 s."""
+    rests = set()
+    for seed in range(50):
+        breaker = Breaker("redis", BreakerPolicy(failures=1), clock=FakeClock(), random=Random(seed))
+        breaker.failed(breaker.admit())
+        rests.add(breaker.retry_after_s())
+
+    assert len(rests) > 40
+    assert 54 <= min(rests) < 57
+    assert 63 < max(rests) <= 66
+
+
+def test_breaker_gives_up_on_a_hung_probe():
+    """Probes that never report hold all permits for 30 s and no longer: then it opens, and tries again later."""
+    circuit = Circuit()
+    hung = [circuit.half_open(), circuit.breaker.admit(), circuit.breaker.admit()]
+
+    circuit.clock.advance(30.001)
+    with pytest.raises(CircuitOpen) as refusal:
+        circuit.breaker.admit()
+
+    assert refusal.value.reason is Reason.OPEN
+    assert refusal.value.retry_after_s == 120
+    circuit.breaker.succeeded(hung[0])
+    assert circuit.breaker.state is State.OPEN
+
+
+def test_breaker_holds_no_lock_while_calls_run():
+    """Eight threads can all be inside their call at the same time (B8)."""
+    circuit = Circuit()
+    everybody, met = threading.Barrier(8), []
+
+    async def meet() -> None:
+        met.append(everybody.wait(10))  # broken, and raises, unless all eight are inside
+
+    def call() -> None:
+        asyncio.run(circuit.breaker.call(meet, failures=(OSError,)))
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert sorted(met) == list(range(8))
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_breaker_does_not_look_at_the_wall_clock(monkeypatch, step_s):
+    """Stepping the wall clock by an hour either way neither ends a rest nor prolongs it (T1, B9)."""
+    circuit = Circuit()
+    circuit.open()
+    wall = time.time
+
+    monkeypatch.setattr(time, "time", lambda: wall() + step_s)
+
+    assert circuit.breaker.retry_after_s() == 60
+    circuit.clock.advance(60)
+    circuit.succeed(3)
+    assert circuit.breaker.state is State.CLOSED
+
+
+async def test_breaker_judges_by_the_kind_of_error():
+    """Only the named errors speak against the dependency; others pass through without a mark."""
+    circuit = Circuit()
+
+    for error in [ValueError] * 9 + [OSError] * 4 + [ValueError] * 9:
+        with pytest.raises(error):
+            await circuit.breaker.call(_raising(error), failures=(OSError,))
+    assert circuit.breaker.state is State.CLOSED
+
+    with pytest.raises(OSError, match="by name"):
+        await circuit.breaker.call(_raising(OSError), failures=(OSError,))
+    assert circuit.breaker.state is State.OPEN
+
+
+async def test_breaker_accounts_for_every_call():
+    """Admitted and rejected make up all calls, and the backend sees the admitted ones only (B10)."""
+    circuit = Circuit()
+    seen = []
+
+    async def backend() -> None:
+        seen.append(1)
+        raise OSError
+
+    for _ in range(40):
+        with pytest.raises((OSError, CircuitOpen)):
+            await circuit.breaker.call(backend, failures=(OSError,))
+        circuit.clock.advance(7)
+
+    assert circuit.breaker.admitted + circuit.breaker.rejected == 40
+    assert len(seen) == circuit.breaker.admitted
+    assert 5 < len(seen) < 15
+
+
+def test_breaker_can_be_closed_by_hand():
+    """`reset` closes it at once, and reports of before are stale."""
+    circuit = Circuit()
+    probe = circuit.half_open()
+
+    circuit.breaker.reset()
+    circuit.breaker.failed(probe)
+
+    assert circuit.breaker.state is State.CLOSED
+    assert circuit.breaker.recent() == (0, 0)
+
+
+def _raising(error: type[Exception]):
+    async def operation() -> None:
+        raise error("by name")
+
+    return operation
+
+
+async def _cancelled_call(breaker: Breaker) -> None:
+    entered = asyncio.Event()
+
+    async def hang() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    call = asyncio.create_task(breaker.call(hang, failures=(OSError,)))
+    await entered.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
