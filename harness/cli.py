@@ -19,13 +19,13 @@ import click
 import pytest
 import typer
 
+from harness import plugin
 from harness.clock import SystemClock
 from harness.errors import HarnessError, Interrupted, SpecError
 from harness.faults.healing import heal as heal_page
 from harness.faults.ledger import FILE_NAME, close_page, read_ledger
 from harness.load.engine import LoadPlan, pressing
 from harness.measure.series import percentile_s
-from harness.plugin import OPEN_RUN, SCENARIOS_FOLDER
 from harness.report import build_allure_report, rebuild, write_allure_context
 from harness.report.terminal import Progress, verdict_table
 from harness.run import SETTINGS_FILE, Options, check_options, new_run_id, new_seed
@@ -99,23 +99,25 @@ def chosen(names: list[str], project: Path) -> list[Path]:
     Raises:
         SpecError: If one is not there, or a scenario file cannot be read.
     """
-    files = sorted((project / SCENARIOS_FOLDER).rglob("*.yaml"))
+    files = sorted((project / plugin.SCENARIOS_FOLDER).rglob("*.yaml"))
     if not names:
-        return files or [project / SCENARIOS_FOLDER]
+        return files or [project / plugin.SCENARIOS_FOLDER]
     return [Path(name) if Path(name).is_file() else _by_name(name, files) for name in names]
 
 
 def _by_name(name: str, files: list[Path]) -> Path:
     known = {read_scenario(path).scenario: path for path in files}
     if name not in known:
-        raise SpecError(f"unknown scenario {name!r}", where=f"{SCENARIOS_FOLDER}/", mend=nearest(name, list(known)))
+        raise SpecError(
+            f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", mend=nearest(name, list(known))
+        )
     return known[name]
 
 
 def _pytest_arguments(options: Options) -> list[str]:
     return [
         f"--rootdir={options.project}",
-        *("-p", "harness.plugin", "-p", "no:locust"),  # locust's own plugin patches sockets in mid-run
+        *("-p", "no:locust"),  # locust's own plugin patches sockets in mid-run
         f"--readiness-profile={options.profile}",
         f"--readiness-backend={options.backend}",
         f"--readiness-seed={options.seed}",
@@ -126,7 +128,7 @@ def _pytest_arguments(options: Options) -> list[str]:
 
 
 def _listed(arguments: list[str]) -> int:
-    status = pytest.main([*arguments, "--collect-only", "-q"])
+    status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[plugin])
     return 0 if status is pytest.ExitCode.OK else Outcome.ERROR.exit_code
 
 
@@ -166,7 +168,7 @@ class Watcher:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Remember the run, which is closed by now."""
-        self.run = session.config.stash[OPEN_RUN].run
+        self.run = session.config.stash[plugin.OPEN_RUN].run
 
     @property
     def exit_code(self) -> int:
@@ -182,7 +184,7 @@ def _run_and_report(arguments: list[str], options: Options, *, builds_allure: bo
     watcher = Watcher()
     results = options.folder / "allure-results"
     with interruptible():
-        pytest.main([*arguments, "-s", f"--alluredir={results}"], plugins=[watcher])
+        pytest.main([*arguments, "-s", f"--alluredir={results}"], plugins=[plugin, watcher])
     for trouble in watcher.troubles:
         typer.echo(trouble, err=True)
     if watcher.run is None or not watcher.run.experiments:
@@ -190,11 +192,10 @@ def _run_and_report(arguments: list[str], options: Options, *, builds_allure: bo
         return watcher.exit_code
     experiments = watcher.run.experiments
     write_allure_context(results, experiments)
-    page = build_allure_report(results, options.folder / "allure") if builds_allure else None
-    verdict_table([experiment.verdict for experiment in experiments])
-    typer.echo(f"report: {options.folder / 'index.html'}")
-    if page:
-        typer.echo(f"allure: {page}")
+    page = build_allure_report(results, options.folder / "allure") if builds_allure else "not asked for"
+    watcher.run.write()  # once more: it links to Allure's page
+    verdict_table([experiment.verdict for experiment in experiments], str(options.folder / "index.html"))
+    typer.echo(f"allure: {page}")
     return watcher.exit_code
 
 

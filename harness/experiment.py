@@ -123,6 +123,7 @@ def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: _Note
         load,
         folder=folder,
         clock=conditions.clock,
+        run_id=conditions.run_id,
         on_spawn=partial(conditions.ledger.note_process, "load"),
     ) as pressure:
         notebook.has_begun(pressure)
@@ -152,15 +153,15 @@ class _Course:
         time that healing takes belongs to the next phase.
         """
         began_s = ends_s - phase.lasts
-        self._wait_until(began_s, phase, began_s)
+        self._wait_until(began_s, phase)
         self.notebook.note("phase", f"{phase.name} begins")
         with self.notebook.marking(phase.name, began_s, ends_s), ExitStack() as healing:
             injections = [self._inject(phase, index, healing) for index in range(len(phase.faults))]
             looking_takes_s = 1.5 * (self.notebook.now_s() - began_s) if injections else 0.0
-            self._wait_until(ends_s - looking_takes_s, phase, began_s)
+            self._wait_until(ends_s - looking_takes_s, phase)
             for injection in injections:
                 injection.look()
-            self._wait_until(ends_s, phase, began_s)
+            self._wait_until(ends_s, phase)
 
     def _inject(self, phase: Phase, index: int, healing: ExitStack) -> Injection:
         context = injected(
@@ -177,7 +178,7 @@ class _Course:
         healing.callback(self.conditions.teller.say, f"{self.plan.scenario}: healing {injection.fault}")
         return injection
 
-    def _wait_until(self, at_s: float, phase: Phase, began_s: float) -> None:
+    def _wait_until(self, at_s: float, phase: Phase) -> None:
         """Let the time pass, see to it that the load lives, and tell how it goes.
 
         Raises:
@@ -187,12 +188,11 @@ class _Course:
             self.pressure.check()
             for heartbeat in self.pressure.beats():
                 self.notebook.heartbeats.append(heartbeat)
-                elapsed_s = self.notebook.now_s() - began_s
                 self.conditions.teller.beat(
                     scenario=self.plan.scenario,
                     phase=phase.name,
-                    elapsed_s=elapsed_s,
-                    total_s=phase.lasts,
+                    elapsed_s=self.notebook.now_s(),
+                    total_s=self.plan.lasts_s,
                     heartbeat=heartbeat,
                 )
             left_s = at_s - self.notebook.now_s()

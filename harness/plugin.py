@@ -13,7 +13,7 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.errors import HarnessError
-from harness.report import attach_experiment, write_run
+from harness.report import attach_experiment
 from harness.report.terminal import Progress
 from harness.run import Options, Run, new_run_id, new_seed, opened
 from harness.spec.parser import read_scenario
@@ -58,8 +58,8 @@ class OpenRun:
     def close(self) -> None:
         """Undo whatever is left, then write the run's own pages."""
         self._closing.close()
-        if self.run is not None and self.run.experiments:
-            write_run(self.run)
+        if self.run is not None:
+            self.run.write()
 
 
 OPEN_RUN = pytest.StashKey[OpenRun]()
@@ -114,8 +114,10 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run and judge it; anything but a pass is raised."""
-        experiment = self.config.stash[OPEN_RUN].get().experiment(self.path)
+        place = self.config.stash[OPEN_RUN]
+        experiment = place.get().experiment(self.path)
         verdict = experiment.verdict
+        place.progress.verdict(verdict)
         self.user_properties.append(("verdict", str(verdict.outcome)))
         self.user_properties += [(f"{claim.sli} during {claim.phase}", claim.sentence) for claim in verdict.claims]
         attach_experiment(experiment.scenario, experiment.history, verdict, experiment.folder)

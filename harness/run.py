@@ -18,7 +18,7 @@ from harness.errors import SpecError, StackError
 from harness.experiment import Conditions, live_through
 from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
-from harness.report import Experiment, write_experiment
+from harness.report import Experiment, write_experiment, write_run
 from harness.spec.parser import nearest, read_scenario, read_settings
 from harness.verdict.judge import judge
 
@@ -62,6 +62,11 @@ class Options:
     def folder(self) -> Path:
         """Return the run's own folder."""
         return self.out / self.run_id
+
+    def command(self, scenarios: list[str]) -> str:
+        """Return the command that does the same again."""
+        defect = f" --defect {self.defect}" if self.defect else ""
+        return f"readiness run {' '.join(scenarios)} --profile {self.profile} --seed {self.seed}{defect}"
 
 
 def new_run_id() -> str:
@@ -108,6 +113,24 @@ class Run:
         experiment = Experiment(plan, history, verdict, folder)
         self.experiments.append(experiment)
         return experiment
+
+    def write(self) -> None:
+        """Write the pages about the whole run; does nothing if no experiment was finished.
+
+        Raises:
+            ReportError: If they cannot be written.
+        """
+        if not self.experiments:
+            return
+        options = self.options
+        write_run(
+            options.folder,
+            self.experiments,
+            seed=options.seed,
+            profile=options.profile,
+            backend=self.conditions.backend,
+            command=options.command([experiment.scenario.scenario for experiment in self.experiments]),
+        )
 
 
 @contextmanager

@@ -1,0 +1,118 @@
+"""Writing down what came of each request, exactly, and a line a second for people."""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.history.load import Heartbeat, LoadTally
+from harness.history.samples import RECORD, SampleOutcome
+
+if TYPE_CHECKING:
+    from harness.load.child.users import Request
+    from harness.load.recording import RawWriter
+
+_PACKED = struct.Struct("<dddqiHBBBB")
+if _PACKED.size != RECORD.itemsize:
+    raise ImportError(f"a packed record has {_PACKED.size} bytes, RECORD {RECORD.itemsize}")
+
+NO_VERSION = -1
+
+
+class Recorder:
+    """Counts and keeps every request of one run."""
+
+    def __init__(self, raw: RawWriter) -> None:
+        self._raw = raw
+        self.counts = dict.fromkeys(SampleOutcome, 0)
+        self._lags_s: list[float] = []
+        self._second = _Second()
+        self._cpu_began_s = time.process_time()
+        self._began_s = time.monotonic()
+
+    def record(self, request: Request, outcome: SampleOutcome, response: Any = None, *, ended_s: float) -> None:
+        """Write one request down; `response` is None if there was none, `ended_s` is since the origin."""
+        headers = response.headers if response is not None and response.headers is not None else {}
+        was_sent = outcome is not SampleOutcome.NOT_SENT
+        latency_s = ended_s - request.intended_s
+        self._raw.append(
+            _PACKED.pack(
+                request.intended_s,
+                request.sent_s if was_sent else math.nan,
+                latency_s,
+                _version(headers.get("x-version")),
+                request.key,
+                response.status_code if response is not None else 0,
+                request.is_write,
+                self._raw.sources.index(headers.get("x-cache") or ""),
+                self._raw.replicas.index(headers.get("x-replica") or ""),
+                outcome,
+            )
+        )
+        self.counts[outcome] += 1
+        self._second.add(outcome, latency_s)
+        if was_sent:
+            self._lags_s.append(request.sent_s - request.intended_s)
+            self._second.lag_max_s = max(self._second.lag_max_s, self._lags_s[-1])
+
+    def beat(self, at_s: float, *, issued: int, in_flight: int, backlog: int) -> Heartbeat:
+        """End a second: keep what is held, and say how it went."""
+        self._raw.flush()
+        second, self._second = self._second, _Second()
+        return Heartbeat(
+            at_s=round(at_s, 3),
+            issued=issued,
+            ok=second.ok,
+            failed=second.failed,
+            in_flight=in_flight,
+            backlog=backlog,
+            p95_s=second.p95_s(),
+            lag_max_s=second.lag_max_s,
+            cpu_ratio=(time.process_time() - second.cpu_began_s) / max(1e-9, time.monotonic() - second.began_s),
+        )
+
+    def tally(self, *, planned: int, issued: int) -> LoadTally:
+        """Account for the whole run."""
+        self._raw.flush()
+        return LoadTally(
+            planned=planned,
+            issued=issued,
+            ok=self.counts[SampleOutcome.OK],
+            failed=self.counts[SampleOutcome.FAILED],
+            unfinished=self.counts[SampleOutcome.UNFINISHED],
+            not_sent=self.counts[SampleOutcome.NOT_SENT],
+            lag_p99_s=float(np.quantile(self._lags_s, 0.99)) if self._lags_s else 0.0,
+            cpu_ratio=(time.process_time() - self._cpu_began_s) / max(1e-9, time.monotonic() - self._began_s),
+        )
+
+
+class _Second:
+    """One second's figures, for the heartbeat."""
+
+    def __init__(self) -> None:
+        self.ok = 0
+        self.failed = 0
+        self.lag_max_s = 0.0
+        self.cpu_began_s = time.process_time()
+        self.began_s = time.monotonic()
+        self._latencies_s: list[float] = []
+
+    def add(self, outcome: SampleOutcome, latency_s: float) -> None:
+        self.ok += outcome is SampleOutcome.OK
+        self.failed += outcome is not SampleOutcome.OK
+        self._latencies_s.append(latency_s)
+
+    def p95_s(self) -> float | None:
+        return float(np.quantile(self._latencies_s, 0.95)) if self._latencies_s else None
+
+
+def _version(text: str | None) -> int:
+    """Return the version that an answer names; an answer that says nonsense names none."""
+    try:
+        return int(text) if text else NO_VERSION
+    except ValueError:
+        return NO_VERSION

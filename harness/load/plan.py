@@ -1,0 +1,55 @@
+"""What the load generator is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+from harness.errors import LoadError
+from harness.spec.load import Load
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """One run's load.
+
+    Attributes:
+        base_url: Where requests go.
+        load: Rate, mix, keys, caps.
+        lasts_s: No request starts after this.
+        seed: Of everything random.
+        allow_remote: Whether other machines may be pressed; by default only this one.
+    """
+
+    base_url: str
+    load: Load
+    lasts_s: float
+    seed: int
+    allow_remote: bool = False
+
+    def check(self) -> None:
+        """See that the address can be, and may be, pressed.
+
+        Raises:
+            LoadError: If not.
+        """
+        parts = urlsplit(self.base_url)
+        if parts.scheme != "http" or not parts.hostname:
+            mend = "write it as http://host:port"
+            raise LoadError("this is no address that can be pressed", where=self.base_url, mend=mend)
+        if parts.hostname not in LOOPBACK_HOSTS and not self.allow_remote:
+            mend = "press only what is yours; if that machine is, say --allow-remote"
+            raise LoadError("the address is on another machine", where=self.base_url, mend=mend)
+
+    def to_json(self) -> str:
+        """Return it on one line."""
+        return json.dumps({**asdict(self), "load": self.load.model_dump(mode="json")})
+
+
+def plan_from_json(line: str) -> LoadPlan:
+    """Read what `to_json` said."""
+    said = json.loads(line)
+    return LoadPlan(**{**said, "load": Load.model_validate(said["load"])})

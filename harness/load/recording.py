@@ -1,0 +1,86 @@
+"""The raw file between the load child and us: one `RECORD` after the other, with the names beside it.
+
+Appended to, flushed once a second; a child that is killed leaves a readable prefix.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import LoadError
+from harness.history.samples import NAMELESS, RECORD, Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RAW_FILE = "samples.raw"
+NAMES_FILE = "samples.names.json"
+
+OPERATIONS = ("read", "write")
+"""Their index stands in each record."""
+
+
+class Names:
+    """Names that turn up while a run goes on, each with the index that stands for it in a record."""
+
+    def __init__(self) -> None:
+        self._indexes = {NAMELESS: 0}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._indexes)
+
+    def index(self, name: str) -> int:
+        """Return the index of `name`; the 255th new one and all after it are nameless, an index is one byte."""
+        if name not in self._indexes and len(self._indexes) < 256:
+            self._indexes[name] = len(self._indexes)
+        return self._indexes.get(name, 0)
+
+
+class RawWriter:
+    """Appends records; holds at most one second of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sources = Names()
+        self.replicas = Names()
+        self._folder = folder
+        self._held = bytearray()
+        self._file = (folder / RAW_FILE).open("wb")
+
+    def append(self, record: bytes) -> None:
+        """Take one record."""
+        self._held += record
+
+    def flush(self) -> None:
+        """Give everything to the file, names first, so that no record has an index without a name."""
+        names = {"operations": OPERATIONS, "sources": [*self.sources], "replicas": [*self.replicas]}
+        (self._folder / NAMES_FILE).write_text(json.dumps(names), encoding="utf-8")
+        self._file.write(self._held)
+        self._file.flush()
+        self._held.clear()
+
+
+def read_raw(folder: Path) -> Samples:
+    """Read what a load child wrote, in order of intended start; half a last record is left out.
+
+    Raises:
+        LoadError: If there is nothing to read.
+    """
+    try:
+        data = (folder / RAW_FILE).read_bytes()
+        names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        mend = "look at load.log there: the generator died before its first second was over"
+        raise LoadError(f"the load generator left no samples: {error}", where=str(folder), mend=mend) from error
+    records = np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)
+    ordered = records[np.argsort(records["intended_s"], kind="stable")]
+    return Samples(ordered, tuple(names["operations"]), tuple(names["sources"]), tuple(names["replicas"]))
+
+
+def remove_raw(folder: Path) -> None:
+    """Remove the raw file, once its records are kept elsewhere."""
+    for name in (RAW_FILE, NAMES_FILE):
+        (folder / name).unlink(missing_ok=True)
