@@ -159,7 +159,7 @@ async def update_toxic(api: Api, request: Request, names: tuple[str, ...]) -> Re
     proxy = api.registry.get(names[0])
     toxic = proxy.toxic(names[1])
     fields = Fields(decode(request.body), "ToxicWrapper")
-    proxy.change_toxic(toxic, *toxics.read_change(toxic, fields, is_strict=api.is_strict))
+    proxy.change_toxic(toxic, toxics.read_change(toxic, fields, is_strict=api.is_strict))
     return _json(200, toxic.shown())
 
 

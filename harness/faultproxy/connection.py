@@ -62,11 +62,13 @@ class Connection:
         return self.number <= toxic.connections_before and not self._proxy.program.is_strict
 
     def suffers(self, toxic: Toxic) -> bool:
-        """Tell whether `toxic` applies here.
+        """Tell whether `toxic` applies here, by its schedule and its toxicity.
 
         The dice are thrown once per connection and toxic, so raising a toxicity only ever adds connections. The
         original throws again on every change of the toxic or of its neighbours.
         """
+        if not toxic.applies_to(self.number):
+            return False
         return toxic.toxicity >= 1 or self.dice(toxic, "toxicity").random() < toxic.toxicity
 
     def first_hit(self, toxic: Toxic) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 from harness.faultproxy.address import bind, bound_text, port_number, split_host_port
 from harness.faultproxy.connection import Connection
 from harness.faultproxy.errors import AddressError, toxic_not_found
 from harness.faultproxy.log import log
+from harness.faultproxy.schedule import Timetable
 
 if TYPE_CHECKING:
     import socket
 
     from harness.faultproxy.address import Address
     from harness.faultproxy.program import Program
-    from harness.faultproxy.toxic import Toxic
-    from harness.faultproxy.toxics.stage import Settings
+    from harness.faultproxy.toxic import Change, Toxic
 
 # So many clients are taken in one turn of the loop, so that a flood does not starve those who are already in.
 ACCEPTS_PER_TURN = 64
@@ -47,6 +48,7 @@ class Proxy:
         self.connections: set[Connection] = set()
         self.toxics: list[Toxic] = []
         self._listener: socket.socket | None = None
+        self._timetables: dict[Toxic, Timetable] = {}
         self._arrivals: set[asyncio.Task[None]] = set()
         self.connection_count = 0
         self._past_bytes = {"upstream": (0, 0), "downstream": (0, 0)}
@@ -104,10 +106,12 @@ class Proxy:
         for connection in tuple(self.connections):
             connection.cut()
 
-    def stop(self) -> None:
-        """Refuse new connections and end the open ones."""
+    def dismiss(self) -> None:
+        """End everything: the listener, the connections, and what toxics have planned."""
         self.stop_listening()
         self.cut_connections()
+        for timetable in self._timetables.values():
+            timetable.stop()
 
     def forget(self, connection: Connection) -> None:
         """Let go of a connection whose sockets are gone, but not of what it moved."""
@@ -142,13 +146,17 @@ class Proxy:
         """Apply a toxic to connections present and future."""
         toxic.connections_before = self.connection_count
         self.toxics.append(toxic)
+        self._start_timetable(toxic)
         for connection in tuple(self.connections):
             connection.link(toxic.direction).add(toxic)
         self.note("toxic_added", toxic=toxic.name, type=toxic.kind, stream=toxic.direction)
 
-    def change_toxic(self, toxic: Toxic, settings: Settings, toxicity: float) -> None:
-        """Change a toxic on connections present and future."""
-        toxic.settings, toxic.toxicity = settings, toxicity
+    def change_toxic(self, toxic: Toxic, change: Change) -> None:
+        """Change a toxic on connections present and future; a schedule starts anew only if it is another."""
+        toxic.settings, toxic.toxicity = change.settings, change.toxicity
+        if toxic.when != change.when:
+            toxic.when = change.when
+            self._start_timetable(toxic)
         for connection in tuple(self.connections):
             connection.link(toxic.direction).change(toxic)
         self.note("toxic_changed", toxic=toxic.name)
@@ -159,7 +167,26 @@ class Proxy:
         for connection in tuple(self.connections):
             connection.link(toxic.direction).remove(toxic)
         self.toxics.remove(toxic)
+        self._timetables.pop(toxic).stop()
         self.note("toxic_removed", toxic=toxic.name, hits=toxic.hits, connections=toxic.connections)
+
+    def _start_timetable(self, toxic: Toxic) -> None:
+        if toxic in self._timetables:
+            self._timetables[toxic].stop()
+        toxic.is_resting = False
+        self._timetables[toxic] = Timetable(
+            toxic.when, functools.partial(self._turn, toxic), functools.partial(self._expire, toxic)
+        )
+
+    def _turn(self, toxic: Toxic, is_on: bool) -> None:  # noqa: FBT001  # the timetable passes positions only
+        toxic.is_resting = not is_on
+        for connection in tuple(self.connections):
+            connection.link(toxic.direction).change(toxic)
+        self.note("toxic_on" if is_on else "toxic_off", toxic=toxic.name)
+
+    def _expire(self, toxic: Toxic) -> None:
+        self.note("toxic_expired", toxic=toxic.name)
+        self.remove_toxic(toxic)
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):

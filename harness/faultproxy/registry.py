@@ -128,7 +128,7 @@ class Registry:
         Raises:
             ApiError: 404.
         """
-        self.get(name).stop()
+        self.get(name).dismiss()
         del self._proxies[name]
 
     async def populate(self, wishes: list[Wish]) -> list[dict[str, object]]:
@@ -168,7 +168,7 @@ class Registry:
     def stop(self) -> None:
         """Stop every proxy."""
         for proxy in self.all():
-            proxy.stop()
+            proxy.dismiss()
 
     def _refuse_taken(self, name: str) -> None:
         if name in self._proxies:
@@ -176,9 +176,10 @@ class Registry:
 
     def _add(self, wish: Wish, address: Address | None) -> Proxy:
         proxy = Proxy(wish.name, wish.listen, wish.upstream, self.program)
-        proxy.toxics = list(wish.toxics)
+        for toxic in wish.toxics:
+            proxy.add_toxic(toxic)
         if address:
-            _listen(proxy, address)
+            _listen_or_dismiss(proxy, address)
         self._proxies[wish.name] = proxy
         return proxy
 
@@ -190,7 +191,7 @@ class Registry:
         if address.text == existing.listen and wish.upstream == existing.upstream:
             _ensure_toxics(existing, wish.toxics)
             return existing
-        existing.stop()
+        existing.dismiss()
         # Stored even if it cannot listen, and disabled then: the one before it is gone either way.
         replacement = self._add(wish, None)
         if wish.is_enabled:
@@ -210,6 +211,14 @@ def _listen(proxy: Proxy, address: Address) -> None:
         proxy.listen_on(address)
     except AddressError as error:
         raise cannot_listen(str(error)) from error
+
+
+def _listen_or_dismiss(proxy: Proxy, address: Address) -> None:
+    try:
+        _listen(proxy, address)
+    except ApiError:
+        proxy.dismiss()
+        raise
 
 
 def _ensure_toxics(proxy: Proxy, toxics: tuple[Toxic, ...]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.faultproxy.errors import invalid_stream, invalid_toxic_type, invalid_value, refuse_slash, toxic_exists
-from harness.faultproxy.toxics import TOXICS
+from harness.faultproxy.schedule import ALWAYS, Schedule
+from harness.faultproxy.toxics import ORIGINAL, TOXICS
 from harness.faultproxy.wire import Fields, as_float32, shortest_float32
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Toxic:
         stream: The direction as the client spelled it.
         settings: The attributes.
         toxicity: The share of connections it applies to, a ratio in [0, 1].
+        when: To which connections and at which times it applies.
+        is_resting: It is in the off part of its schedule.
         connections_before: How many connections its proxy had taken when it was created, count.
         hits: How often it has acted since it was created, count.
         connections: On how many connections it has acted, count.
@@ -36,6 +39,8 @@ class Toxic:
     stream: str
     settings: Settings
     toxicity: float = 1.0
+    when: Schedule = ALWAYS
+    is_resting: bool = False
     connections_before: int = 0
     hits: int = 0
     connections: int = 0
@@ -51,13 +56,28 @@ class Toxic:
 
     def shown(self) -> dict[str, object]:
         """Return the toxic in the API's form and order."""
+        schedule = {"when": self.when.shown()} if self.when != ALWAYS else {}
         return {
             "attributes": dataclasses.asdict(self.settings),
             "name": self.name,
             "type": self.kind,
             "stream": self.stream,
             "toxicity": shortest_float32(self.toxicity),
+            **schedule,
         }
+
+    def applies_to(self, connection: int) -> bool:
+        """Tell whether the schedule selects a connection now, by its number."""
+        return not self.is_resting and self.when.selects(connection - self.connections_before)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a toxic shall be from now on."""
+
+    settings: Settings
+    toxicity: float
+    when: Schedule
 
 
 def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> Toxic:
@@ -66,7 +86,7 @@ def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> T
     Args:
         fields: The request.
         taken: Names that are in use.
-        is_strict: Accept any toxicity, as the original does.
+        is_strict: Accept any toxicity, and know no extensions, as the original.
 
     Raises:
         ApiError: 400, or 409 for a taken name.
@@ -77,22 +97,21 @@ def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> T
     stream = "downstream" if stream is None else stream
     if stream.lower() not in STREAMS:
         raise invalid_stream()
-    if kind not in TOXICS:
+    if kind not in (ORIGINAL if is_strict else TOXICS):
         raise invalid_toxic_type()
     name = _usable_name(name or f"{kind}_{stream}", taken)
     settings = read_settings(TOXICS[kind](), attributes)
-    return Toxic(
-        name, kind, stream, settings, _usable_toxicity(1.0 if toxicity is None else toxicity, is_strict=is_strict)
-    )
+    share = _usable_toxicity(1.0 if toxicity is None else toxicity, is_strict=is_strict)
+    return Toxic(name, kind, stream, settings, share, _read_schedule(fields, ALWAYS, is_strict=is_strict))
 
 
-def read_change(toxic: Toxic, fields: Fields, *, is_strict: bool = False) -> tuple[Settings, float]:
-    """Read a PATCH: attributes merged key by key, and the toxicity; everything else in it is ignored.
+def read_change(toxic: Toxic, fields: Fields, *, is_strict: bool = False) -> Change:
+    """Read a PATCH: attributes merged key by key, the toxicity, the schedule; everything else in it is ignored.
 
     Args:
         toxic: What is to be changed.
         fields: The request.
-        is_strict: Accept any toxicity, as the original does.
+        is_strict: Accept any toxicity, and know no extensions, as the original.
 
     Raises:
         ApiError: 400; nothing has changed then.
@@ -100,7 +119,7 @@ def read_change(toxic: Toxic, fields: Fields, *, is_strict: bool = False) -> tup
     given = fields.number("toxicity")
     toxicity = _usable_toxicity(toxic.toxicity if given is None else given, is_strict=is_strict)
     settings = read_settings(toxic.settings, fields.nested("attributes", f"{type(toxic.settings).__name__}Toxic"))
-    return settings, toxicity
+    return Change(settings, toxicity, _read_schedule(fields, toxic.when, is_strict=is_strict))
 
 
 def read_settings(current: Settings, fields: Fields) -> Settings:
@@ -116,6 +135,19 @@ def read_settings(current: Settings, fields: Fields) -> Settings:
     if problem:
         raise invalid_value(problem)
     return settings
+
+
+def _read_schedule(fields: Fields, current: Schedule, *, is_strict: bool) -> Schedule:
+    """Read `when`, which replaces the schedule there was as a whole."""
+    if is_strict or not fields.has("when"):
+        return current
+    given = fields.nested("when", "Schedule")
+    values = {field.name: given.integer(field.name) for field in dataclasses.fields(Schedule)}
+    schedule = Schedule(**{name: value for name, value in values.items() if value is not None})
+    problem = schedule.problem()
+    if problem:
+        raise invalid_value(problem)
+    return schedule
 
 
 def _usable_name(name: str, taken: set[str]) -> str:

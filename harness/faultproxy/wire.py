@@ -110,6 +110,10 @@ class Fields:
             self._refuse(field, value, f"toxics.{struct_name}")
         return Fields(value, struct_name)
 
+    def has(self, field: str) -> bool:
+        """Tell whether `field` is there and not null."""
+        return field in self._values
+
     def renamed(self, struct_name: str) -> Fields:
         """Return the same fields under another name for error messages."""
         self._struct_name = struct_name

@@ -10,7 +10,7 @@ from harness.faultproxy.toxics.slow_close import SlowClose
 from harness.faultproxy.toxics.stage import Settings
 from harness.faultproxy.toxics.timeout import Timeout
 
-TOXICS: dict[str, type[Settings]] = {
+ORIGINAL: dict[str, type[Settings]] = {
     "bandwidth": Bandwidth,
     "latency": Latency,
     "limit_data": LimitData,
@@ -21,4 +21,9 @@ TOXICS: dict[str, type[Settings]] = {
     "timeout": Timeout,
 }
 
-__all__ = ["TOXICS"]
+# Ours alone; strict mode does not know them.
+EXTENSIONS: dict[str, type[Settings]] = {}
+
+TOXICS = ORIGINAL | EXTENSIONS
+
+__all__ = ["ORIGINAL", "TOXICS"]

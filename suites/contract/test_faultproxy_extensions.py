@@ -1,0 +1,129 @@
+"""What our fault proxy can do beyond Toxiproxy, on real connections."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fixtures.faultproxy import (
+    Road,
+    is_silent,
+    started,
+    wait_until,
+)
+
+# Long enough that a proxy that wanted to send would have.
+QUIET_S = 0.15
+
+
+@pytest.fixture(scope="module")
+def ours():
+    with started("ours") as running:
+        yield running
+
+
+@pytest.fixture
+def road(ours):
+    with Road(ours) as road:
+        yield road
+
+
+def is_hit(road) -> bool:
+    """Open a connection that a `limit_data` of 0 bytes, if it applies, closes at the first byte."""
+    client, upstream = road.travel()
+    upstream.sendall(b"x")
+    return client.recv(1) == b""
+
+
+class TestSchedule:
+    """`when`."""
+
+    @pytest.mark.parametrize(
+        ("when", "hits"),
+        [
+            ({"first": 2}, [True, True, False, False, False, False]),
+            ({"skip": 2}, [False, False, True, True, True, True]),
+            ({"every": 3}, [False, False, True, False, False, True]),
+            ({"skip": 1, "first": 2}, [False, True, True, False, False, False]),
+            ({"skip": 1, "every": 2, "first": 4}, [False, False, True, False, True, False]),
+            ({}, [True] * 6),
+        ],
+    )
+    def test_selects_connections_by_their_place(self, road, when, hits):
+        """The first N, all but the first N, every Nth, counted from the toxic on."""
+        road.travel()
+        road.poison("limit_data", when=when, bytes=0)
+
+        assert [is_hit(road) for _ in hits] == hits
+
+    def test_spares_connections_from_before_when_it_counts(self, road):
+        """A connection that was there first has no place in the count."""
+        client, upstream = road.travel()
+        road.poison("limit_data", when={"first": 1}, bytes=0)
+        upstream.sendall(b"x")
+
+        assert client.recv(1) == b"x"
+        assert is_hit(road)
+
+    def test_flaps(self, road):
+        """On, off, on: data is held, passes, is held again."""
+        client, upstream = road.travel()
+        road.poison("bandwidth", when={"on_ms": 400, "off_ms": 400}, rate=0)
+
+        upstream.sendall(b"1")
+        assert is_silent(client, QUIET_S)
+        assert client.recv(1) == b"1"  # released as the off part begins
+        upstream.sendall(b"2")
+        assert not is_silent(client, QUIET_S)
+        assert client.recv(1) == b"2"
+        wait_until(lambda: kinds(road).count("toxic_on") == 1, "it is on again")
+        upstream.sendall(b"3")
+        assert is_silent(client, QUIET_S)
+
+    def test_expires(self, road):
+        """The toxic is gone after its time, and what it held arrives."""
+        client, upstream = road.travel()
+        road.poison("bandwidth", when={"lasts_ms": 300}, rate=0)
+        started_s = time.monotonic()
+        upstream.sendall(b"held")
+
+        assert client.recv(4) == b"held"
+        assert time.monotonic() - started_s > 0.2
+        assert road.server.must("GET", "/proxies/road/toxics") == []
+        assert kinds(road)[-2:] == ["toxic_expired", "toxic_removed"]
+
+    def test_is_shown_and_changed_like_a_field(self, road):
+        """Shown only if it is given; a PATCH replaces it as a whole, or leaves it."""
+        plain = road.server.must("GET", road.poison("noop", name="plain"))
+        toxic = road.poison("noop", when={"first": 2, "every": 1})
+
+        changed = road.server.must("PATCH", toxic, {"when": {"lasts_ms": 60_000}})
+        kept = road.server.must("PATCH", toxic, {"toxicity": 0.5})
+        cleared = road.server.must("PATCH", toxic, {"when": {}})
+
+        assert "when" not in plain
+        assert changed["when"] == kept["when"] == {"lasts_ms": 60_000}
+        assert "when" not in cleared
+
+    @pytest.mark.parametrize(
+        "when", [{"first": -1}, {"on_ms": 5}, {"off_ms": 5}, {"first": 1.5}, [], {"lasts_ms": 10**12}]
+    )
+    def test_refuses_what_cannot_work(self, road, when):
+        """With a 400, and nothing is created."""
+        answer = road.server.ask("POST", "/proxies/road/toxics", {"type": "noop", "when": when})
+
+        assert answer.status == 400
+        assert road.server.must("GET", "/proxies/road/toxics") == []
+
+    def test_is_unknown_in_strict_mode(self):
+        """As in the original, which ignores fields it does not know."""
+        with started("strict") as strict, Road(strict) as road:
+            assert "when" not in strict.must("GET", road.poison("noop", when={"first": 1}))
+
+
+def kinds(road) -> list[str]:
+    """Return the kinds of events about this road's proxy since it was created."""
+    events = [event for event in road.server.must("GET", "/events")["events"] if event["proxy"] == road.name]
+    latest = max(place for place, event in enumerate(events) if event["kind"] == "proxy_started")
+    return [event["kind"] for event in events[latest:]]
