@@ -67,7 +67,7 @@ _ATTACHED = (
     ("picture", "plot.png", AttachmentType.PNG),
     ("verdict", "verdict.json", AttachmentType.JSON),
     ("report", "report.md", AttachmentType.TEXT),
-    ("second by second", "timeline.csv", AttachmentType.CSV),
+    ("second by second", "timeline.csv", AttachmentType.TEXT),
     ("scenario", "scenario.yaml", AttachmentType.TEXT),
 )
 

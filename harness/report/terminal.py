@@ -6,6 +6,7 @@ most every ten seconds, and never a control character. Only this file knows rich
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -36,7 +37,7 @@ STYLES = {
     Outcome.FAIL: "bold red",
     Outcome.ERROR: "bold magenta",
 }
-_BAR_WIDTH = 20
+_BAR_WIDTH = 10
 
 
 class Progress:
@@ -45,7 +46,7 @@ class Progress:
     def __init__(
         self, console: Console | None = None, *, clock: Clock | None = None, secrets: Secrets = NO_SECRETS
     ) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or _console()
         self._clock = clock or SystemClock()
         self._secrets = secrets
         self._place = ("", "")
@@ -77,7 +78,7 @@ class Progress:
         place, now_s = (scenario, phase), self._clock.now()
         self._failed_count = heartbeat.failed + (self._failed_count if scenario == self._place[0] else 0)
         numbers = _numbers(heartbeat, self._failed_count)
-        if self._console.is_terminal:
+        if _is_screen(self._console):
             title = _fit(scenario, self._secrets), _fit(phase, self._secrets)
             style = "red" if self._failed_count else "dim"
             self._draw(_live_line(*title, elapsed_s, total_s, Text(numbers, style)))
@@ -93,8 +94,7 @@ class Progress:
 
     def _print(self, text: Text) -> None:
         _wipe(self._console)
-        # Soft: where lines are kept, a reader's own window folds them.
-        self._console.print(text, soft_wrap=True)
+        _line(self._console, text)
 
     def _draw(self, text: Text) -> None:
         """Draw over the last line; the cursor waits at its beginning, so that whatever comes next overwrites it."""
@@ -111,18 +111,18 @@ def verdict_table(
     secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Print every verdict with its reason, then where the report is."""
-    console = console or Console(highlight=False)
+    console = console or _console()
     _wipe(console)
     rows = [
         (_outcome(verdict.outcome), _fit(verdict.scenario, secrets), _fit(reason_of(verdict), secrets))
         for verdict in verdicts
     ]
-    if console.is_terminal:
+    if _is_screen(console):
         _print_table(console, rows)
     else:
         _print_lines(console, rows)
     if report:
-        console.print(Text(f"report: {_fit(report, secrets)}"), soft_wrap=True)
+        _line(console, Text(f"report: {_fit(report, secrets)}"))
 
 
 def _print_table(console: Console, rows: Sequence[tuple[Text, str, str]]) -> None:
@@ -137,7 +137,7 @@ def _print_table(console: Console, rows: Sequence[tuple[Text, str, str]]) -> Non
 def _print_lines(console: Console, rows: Sequence[tuple[Text, str, str]]) -> None:
     width = max((len(scenario) for _, scenario, _ in rows), default=0)
     for outcome, scenario, sentence in rows:
-        console.print(Text(f"{outcome.plain:<14}  {scenario:<{width}}  {sentence}"), soft_wrap=True)
+        _line(console, Text(f"{outcome.plain:<14}  {scenario:<{width}}  {sentence}"))
 
 
 def _fit(text: str, secrets: Secrets) -> str:
@@ -148,8 +148,22 @@ def _outcome(outcome: Outcome) -> Text:
     return Text(outcome_text(outcome), style=STYLES[outcome])
 
 
+def _console() -> Console:
+    # Asked by ourselves: rich also takes FORCE_COLOR for a terminal, and would then draw over the lines of a log.
+    return Console(highlight=False, force_terminal=sys.stdout.isatty())
+
+
+def _is_screen(console: Console) -> bool:
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def _line(console: Console, text: Text) -> None:
+    # Soft: where lines are kept, a reader's own window folds them.
+    console.print(text if _is_screen(console) else Text(text.plain), soft_wrap=True)
+
+
 def _wipe(console: Console) -> None:
-    if console.is_terminal:
+    if _is_screen(console):
         console.control(Control((ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)))
 
 

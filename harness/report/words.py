@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -86,5 +87,7 @@ def moment(history: History, at_s: float) -> datetime:
 
 def command_of(scenario: str, history: History, profile: str) -> str:
     """Return the command that does one experiment again."""
-    defect = f" --defect {history.defect}" if history.defect else ""
-    return f"readiness run {scenario} --seed {history.seed} --profile {profile} --backend {history.backend}{defect}"
+    options = {"seed": str(history.seed), "profile": profile, "backend": history.backend, "defect": history.defect}
+    # Quoted, for somebody will paste it into a shell.
+    said = [f"--{name} {shlex.quote(value)}" for name, value in options.items() if value]
+    return " ".join(["readiness run", shlex.quote(scenario), *said])

@@ -89,6 +89,17 @@ def test_a_log_has_no_control_characters():
     assert said.endswith("report: reports/runs/r1/index.html\n")
 
 
+def test_force_color_makes_no_terminal(monkeypatch, capsys):
+    """Who wants colour in a log does not want a live line in it."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    clock = FakeClock()
+    with Progress(clock=clock) as progress:
+        beaten(progress, clock, seconds=2)
+    verdict_table(VERDICTS)
+
+    assert controls_in(capsys.readouterr().out) == set()
+
+
 def test_a_terminal_has_one_live_line():
     """Each second is drawn over the last one, within the window's width."""
     screen, clock = console(is_terminal=True), FakeClock()
