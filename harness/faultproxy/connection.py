@@ -30,13 +30,15 @@ class Connection:
         ending: How it ended: `closed`, `cut`, `reset`, or `lost` when both sides went by themselves.
     """
 
-    __slots__ = ("_is_started", "_links", "_proxy", "client", "ending", "is_closing", "number", "server")
+    __slots__ = ("_is_started", "_links", "_proxy", "_struck_by", "client", "ending", "is_closing", "number", "server")
 
     def __init__(self, proxy: Proxy, number: int) -> None:
         self._proxy = proxy
         self.number = number
         self._is_started = self.is_closing = False
         self.ending = "lost"
+        # A toxic that comes and goes by its schedule strikes one connection many times.
+        self._struck_by: set[Toxic] = set()
         self.client, self.server = Endpoint(self), Endpoint(self)
         self._links = {
             "upstream": Link(self, "upstream", self.client, self.server),
@@ -73,6 +75,9 @@ class Connection:
 
     def first_hit(self, toxic: Toxic) -> None:
         """Note that `toxic` has acted here for the first time."""
+        if toxic in self._struck_by:
+            return
+        self._struck_by.add(toxic)
         toxic.connections += 1
         self._proxy.note("toxic_hit", toxic=toxic.name, stream=toxic.direction, connection=self.number)
 

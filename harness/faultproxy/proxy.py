@@ -6,11 +6,13 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.address import bind, bound_text, port_number, split_host_port
+from harness.faultproxy.address import port_number, split_host_port
 from harness.faultproxy.connection import Connection
 from harness.faultproxy.errors import AddressError, toxic_not_found
+from harness.faultproxy.listener import Listener
 from harness.faultproxy.log import log
 from harness.faultproxy.schedule import Timetable
+from harness.faultproxy.toxics.stage import Doorkeeper
 
 if TYPE_CHECKING:
     import socket
@@ -18,11 +20,6 @@ if TYPE_CHECKING:
     from harness.faultproxy.address import Address
     from harness.faultproxy.program import Program
     from harness.faultproxy.toxic import Change, Toxic
-
-# So many clients are taken in one turn of the loop, so that a flood does not starve those who are already in.
-ACCEPTS_PER_TURN = 64
-# How long to leave clients waiting when descriptors have run out, seconds.
-ACCEPT_PAUSE_S = 0.5
 
 
 class Proxy:
@@ -47,7 +44,7 @@ class Proxy:
         self.program = program
         self.connections: set[Connection] = set()
         self.toxics: list[Toxic] = []
-        self._listener: socket.socket | None = None
+        self._listener: Listener | None = None
         self._timetables: dict[Toxic, Timetable] = {}
         self._arrivals: set[asyncio.Task[None]] = set()
         self.connection_count = 0
@@ -84,16 +81,15 @@ class Proxy:
         Raises:
             AddressError: If the address cannot be bound.
         """
-        self._listener = bind(address)
-        self.listen = bound_text(self._listener)
-        asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+        self._listener = Listener(address, self._welcome)
+        self.listen = self._listener.address
+        self._mind_the_door()
         log("info", "Started proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
         self.note("proxy_started", listen=self.listen, upstream=self.upstream)
 
     def stop_listening(self) -> None:
         """Refuse new connections; those that are open stay."""
         if self._listener:
-            asyncio.get_running_loop().remove_reader(self._listener.fileno())
             self._listener.close()
             self._listener = None
             log("info", "Terminated proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
@@ -149,6 +145,7 @@ class Proxy:
         self._start_timetable(toxic)
         for connection in tuple(self.connections):
             connection.link(toxic.direction).add(toxic)
+        self._mind_the_door()
         self.note("toxic_added", toxic=toxic.name, type=toxic.kind, stream=toxic.direction)
 
     def change_toxic(self, toxic: Toxic, change: Change) -> None:
@@ -157,8 +154,7 @@ class Proxy:
         if toxic.when != change.when:
             toxic.when = change.when
             self._start_timetable(toxic)
-        for connection in tuple(self.connections):
-            connection.link(toxic.direction).change(toxic)
+        self._follow(toxic)
         self.note("toxic_changed", toxic=toxic.name)
 
     def remove_toxic(self, toxic: Toxic) -> None:
@@ -168,7 +164,22 @@ class Proxy:
             connection.link(toxic.direction).remove(toxic)
         self.toxics.remove(toxic)
         self._timetables.pop(toxic).stop()
+        self._mind_the_door()
         self.note("toxic_removed", toxic=toxic.name, hits=toxic.hits, connections=toxic.connections)
+
+    def _follow(self, toxic: Toxic) -> None:
+        for connection in tuple(self.connections):
+            connection.link(toxic.direction).change(toxic)
+        self._mind_the_door()
+
+    def _mind_the_door(self) -> None:
+        """Let clients knock in vain if a toxic says so, and take them in if none does."""
+        if self._listener:
+            is_shut = any(keeper.shuts() for toxic, keeper in self._doorkeepers() if not toxic.is_resting)
+            (self._listener.shut if is_shut else self._listener.open)()
+
+    def _doorkeepers(self) -> list[tuple[Toxic, Doorkeeper]]:
+        return [(toxic, toxic.settings) for toxic in self.toxics if isinstance(toxic.settings, Doorkeeper)]
 
     def _start_timetable(self, toxic: Toxic) -> None:
         if toxic in self._timetables:
@@ -180,53 +191,34 @@ class Proxy:
 
     def _turn(self, toxic: Toxic, is_on: bool) -> None:  # noqa: FBT001  # the timetable passes positions only
         toxic.is_resting = not is_on
-        for connection in tuple(self.connections):
-            connection.link(toxic.direction).change(toxic)
+        self._follow(toxic)
         self.note("toxic_on" if is_on else "toxic_off", toxic=toxic.name)
 
     def _expire(self, toxic: Toxic) -> None:
         self.note("toxic_expired", toxic=toxic.name)
         self.remove_toxic(toxic)
 
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            try:
-                client, _ = self._listener.accept() if self._listener else (None, None)
-            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-                return
-            except OSError as error:
-                self._pause_accepting(error)
-                return
-            if client:
-                self._welcome(client)
-
     def _welcome(self, client: socket.socket) -> None:
-        client.setblocking(False)
         self.connection_count += 1
-        arrival = asyncio.get_running_loop().create_task(self._connect(client, self.connection_count))
+        connection = Connection(self, self.connection_count)
+        open_count = len(self.connections) + len(self._arrivals)
+        for toxic, keeper in self._doorkeepers():
+            if connection.suffers(toxic) and not keeper.admits(open_count):
+                toxic.hit()
+                connection.first_hit(toxic)
+                client.close()
+                return
+        arrival = asyncio.get_running_loop().create_task(self._connect(client, connection))
         self._arrivals.add(arrival)
         arrival.add_done_callback(self._arrivals.discard)
 
-    def _pause_accepting(self, error: OSError) -> None:
-        """Leave clients in the backlog for a moment: accepting again at once would fail again, in a busy loop."""
-        log("error", "Cannot accept", name=self.name, err=str(error))
-        loop, listener = asyncio.get_running_loop(), self._listener
-        if listener:
-            loop.remove_reader(listener.fileno())
-            loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting, listener)
-
-    def _resume_accepting(self, listener: socket.socket) -> None:
-        if self._listener is listener:
-            asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
-
-    async def _connect(self, client: socket.socket, number: int) -> None:
+    async def _connect(self, client: socket.socket, connection: Connection) -> None:
         """Dial the upstream, then let bytes flow; a client whose upstream does not answer is closed."""
-        connection = Connection(self, number)
         try:
             await self._dial(connection)
         except (OSError, AddressError, TimeoutError) as error:
             log("warn", "Unable to open connection to upstream", name=self.name, upstream=self.upstream, err=str(error))
-            self.note("dial_failed", connection=number, error=str(error))
+            self.note("dial_failed", connection=connection.number, error=str(error))
             client.close()
         except asyncio.CancelledError:
             client.close()

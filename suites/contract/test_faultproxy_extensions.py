@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import time
 
 import pytest
 
 from fixtures.faultproxy import (
+    DEADLINE_S,
     Road,
+    how_it_ended,
     is_silent,
     started,
     wait_until,
@@ -120,6 +124,79 @@ class TestSchedule:
         """As in the original, which ignores fields it does not know."""
         with started("strict") as strict, Road(strict) as road:
             assert "when" not in strict.must("GET", road.poison("noop", when={"first": 1}))
+
+
+class TestConnectBlackhole:
+    """`connect_blackhole`."""
+
+    def test_lets_connects_time_out_until_healed(self, road):
+        """A connect hangs, an open connection lives on, and after healing the one that hung gets in by itself."""
+        client, upstream = road.travel()
+        toxic = road.poison("connect_blackhole")
+
+        with socket.socket() as knocking:
+            knocking.setblocking(False)
+            knocking.connect_ex(road.address)
+            assert not is_connected(knocking, 2 * QUIET_S)
+            client.sendall(b"alive")
+            assert upstream.recv(5) == b"alive"
+
+            road.heal(toxic)
+            assert is_connected(knocking, DEADLINE_S)
+
+        client, upstream = road.travel()
+        client.sendall(b"new")
+        upstream.recv(3)
+
+    def test_keeps_its_times(self, road):
+        """It flaps and expires like any toxic."""
+        road.poison("connect_blackhole", when={"lasts_ms": 200})
+        with socket.socket() as knocking:
+            knocking.setblocking(False)
+            knocking.connect_ex(road.address)
+            assert not is_connected(knocking, 0.1)
+            assert is_connected(knocking, DEADLINE_S)
+
+    def test_survives_disabling(self, road):
+        """A proxy that is enabled again is as deaf as before."""
+        road.poison("connect_blackhole")
+        road.server.must("PATCH", "/proxies/road", {"enabled": False})
+        road.server.must("PATCH", "/proxies/road", {"enabled": True})
+        with socket.socket() as knocking:
+            knocking.setblocking(False)
+            knocking.connect_ex(road.address)
+
+            assert not is_connected(knocking, QUIET_S)
+
+
+def is_connected(knocking: socket.socket, within_s: float) -> bool:
+    """Tell whether a connect that was begun succeeds in time."""
+    writable = select.select([], [knocking], [], within_s)[1]
+    return bool(writable) and knocking.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+class TestConnectionLimit:
+    """`connection_limit`."""
+
+    def test_turns_away_who_is_too_many_and_lets_in_again(self, road):
+        """Two may be open; the third is closed at once; when one leaves, the next gets in."""
+        road.poison("connection_limit", connections=2)
+        (client, upstream), _ = road.travel(), road.travel()
+
+        assert how_it_ended(road.connect()) == "fin"
+        client.close()
+        upstream.close()
+        wait_until(lambda: kinds(road).count("connection_closed") == 1, "one has left")
+        third, upstream = road.travel()
+        third.sendall(b"in")
+        assert upstream.recv(2) == b"in"
+        assert kinds(road).count("toxic_hit") == 1
+
+    def test_of_zero_lets_nobody_in(self, road):
+        """The default."""
+        road.poison("connection_limit")
+
+        assert how_it_ended(road.connect()) == "fin"
 
 
 def kinds(road) -> list[str]:

@@ -706,7 +706,7 @@ class TestUpstream:
         """A fast sender in front of a reader that stands still costs less than 4 MiB a connection."""
         with Road(ours) as road:
             road.poison(kind, **attributes)
-            senders = [road.travel()[1] for _ in range(10)]
+            senders = [road.travel()[1] for _ in range(4)]
             before_bytes, _ = ours.usage()
             for sender in senders:
                 sender.setblocking(False)

@@ -1,6 +1,8 @@
 """The toxics, one file each; adding one is a file and a row in this table."""
 
 from harness.faultproxy.toxics.bandwidth import Bandwidth
+from harness.faultproxy.toxics.connect_blackhole import ConnectBlackhole
+from harness.faultproxy.toxics.connection_limit import ConnectionLimit
 from harness.faultproxy.toxics.latency import Latency
 from harness.faultproxy.toxics.limit_data import LimitData
 from harness.faultproxy.toxics.noop import Noop
@@ -22,7 +24,10 @@ ORIGINAL: dict[str, type[Settings]] = {
 }
 
 # Ours alone; strict mode does not know them.
-EXTENSIONS: dict[str, type[Settings]] = {}
+EXTENSIONS: dict[str, type[Settings]] = {
+    "connect_blackhole": ConnectBlackhole,
+    "connection_limit": ConnectionLimit,
+}
 
 TOXICS = ORIGINAL | EXTENSIONS
 

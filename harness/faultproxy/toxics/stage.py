@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,17 @@ class Settings(Protocol):
 
     def stage(self, stub: Stub) -> Stage:
         """Return the stage that applies these settings to one direction of one connection."""
+
+
+@runtime_checkable
+class Doorkeeper(Protocol):
+    """What settings have besides when their toxic acts on those who want to connect."""
+
+    def shuts(self) -> bool:
+        """Tell whether nobody may even connect."""
+
+    def admits(self, open_count: int) -> bool:
+        """Tell whether one more may come in while so many are in."""
 
 
 class Stage(Protocol):
