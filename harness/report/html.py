@@ -70,7 +70,6 @@ def experiment_page(experiment: Experiment, *, scenario_text: str, profile: str)
         history=history,
         verdict=verdict,
         gauges=[gauge_of(claim) for claim in verdict.claims],
-        lasted_s=words.lasted_s(history),
         startup_s=max((part.began_s + part.took_s for part in history.startup), default=0.0) or 1.0,
         system=system_of(history, profile),
         command=words.command_of(scenario.scenario, history, profile),
@@ -135,5 +134,6 @@ def _template(name: str) -> jinja2.Template:
         "reason": words.reason_of,
         "seconds": words.seconds_of,
         "thousands": words.thousands,
+        "wall": words.wall_of,
     }
     return environment.get_template(name)

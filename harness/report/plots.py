@@ -97,7 +97,7 @@ def _faults(axes: Sequence[Axes], history: History, until_s: float, palette: Pal
             view.axvspan(mark.injected_s, healed_s, color=palette.fault, alpha=0.11, linewidth=0, zorder=0)
             view.axvline(mark.injected_s, color=palette.fault, linewidth=0.8, alpha=0.7, zorder=1)
             view.axvline(healed_s, color=palette.fault, linewidth=0.8, alpha=0.7, zorder=1)
-        proof = "" if mark.is_delivered else "  (dose not seen)"
+        proof = "" if mark.is_delivered else "\n(dose not seen)"
         axes[0].annotate(
             line(mark.fault) + proof, ((mark.injected_s + healed_s) / 2, 1.0), xycoords=("data", "axes fraction"),
             xytext=(0, -22 - 14 * row), textcoords="offset points", ha="center", va="center", fontsize=10,
@@ -120,7 +120,7 @@ def _recovery(view: Axes, history: History, verdict: Verdict, palette: Palette) 
             linewidth=3,
         )
         view.annotate(
-            f"recovered in {seconds_of(took_s)}" if took_s else "never disturbed", (healed_s, RECOVERY_AT),
+            f"recovered in {seconds_of(took_s)}" if took_s else "recovered at once", (healed_s, RECOVERY_AT),
             xycoords=("data", "axes fraction"), xytext=(4, 5), textcoords="offset points", color=color, fontsize=8.5,
             weight="bold", zorder=8, annotation_clip=False,
         )  # fmt: skip

@@ -71,7 +71,11 @@ def _dots(view: Axes, history: History, palette: Palette) -> None:
             linewidths=0.0 if marker == "." else 0.9, label=f"{label} ({thousands(len(chosen))})", rasterized=True,
             zorder=3,
         )  # fmt: skip
-    if len(samples):
+    if not len(samples):
+        view.text(
+            0.5, 0.5, "no request was seen", transform=view.transAxes, ha="center", color=palette.faint, fontsize=11
+        )
+    else:
         view.legend(
             loc="upper left", ncols=4, frameon=False, fontsize=8, labelcolor=palette.faint, handletextpad=0.2,
             borderpad=0.0, columnspacing=1.4, markerscale=1.6,
@@ -132,6 +136,7 @@ def _limits(view: Axes, promises: Sequence[Objective], history: History, palette
             f"{'>' if is_floor else '<'} {percent_text(promise.limit)}", (mark.began_s, promise.limit),
             xytext=(3, -2.5 if is_floor else 2.5), textcoords="offset points", color=palette.limit, fontsize=7.5,
             va="top" if is_floor else "bottom",
+            bbox={"facecolor": palette.ground, "alpha": 0.8, "linewidth": 0, "boxstyle": "round,pad=0.15"},
         )  # fmt: skip
 
 

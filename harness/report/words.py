@@ -42,7 +42,7 @@ def seconds_of(seconds: float | None) -> str:
     """Return `850 ms`, `12.3 s` or `4 min 10 s`."""
     if seconds is None:
         return NOTHING
-    if abs(seconds) < 1:
+    if 0 < abs(seconds) < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if abs(seconds) < 120 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
@@ -83,6 +83,11 @@ def moment(history: History, at_s: float) -> datetime:
     except ValueError:
         began = datetime.fromtimestamp(0, UTC)
     return (began if began.tzinfo else began.replace(tzinfo=UTC)) + timedelta(seconds=at_s)
+
+
+def wall_of(began_at: str) -> str:
+    """Return `2026-11-23 12:00:00 UTC`, for people."""
+    return began_at.replace("T", " ", 1).replace("+00:00", " UTC")
 
 
 def command_of(scenario: str, history: History, profile: str) -> str:

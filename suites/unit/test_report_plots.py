@@ -76,7 +76,7 @@ def test_the_picture_names_what_happened():
 
 def test_a_fault_that_was_not_seen_is_told():
     """A band without proof says so."""
-    assert "redis down  (dose not seen)" in words_of(plots.picture(*judged(histories.nothing_seen), LIGHT))
+    assert "redis down\n(dose not seen)" in words_of(plots.picture(*judged(histories.nothing_seen), LIGHT))
 
 
 def test_a_fault_that_was_never_healed_is_drawn_to_the_end():
@@ -86,7 +86,7 @@ def test_a_fault_that_was_never_healed_is_drawn_to_the_end():
 
     drawn = plots.picture(scenario, dataclasses.replace(history, faults=(mark,)), verdict, LIGHT)
 
-    assert "a$b$^  (dose not seen)" in words_of(drawn)
+    assert "a$b$^\n(dose not seen)" in words_of(drawn)
     assert max(patch.get_x() + patch.get_width() for patch in drawn.axes[0].patches) == 28.0
 
 
