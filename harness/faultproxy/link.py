@@ -132,6 +132,7 @@ class Link:
             return
         stub = Stub(
             dice=self._connection.dice(toxic, "stage"),
+            shared=toxic.shared,
             was_open=self._connection.was_open_before(toxic),
             on_first_hit=functools.partial(self._connection.first_hit, toxic),
             on_hit=toxic.hit,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from harness.faultproxy.errors import invalid_stream, invalid_toxic_type, invalid_value, refuse_slash, toxic_exists
 from harness.faultproxy.schedule import ALWAYS, Schedule
@@ -29,6 +29,7 @@ class Toxic:
         toxicity: The share of connections it applies to, a ratio in [0, 1].
         when: To which connections and at which times it applies.
         is_resting: It is in the off part of its schedule.
+        shared: What its stages have in common, whatever that is.
         connections_before: How many connections its proxy had taken when it was created, count.
         hits: How often it has acted since it was created, count.
         connections: On how many connections it has acted, count.
@@ -41,6 +42,7 @@ class Toxic:
     toxicity: float = 1.0
     when: Schedule = ALWAYS
     is_resting: bool = False
+    shared: dict[str, Any] = field(default_factory=dict)
     connections_before: int = 0
     hits: int = 0
     connections: int = 0
@@ -129,7 +131,7 @@ def read_settings(current: Settings, fields: Fields) -> Settings:
         ApiError: 400, for a wrong type or a value that cannot work.
     """
     fields = fields.renamed(f"{type(current).__name__}Toxic.attributes")
-    given = {field.name: fields.integer(field.name) for field in dataclasses.fields(current)}
+    given = {attribute.name: _read_attribute(fields, attribute) for attribute in dataclasses.fields(current)}
     settings = dataclasses.replace(current, **{name: value for name, value in given.items() if value is not None})
     problem = settings.problem()
     if problem:
@@ -137,12 +139,18 @@ def read_settings(current: Settings, fields: Fields) -> Settings:
     return settings
 
 
+def _read_attribute(fields: Fields, attribute: dataclasses.Field[Any]) -> object:
+    """Read by the type the settings declare; Toxiproxy's own attributes are all integers."""
+    readers = {"int": fields.integer, "str": fields.text, "tuple[tuple[float, float], ...]": fields.pairs}
+    return readers[str(attribute.type)](attribute.name)
+
+
 def _read_schedule(fields: Fields, current: Schedule, *, is_strict: bool) -> Schedule:
     """Read `when`, which replaces the schedule there was as a whole."""
     if is_strict or not fields.has("when"):
         return current
     given = fields.nested("when", "Schedule")
-    values = {field.name: given.integer(field.name) for field in dataclasses.fields(Schedule)}
+    values = {limit.name: given.integer(limit.name) for limit in dataclasses.fields(Schedule)}
     schedule = Schedule(**{name: value for name, value in values.items() if value is not None})
     problem = schedule.problem()
     if problem:

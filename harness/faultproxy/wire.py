@@ -7,8 +7,9 @@ value is ignored, and an integer must be written as one: `100`, never `100.0` (T
 from __future__ import annotations
 
 import json
+import math
 import struct
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from harness.faultproxy.errors import bad_body
 
@@ -92,9 +93,9 @@ class Fields:
         value = self._values.get(field)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value in (float("inf"), -float("inf")):
+        if not _is_number(value):
             self._refuse(field, value, "float32")
-        return float(value)
+        return float(cast("float", value))
 
     def items(self, field: str) -> list[object] | None:
         """Return an array."""
@@ -102,6 +103,15 @@ class Fields:
         if value is not None and not isinstance(value, list):
             self._refuse(field, value, "[]interface {}")
         return value
+
+    def pairs(self, field: str) -> tuple[tuple[float, float], ...] | None:
+        """Return an array of pairs of numbers."""
+        value = self.items(field)
+        if value is None:
+            return None
+        if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) for pair in value):
+            self._refuse(field, value, "[][2]float64")
+        return tuple((float(first), float(second)) for first, second in cast("list[list[float]]", value))
 
     def nested(self, field: str, struct_name: str) -> Fields:
         """Return a nested object, without fields if it is absent."""
@@ -191,6 +201,10 @@ def shortest_float32(number: float) -> float:
     return next(
         short for digits in range(1, 18) if as_float32(short := float(f"{number:.{digits}g}")) == as_float32(number)
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _integer(literal: str) -> int | Float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -13,6 +14,7 @@ from fixtures.faultproxy import (
     Road,
     how_it_ended,
     is_silent,
+    read_exactly,
     started,
     wait_until,
 )
@@ -197,6 +199,127 @@ class TestConnectionLimit:
         road.poison("connection_limit")
 
         assert how_it_ended(road.connect()) == "fin"
+
+
+class TestDropReply:
+    """`drop_reply`."""
+
+    def test_lets_the_request_through_and_resets_instead_of_the_reply(self, road):
+        """The server has done its work, the client gets a reset."""
+        road.poison("drop_reply")
+        client, upstream = road.travel()
+        client.sendall(b"INCR")
+        assert upstream.recv(4) == b"INCR"
+
+        upstream.sendall(b"1")
+
+        assert how_it_ended(client) == "reset"
+        assert how_it_ended(upstream) == "reset"
+
+    def test_lets_a_greeting_pass_and_idle_connections_live(self, road):
+        """So many bytes arrive before anything is dropped."""
+        road.poison("drop_reply", pass_bytes=5)
+        client, upstream = road.travel()
+        upstream.sendall(b"hello")
+
+        assert client.recv(5) == b"hello"
+        assert is_silent(client, QUIET_S)
+        upstream.sendall(b"lost")
+        assert how_it_ended(client) == "reset"
+
+    def test_waits_from_the_first_lost_byte_whatever_follows(self, road):
+        """More lost bytes do not postpone the reset."""
+        road.poison("drop_reply", timeout=400)
+        client, upstream = road.travel()
+        started_s = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while is_silent(client, 0.1):
+                upstream.sendall(b"x")
+
+        assert how_it_ended(client) == "reset"
+        assert 0.4 <= time.monotonic() - started_s < 1.5
+
+    def test_removal_spares_who_lost_nothing(self, road):
+        """And resets who did."""
+        toxic = road.poison("drop_reply", timeout=60_000)
+        (spared, upstream), (struck, other) = road.travel(), road.travel()
+        other.sendall(b"lost")
+        assert is_silent(struck, QUIET_S)
+
+        road.heal(toxic)
+
+        assert how_it_ended(struck) == "reset"
+        upstream.sendall(b"alive")
+        assert spared.recv(5) == b"alive"
+
+
+class TestLatencyDistribution:
+    """`latency_distribution`; the shapes themselves are in the unit suite."""
+
+    def test_delays_by_its_table(self, road):
+        """A table of one value is a constant."""
+        client, upstream = road.travel()
+        road.poison("latency_distribution", distribution="table", percentiles=[[100, 200]])
+        started_s = time.monotonic()
+        upstream.sendall(b"late")
+
+        assert client.recv(4) == b"late"
+        assert 0.2 <= time.monotonic() - started_s < 1.2
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {},
+            {"median": 5},
+            {"median": 5, "p99": 4},
+            {"median": 5, "p99": 10, "distribution": "even"},
+            {"distribution": "table"},
+            {"distribution": "table", "percentiles": [[50, 1], [50, 2]]},
+            {"distribution": "table", "percentiles": [[50, 5], [60, 2]]},
+            {"distribution": "table", "percentiles": [[101, 5]]},
+            {"distribution": "table", "percentiles": [5]},
+            {"distribution": "table", "percentiles": [["a", 5]]},
+            {"distribution": 5},
+        ],
+    )
+    def test_refuses_what_no_distribution_has(self, road, attributes):
+        """With a 400."""
+        body = {"type": "latency_distribution", "attributes": attributes}
+
+        assert road.server.ask("POST", "/proxies/road/toxics", body).status == 400
+
+
+class TestSharedBandwidth:
+    """`shared_bandwidth`."""
+
+    def test_is_one_wire_for_all_connections(self, road):
+        """Two times 20 KB at 100 KB/s take 400 ms, where each alone would take 200."""
+        pairs = [road.travel(), road.travel()]
+        road.poison("shared_bandwidth", rate=100)
+        started_s = time.monotonic()
+        for _, upstream in pairs:
+            upstream.sendall(b"x" * 20_000)
+        for client, _ in pairs:
+            assert len(read_exactly(client, 20_000)) == 20_000
+
+        assert 0.39 <= time.monotonic() - started_s < 1.4
+
+
+@pytest.mark.parametrize(
+    "kind", ["connect_blackhole", "connection_limit", "drop_reply", "latency_distribution", "shared_bandwidth"]
+)
+def test_strict_mode_knows_no_extension(strict, kind):
+    """An invalid type, as for the original."""
+    answer = strict.ask("POST", "/proxies/here/toxics", {"type": kind})
+
+    assert (answer.status, answer.json["error"]) == (400, "invalid toxic type")
+
+
+@pytest.fixture(scope="module")
+def strict():
+    with started("strict") as running:
+        running.must("POST", "/proxies", {"name": "here", "upstream": "127.0.0.1:1", "listen": "127.0.0.1:0"})
+        yield running
 
 
 def kinds(road) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fixtures.faultproxy import DEADLINE_S, started
 from harness.faultproxy.api import Api
 from harness.faultproxy.httpd import Request
-from harness.faultproxy.options import Options
+from harness.faultproxy.program import Program
 from harness.faultproxy.registry import Registry
 from harness.faultproxy.toxics import TOXICS
 
@@ -70,7 +70,7 @@ def test_every_body_gets_an_answer_of_toxiproxys_shape(exchanges):
 
 
 async def answers_to(exchanges):
-    registry = Registry(Options())
+    registry = Registry(Program())
     api = Api(registry)
     await ask(api, "POST", "/proxies", b'{"name":"here","upstream":"x","listen":"127.0.0.1:0"}')
     await ask(api, "POST", "/proxies/here/toxics", b'{"type":"latency","name":"t"}')

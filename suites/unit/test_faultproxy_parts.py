@@ -9,8 +9,10 @@ import pytest
 from harness.faultproxy.address import join, port_number, resolve, split_host_port
 from harness.faultproxy.dice import dice_for
 from harness.faultproxy.errors import AddressError, ApiError
+from harness.faultproxy.schedule import Schedule
 from harness.faultproxy.toxics.bandwidth import Bandwidth
 from harness.faultproxy.toxics.latency import Latency
+from harness.faultproxy.toxics.latency_distribution import LatencyDistribution
 from harness.faultproxy.toxics.slicer import Slicer
 from harness.faultproxy.wire import Fields, as_float32, decode, encode, shortest_float32
 
@@ -185,3 +187,64 @@ def test_bandwidth_sends_slices_of_a_tenth_of_a_second():
 
     assert slices == [(0.1, 1000), (0.1, 1000), (0.05, 500)]
     assert [lasts for lasts, _ in Bandwidth(rate=0).slices(b"x")] == [float("inf")]
+
+
+@pytest.mark.parametrize("distribution", ["normal", "lognormal", "pareto"])
+def test_distributions_have_the_percentiles_they_were_given(distribution):
+    """Of 20 000 draws half are below the median and 1 % above p99, whatever the shape."""
+    settings = LatencyDistribution(distribution=distribution, median=100, p99=300)
+    dice = Random(1)
+    draws = [settings.delay_s(dice) for _ in range(20_000)]
+
+    assert settings.problem() is None
+    assert abs(sum(draw < 0.1 for draw in draws) / 20_000 - 0.5) < 0.02  # five standard deviations and more
+    assert abs(sum(draw > 0.3 for draw in draws) / 20_000 - 0.01) < 0.004
+
+
+def test_distribution_tails_differ_and_are_capped():
+    """A Pareto tail is longer than a lognormal one, and no delay exceeds the cap."""
+
+    def slowest(distribution, cap=60_000):
+        settings = LatencyDistribution(distribution=distribution, median=100, p99=300, cap=cap)
+        dice = Random(1)
+        return max(settings.delay_s(dice) for _ in range(20_000))
+
+    assert slowest("normal") < slowest("lognormal") < slowest("pareto")
+    assert slowest("pareto", cap=250) == 0.25
+
+
+def test_table_is_interpolated():
+    """Below the first pair and above the last it is flat, between them straight."""
+    settings = LatencyDistribution(distribution="table", percentiles=((50.0, 10.0), (90.0, 50.0), (99.0, 50.0)))
+
+    class Fixed:
+        def __init__(self, percent):
+            self.percent = percent
+
+        def random(self):
+            return self.percent / 100
+
+    assert [round(settings.delay_s(Fixed(percent)) * 1000) for percent in (0, 50, 70, 90, 95, 99.9)] == [
+        10,
+        10,
+        30,
+        50,
+        50,
+        50,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "selected"),
+    [
+        (Schedule(), [-1, 0, 1, 2, 3, 4, 5, 6]),
+        (Schedule(first=2), [1, 2]),
+        (Schedule(every=3), [3, 6]),
+        (Schedule(skip=4), [5, 6]),
+        (Schedule(skip=1, first=3, every=2), [3]),
+        (Schedule(lasts_ms=5), [-1, 0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_schedule_selects_by_place(schedule, selected):
+    """Counting starts after the toxic, then after those skipped."""
+    assert [place for place in range(-1, 7) if schedule.selects(place)] == selected

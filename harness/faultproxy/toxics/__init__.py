@@ -3,10 +3,13 @@
 from harness.faultproxy.toxics.bandwidth import Bandwidth
 from harness.faultproxy.toxics.connect_blackhole import ConnectBlackhole
 from harness.faultproxy.toxics.connection_limit import ConnectionLimit
+from harness.faultproxy.toxics.drop_reply import DropReply
 from harness.faultproxy.toxics.latency import Latency
+from harness.faultproxy.toxics.latency_distribution import LatencyDistribution
 from harness.faultproxy.toxics.limit_data import LimitData
 from harness.faultproxy.toxics.noop import Noop
 from harness.faultproxy.toxics.reset_peer import ResetPeer
+from harness.faultproxy.toxics.shared_bandwidth import SharedBandwidth
 from harness.faultproxy.toxics.slicer import Slicer
 from harness.faultproxy.toxics.slow_close import SlowClose
 from harness.faultproxy.toxics.stage import Settings
@@ -27,6 +30,9 @@ ORIGINAL: dict[str, type[Settings]] = {
 EXTENSIONS: dict[str, type[Settings]] = {
     "connect_blackhole": ConnectBlackhole,
     "connection_limit": ConnectionLimit,
+    "drop_reply": DropReply,
+    "latency_distribution": LatencyDistribution,
+    "shared_bandwidth": SharedBandwidth,
 }
 
 TOXICS = ORIGINAL | EXTENSIONS

@@ -34,7 +34,7 @@ class Bandwidth:
 
     def stage(self, stub: Stub) -> BandwidthStage:
         """Return the stage for one link."""
-        return BandwidthStage(self, stub)
+        return BandwidthStage(self, stub, Wire())
 
     def slices(self, data: bytes) -> Iterator[tuple[float, bytes]]:
         """Yield what to send and how long it takes, in seconds, one after the other."""
@@ -48,14 +48,31 @@ class Bandwidth:
             yield len(piece) / rate_bytes_per_s, piece
 
 
-class BandwidthStage:
-    """Bandwidth on one link."""
+class Wire:
+    """What pieces are sent over, one after the other.
 
-    def __init__(self, settings: Bandwidth, stub: Stub) -> None:
+    Attributes:
+        free_at_s: When the last piece will have left, in monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self.free_at_s = 0.0
+
+
+class BandwidthStage:
+    """Bandwidth on one link.
+
+    Args:
+        settings: The rate.
+        stub: The link.
+        wire: One of its own, or one it shares.
+    """
+
+    def __init__(self, settings: Bandwidth, stub: Stub, wire: Wire) -> None:
         self._settings = settings
         self._stub = stub
         self._line = DelayLine(stub)
-        self._free_at_s = 0.0
+        self._wire = wire
 
     @property
     def is_full(self) -> bool:
@@ -65,10 +82,10 @@ class BandwidthStage:
     def receive(self, data: bytes) -> None:
         """Queue one piece on the wire."""
         self._stub.hit()
-        self._free_at_s = max(self._free_at_s, self._stub.now())
+        self._wire.free_at_s = max(self._wire.free_at_s, self._stub.now())
         for lasts_s, piece in self._settings.slices(data):
-            self._free_at_s += lasts_s
-            self._line.put(self._free_at_s, piece)
+            self._wire.free_at_s += lasts_s
+            self._line.put(self._wire.free_at_s, piece)
 
     def end(self) -> None:
         """Follow behind what waits."""
@@ -82,4 +99,4 @@ class BandwidthStage:
     def release(self) -> None:
         """Hand on what waits."""
         self._line.release()
-        self._free_at_s = 0.0
+        self._wire.free_at_s = 0.0

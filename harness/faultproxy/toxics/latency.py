@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.faultproxy.toxics.delay_line import DelayLine
 
@@ -50,10 +50,17 @@ class Latency:
         return max(0, self.latency + shift_ms) / 1000
 
 
+class Delays(Protocol):
+    """Settings that draw delays."""
+
+    def delay_s(self, dice: Random) -> float:
+        """Draw the delay of one piece, in seconds."""
+
+
 class LatencyStage:
     """Latency on one link."""
 
-    def __init__(self, settings: Latency, stub: Stub) -> None:
+    def __init__(self, settings: Delays, stub: Stub) -> None:
         self._settings = settings
         self._stub = stub
         self._line = DelayLine(stub, CAPACITY_BYTES)
@@ -72,7 +79,7 @@ class LatencyStage:
         """Follow behind what waits."""
         self._line.end()
 
-    def retune(self, settings: Latency) -> None:
+    def retune(self, settings: Delays) -> None:
         """Let go of what waits; later pieces get the new delay."""
         self._line.release()
         self._settings = settings

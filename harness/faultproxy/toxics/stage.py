@@ -66,6 +66,7 @@ class Stub:
 
     Args:
         dice: Randomness of this toxic on this connection.
+        shared: What all stages of this toxic have in common, on whichever connection.
         was_open: The connection was open before the toxic; otherwise it began under it.
         on_first_hit: Called when the toxic acts on this link for the first time.
         on_hit: Called whenever it acts.
@@ -85,6 +86,7 @@ class Stub:
         "end",
         "reset",
         "send",
+        "shared",
         "was_open",
     )
 
@@ -92,6 +94,7 @@ class Stub:
         self,
         *,
         dice: Random,
+        shared: dict[str, Any],
         was_open: bool,
         on_first_hit: Callable[[], None],
         on_hit: Callable[[], None],
@@ -100,6 +103,7 @@ class Stub:
         reset: Callable[[], None],
     ) -> None:
         self.dice = dice
+        self.shared = shared
         self.was_open = was_open
         self._on_first_hit = on_first_hit
         self._on_hit = on_hit
