@@ -262,15 +262,17 @@ def load(
         allow_remote=allow_remote,
     )
     progress, clock = Progress(), SystemClock()
-    with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder:
-        with pressing(plan, folder=Path(folder), clock=clock) as pressure:
-            while clock.now() < pressure.begins_s + plan.lasts_s:
-                pressure.check()
-                for beat in pressure.beats():
-                    elapsed_s = clock.now() - pressure.begins_s
-                    progress.beat(scenario=url, phase="load", elapsed_s=elapsed_s, total_s=plan.lasts_s, heartbeat=beat)
-                clock.sleep(0.1)
-            result = pressure.finish()
+    with (
+        interruptible(),
+        tempfile.TemporaryDirectory(prefix="readiness-load-") as folder,
+        pressing(plan, folder=Path(folder), clock=clock) as pressure,
+    ):
+        while (elapsed_s := clock.now() - pressure.begins_s) < plan.lasts_s:
+            pressure.check()
+            for beat in pressure.beats():
+                progress.beat(scenario=url, phase="load", elapsed_s=elapsed_s, total_s=plan.lasts_s, heartbeat=beat)
+            clock.sleep(0.1)
+        result = pressure.finish()
     p95_s = percentile_s(result.samples.records["latency_s"], 0.95)
     typer.echo(f"{result.tally}; p95 {p95_s * 1000:.1f} ms from the intended start" if p95_s else str(result.tally))
 

@@ -16,6 +16,7 @@ from harness.faults.healing import WORK_PREFIX
 from harness.faults.injection import injected
 from harness.history.history import History
 from harness.history.marks import Event, PhaseMark
+from harness.history.samples import no_samples
 from harness.load.engine import LoadPlan, pressing
 from harness.stack.embedded import embedded_stack
 from harness.stack.service import Ground
@@ -250,8 +251,6 @@ class _Notebook:
 
     def history(self) -> History:
         """Return everything as one value."""
-        result = self._result
-        seen = {"samples": result.samples, "tally": result.tally} if result else {}
         return History(
             run_id=self._conditions.run_id,
             began_at=self._began_at.isoformat(timespec="milliseconds"),
@@ -264,5 +263,6 @@ class _Notebook:
             events=tuple(self._events),
             startup=self._stack.startup if self._stack else (),
             troubles=tuple(self.troubles),
-            **seen,
+            samples=self._result.samples if self._result else no_samples(),
+            tally=self._result.tally if self._result else None,
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SCENARIOS_FOLDER = "scenarios"
 
 
-class SloViolated(AssertionError):
+class SloViolated(AssertionError):  # noqa: N818 - the verdict's own word is `fail`
     """The judged service broke a promise: the verdict `fail`."""
 
 
@@ -104,7 +104,9 @@ class ScenarioFile(pytest.File):
         item.user_properties.append(("story", scenario.story))
         yield item
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def repr_failure(  # type: ignore[override]  # pytest's own Collector takes one argument less than its base
+        self, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> Any:
         """Show our errors as sentences, not as tracebacks."""
         return str(excinfo.value) if isinstance(excinfo.value, HarnessError) else super().repr_failure(excinfo)
 

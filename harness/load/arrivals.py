@@ -1,6 +1,7 @@
 """Who comes when, and what for: the whole course of an open load, computed before it starts.
 
-Pure: the same plan and seed give the same requests, so a run can be repeated, and nothing is drawn while the clock runs.
+Pure: the same plan and seed give the same requests, so a run can be repeated, and nothing is drawn while the clock
+runs.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ Appended to, flushed once a second; a child that is killed leaves a readable pre
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from harness.history.samples import NAMELESS, RECORD, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 RAW_FILE = "samples.raw"
 NAMES_FILE = "samples.names.json"

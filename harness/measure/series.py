@@ -64,10 +64,7 @@ def percentile_s(latencies_s: np.ndarray, rank: float) -> float | None:
 def by_second(samples: Samples, *, until_s: float) -> tuple[Second, ...]:
     """Cut a run into seconds, from its origin to `until_s`; the samples must be in order of intended start."""
     edges = np.searchsorted(samples.records["intended_s"], np.arange(0, math.ceil(until_s) + 1))
-    return tuple(
-        _second(at, samples, slice(began, ended))
-        for at, (began, ended) in enumerate(pairwise(edges))
-    )
+    return tuple(_second(at, samples, slice(began, ended)) for at, (began, ended) in enumerate(pairwise(edges)))
 
 
 def _second(at: int, samples: Samples, rows: slice) -> Second:

@@ -6,10 +6,8 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -21,6 +19,9 @@ from harness.stack.process import Recipe, last_lines, spawn
 from harness.stack.question import seconds_to_answer
 
 if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
     from harness.stack.service import Address, Ground
 
 USER = "readiness"

@@ -130,7 +130,10 @@ class ProxyServer:
     def version(self) -> str:
         """Return the version that the server claims."""
         with self._speaking("ask its version") as server:
-            return str(json.loads(server.version() or b"{}").get("version", "unknown"))
+            answer = server.version()  # None, not an error, if nobody listens
+            if answer is None:
+                raise requests.ConnectionError("nobody listens there")
+            return str(json.loads(answer)["version"])
 
     def _proxy(self, server: Toxiproxy, name: str) -> Proxy:
         found = server.get_proxy(name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +18,7 @@ from fixtures.stack import DUMMY, PROJECT, ground_for
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
 from harness.spec.system import Subject
-from harness.stack import binaries, redis
+from harness.stack import binaries, proxy, redis
 from harness.stack.embedded import embedded_stack
 from harness.stack.ports import reserve
 from harness.stack.process import LocalProcess, is_gone
@@ -142,7 +142,6 @@ def test_a_part_that_dies_at_start_is_named_with_its_last_words(tmp_path):
 
 def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
     """A deadline, not a hang."""
-
     with ground_for(tmp_path) as ground:
         service = LocalProcess(redis.local(ground), ground)
         service.start()
@@ -196,6 +195,11 @@ def test_a_busy_port_is_told_by_the_component(tmp_path):
         finally:
             second.stop()
             first.stop()
+
+
+def test_a_proxy_that_does_not_listen_is_not_ready():
+    """toxiproxy-python answers None for it, which is easily taken for an answer."""
+    assert not proxy.is_answering(reserve())
 
 
 def test_reserved_ports_differ():

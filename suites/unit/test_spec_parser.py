@@ -81,7 +81,7 @@ def test_a_mistake_is_named_placed_and_mended(tmp_path, old, new, what, where, m
 
 def test_a_fault_in_the_last_phase_is_refused(tmp_path):
     """Nobody would see whether it healed."""
-    said = error_of(tmp_path, GOOD.split("  - {name: recovery")[0])
+    said = error_of(tmp_path, GOOD.split("  - {name: recovery", maxsplit=1)[0])
 
     assert "the last phase injects a fault" in said
     assert "add a phase after it" in said

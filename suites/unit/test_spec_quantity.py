@@ -34,7 +34,7 @@ def test_ratio_reads_percentages(text, share):
 @pytest.mark.parametrize("text", ["5", 0.05, "five%", "%", None, "101%", "-1%"])
 def test_ratio_refuses_everything_else(text):
     """0.05 could be five percent or a twentieth of one."""
-    with pytest.raises(ValueError, match="write a number with its sign|between 0% and 100%"):
+    with pytest.raises(ValueError, match=r"write a number with its sign|between 0% and 100%"):
         ratio(text)
 
 

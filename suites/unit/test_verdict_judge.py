@@ -184,6 +184,6 @@ def test_failing_outweighs_missing_evidence():
     ],
 )
 def test_the_worst_outcome_wins(outcomes, expected):
-    """pass < inconclusive < fail < error; of nothing nothing is known."""
+    """Pass < inconclusive < fail < error; of nothing nothing is known."""
     assert worst(outcomes) is expected
     assert [outcome.exit_code for outcome in Outcome] == [0, 2, 1, 3]

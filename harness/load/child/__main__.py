@@ -4,7 +4,7 @@ in   the plan; then {"begins_s": M}, a moment of CLOCK_MONOTONIC; then nothing: 
 out  {"ready": true}; {"beat": …} each second; {"tally": …} at the end, without which nothing counts
 """
 
-# ruff: noqa: I001, E402 - locust patches sockets when imported, so it comes before whatever uses them
+# ruff: noqa: I001 - locust patches sockets when imported, so it comes before whatever uses them
 from __future__ import annotations
 
 import locust
@@ -130,5 +130,5 @@ def _end_with_parent(orders: FileObject) -> None:
 
 
 if __name__ == "__main__":
-    locust.log.setup_logging("WARNING")
+    locust.log.setup_logging("WARNING")  # type: ignore[no-untyped-call]
     main(Path(sys.argv[1]))

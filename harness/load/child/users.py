@@ -1,7 +1,7 @@
 """Open arrivals on Locust users: a user is not somebody who waits, but room for one request at a time.
 
-`wait_time` blocks on a queue of requests whose time has come, and returns 0; so Locust's closed loop presses at the rate
-of the schedule, whatever the service does, and the number of users only caps how much is in flight.
+`wait_time` blocks on a queue of requests whose time has come, and returns 0; so Locust's closed loop presses at the
+rate of the schedule, whatever the service does, and the number of users only caps how much is in flight.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ANSWER_WITHIN_S = 5.0
 """Locust's own 60 s would outlive a run: a request into a black hole would never be counted."""
 
 IDLE_FOR_S = 20.0
-"""A connection that was idle for longer is replaced: servers close idle ones (nginx after 75 s), which is no failure."""
+"""A connection that was idle for longer is replaced: servers close idle ones (nginx after 75 s), which is no fault."""
 
 # By default a request whose connection breaks is sent again, silently, up to twice: an outage would look like latency,
 # and a write might happen twice. An answer that never came is a failure here.
-geventhttpclient.client._may_retry_after_send_error = lambda _method: False  # noqa: SLF001 - there is no setting for it
+geventhttpclient.client._may_retry_after_send_error = lambda method: False  # noqa: ARG005, SLF001 - no setting for it
 
 
 @dataclass(slots=True)
