@@ -8,7 +8,8 @@ build_allure_report            Allure's own HTML, or a sentence why not
 Progress, verdict_table        the terminal
 """
 
-from harness.report.allure import attach_experiment, write_allure_context
+from harness.report.allure import attach_experiment
+from harness.report.allure_context import write_allure_context
 from harness.report.allure_site import build_allure_report
 from harness.report.egress import NO_SECRETS, Secrets
 from harness.report.experiment import Experiment, write_experiment

@@ -7,7 +7,6 @@ go through Allure's public door. Without `--alluredir` nobody listens, and nothi
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, cast
 
 import allure
@@ -16,8 +15,8 @@ from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestR
 from allure_commons.reporter import AllureReporter
 from allure_commons.types import AttachmentType, LabelType
 
-from harness.report.documents import json_text
-from harness.report.egress import NO_SECRETS, Secrets, line, write_text
+from harness.report.allure_context import EPIC
+from harness.report.egress import NO_SECRETS, Secrets, line
 from harness.report.experiment import Experiment
 from harness.report.markdown import escaped, evidence_text
 from harness.report.words import command_of, lasted_s, moment
@@ -32,12 +31,6 @@ if TYPE_CHECKING:
     from harness.spec.scenario import Scenario
     from harness.verdict.outcome import Claim, Obligation, Verdict
 
-EPIC = "Production readiness"
-
-
-def _error(names: str) -> str:
-    return f"^[\\w.]*{names}Error\\b[\\s\\S]*$"
-
 
 _STATUS = {
     Outcome.PASS: Status.PASSED,
@@ -45,23 +38,6 @@ _STATUS = {
     Outcome.INCONCLUSIVE: Status.BROKEN,
     Outcome.ERROR: Status.BROKEN,
 }
-
-CATEGORIES = (
-    {"name": "SLO violated", "matchedStatuses": [Status.FAILED]},
-    {
-        "name": "Inconclusive (evidence)",
-        "matchedStatuses": [Status.BROKEN],
-        "messageRegex": "^.*INCONCLUSIVE: [\\s\\S]*$",
-    },
-    {"name": "Fault not delivered or not undone", "matchedStatuses": [Status.BROKEN], "messageRegex": _error("Fault")},
-    {"name": "Component not ready", "matchedStatuses": [Status.BROKEN], "messageRegex": _error("Stack")},
-    {
-        "name": "Harness error",
-        "matchedStatuses": [Status.BROKEN],
-        "messageRegex": _error("(?:Harness|Spec|Load|Report)"),
-    },
-)
-"""How Allure sorts what did not pass; the first that matches wins. The expressions are JavaScript's."""
 
 _ATTACHED = (
     ("picture", "plot.png", AttachmentType.PNG),
@@ -96,38 +72,6 @@ def attach_experiment(
         if (folder / file_name).is_file():
             allure.attach.file(str(folder / file_name), name=name, attachment_type=kind)  # type: ignore[no-untyped-call]
     allure.attach(secrets.redacted(evidence_text(verdict)), name="evidence", attachment_type=AttachmentType.TEXT)
-
-
-def write_allure_context(
-    results_dir: Path, experiments: Sequence[Experiment], *, secrets: Secrets = NO_SECRETS
-) -> None:
-    """Write what Allure shows around the results: environment, categories and who ran them.
-
-    Args:
-        results_dir: What `--alluredir` names.
-        experiments: Of one run, whose versions, seed, profile and backend are told; nothing else of the environment.
-        secrets: What must not be written.
-
-    Raises:
-        ReportError: If a file cannot be written.
-    """
-    facts = {
-        "Platform": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "Python": platform.python_version(),
-        **(_run_facts(experiments[0]) if experiments else {}),
-        **{part.part: part.version for experiment in experiments for part in experiment.history.startup},
-    }
-    properties = "".join(f"{_property_key(key)}={_property(value)}\n" for key, value in facts.items())
-    write_text(results_dir / "environment.properties", properties, secrets)
-    write_text(results_dir / "categories.json", json_text(CATEGORIES), secrets)
-    run = experiments[0].history.run_id if experiments else ""
-    executor = {"name": "readiness", "type": "readiness", "buildName": run, "reportName": f"{EPIC} {run}".strip()}
-    write_text(results_dir / "executor.json", json_text(executor), secrets)
-
-
-def _run_facts(first: Experiment) -> dict[str, str]:
-    history = first.history
-    return {"Backend": history.backend, "Profile": first.profile, "Run": history.run_id, "Seed": str(history.seed)}
 
 
 def _running_test() -> TestResult | None:
@@ -238,11 +182,3 @@ def _step(
     return TestStepResult(
         name=name, status=_STATUS[outcome], statusDetails=details, steps=list(steps), start=start, stop=stop
     )
-
-
-def _property_key(key: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in key)
-
-
-def _property(value: str) -> str:
-    return line(value).replace("\\", "\\\\")

@@ -291,4 +291,5 @@ def test_a_browser_runs_nothing(tmp_path, monkeypatch):
 
     assert "<title>error: redis-latency</title>" in dom
     assert "&lt;script&gt;document.title='PWNED'" in dom
+    assert "<script" not in dom
     assert 'class="badge error"' in dom

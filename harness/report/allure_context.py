@@ -1,0 +1,70 @@
+"""What Allure shows around the results: where and with what they came about, and how it sorts what did not pass."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+from harness.report.documents import json_text
+from harness.report.egress import NO_SECRETS, Secrets, line, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.report.experiment import Experiment
+
+EPIC = "Production readiness"
+
+CATEGORIES: tuple[dict[str, Any], ...] = (
+    {"name": "SLO violated", "matchedStatuses": ["failed"]},
+    {
+        "name": "Inconclusive (evidence)",
+        "matchedStatuses": ["broken"],
+        "messageRegex": r"^.*INCONCLUSIVE: [\s\S]*$",
+    },
+    {"name": "Component not ready", "matchedStatuses": ["broken"], "messageRegex": r"^[\w.]*StackError\b[\s\S]*$"},
+    {"name": "Fault not under control", "matchedStatuses": ["broken"], "messageRegex": r"^[\w.]*FaultError\b[\s\S]*$"},
+    {"name": "Harness error", "matchedStatuses": ["broken"]},
+)
+"""The first that matches wins. The expressions are JavaScript's."""
+
+
+def write_allure_context(
+    results_dir: Path, experiments: Sequence[Experiment], *, secrets: Secrets = NO_SECRETS
+) -> None:
+    """Write what Allure shows around the results: environment, categories and who ran them.
+
+    Args:
+        results_dir: What `--alluredir` names.
+        experiments: Of one run, whose versions, seed, profile and backend are told; nothing else of the environment.
+        secrets: What must not be written.
+
+    Raises:
+        ReportError: If a file cannot be written.
+    """
+    facts = {
+        "Platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Python": platform.python_version(),
+        **(_run_facts(experiments[0]) if experiments else {}),
+        **{part.part: part.version for experiment in experiments for part in experiment.history.startup},
+    }
+    properties = "".join(f"{_property_key(key)}={_property(value)}\n" for key, value in facts.items())
+    write_text(results_dir / "environment.properties", properties, secrets)
+    write_text(results_dir / "categories.json", json_text(CATEGORIES), secrets)
+    run = experiments[0].history.run_id if experiments else ""
+    executor = {"name": "readiness", "type": "readiness", "buildName": run, "reportName": f"{EPIC} {run}".strip()}
+    write_text(results_dir / "executor.json", json_text(executor), secrets)
+
+
+def _run_facts(first: Experiment) -> dict[str, str]:
+    history = first.history
+    return {"Backend": history.backend, "Profile": first.profile, "Run": history.run_id, "Seed": str(history.seed)}
+
+
+def _property_key(key: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in key)
+
+
+def _property(value: str) -> str:
+    return line(value).replace("\\", "\\\\")
