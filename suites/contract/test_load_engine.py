@@ -1,0 +1,209 @@
+"""The load generator accounts for everything, believes no silence, and is never mistaken for one that lived."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import psutil
+import pytest
+
+from fixtures.httpserver import http_server
+from fixtures.stack import PROJECT
+from harness.clock import SystemClock, is_met_within
+from harness.errors import LoadError
+from harness.history.samples import SampleOutcome
+from harness.load.engine import LoadPlan, pressing
+from harness.load.recording import read_raw
+from harness.spec.load import Load
+from harness.stack.process import is_gone
+
+CLOCK = SystemClock()
+
+
+def plan_for(base_url, *, per_s=200.0, lasts_s=2.0, **load):
+    return LoadPlan(base_url=base_url, load=Load(arrivals_per_s=per_s, **load), lasts_s=lasts_s, seed=7)
+
+
+def press(base_url, folder, **plan):
+    with pressing(plan_for(base_url, **plan), folder=folder, clock=CLOCK) as load:
+        return load.finish()
+
+
+@pytest.mark.parametrize("mode", ["fast", "errors", "closes", "silent"])
+def test_every_request_is_accounted_for(tmp_path, mode):
+    """In the tally, in the samples, and in the server's own count."""
+    with http_server(mode) as server:
+        result = press(server.base_url, tmp_path, drain="1s", max_in_flight=1000)
+        read = server.requests()
+
+    tally = result.tally
+    assert tally.is_whole
+    assert tally.planned == tally.issued == len(result.samples) == tally.ok + tally.failed + tally.unfinished
+    assert read == tally.issued
+    by_outcome = [int(result.samples.has_outcome(outcome).sum()) for outcome in SampleOutcome]
+    assert by_outcome == [tally.ok, tally.failed, tally.unfinished, tally.not_sent]
+    expected = {"fast": tally.issued, "closes": tally.issued, "silent": 0, "errors": tally.issued - tally.issued // 5}
+    assert tally.ok == expected[mode]
+
+
+def test_a_sample_says_what_its_answer_said(tmp_path):
+    """Source, replica, version, status, key, operation."""
+    with http_server("fast") as server:
+        samples = press(server.base_url, tmp_path).samples
+
+    assert samples.came_from("l1").all()
+    assert set(samples.records["version"]) == {3}
+    assert set(samples.records["status"]) == {200}
+    assert samples.replicas[samples.records["replica"][0]] == "only"
+    assert 0.05 < len(samples.of("write")) / len(samples) < 0.15
+    assert (np.diff(samples.records["intended_s"]) >= 0).all()
+
+
+def test_the_same_seed_asks_for_the_same(tmp_path):
+    """Arrivals, keys and mix can be repeated; what came back cannot."""
+    with http_server("fast") as server:
+        first, second = (press(server.base_url, tmp_path, lasts_s=1.0).samples.records for _ in range(2))
+
+    assert all((first[column] == second[column]).all() for column in ("intended_s", "key", "operation"))
+
+
+def test_a_server_that_hangs_to_the_end_is_not_fast(tmp_path):
+    """Requests in flight when all is over are unfinished, have waited, and are counted."""
+    with http_server("fast") as server:
+        with pressing(plan_for(server.base_url, lasts_s=3.0, drain="1s"), folder=tmp_path, clock=CLOCK) as load:
+            assert is_met_within(lambda: CLOCK.now() > load.begins_s + 1.5, deadline_s=5, clock=CLOCK)
+            server.process.send_signal(signal.SIGSTOP)
+            result = load.finish()
+
+    hung = result.samples.records[result.samples.has_outcome(SampleOutcome.UNFINISHED)]
+    assert 0.3 < len(hung) / len(result.samples) < 0.6
+    assert (hung["latency_s"] >= 1.0).all()
+    assert (
+        result.tally.ok + result.tally.unfinished + result.tally.not_sent + result.tally.failed == result.tally.issued
+    )
+
+
+def test_more_than_may_be_in_flight_waits_and_is_never_forgotten(tmp_path):
+    """Five seats before a silent server: the others were never sent, and say so."""
+    with http_server("silent") as server:
+        result = press(server.base_url, tmp_path, max_in_flight=5, drain="500ms", lasts_s=1.0)
+
+    assert result.tally.unfinished == 5
+    assert result.tally.not_sent == result.tally.issued - 5
+    assert np.isnan(result.samples.records["sent_s"][result.samples.has_outcome(SampleOutcome.NOT_SENT)]).all()
+
+
+def test_latency_counts_from_the_intended_start(tmp_path):
+    """A server stopped for 2 s in 8 s: p95 is that of an open loop, computed beside it, not the few that were asked."""
+    with http_server("fast") as server:
+        with pressing(plan_for(server.base_url, lasts_s=8.0), folder=tmp_path, clock=CLOCK) as load:
+            stop = threading.Timer(load.begins_s + 3 - CLOCK.now(), server.process.send_signal, [signal.SIGSTOP])
+            go_on = threading.Timer(load.begins_s + 5 - CLOCK.now(), server.process.send_signal, [signal.SIGCONT])
+            for timer in (stop, go_on):
+                timer.start()
+            samples = load.finish().samples
+
+    intended_s = samples.records["intended_s"]
+    truth_s = np.where((intended_s >= 3) & (intended_s < 5), 5 - intended_s, 0.0)
+    assert np.quantile(samples.records["latency_s"], 0.95) == pytest.approx(np.quantile(truth_s, 0.95), rel=0.1)
+
+
+def test_no_requests_are_an_honest_zero(tmp_path):
+    """A load that ends before anybody comes."""
+    with http_server("fast") as server:
+        tally = press(server.base_url, tmp_path, per_s=0.1, lasts_s=0.01).tally
+
+    assert (tally.planned, tally.issued, tally.is_whole) == (0, 0, True)
+
+
+def test_a_refusing_target_fails_every_request(tmp_path):
+    """Nobody listens: all failed, none forgotten."""
+    with http_server("fast") as server:
+        base_url = server.base_url
+
+    tally = press(base_url, tmp_path, lasts_s=1.0).tally
+
+    assert tally.failed == tally.issued > 100
+
+
+def test_a_generator_that_is_killed_is_an_error_and_leaves_what_it_saw(tmp_path):
+    """The end of its output without a tally is the end of the experiment."""
+    with http_server("fast") as server:
+        with pytest.raises(LoadError, match=r"the load generator died \(exit -9\)"):
+            with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+                assert is_met_within(load.beats, deadline_s=10, clock=CLOCK)
+                os.kill(load.pid, signal.SIGKILL)
+                load.finish()
+
+    assert len(read_raw(tmp_path)) > 50
+
+
+def test_check_notices_a_dead_generator(tmp_path):
+    """In mid-run, without waiting for the end."""
+    with http_server("fast") as server:
+        with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+            load.check()
+            os.kill(load.pid, signal.SIGKILL)
+            psutil.Process(load.pid).wait(5)
+            with pytest.raises(LoadError, match="died"):
+                load.check()
+
+
+def test_the_generator_is_gone_afterwards(tmp_path):
+    """Also when what is inside breaks off."""
+    with http_server("fast") as server:
+        with pytest.raises(KeyboardInterrupt):
+            with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+                child = psutil.Process(load.pid)
+                raise KeyboardInterrupt
+
+    assert is_gone(child)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from harness.clock import SystemClock
+from harness.load.engine import LoadPlan, pressing
+from harness.spec.load import Load
+plan = LoadPlan(base_url=sys.argv[1], load=Load(arrivals_per_s=50), lasts_s=60, seed=1)
+with pressing(plan, folder=Path(sys.argv[2]), clock=SystemClock()) as load:
+    print(load.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_generator_dies_with_its_parent(tmp_path):
+    """Its input ends; nobody presses on for a run that is dead."""
+    with http_server("fast") as server:
+        arguments = [sys.executable, "-c", HOLD, server.base_url, str(tmp_path)]
+        holder = subprocess.Popen(arguments, cwd=PROJECT, stdout=subprocess.PIPE)
+        child = psutil.Process(int(holder.stdout.readline()))
+        holder.kill()
+        holder.communicate()
+
+        assert is_met_within(lambda: is_gone(child), deadline_s=5, clock=CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [("http://example.com", "on another machine"), ("ftp://127.0.0.1", "no address"), ("127.0.0.1:80", "no address")],
+)
+def test_only_our_own_machine_is_pressed(tmp_path, base_url, said):
+    """Before anything is started."""
+    with pytest.raises(LoadError, match=said):
+        press(base_url, tmp_path)
+
+
+def test_the_parent_never_meets_locust():
+    """Importing it patches the sockets of whoever does."""
+    code = "import harness.cli, sys; print([name for name in ('locust', 'gevent') if name in sys.modules])"
+
+    said = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+
+    assert said.stdout == "[]\n"
