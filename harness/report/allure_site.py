@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ OLDEST_NODE = 20
 DEADLINE_S = 120.0
 """The first time, npm fetches about 90 MB; later it takes seconds."""
 
+_TELLING = re.compile(r"npm error (?!code |errno |syscall |A complete log)\S")
 _KEPT_VARIABLES = (
     "ALL_PROXY", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "LOCALAPPDATA", "NODE_EXTRA_CA_CERTS", "NO_PROXY", "PATH",
     "SYSTEMROOT", "USERPROFILE", "all_proxy", "http_proxy", "https_proxy", "no_proxy",
@@ -91,7 +93,9 @@ def _report_name(executor: Path) -> str:
 
 def _run(command: list[str], room: Path, deadline_s: float) -> tuple[int | None, str]:
     """Run `command` with its litter in `room`; return its exit code, None if it took too long, and its last words."""
-    environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    environment = {name: value for name, value in os.environ.items() if _is_kept(name)}
+    # Left to itself npm tries an unreachable registry for more than a minute.
+    environment = {"npm_config_fetch_retries": "1", "npm_config_fetch_retry_mintimeout": "1000"} | environment
     environment |= {"TMPDIR": str(room), "TEMP": str(room), "TMP": str(room), "CI": "1", "NO_COLOR": "1"}
     with (room / "said.txt").open("w+", encoding="utf-8", errors="replace") as said:
         child = subprocess.Popen(
@@ -106,7 +110,17 @@ def _run(command: list[str], room: Path, deadline_s: float) -> tuple[int | None,
             _end(child)
         said.seek(0)
         lines = [line.strip() for line in said if line.strip()]
-    return code, lines[-1][:200] if lines else "without a word"
+    return code, _reason(lines)
+
+
+def _reason(lines: list[str]) -> str:
+    """Return the most telling line; npm's last one only says where its log is."""
+    telling = [line for line in lines if _TELLING.match(line)]
+    return (telling or lines[-1:] or ["without a word"])[0][:200]
+
+
+def _is_kept(name: str) -> bool:
+    return name in _KEPT_VARIABLES or name.lower().startswith("npm_config_")  # a company's registry, its certificates
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

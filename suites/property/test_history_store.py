@@ -101,6 +101,17 @@ def test_a_history_is_always_the_same_bytes(history):
         }
 
 
+def test_badly_encoded_words_survive(tmp_path):
+    """A file name that is no UTF-8 reaches us as a lone surrogate, and must not cost the run its evidence."""
+    event = Event(at_s=1.0, kind="stack", text="cannot read caf\udce9\u2028\x85")
+    history = History(run_id="caf\udce9", began_at="", seed=1, backend="embedded", events=(event,))
+    write_history(history, tmp_path)
+
+    again = read_history(tmp_path)
+
+    assert (again.run_id, again.events) == (history.run_id, history.events)
+
+
 def test_samples_are_readable_without_us(tmp_path):
     """Any reader of Parquet sees names and outcomes as words."""
     write_history(histories.breaker_never_opens()[1], tmp_path)

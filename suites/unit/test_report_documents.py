@@ -32,6 +32,7 @@ def test_judging_the_same_history_twice_gives_the_same_bytes(make, tmp_path):
     second = verdict_text(judge(scenario, read_history(tmp_path), confidence=0.95))
 
     assert first.encode() == second.encode()
+    assert list(json.loads(first)) == sorted(json.loads(first))
 
 
 @pytest.mark.parametrize("make", MADE)
