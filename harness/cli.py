@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import pytest
 import typer
+from typer.exceptions import TyperException
 
 from harness import plugin
 from harness.clock import SystemClock
@@ -28,7 +28,7 @@ from harness.load.engine import LoadPlan, pressing
 from harness.measure.series import percentile_s
 from harness.report import build_allure_report, rebuild, write_allure_context
 from harness.report.terminal import Progress, verdict_table
-from harness.run import SETTINGS_FILE, Options, check_options, new_run_id, new_seed
+from harness.run import SETTINGS_FILE, Options, check_options, make_folder, new_run_id, new_seed
 from harness.spec.load import Load
 from harness.spec.parser import nearest, read_scenario, read_settings
 from harness.spec.quantity import duration_s
@@ -90,6 +90,7 @@ def run(
     arguments += [f"--junitxml={junit}"] if junit else []
     if collect_only:
         raise typer.Exit(_listed(arguments))
+    make_folder(options.folder)
     raise typer.Exit(_run_and_report(arguments, options, builds_allure=allure))
 
 
@@ -284,11 +285,11 @@ def main(arguments: list[str] | None = None) -> None:
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
         status = Outcome.ERROR.exit_code
-    except click.ClickException as error:
-        error.show()
-        status = Outcome.ERROR.exit_code  # click's own 2 would mean `inconclusive`
+    except TyperException as error:
+        typer.echo(f"error: {error.format_message()}\n  mend:  readiness --help lists what there is", err=True)
+        status = Outcome.ERROR.exit_code  # the usual 2 would mean `inconclusive`
     except Interrupted as error:
         status = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         status = 128 + signal.SIGINT
     sys.exit(status)

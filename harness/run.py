@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "readiness.toml"
 
+BACKENDS = ("auto", "embedded")
+"""`auto` is `embedded`, as long as there is no other."""
+
 FREE_BYTES_NEEDED = 500 << 20
 """Room for a run: a Postgres cluster (80 MB with its log), programs copied for it (34 MB), samples and plots."""
 
@@ -143,7 +146,7 @@ def opened(options: Options, *, clock: Clock, teller: Teller) -> Iterator[Run]:
     """
     settings = read_settings(options.project / SETTINGS_FILE)
     check_options(settings, options)
-    _make_folder(options.folder)
+    make_folder(options.folder)
     ledger = Ledger(options.folder / FILE_NAME, options.run_id)
     conditions = Conditions(
         run_id=options.run_id,
@@ -162,13 +165,15 @@ def opened(options: Options, *, clock: Clock, teller: Teller) -> Iterator[Run]:
 
 
 def check_options(settings: Settings, options: Options) -> None:
-    """See that readiness.toml knows the profile and the defect.
+    """See that the backend is one of ours, and that readiness.toml knows the profile and the defect.
 
     Raises:
         SpecError: If not; it lists what is known.
     """
     if options.profile not in settings.profiles:
         raise _unknown("profile", options.profile, settings.profiles)
+    if options.backend not in BACKENDS:
+        raise _unknown("backend", options.backend, BACKENDS)
     if options.defect is not None and options.defect not in settings.system.subject.defects:
         raise _unknown("defect", options.defect, settings.system.subject.defects)
 
@@ -193,14 +198,14 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     return whole
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the run's folder, where there is room for it.
+def make_folder(folder: Path) -> None:
+    """Make the run's folder, where there is room for it; harmless if it is there.
 
     Raises:
         StackError: If it cannot be made, or the disk is nearly full.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)  # allure-pytest may have put its own folder there already
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         mend = "choose a folder that you may write to: --out FOLDER"
         raise StackError(f"cannot make the run's folder: {error.strerror}", where=str(folder), mend=mend) from error
