@@ -1,0 +1,40 @@
+"""A real Redis for the tests of this folder."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from fixtures.reference.core.breaker import Breaker, BreakerPolicy
+from fixtures.reference.core.clock import MonotonicClock
+from fixtures.reference.core.redis_link import RedisLink
+from fixtures.servers import free_port, start_redis
+
+
+@pytest.fixture(scope="session")
+def redis_port():
+    """The port of a Redis that this session shares; tests use keys of their own."""
+    with start_redis() as port:
+        yield port
+
+
+@pytest.fixture
+async def linked(redis_port):
+    """Make links to Redis, or to a port where nobody listens; all are closed in the end."""
+    links = []
+
+    def make(*, port: int = redis_port, op_timeout_s: float = 2.0, kind=RedisLink, breaker=Breaker) -> RedisLink:
+        rested = breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
+        links.append(kind("127.0.0.1", port, op_timeout_s=op_timeout_s, connections=64, breaker=rested))
+        return links[-1]
+
+    yield make
+    for link in links:
+        await link.close()
+
+
+@pytest.fixture
+def dead_port():
+    """A port that refuses connections."""
+    return free_port()

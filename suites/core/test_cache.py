@@ -1,0 +1,547 @@
+"""The cache against its promises; invariants C1 to C9 are named in the tests that hold them.
+
+L2 is a dictionary on the fake clock here, with the same fence; the real one is met in the tests of the endpoints and,
+for its scripts, at the end of this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from fixtures.reference.core.cache import Cache, CachePolicy, Source
+from fixtures.reference.core.debts import Debts
+from fixtures.reference.core.errors import DependencyFailed
+from fixtures.reference.core.memory import ABSENT, Document, MemoryLevel
+from fixtures.reference.core.redis_link import Script
+from fixtures.reference.core.shared import Held, SharedLevel
+from harness.clock import FakeClock
+
+TTL_S, L1_TTL_S, GRACE_S = 60.0, 5.0, 30.0
+EXACT = CachePolicy(ttl_s=TTL_S, l1_ttl_s=L1_TTL_S, grace_s=GRACE_S, jitter_ratio=0.0)
+
+
+class SharedDouble:
+    """L2 in a dictionary, with the version fence and the grace of the real one."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.held: dict[str, tuple[Document, float]] = {}
+        self.is_down = False
+        self.before_get = self.before_fill = None
+        self.told: list[tuple[str, int]] = []
+
+    async def get(self, key: str) -> Held | None:
+        self.check()
+        document, fresh_until_s = self.held.get(key, (None, 0.0))
+        grace_s = GRACE_S if document and document.exists else 0.0
+        if self.before_get:
+            await self.before_get()
+        if document is None or self.clock.now() >= fresh_until_s + grace_s:
+            return None
+        return Held(document, fresh_until_s - self.clock.now())
+
+    async def fill(self, key: str, document: Document, *, ttl_s: float) -> None:
+        self.check()
+        if self.before_fill:
+            await self.before_fill()
+        if key not in self.held or self.held[key][0].version <= document.version:
+            self.held[key] = (document, self.clock.now() + ttl_s)
+
+    async def supersede(self, key: str, document: Document, *, ttl_s: float) -> None:
+        self.check()
+        if key not in self.held or self.held[key][0].version <= document.version:
+            self.held[key] = (document, self.clock.now() + ttl_s)
+        self.told.append((key, document.version))
+
+    def check(self) -> None:
+        if self.is_down:
+            raise DependencyFailed("redis", ConnectionRefusedError())
+
+
+class Truth:
+    """The store: versions by key, and what happens while it is asked."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, int] = {"a": 1}
+        self.loads = 0
+        self.is_down = False
+        self.gate: asyncio.Event | None = None
+        self.asked = asyncio.Event()
+
+    async def load(self, key: str) -> Document:
+        self.loads += 1
+        document = self.document(key)
+        self.asked.set()
+        if self.gate:
+            await self.gate.wait()
+        if self.is_down:
+            raise DependencyFailed("postgres", ConnectionRefusedError())
+        return document
+
+    async def commit(self) -> Document:
+        if self.is_down:
+            raise DependencyFailed("postgres", ConnectionRefusedError())
+        self.versions["a"] = self.versions.get("a", 0) + 1
+        return self.document("a")
+
+    def document(self, key: str) -> Document:
+        version = self.versions.get(key, 0)
+        return Document(version, b"v%d" % version) if version else ABSENT
+
+
+class World:
+    """One truth, one L2, and replicas over them."""
+
+    def __init__(self, policy: CachePolicy = EXACT, max_bytes: int = 1_000_000) -> None:
+        self.clock, self.truth = FakeClock(), Truth()
+        self.shared = SharedDouble(self.clock)
+        self.policy, self.max_bytes = policy, max_bytes
+        self.cache = self.replica()
+
+    def replica(self) -> Cache:
+        debts = Debts(self.shared, ttl_s=TTL_S)
+        memory = MemoryLevel(self.max_bytes)
+        self.debts, self.memory = debts, memory
+        return Cache(memory, self.shared, debts, self.truth.load, self.policy, clock=self.clock, random=Random(1))
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+async def read(cache: Cache, key: str = "a") -> tuple[int, str]:
+    """Return what version a reader gets and from where."""
+    reading = await cache.get(key)
+    return reading.document.version, reading.source.value
+
+
+async def test_cache_answers_from_the_nearest_level_that_is_fresh(world):
+    """Cold it loads; then L1 answers for 5 s, L2 until 60 s, then it loads again."""
+    seen = [await read(world.cache)]
+    for seconds in (4.9, 0.1, 4.9, 50.1):
+        world.clock.advance(seconds)
+        seen.append(await read(world.cache))
+
+    assert seen == [(1, "l3"), (1, "l1"), (1, "l2"), (1, "l1"), (1, "l3")]
+    assert world.truth.loads == 2
+
+
+async def test_cache_counts_every_read_once(world):
+    """Reads are the sum over all sources, and loads are no more than the reads that missed (C2)."""
+    for _ in range(30):
+        await read(world.cache)
+        world.clock.advance(3)
+
+    assert sum(world.cache.reads.values()) == 30
+    assert world.cache.loads == world.cache.reads[Source.L3] == world.truth.loads
+
+
+async def test_cache_loads_once_for_a_hundred_cold_readers(world):
+    """A hundred readers of a cold key cause one load (C3)."""
+    world.truth.gate = asyncio.Event()
+    readers = [asyncio.create_task(read(world.cache)) for _ in range(100)]
+    await world.truth.asked.wait()
+    world.truth.gate.set()
+
+    assert await asyncio.gather(*readers) == [(1, "l3")] * 100
+    assert world.truth.loads == 1
+
+
+@pytest.mark.parametrize("gone", [(0,), (0, 1, 2), (5, 9), tuple(range(9))])
+async def test_cache_does_not_hurt_readers_when_others_go_away(world, gone):
+    """Cancelling any of ten readers, the first too, leaves the others their value, with one load (C4)."""
+    world.truth.gate = asyncio.Event()
+    readers = [asyncio.create_task(read(world.cache)) for _ in range(10)]
+    await world.truth.asked.wait()
+    for index in gone:
+        readers[index].cancel()
+    world.truth.gate.set()
+    results = await asyncio.gather(*readers, return_exceptions=True)
+
+    stayed = [result for index, result in enumerate(results) if index not in gone]
+    assert stayed == [(1, "l3")] * (10 - len(gone))
+    assert world.truth.loads == 1
+
+
+async def test_cache_keeps_what_was_loaded_for_readers_who_all_went_away(world):
+    """A load that nobody waits for any more still ends, and the next reader finds it."""
+    world.truth.gate = asyncio.Event()
+    reader = asyncio.create_task(read(world.cache))
+    await world.truth.asked.wait()
+    reader.cancel()
+    world.truth.gate.set()
+    await world.cache.close(within_s=1)
+
+    assert await read(world.cache) == (1, "l1")
+
+
+async def test_cache_gives_a_failed_load_to_all_its_readers_and_keeps_none_of_it(world):
+    """All readers of that flight hear of the failure; the next one tries again."""
+    world.truth.gate, world.truth.is_down = asyncio.Event(), True
+    readers = [asyncio.create_task(read(world.cache)) for _ in range(5)]
+    await world.truth.asked.wait()
+    world.truth.gate.set()
+    results = await asyncio.gather(*readers, return_exceptions=True)
+    world.truth.is_down = False
+
+    assert [type(result) for result in results] == [DependencyFailed] * 5
+    assert world.truth.loads == 1
+    assert await read(world.cache) == (1, "l3")
+
+
+async def test_cache_serves_stale_in_place_of_an_error_and_never_past_the_grace(world):
+    """With the store down a value is served as stale until ttl + grace, then the error comes through (C5)."""
+    await read(world.cache)
+    world.truth.is_down = True
+
+    world.clock.advance(TTL_S)
+    assert await read(world.cache) == (1, "stale")
+    world.clock.advance(GRACE_S - 0.001)
+    assert await read(world.cache) == (1, "stale")
+
+    world.clock.advance(0.001)
+    with pytest.raises(DependencyFailed):
+        await world.cache.get("a")
+
+
+async def test_cache_does_not_prolong_the_grace_by_serving_from_it(world):
+    """A value read as stale every second still ends at ttl + grace (C5)."""
+    await read(world.cache)
+    world.truth.is_down = True
+    world.clock.advance(TTL_S)
+    served = 0
+
+    with pytest.raises(DependencyFailed):
+        for _ in range(100):
+            await world.cache.get("a")
+            served += 1
+            world.clock.advance(1)
+
+    assert served == GRACE_S
+
+
+async def test_cache_serves_stale_from_memory_when_both_dependencies_are_down(world):
+    """Redis and Postgres down: what memory holds within its grace is all there is, and it is served."""
+    await read(world.cache)
+    world.truth.is_down = world.shared.is_down = True
+    world.clock.advance(TTL_S + 1)
+
+    assert await read(world.cache) == (1, "stale")
+
+
+async def test_cache_serves_stale_what_only_another_replica_has_read(world):
+    """The grace is in L2 too: a replica that never read the key can stand in for the store."""
+    await read(world.cache)
+    other = world.replica()
+    world.clock.advance(TTL_S + 1)
+    world.truth.is_down = True
+
+    assert await read(other) == (1, "stale")
+
+
+async def test_cache_remembers_what_does_not_exist_for_a_short_time(world):
+    """Absence is believed for 5 s, is never served in place of an error, and ends when the item is written (C7)."""
+    assert await read(world.cache, "none") == (0, "l3")
+    assert await read(world.cache, "none") == (0, "l1")
+
+    world.clock.advance(5)
+    world.truth.is_down = True
+    with pytest.raises(DependencyFailed):
+        await world.cache.get("none")
+
+
+async def test_cache_reads_the_new_value_after_a_write(world):
+    """After the acknowledgement this replica reads the new value at once; the others after news of it (C6)."""
+    other = world.replica()
+    await read(world.cache)
+    await read(other)
+
+    await world.cache.write("a", world.truth.commit)
+
+    assert await read(world.cache) == (2, "l1")
+    assert world.shared.told == [("a", 2)]
+    assert await read(other) == (1, "l1")
+    other.drop_older("a", 2)
+    assert await read(other) == (2, "l2")
+
+
+async def test_cache_bounds_the_age_on_a_replica_that_hears_nothing(world):
+    """Without any news another replica reads the old value for 5 s and no longer (C6)."""
+    other = world.replica()
+    await read(other)
+    await world.cache.write("a", world.truth.commit)
+
+    world.clock.advance(L1_TTL_S - 0.001)
+    assert await read(other) == (1, "l1")
+    world.clock.advance(0.001)
+    assert await read(other) == (2, "l2")
+
+
+async def test_cache_keeps_its_own_value_when_it_hears_its_own_news(world):
+    """News of a version that we hold, or of an older one, changes nothing."""
+    await world.cache.write("a", world.truth.commit)
+
+    world.cache.drop_older("a", 2)
+    world.cache.drop_older("a", 1)
+
+    assert await read(world.cache) == (2, "l1")
+
+
+async def test_cache_drops_everything_after_a_gap_in_the_news(world):
+    """When news may have been missed, nothing in memory is believed."""
+    await read(world.cache)
+
+    world.cache.drop_all()
+
+    assert await read(world.cache) == (1, "l2")
+
+
+@pytest.mark.parametrize("how", ["a write here", "news of a write elsewhere", "a gap"])
+async def test_cache_never_keeps_what_a_load_brings_after_a_write(world, how):
+    """A load that read the old version and is overtaken by a write is kept nowhere (C6', the fence)."""
+    world.truth.gate = asyncio.Event()
+    slow = asyncio.create_task(read(world.cache))
+    await world.truth.asked.wait()  # it has read version 1
+
+    if how == "a write here":
+        await world.cache.write("a", world.truth.commit)
+    else:
+        await world.replica().write("a", world.truth.commit)
+        world.cache.drop_older("a", 2) if how == "news of a write elsewhere" else world.cache.drop_all()
+    world.truth.gate.set()
+
+    assert await slow == (1, "l3")  # it asked before the write
+    assert (await read(world.cache))[0] == 2
+    assert world.shared.held["a"][0].version == 2
+
+
+async def test_cache_gives_readers_after_a_write_a_load_of_their_own(world):
+    """Whoever asks after the news does not join the load that began before it (C6)."""
+    world.truth.gate = asyncio.Event()
+    early = asyncio.create_task(read(world.cache))
+    await world.truth.asked.wait()
+    world.truth.versions["a"] = 2
+    world.cache.drop_older("a", 2)
+    late = asyncio.create_task(read(world.cache))
+    world.truth.gate.set()
+
+    assert (await early)[0] == 1
+    assert (await late)[0] == 2
+
+
+async def test_cache_is_fenced_against_a_flight_that_read_l2_just_before_the_write_reached_it(world):
+    """A reader that found the old version in L2 while the write was on its way there looks again, and keeps nothing."""
+    await read(world.cache)
+    world.cache.drop_all()
+    on_the_way, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait_in_between() -> None:
+        on_the_way.set()
+        await go_on.wait()
+
+    world.shared.before_get = wait_in_between
+    reader = asyncio.create_task(read(world.cache))
+    await on_the_way.wait()
+    world.shared.before_get = None
+    await world.cache.write("a", world.truth.commit)
+    go_on.set()
+
+    assert await reader == (2, "l3")
+    assert await read(world.cache) == (2, "l1")
+
+
+async def test_cache_finishes_a_write_whose_client_went_away(world):
+    """Once begun a write reaches the caches, or they would hold the old value for their whole time to live."""
+    await read(world.cache)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def commit() -> Document:
+        begun.set()
+        await go_on.wait()
+        return await world.truth.commit()
+
+    write = asyncio.create_task(world.cache.write("a", commit))
+    await begun.wait()
+    write.cancel()
+    go_on.set()
+    await world.cache.close(within_s=1)
+
+    assert await read(world.cache) == (2, "l1")
+    assert world.shared.held["a"][0].version == 2
+
+
+async def test_cache_leaves_everything_as_it_was_when_a_commit_fails(world):
+    """A write that the store refused changes no cache."""
+    await read(world.cache)
+    world.truth.is_down = True
+
+    with pytest.raises(DependencyFailed):
+        await world.cache.write("a", world.truth.commit)
+
+    assert await read(world.cache) == (1, "l1")
+    assert world.shared.told == []
+
+
+async def test_cache_is_warm_after_a_write_when_the_store_goes_down(world):
+    """A key written and not yet read is served during an outage of the store: writing through is for this."""
+    await world.cache.write("a", world.truth.commit)
+    world.truth.is_down = True
+    world.clock.advance(TTL_S + 1)
+
+    assert await read(world.cache) == (2, "stale")
+
+
+async def test_cache_goes_on_without_l2(world):
+    """With Redis down reads come from memory and the store, writes succeed, and nothing raises (C9)."""
+    world.shared.is_down = True
+
+    assert await read(world.cache) == (1, "l3")
+    assert await read(world.cache) == (1, "l1")
+    assert (await world.cache.write("a", world.truth.commit)).version == 2
+    assert await read(world.cache) == (2, "l1")
+    assert world.cache.degraded == 3
+
+
+async def test_cache_does_not_believe_l2_on_writes_that_it_has_not_heard_of(world):
+    """Redis missed a write and is back with the old value: this replica loads, and pays what it owes."""
+    await read(world.cache)
+    world.shared.is_down = True
+    await world.cache.write("a", world.truth.commit)
+    world.shared.is_down = False
+
+    world.clock.advance(L1_TTL_S)
+    assert await read(world.cache) == (2, "l3")
+    await world.debts.pay()
+
+    assert len(world.debts) == 0
+    assert world.shared.held["a"][0].version == 2
+    assert world.shared.told == [("a", 2)]
+
+
+async def test_cache_never_goes_back_to_an_older_version_in_l2(world):
+    """What another replica failed to tell Redis is not undone here: an older L2 than our memory is a miss."""
+    await read(world.cache)
+    world.truth.versions["a"] = 2
+    world.shared.held["b"] = world.shared.held.pop("a")
+    assert (await read(world.replica()))[0] == 2
+    world.clock.advance(1)
+    cache = world.replica()
+    await read(cache)
+    world.shared.held["a"] = world.shared.held["b"]
+
+    world.clock.advance(L1_TTL_S)
+
+    assert await read(cache) == (2, "l3")
+
+
+async def test_debts_are_paid_when_redis_is_back_and_bounded_in_number():
+    """Paying waits for Redis; beyond the bound the oldest debt is forgotten and counted."""
+    world, naps = World(), []
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+        world.shared.is_down = len(naps) < 3
+
+    debts = Debts(world.shared, ttl_s=TTL_S, max_keys=2, sleep=nap)
+    world.shared.is_down = True
+    for version, key in enumerate(["x", "y", "z"], start=1):
+        debts.owe(key, Document(version, b""))
+    await debts.pay()
+
+    assert naps == [0.25, 0.25, 0.25]
+    assert (debts.forgotten, sorted(world.shared.held)) == (1, ["y", "z"])
+
+
+@pytest.mark.parametrize("policy", [{"ttl_s": 0.0}, {"l1_ttl_s": -1.0}, {"grace_s": -1.0}])
+def test_cache_refuses_lifetimes_that_are_not_positive(policy):
+    """A time to live of nothing is a mistake and not "for ever" (C7)."""
+    with pytest.raises(ValueError, match="positive lifetimes"):
+        CachePolicy(**policy)
+
+
+async def test_cache_shortens_lifetimes_by_chance_and_never_lengthens_them():
+    """Keys loaded together expire spread over the last tenth of their time to live."""
+    world = World(CachePolicy(ttl_s=TTL_S, l1_ttl_s=L1_TTL_S, grace_s=GRACE_S, jitter_ratio=0.1))
+    for key in range(1000):
+        world.truth.versions[str(key)] = 1
+        await world.cache.get(str(key))
+
+    expiries = sorted(fresh_until_s for _, fresh_until_s in world.shared.held.values())
+    assert 54 <= expiries[0] < 54.5
+    assert 59.5 < expiries[-1] <= 60
+    assert len({round(expiry) for expiry in expiries}) == 7
+
+
+async def test_shared_level_refuses_an_older_fill_and_tells_of_writes(linked):
+    """The real scripts: newest version wins in any order, lifetimes are Redis' own, and a write is published."""
+    link = linked()
+    shared = SharedLevel(link, grace_s=GRACE_S)
+    ear = link.listen()
+    await ear.subscribe("cache:superseded")
+    assert (await ear.get_message(timeout=2))["type"] == "subscribe"
+
+    await shared.supersede("fence", Document(12, b"new: with colon"), ttl_s=TTL_S)
+    await shared.fill("fence", Document(9, b"old"), ttl_s=TTL_S)
+    held = await shared.get("fence")
+    news = await ear.get_message(timeout=2)
+    await ear.aclose()
+
+    assert held.document == Document(12, b"new: with colon")
+    assert TTL_S - 5 < held.remaining_s <= TTL_S
+    assert news["data"] == b"12 fence"
+
+
+async def test_shared_level_keeps_absence_without_grace(linked):
+    """Absence is gone when its time is over; an item is kept for the grace after it."""
+    link = linked()
+    shared = SharedLevel(link, grace_s=GRACE_S)
+    await shared.fill("absent", ABSENT, ttl_s=5)
+    await shared.fill("item", Document(1, b"x"), ttl_s=0.001)
+
+    left_ms = await link.run(Script("return redis.call('PTTL', KEYS[1])"), ["cache:v1:absent"], [])
+    item = await shared.get("item")
+
+    assert 0 < left_ms <= 5000
+    assert item.document.version == 1
+    assert item.remaining_s <= 0.001
+    assert await shared.get("never filled") is None
+
+
+async def test_link_makes_its_scripts_known_again_after_redis_forgot_them(linked):
+    """After SCRIPT FLUSH, as after a restart, a call works as if nothing had happened."""
+    link, script = linked(), Script("return ARGV[1]")
+    assert await link.run(script, [], ["before"]) == b"before"
+
+    await link.run(Script("return 1"), [], [])
+    await link._send("SCRIPT", "FLUSH")
+
+    assert await link.run(script, [], ["after"]) == b"after"
+    assert link.breaker.recent()[0] == 0
+
+
+async def test_link_gives_no_caller_the_reply_of_another(linked):
+    """Calls cancelled at every moment never leave a reply for the next caller on the connection (C8)."""
+    link, script, dice = linked(), Script("return ARGV[1]"), Random(7)
+
+    async def call(tag: str) -> bool:
+        return await link.run(script, [], [tag]) == tag.encode()
+
+    async def storm(number: int) -> bool | None:
+        task = asyncio.create_task(call(str(number)))
+        for _ in range(dice.randrange(12)):
+            await asyncio.sleep(0)
+        if number % 3:
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+
+    for _ in range(10):
+        results = await asyncio.gather(*(storm(number) for number in range(60)))
+        assert False not in results
+    assert all(await asyncio.gather(*(call(f"after {number}") for number in range(64))))

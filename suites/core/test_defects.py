@@ -1,0 +1,89 @@
+"""Each seeded defect against the healthy core: the same check, once red and once green."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from random import Random
+
+import pytest
+
+from fixtures import defects
+from fixtures.defects import DEFECTS, installed
+from fixtures.reference.core.breaker import BreakerPolicy, State
+from fixtures.reference.core.errors import Unavailable
+from fixtures.reference.core.memory import Document, Slot
+from fixtures.reference.core.redis_link import Script
+from fixtures.reference.parts import Design
+from harness.clock import FakeClock
+
+ECHO = Script("return ARGV[1]")
+
+
+@pytest.mark.parametrize(("defect", "opens"), [("", True), ("breaker-never-opens", False)])
+def test_breaker_opens_unless_it_never_does(defect, opens):
+    """A hundred failures in a row open the healthy breaker; the defective one counts them and stays closed."""
+    breaker = installed(defect, Design()).breaker("redis", BreakerPolicy(), clock=FakeClock(), random=Random(1))
+
+    permits = [breaker.admit() for _ in range(100)]
+    for permit in permits:
+        breaker.failed(permit)
+
+    assert (breaker.state is State.OPEN) == opens
+    if not opens:
+        assert breaker.recent() == (100, 100)
+
+
+@pytest.mark.parametrize(("defect", "gives_up"), [("", True), ("redis-no-timeout", False)])
+async def test_link_gives_up_on_a_frozen_redis_unless_it_has_no_timeout(linked, defect, gives_up):
+    """The healthy link gives up after its budget of 50 ms; the defective one still waits after six of them."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        link = linked(port=frozen.getsockname()[1], op_timeout_s=0.05, kind=installed(defect, Design()).link)
+        call = asyncio.create_task(link.run(ECHO, [], ["x"]))
+
+        done, _ = await asyncio.wait([call], timeout=0.3)
+        call.cancel()
+        results = await asyncio.gather(call, return_exceptions=True)
+
+    assert bool(done) == gives_up
+    assert isinstance(results[0], Unavailable) == gives_up
+    assert link.breaker.recent() == ((1, 1) if gives_up else (0, 0))
+
+
+@pytest.mark.parametrize(("defect", "stores"), [("", True), ("cache-never-stores", False)])
+async def test_cache_levels_store_unless_they_never_do(linked, defect, stores):
+    """What is put into either healthy level is found there; the defective ones are empty for ever."""
+    design = installed(defect, Design())
+    memory, shared = design.memory(100_000), design.shared(linked(), grace_s=1)
+    key = f"stored-{stores}"
+
+    memory.put(key, Slot(Document(1, b"x"), 1, 1))
+    await shared.fill(key, Document(1, b"x"), ttl_s=60)
+    filled = await shared.get(key)
+    await shared.supersede(key, Document(2, b"y"), ttl_s=60)
+    superseded = await shared.get(key)
+
+    assert [memory.get(key) is not None, filled is not None, superseded is not None] == [stores] * 3
+
+
+def test_no_defect_leaves_the_design_as_it_is():
+    """Without a defect the service is made of the core's own classes."""
+    assert installed("", Design()) == Design()
+
+
+@pytest.mark.parametrize("defect", sorted(DEFECTS))
+def test_each_defect_changes_the_design_and_says_what_it_breaks(defect):
+    """Every row of the table names a module that changes something, and what is expected to notice."""
+    row = DEFECTS[defect]
+
+    assert installed(defect, Design()) != Design()
+    assert row.module == defect.replace("-", "_")
+    assert all([row.what, row.caught_by, row.breaks])
+
+
+def test_unknown_defect_is_refused_with_those_that_are_known():
+    """A misspelt id must not start a healthy service."""
+    with pytest.raises(ValueError, match="unknown defect 'breaker-never-open'") as refusal:
+        defects.installed("breaker-never-open", Design())
+
+    assert all(defect in str(refusal.value) for defect in DEFECTS)
