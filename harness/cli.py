@@ -188,10 +188,15 @@ def _run_and_report(arguments: list[str], options: Options, *, builds_allure: bo
         pytest.main([*arguments, "-s", f"--alluredir={results}"], plugins=[plugin, watcher])
     for trouble in watcher.troubles:
         typer.echo(trouble, err=True)
-    if watcher.run is None or not watcher.run.experiments:
+    if watcher.run is None:
         shutil.rmtree(options.folder, ignore_errors=True)  # nothing was seen; an empty folder would look like evidence
         return watcher.exit_code
+    if watcher.signal is not None:
+        typer.echo(f"{watcher.signal.signal.name}: healed and stopped; what was seen: {options.folder}", err=True)
+        return watcher.exit_code
     experiments = watcher.run.experiments
+    if not experiments:
+        return watcher.exit_code
     write_allure_context(results, experiments)
     page = build_allure_report(results, options.folder / "allure") if builds_allure else "not asked for"
     watcher.run.write()  # once more: it links to Allure's page

@@ -98,9 +98,9 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
 @pytest.mark.parametrize(
     ("change", "status", "said"),
     [
-        pytest.param(("max: 10%", "max: 0.1%"), 2, "inconclusive: errors 0.000 %", id="too little evidence"),
+        pytest.param(("max: 10%", "max: 0.1%"), 2, "2 995 would prove it", id="too little evidence"),
         pytest.param(("load: {arrivals_per_s: 100", "load: {arrivals_per_s: 0.0001"), 2, "not one request", id="no request"),
-        pytest.param(("{sli: errors, max: 10%", "{sli: slow, over: 10us, max: 10%"), 1, "fail: slow", id="a broken promise"),
+        pytest.param(("{sli: errors, max: 10%", "{sli: slow, over: 10us, max: 10%"), 1, "slow 100.0 %", id="a broken promise"),
         pytest.param(("target: redis", "target: memcached"), 3, "nothing to hit", id="a fault that hits nothing"),
     ],
 )
