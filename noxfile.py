@@ -29,7 +29,7 @@ def readiness(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All suites, with real servers where something crosses a socket: a few minutes. Takes pytest's arguments."""
     _install(session, "test")
-    session.run("pytest", *(session.posargs or ["suites"]))
+    session.run("pytest", *(session.posargs or ["suites", "--ignore=suites/performance"]))
 
 
 @nox.session
@@ -68,7 +68,7 @@ def load(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Benchmarks (pytest-benchmark): about a minute; alone on the machine, or the figures mean nothing."""
     _install(session, "test")
-    session.run("pytest", "suites/performance", "--benchmark-only", "-p", "no:xdist", *session.posargs)
+    session.run("pytest", "suites/performance", "--benchmark-only", *session.posargs)
 
 
 @nox.session(default=False)

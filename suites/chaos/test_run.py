@@ -207,7 +207,7 @@ def test_a_signal_heals_stops_and_is_told_by_the_exit_code(project, number, stat
     assert read_ledger(run_folder(project) / "ledger.jsonl").left == ()
 
 
-@pytest.mark.parametrize("moment", range(5))
+@pytest.mark.parametrize("moment", range(10))
 def test_sudden_death_leaves_nothing(project, moment):
     """SIGKILL at a random moment of a run: within ten seconds no process and no folder is left.
 
