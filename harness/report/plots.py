@@ -55,7 +55,7 @@ def picture(scenario: Scenario, history: History, verdict: Verdict, palette: Pal
     views.latency(axes[0], scenario, history, seconds, palette)
     views.errors(axes[1], scenario, history, seconds, palette)
     views.hits(axes[2], scenario, history, seconds, palette)
-    views.sources(axes[3], history, seconds, palette)
+    views.sources(axes[3], seconds, palette)
     _faults(axes, history, until_s, palette)
     _recovery(axes[0], history, verdict, palette)
     _phases(axes, history, palette)

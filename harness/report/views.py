@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.spec.scenario import Scenario
 
 MOST_DOTS = 20_000
-"""Answered requests drawn as dots; of more, every n-th, for beyond this the cloud only gets slower to draw."""
+"""Requests of one kind drawn as dots; of more, every n-th: beyond this the cloud only gets slower to draw."""
 
 _DASHES = (0, (5, 3))
 
@@ -65,7 +65,7 @@ def _dots(view: Axes, history: History, palette: Palette) -> None:
         chosen = samples.records[samples.has_outcome(outcome)]
         if not len(chosen):
             continue
-        few = chosen[:: max(1, len(chosen) // MOST_DOTS)] if outcome is SampleOutcome.OK else chosen
+        few = chosen[:: -(-len(chosen) // MOST_DOTS)]
         view.scatter(
             few["intended_s"], np.maximum(few["latency_s"], 1e-4), s=size, c=color, marker=marker, alpha=opacity,
             linewidths=0.0 if marker == "." else 0.9, label=f"{label} ({thousands(len(chosen))})", rasterized=True,
@@ -100,7 +100,7 @@ def errors(view: Axes, scenario: Scenario, history: History, seconds: Sequence[S
     """Draw the share of requests of each second that did not end well."""
     _title(view, "errors", palette)
     shares = _numbers([second.errors_ratio for second in seconds])
-    view.stairs(np.nan_to_num(shares), np.arange(len(seconds) + 1), fill=True, color=palette.bad, linewidth=0)
+    _steps(view, np.zeros(len(seconds)), np.nan_to_num(shares), palette.bad)
     limits = [promise for promise in scenario.objectives if isinstance(promise, Errors)]
     highest = max([0.02, *(promise.limit * 1.6 for promise in limits), *np.nan_to_num(shares) * 1.12])
     view.set_ylim(0, min(highest, 1.05))
@@ -140,17 +140,16 @@ def _limits(view: Axes, promises: Sequence[Objective], history: History, palette
         )  # fmt: skip
 
 
-def sources(view: Axes, history: History, seconds: Sequence[Second], palette: Palette) -> None:
+def sources(view: Axes, seconds: Sequence[Second], palette: Palette) -> None:
     """Draw how many reads of each second came from where, one on the other."""
     _title(view, "reads per second,\nby source", palette)
-    names = [name for name in (*history.samples.sources, "none") if any(second.sources.get(name) for second in seconds)]
-    edges_s = np.arange(len(seconds) + 1)
+    names = _names_of_sources(seconds, palette)
     bottom = np.zeros(len(seconds))
     others = itertools.cycle(palette.others)
     for name in names:
         top = bottom + [second.sources.get(name, 0) for second in seconds]
         color = palette.sources.get(name) or next(others)
-        view.stairs(top, edges_s, baseline=bottom, fill=True, color=color, linewidth=0, label=line(name))
+        _steps(view, bottom, top, color, label=line(name))
         bottom = top
     view.locator_params(axis="y", nbins=3, integer=True)
     view.set_ylim(0, max(float(bottom.max(initial=0.0)) * 1.08, 1.0))
@@ -159,6 +158,12 @@ def sources(view: Axes, history: History, seconds: Sequence[Second], palette: Pa
             loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, reverse=True,
             labelcolor=palette.ink, handlelength=0.9, handleheight=0.9, handletextpad=0.5, borderaxespad=0.4,
         )  # fmt: skip
+
+
+def _names_of_sources(seconds: Sequence[Second], palette: Palette) -> list[str]:
+    """Return the sources that answered, the nearest to the user first, whatever order they were first seen in."""
+    seen = {name for second in seconds for name, count in second.sources.items() if count}
+    return [name for name in palette.sources if name in seen] + sorted(seen - set(palette.sources))
 
 
 def _title(view: Axes, text: str, palette: Palette) -> None:
@@ -171,6 +176,12 @@ def _beside(view: Axes, y: float, text: str, color: str, *, weight: str = "norma
         text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
         color=color, fontsize=8, va="center", weight=weight, annotation_clip=False,
     )  # fmt: skip
+
+
+def _steps(view: Axes, bottom: np.ndarray, top: np.ndarray, color: str, label: str | None = None) -> None:
+    """Fill from `bottom` to `top`, level through each second; one shape, for bars side by side would show seams."""
+    low, high = (np.append(edge, edge[-1:]) for edge in (bottom, top))
+    view.fill_between(np.arange(len(top) + 1), low, high, step="post", color=color, linewidth=0, label=label)
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:
