@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from harness.spec.load import Keys, Load
+
+_SLICE = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +38,14 @@ class Course:
     def __len__(self) -> int:
         return len(self.intended_s)
 
+    def __iter__(self) -> Iterator[tuple[float, int, bool]]:
+        """Hand out intended start, key and whether it writes; a slice at a time, so that a long run needs no lists."""
+        for first in range(0, len(self), _SLICE):
+            part = slice(first, first + _SLICE)
+            yield from zip(
+                self.intended_s[part].tolist(), self.keys[part].tolist(), self.is_write[part].tolist(), strict=True
+            )
+
 
 def course_of(load: Load, *, lasts_s: float, seed: int) -> Course:
     """Lay out a whole run.
@@ -51,7 +63,8 @@ def course_of(load: Load, *, lasts_s: float, seed: int) -> Course:
 
 def _intended_s(load: Load, lasts_s: float, random: np.random.Generator) -> NDArray[np.float64]:
     if load.arrivals == "constant":
-        return np.arange(0.0, lasts_s * load.arrivals_per_s) / load.arrivals_per_s
+        intended_s = np.arange(0.0, lasts_s * load.arrivals_per_s) / load.arrivals_per_s
+        return intended_s[intended_s < lasts_s]  # 1.1 s * 100/s is a hair more than 110, and would make it 111
     return poisson_s(load.arrivals_per_s, lasts_s, random)
 
 
@@ -66,4 +79,6 @@ def poisson_s(per_s: float, lasts_s: float, random: np.random.Generator) -> NDAr
 def zipf_keys(keys: Keys, count: int, random: np.random.Generator) -> NDArray[np.int32]:
     """Draw `count` items, of which the k-th most popular has a share of 1 / k^s; item 0 is the most popular."""
     weights = np.arange(1, keys.count + 1, dtype=np.float64) ** -keys.zipf
-    return np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(count)).astype(np.int32)
+    shares = np.cumsum(weights)
+    # Divided by its own end, not by weights.sum(), which adds in another order: the last must be 1 to the bit.
+    return np.searchsorted(shares / shares[-1], random.random(count)).astype(np.int32)

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from harness.errors import LoadError
 from harness.history.load import Heartbeat, LoadTally
+from harness.history.samples import SampleOutcome
 from harness.load.plan import LoadPlan
 from harness.load.recording import read_raw, remove_raw
 from harness.stack.process import child_environment, last_lines
@@ -94,8 +95,9 @@ class LoadRun:
         Raises:
             LoadError: If it died before it had accounted for everything.
         """
+        has_ended = self._child.poll() is not None  # asked first: its tally may come between the two
         self._take_what_is_there()
-        if self._tally is None and (self._lines.is_at_end or self._child.poll() is not None):
+        if self._tally is None and (self._lines.is_at_end or has_ended):
             raise self._died("died")
 
     def finish(self) -> LoadResult:
@@ -108,10 +110,12 @@ class LoadRun:
         while self._tally is None:
             self._sort(self._next_line(until_s, "did not end"))
         samples = read_raw(self._folder)
-        if not (self._tally.is_whole and self._tally.issued == len(samples)):
-            what = f"the load generator lost count: {self._tally}, {len(samples)} recorded"
+        tally = self._tally
+        recorded = [int(samples.has_outcome(outcome).sum()) for outcome in SampleOutcome]
+        if not tally.is_whole or recorded != [tally.ok, tally.failed, tally.unfinished, tally.not_sent]:
+            what = f"the load generator lost count: {tally}, recorded {recorded}"
             raise LoadError(what, where=str(self._folder), mend="this is a bug of ours; keep the folder, and tell us")
-        return LoadResult(samples, self._tally)
+        return LoadResult(samples, tally)
 
     def _tell(self, line: str) -> None:
         if self._child.stdin is None:
@@ -143,6 +147,9 @@ class LoadRun:
     def _died(self, how: str) -> LoadError:
         log = self._folder / "logs" / "load.log"
         tail = last_lines(log, 12) or "(it wrote nothing)"
+        if self._lines.is_at_end:
+            with suppress(subprocess.TimeoutExpired):  # its pipe ends a moment before it does
+                self._child.wait(_GONE_WITHIN_S)
         status = self._child.poll()
         said = f"the load generator {how}" + (f" (exit {status})" if status is not None else "")
         lines = "\n".join(f"    | {line}" for line in tail.splitlines())
@@ -159,6 +166,8 @@ def pressing(
     run_id: str = "",
 ) -> Iterator[LoadRun]:
     """Put the load of `plan` on while inside; on any exit the generator is gone.
+
+    Enter this in a thread that outlives it: on Linux the generator's life is tied to the thread that started it.
 
     Args:
         plan: What to do.
@@ -181,8 +190,8 @@ def pressing(
             env=child_environment(run_id),
             start_new_session=True,
         )
-    on_spawn(child.pid)
     try:
+        on_spawn(child.pid)
         load = LoadRun(plan, folder, clock, child)
         load._tell(plan.to_json())  # noqa: SLF001 - the two are one
         load.begin()
@@ -197,11 +206,11 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     with suppress(BrokenPipeError):
         if child.stdin is not None:
             child.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
+    try:
         child.wait(_GONE_WITHIN_S)
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
+        child.wait()
     if child.stdout is not None:
         child.stdout.close()
 

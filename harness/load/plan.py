@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import LoadError
 from harness.spec.load import Load
@@ -37,7 +37,7 @@ class LoadPlan:
             LoadError: If not.
         """
         parts = urlsplit(self.base_url)
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme != "http" or not parts.hostname or not _has_port(parts):
             mend = "write it as http://host:port"
             raise LoadError("this is no address that can be pressed", where=self.base_url, mend=mend)
         if parts.hostname not in LOOPBACK_HOSTS and not self.allow_remote:
@@ -47,6 +47,14 @@ class LoadPlan:
     def to_json(self) -> str:
         """Return it on one line."""
         return json.dumps({**asdict(self), "load": self.load.model_dump(mode="json")})
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Tell whether the port is a number, or left out; reading one that is not raises."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def plan_from_json(line: str) -> LoadPlan:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import locust
 
+import ctypes
 import json
+import math
 import os
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +33,7 @@ from harness.load.recording import RawWriter
 
 FLUSHED_EVERY_S = 1.0
 _DRAIN_POLL_S = 0.01
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Generator:
@@ -67,8 +71,7 @@ class Generator:
 
     def _issue(self, begins_s: float) -> None:
         sleep_until = sleeper()
-        columns = (self.course.intended_s.tolist(), self.course.keys.tolist(), self.course.is_write.tolist())
-        for intended_s, key, is_write in zip(*columns, strict=True):
+        for intended_s, key, is_write in self.course:
             sleep_until(begins_s + intended_s)
             self.desk.waiting.put(Request(intended_s, key, is_write))
             self.issued += 1
@@ -77,14 +80,15 @@ class Generator:
     def _drain(self) -> None:
         """Wait for answers, but not for ever: a service that hangs must not look like one that was not asked."""
         until_s = self.desk.now_s() + self.plan.load.drain
-        while (self.desk.under_way or self.desk.waiting.qsize()) and self.desk.now_s() < until_s:
+        while (self.desk.taken or self.desk.waiting.qsize()) and self.desk.now_s() < until_s:
             gevent.sleep(_DRAIN_POLL_S)
 
     def _write_down_the_rest(self) -> None:
         """Write down what never ended and what was never sent; from here to the end nothing else may run."""
         ended_s = self.desk.now_s()
-        for request in self.desk.under_way.values():
-            self.recorder.record(request, SampleOutcome.UNFINISHED, ended_s=ended_s)
+        for request in self.desk.taken.values():
+            outcome = SampleOutcome.NOT_SENT if math.isnan(request.sent_s) else SampleOutcome.UNFINISHED
+            self.recorder.record(request, outcome, ended_s=ended_s)
         while self.desk.waiting.qsize():
             self.recorder.record(self.desk.waiting.get_nowait(), SampleOutcome.NOT_SENT, ended_s=ended_s)
 
@@ -98,7 +102,7 @@ class Generator:
             beat = self.recorder.beat(
                 self.desk.now_s(),
                 issued=self.issued - issued_before,
-                in_flight=len(self.desk.under_way),
+                in_flight=len(self.desk.taken),
                 backlog=self.desk.waiting.qsize(),
             )
             issued_before = self.issued
@@ -113,6 +117,7 @@ def say(**line: Any) -> None:
 
 def main(folder: Path) -> None:
     """Press once, as our parent says, and leave without a backward glance: Locust's own stop may wait for users."""
+    _die_with_parent()
     orders = FileObject(sys.stdin.buffer, "rb")
     generator = Generator(plan_from_json(orders.readline().decode()), folder)
     generator.seat_users()
@@ -122,6 +127,12 @@ def main(folder: Path) -> None:
         gevent.spawn(_end_with_parent, orders)
         generator.press(json.loads(begins)["begins_s"])
     os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill us when our parent dies; the end of our input says the same, but not to a stopped us."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_with_parent(orders: FileObject) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if _PACKED.size != RECORD.itemsize:
     raise ImportError(f"a packed record has {_PACKED.size} bytes, RECORD {RECORD.itemsize}")
 
 NO_VERSION = -1
+_VERSION_MAX = 2**63 - 1
 
 
 class Recorder:
@@ -29,7 +31,7 @@ class Recorder:
     def __init__(self, raw: RawWriter) -> None:
         self._raw = raw
         self.counts = dict.fromkeys(SampleOutcome, 0)
-        self._lags_s: list[float] = []
+        self._lags_s = array("d")
         self._second = _Second()
         self._cpu_began_s = time.process_time()
         self._began_s = time.monotonic()
@@ -113,6 +115,7 @@ class _Second:
 def _version(text: str | None) -> int:
     """Return the version that an answer names; an answer that says nonsense names none."""
     try:
-        return int(text) if text else NO_VERSION
+        version = int(text) if text else NO_VERSION
     except ValueError:
         return NO_VERSION
+    return version if 0 <= version <= _VERSION_MAX else NO_VERSION

@@ -6,6 +6,7 @@ rate of the schedule, whatever the service does, and the number of users only ca
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,27 +40,44 @@ class Request:
         intended_s: When it was meant to start, seconds since the origin.
         key: The item it asks for.
         is_write: Whether it writes.
-        sent_s: When it did start.
+        sent_s: When it did start; NaN while it has not.
     """
 
     intended_s: float
     key: int
     is_write: bool
-    sent_s: float = 0.0
+    sent_s: float = math.nan
 
 
 @dataclass(slots=True)
 class Desk:
-    """What all users share: requests whose time has come, those under way, and who writes them down."""
+    """What all users share: requests whose time has come, those that a user took, and who writes them down."""
 
     origin_s: float = 0.0
     waiting: Queue[Request] = field(default_factory=Queue)
-    under_way: dict[int, Request] = field(default_factory=dict)
+    taken: dict[int, Request] = field(default_factory=dict)
     recorder: Recorder | None = None
 
     def now_s(self) -> float:
         """Return seconds since the origin."""
         return time.monotonic() - self.origin_s
+
+    def take(self) -> Request:
+        """Wait for a request whose time has come.
+
+        It is noted in the same breath: Locust lets others run between a user's wait and its task, and a run that
+        ended just then would have forgotten the request, as neither waiting nor sent.
+        """
+        request: Request = self.waiting.get()
+        self.taken[id(request)] = request
+        return request
+
+    def write_down(self, request: Request, outcome: SampleOutcome, response: Any = None) -> None:
+        """Write down what came of a request that a user took."""
+        if self.recorder is None:
+            raise RuntimeError("a user was given a request before anybody could write it down")
+        self.recorder.record(request, outcome, response, ended_s=self.now_s())
+        del self.taken[id(request)]
 
 
 class OpenUser(FastHttpUser):
@@ -73,13 +91,12 @@ class OpenUser(FastHttpUser):
 
     def on_start(self) -> None:
         """Wait for the first request; Locust does not wait before a user's first task."""
-        self._idle_since_s = self.desk.now_s()
-        self._request = self.desk.waiting.get()
+        self.wait_time()
 
     def wait_time(self) -> float:
         """Block until there is a request to send."""
         self._idle_since_s = self.desk.now_s()
-        self._request = self.desk.waiting.get()
+        self._request = self.desk.take()
         return 0.0
 
     @task
@@ -89,25 +106,26 @@ class OpenUser(FastHttpUser):
         request.sent_s = desk.now_s()
         if request.sent_s - self._idle_since_s > IDLE_FOR_S:
             self.client.client.clientpool.close()
-        desk.under_way[id(request)] = request
-        response = self._ask(request)
-        _recorder(desk).record(request, _outcome(response.status_code), response, ended_s=desk.now_s())
-        del desk.under_way[id(request)]
+        try:
+            response = self._ask(request)
+        except Exception:
+            desk.write_down(request, SampleOutcome.FAILED)
+            raise  # into the log: whatever Locust does not take for a failure of the service is worth a look
+        desk.write_down(request, _outcome(response), response)
 
     def _ask(self, request: Request) -> Any:
         path = f"/items/{request.key}"
         if not request.is_write:
-            return self.client.get(path, name="read", allow_redirects=False)
+            return self.client.get(path, name="read", allow_redirects=False, catch_response=True)
         body = {"value": f"{request.key} at {request.intended_s:.6f}"}
-        return self.client.put(path, name="write", json=body, allow_redirects=False)
+        return self.client.put(path, name="write", json=body, allow_redirects=False, catch_response=True)
 
 
-def _outcome(status: int) -> SampleOutcome:
-    """Judge an answer by its status, which is 0 for a connection that broke or an answer that did not come in time."""
-    return SampleOutcome.OK if 200 <= status < 300 else SampleOutcome.FAILED
+def _outcome(response: Any) -> SampleOutcome:
+    """Judge an answer by its status, and by whether all of it came.
 
-
-def _recorder(desk: Desk) -> Recorder:
-    if desk.recorder is None:
-        raise RuntimeError("a user was given a request before anybody could write it down")
-    return desk.recorder
+    A status of success is not enough: an answer that breaks off, or stalls, in the middle of its body keeps its 200,
+    and only `request_meta` of a caught response says that it broke. Without an answer the status is 0.
+    """
+    came_whole = response.request_meta["exception"] is None
+    return SampleOutcome.OK if came_whole and 200 <= response.status_code < 300 else SampleOutcome.FAILED
