@@ -124,6 +124,18 @@ def test_samples_are_readable_without_us(tmp_path):
     assert {"l1", "l2", "l3"} <= set(table["source"].to_pylist())
 
 
+def test_keys_are_sorted(tmp_path):
+    """Two histories can be compared line by line."""
+    write_history(histories.redis_latency()[1], tmp_path)
+
+    def ordered(pairs):
+        assert [name for name, _ in pairs] == sorted(name for name, _ in pairs)
+        return dict(pairs)
+
+    for text in [(tmp_path / "history.json").read_text(), *(tmp_path / "events.jsonl").read_text().splitlines()]:
+        assert json.loads(text, object_pairs_hook=ordered)
+
+
 def test_events_are_one_json_object_a_line(tmp_path):
     """A terminal can follow the timeline."""
     _, history = histories.redis_latency()

@@ -286,7 +286,7 @@ def test_a_browser_runs_nothing(tmp_path, monkeypatch):
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (folder / "redis-latency/index.html").as_uri(),
         ],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=180, check=True,
     ).stdout  # fmt: skip
 
     assert "<title>error: redis-latency</title>" in dom
