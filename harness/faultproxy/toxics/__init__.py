@@ -4,10 +4,13 @@ from harness.faultproxy.toxics.bandwidth import Bandwidth
 from harness.faultproxy.toxics.connect_blackhole import ConnectBlackhole
 from harness.faultproxy.toxics.connection_limit import ConnectionLimit
 from harness.faultproxy.toxics.drop_reply import DropReply
+from harness.faultproxy.toxics.http_error import HttpError
 from harness.faultproxy.toxics.latency import Latency
 from harness.faultproxy.toxics.latency_distribution import LatencyDistribution
 from harness.faultproxy.toxics.limit_data import LimitData
 from harness.faultproxy.toxics.noop import Noop
+from harness.faultproxy.toxics.postgres_error import PostgresError
+from harness.faultproxy.toxics.redis_error import RedisError
 from harness.faultproxy.toxics.reset_peer import ResetPeer
 from harness.faultproxy.toxics.shared_bandwidth import SharedBandwidth
 from harness.faultproxy.toxics.slicer import Slicer
@@ -31,10 +34,16 @@ EXTENSIONS: dict[str, type[Settings]] = {
     "connect_blackhole": ConnectBlackhole,
     "connection_limit": ConnectionLimit,
     "drop_reply": DropReply,
+    "http_error": HttpError,
     "latency_distribution": LatencyDistribution,
+    "postgres_error": PostgresError,
+    "redis_error": RedisError,
     "shared_bandwidth": SharedBandwidth,
 }
 
 TOXICS = ORIGINAL | EXTENSIONS
 
-__all__ = ["ORIGINAL", "TOXICS"]
+# These read what clients ask, so that is where they are put unless somebody says otherwise, which is refused.
+UPSTREAM_ONLY = frozenset({"http_error", "postgres_error", "redis_error"})
+
+__all__ = ["ORIGINAL", "TOXICS", "UPSTREAM_ONLY"]

@@ -71,6 +71,7 @@ class Stub:
         on_first_hit: Called when the toxic acts on this link for the first time.
         on_hit: Called whenever it acts.
         on_held: Called after a timer has run, when the stage may hold less than before.
+        reply: Writes to the source itself, in the place of whoever is at the other end.
         close: Closes both sides of the connection, after what was already sent.
         reset: Resets both sides at once (TCP RST).
     """
@@ -84,6 +85,7 @@ class Stub:
         "close",
         "dice",
         "end",
+        "reply",
         "reset",
         "send",
         "shared",
@@ -99,6 +101,7 @@ class Stub:
         on_first_hit: Callable[[], None],
         on_hit: Callable[[], None],
         on_held: Callable[[], None],
+        reply: Callable[[bytes], None],
         close: Callable[[], None],
         reset: Callable[[], None],
     ) -> None:
@@ -108,6 +111,7 @@ class Stub:
         self._on_first_hit = on_first_hit
         self._on_hit = on_hit
         self._has_hit = False
+        self.reply = reply
         self.close = close
         self.reset = reset
         self.send: Callable[[bytes], None] = _nowhere
