@@ -199,12 +199,24 @@ def test_breaker_closes_when_all_probes_succeed():
 
 
 def test_breaker_starts_anew_after_closing():
-    """Failures from before the outage do not count once it is closed again."""
-    circuit = Circuit()
+    """Failures from before the outage do not count once it is closed again, however young they are."""
+    circuit = Circuit(BreakerPolicy(recovery_s=1, jitter_ratio=0.0))
     circuit.breaker.succeeded(circuit.half_open())
     circuit.succeed(2)
 
     circuit.fail(4)
+
+    assert circuit.breaker.state is State.CLOSED
+
+
+def test_breaker_remembers_successes_for_the_whole_window():
+    """Ten successes of the last ten seconds, whatever was before, keep five failures below one in two."""
+    circuit = Circuit(BreakerPolicy(min_failure_rate=0.5, window_s=10))
+
+    for _ in range(25):
+        circuit.succeed(1)
+        circuit.clock.advance(1)
+    circuit.fail(5)
 
     assert circuit.breaker.state is State.CLOSED
 
@@ -418,7 +430,8 @@ async def _cancelled_call(breaker: Breaker) -> None:
         await asyncio.Event().wait()
 
     call = asyncio.create_task(breaker.call(hang, failures=(OSError,)))
-    await entered.wait()
+    async with asyncio.timeout(5):  # or a breaker that refuses would leave us waiting
+        await entered.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
