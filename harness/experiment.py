@@ -165,8 +165,10 @@ class _Course:
             self._wait_until(ends_s, phase)
 
     def _inject(self, phase: Phase, index: int, healing: ExitStack) -> Injection:
+        fault = phase.faults[index]
+        healing.callback(self.notebook.note, "fault", f"{fault} healed")  # called after it is, being first
         context = injected(
-            phase.faults[index],
+            fault,
             into=self.stack,
             ledger=self.conditions.ledger,
             clock=self.conditions.clock,
@@ -175,8 +177,8 @@ class _Course:
         )
         injection = healing.enter_context(context)
         self.notebook.injections.append(injection)
-        self.notebook.note("fault", f"{injection.fault} injected: {injection.doses[-1].seen}")
-        healing.callback(self.conditions.teller.say, f"{self.plan.scenario}: healing {injection.fault}")
+        self.notebook.note("fault", f"{fault} injected: {injection.doses[-1].seen}", at_s=injection.injected_s)
+        healing.callback(self.conditions.teller.say, f"{self.plan.scenario}: healing {fault}")
         return injection
 
     def _wait_until(self, at_s: float, phase: Phase) -> None:
@@ -221,9 +223,9 @@ class _Notebook:
         """Return the seconds since the run's origin."""
         return self._conditions.clock.now() - self.origin_s
 
-    def note(self, kind: str, text: str) -> None:
-        """Write an event down."""
-        self._events.append(Event(at_s=round(self.now_s(), 3), kind=kind, text=text))
+    def note(self, kind: str, text: str, *, at_s: float | None = None) -> None:
+        """Write down what happens now, or happened at `at_s`."""
+        self._events.append(Event(at_s=round(self.now_s() if at_s is None else at_s, 3), kind=kind, text=text))
 
     def has_started(self, stack: Stack) -> None:
         """Write down that the stack is ready."""
