@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.load.engine import LoadResult, LoadRun
     from harness.spec.scenario import Phase, Scenario
     from harness.spec.system import System
-    from harness.stack.service import Stack
+    from harness.stack.stack import Stack
 
 _POLL_S = 0.1
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.faults.ledger import Ledger
     from harness.spec.fault import Fault
-    from harness.stack.service import Edge, Service, Stack
+    from harness.stack.service import Edge, Service
+    from harness.stack.stack import Stack
 
 
 class Trouble(Protocol):

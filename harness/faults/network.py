@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from harness.faults.ledger import Entry, Ledger
     from harness.spec.fault import Down, Latency
-    from harness.stack.service import Edge, Stack
+    from harness.stack.service import Edge
+    from harness.stack.stack import Stack
 
 LOOKS = 3
 """Round trips whose median is the dose: one slow moment of a busy machine is not a wrong dose."""

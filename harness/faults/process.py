@@ -9,7 +9,8 @@ from harness.stack.ready import wait_until_ready
 if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.faults.ledger import Ledger
-    from harness.stack.service import Service, Stack
+    from harness.stack.service import Service
+    from harness.stack.stack import Stack
 
 
 class Death:

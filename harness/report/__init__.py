@@ -12,7 +12,8 @@ from harness.report.allure import attach_experiment
 from harness.report.allure_context import write_allure_context
 from harness.report.allure_site import build_allure_report
 from harness.report.egress import NO_SECRETS, Secrets
-from harness.report.experiment import Experiment, write_experiment
+from harness.report.experiment import write_experiment
+from harness.report.judged import Experiment
 from harness.report.run import rebuild, write_run
 from harness.report.terminal import Progress, verdict_table
 

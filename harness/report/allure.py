@@ -17,7 +17,7 @@ from allure_commons.types import AttachmentType, LabelType
 
 from harness.report.allure_context import EPIC
 from harness.report.egress import NO_SECRETS, Secrets, line
-from harness.report.experiment import Experiment
+from harness.report.judged import Experiment
 from harness.report.markdown import escaped, evidence_text
 from harness.report.words import command_of, lasted_s, moment
 from harness.verdict.outcome import Outcome, worst

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from harness.report.experiment import Experiment
+    from harness.report.judged import Experiment
 
 EPIC = "Production readiness"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import ReportError
@@ -10,6 +9,7 @@ from harness.history.store import read_history, write_history
 from harness.report import html, markdown, plots
 from harness.report.documents import json_text, read_json, read_verdict, system_of, timeline_text, verdict_text
 from harness.report.egress import NO_SECRETS, Secrets, redacted, write_bytes, write_text
+from harness.report.judged import Experiment
 from harness.report.palette import DARK, LIGHT
 from harness.spec.scenario import Scenario
 
@@ -20,29 +20,6 @@ if TYPE_CHECKING:
     from harness.verdict.outcome import Verdict
 
 MEND = "judge the scenario anew"
-
-
-@dataclass(frozen=True, slots=True)
-class Experiment:
-    """One scenario that was run.
-
-    Attributes:
-        scenario: As it was run, with the profile's stretch and the default objectives.
-        history: What was seen.
-        verdict: What it means.
-        folder: Where its evidence is.
-    """
-
-    scenario: Scenario
-    history: History
-    verdict: Verdict
-    folder: Path
-
-    @property
-    def profile(self) -> str:
-        """Return the profile's name, as its folder tells it; nothing if the folder has not been written."""
-        path = self.folder / "system.json"
-        return str(read_json(path).get("profile", "")) if path.is_file() else ""
 
 
 def write_experiment(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.history.history import History
-    from harness.report.experiment import Experiment
+    from harness.report.judged import Experiment
     from harness.verdict.outcome import Claim
 
 TEMPLATES = Path(__file__).with_name("templates")

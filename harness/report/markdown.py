@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from harness.history.history import History
     from harness.history.marks import FaultMark
-    from harness.report.experiment import Experiment
+    from harness.report.judged import Experiment
     from harness.spec.scenario import Scenario
     from harness.verdict.outcome import Verdict
 

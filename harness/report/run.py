@@ -9,7 +9,8 @@ from harness.report import html, markdown
 from harness.report.allure_site import build_allure_report
 from harness.report.documents import read_json, run_text
 from harness.report.egress import NO_SECRETS, Secrets, inside, redacted, write_text
-from harness.report.experiment import Experiment, read_experiment, write_pages
+from harness.report.experiment import read_experiment, write_pages
+from harness.report.judged import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,8 @@ from harness.stack.ports import reserve
 from harness.stack.process import LocalProcess
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
-from harness.stack.service import Edge, Ground, Stack
+from harness.stack.service import Edge, Ground
+from harness.stack.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

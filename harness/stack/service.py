@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
-
-    from harness.history.marks import Startup
-    from harness.stack.proxy import ProxyServer
 
 LOOPBACK = "127.0.0.1"
 """Everything listens here and nowhere else."""
@@ -116,36 +113,6 @@ class Service(Protocol):
 
     def usage(self) -> Usage:
         """Return what it uses right now; zeros if it is not alive."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
-    """A running system.
-
-    Attributes:
-        backend: `embedded` or `containers`.
-        services: By name, in the order in which they were started.
-        edges: Every edge.
-        proxy: The fault proxy that all edges run through.
-        entry: Where clients of the system send their requests.
-        startup: How long each part took.
-    """
-
-    backend: str
-    services: Mapping[str, Service]
-    edges: tuple[Edge, ...]
-    proxy: ProxyServer
-    entry: Address
-    startup: tuple[Startup, ...]
-
-    @property
-    def base_url(self) -> str:
-        """Return the URL that load is sent to."""
-        return f"http://{self.entry}"
-
-    def edges_into(self, target: str) -> tuple[Edge, ...]:
-        """Return the edges that `target` names: all into a service, or one by its own name; maybe none."""
-        return tuple(edge for edge in self.edges if target in (edge.server, edge.name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

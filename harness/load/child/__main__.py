@@ -27,7 +27,8 @@ from harness.history.samples import SampleOutcome
 from harness.load.arrivals import Course, course_of
 from harness.load.child.pacing import sleeper
 from harness.load.child.recorder import Recorder
-from harness.load.child.users import Desk, OpenUser, Request
+from harness.load.child.request import Request
+from harness.load.child.users import Desk, OpenUser
 from harness.load.plan import LoadPlan, plan_from_json
 from harness.load.recording import RawWriter
 

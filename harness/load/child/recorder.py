@@ -14,7 +14,7 @@ from harness.history.load import Heartbeat, LoadTally
 from harness.history.samples import RECORD, SampleOutcome
 
 if TYPE_CHECKING:
-    from harness.load.child.users import Request
+    from harness.load.child.request import Request
     from harness.load.recording import RawWriter
 
 _PACKED = struct.Struct("<dddqiHBBBB")

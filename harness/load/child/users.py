@@ -6,7 +6,6 @@ rate of the schedule, whatever the service does, and the number of users only ca
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +18,7 @@ from harness.history.samples import SampleOutcome
 
 if TYPE_CHECKING:
     from harness.load.child.recorder import Recorder
+    from harness.load.child.request import Request
 
 CONNECT_WITHIN_S = 2.0
 ANSWER_WITHIN_S = 5.0
@@ -30,23 +30,6 @@ IDLE_FOR_S = 20.0
 # By default a request whose connection breaks is sent again, silently, up to twice: an outage would look like latency,
 # and a write might happen twice. An answer that never came is a failure here.
 geventhttpclient.client._may_retry_after_send_error = lambda method: False  # noqa: ARG005, SLF001 - no setting for it
-
-
-@dataclass(slots=True)
-class Request:
-    """One request under way.
-
-    Attributes:
-        intended_s: When it was meant to start, seconds since the origin.
-        key: The item it asks for.
-        is_write: Whether it writes.
-        sent_s: When it did start; NaN while it has not.
-    """
-
-    intended_s: float
-    key: int
-    is_write: bool
-    sent_s: float = math.nan
 
 
 @dataclass(slots=True)

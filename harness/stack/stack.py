@@ -1,0 +1,43 @@
+"""A running system: its services, the edges between them, and the fault proxy that all edges run through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.history.marks import Startup
+    from harness.stack.proxy import ProxyServer
+    from harness.stack.service import Address, Edge, Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A running system.
+
+    Attributes:
+        backend: `embedded` or `containers`.
+        services: By name, in the order in which they were started.
+        edges: Every edge.
+        proxy: The fault proxy that all edges run through.
+        entry: Where clients of the system send their requests.
+        startup: How long each part took.
+    """
+
+    backend: str
+    services: Mapping[str, Service]
+    edges: tuple[Edge, ...]
+    proxy: ProxyServer
+    entry: Address
+    startup: tuple[Startup, ...]
+
+    @property
+    def base_url(self) -> str:
+        """Return the URL that load is sent to."""
+        return f"http://{self.entry}"
+
+    def edges_into(self, target: str) -> tuple[Edge, ...]:
+        """Return the edges that `target` names: all into a service, or one by its own name; maybe none."""
+        return tuple(edge for edge in self.edges if target in (edge.server, edge.name))
