@@ -725,6 +725,19 @@ def test_failed_proxy_update_changes_nothing(server):
             assert (shown["enabled"], shown["listen"]) == (False, busy)
 
 
+def test_failed_enabling_elsewhere_changes_nothing():
+    """A disabled proxy that cannot listen where it was sent stays disabled, with the address it had."""
+    with started("ours") as ours:
+        busy = ours.must("POST", "/proxies", A)["listen"]
+        ours.must("POST", "/proxies", {**OFF, "name": "b"})
+
+        answer = ours.ask("PATCH", "/proxies/b", {"listen": busy, "upstream": "other:1", "enabled": True})
+
+        shown = ours.must("GET", "/proxies/b")
+        assert answer.status == 500
+        assert (shown["listen"], shown["upstream"], shown["enabled"]) == ("localhost:0", "127.0.0.1:1", False)
+
+
 def test_toxics_come_with_their_proxy(server):
     """Deviation: create and populate accept toxics, and refuse the whole if one is wrong; the original ignores them."""
     good = {**A, "toxics": [{"type": "latency", "attributes": {"latency": 5}}]}

@@ -239,10 +239,13 @@ class TestLatency:
         assert client.recv(4) == b"held"
 
     def test_change_applies_to_live_connections(self, road):
-        """The next piece has the new delay."""
+        """What was held arrives at once, and the next piece has the new delay."""
         client, upstream = road.travel()
         toxic = road.poison("latency", latency=60_000)
+        upstream.sendall(b"held")
+        assert is_silent(client, QUIET_S)
         road.change(toxic, latency=100)
+        assert client.recv(4) == b"held"
 
         with takes(0.1):
             upstream.sendall(b"late")
@@ -680,6 +683,20 @@ class TestUpstream:
                     ours.must("PATCH", "/proxies/road", {"enabled": False})
 
                 assert {how_it_ended(client) for client in clients} == {"fin"}
+
+    def test_deviation_dialling_is_given_up(self):
+        """A client whose upstream never answers is closed after -dial-timeout; in the original it waits for minutes."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as fillers:
+            for _ in range(4):
+                filler = fillers.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            with started("ours", "-dial-timeout", "0.3") as server, Road(server) as road:
+                upstream = f"127.0.0.1:{full.getsockname()[1]}"
+                server.must("PATCH", "/proxies/road", {"upstream": upstream})
+
+                with takes(0.3):
+                    assert how_it_ended(road.connect()) == "fin"
 
     def test_many_connections_leave_nothing_behind(self, ours):
         """Ten thousand connections opened and dropped, in all ways, leave descriptors and memory within a tenth."""
