@@ -24,9 +24,9 @@ async def linked(redis_port):
     """Make links to Redis, or to a port where nobody listens; all are closed in the end."""
     links = []
 
-    def make(*, port: int = redis_port, op_timeout_s: float = 2.0, kind=RedisLink, breaker=Breaker) -> RedisLink:
-        rested = breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
-        links.append(kind("127.0.0.1", port, op_timeout_s=op_timeout_s, connections=64, breaker=rested))
+    def make(*, port: int = redis_port, op_timeout_s: float = 2.0, kind=RedisLink, connections: int = 64) -> RedisLink:
+        breaker = Breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
+        links.append(kind("127.0.0.1", port, op_timeout_s=op_timeout_s, connections=connections, breaker=breaker))
         return links[-1]
 
     yield make

@@ -502,12 +502,14 @@ async def test_shared_level_keeps_absence_without_grace(linked):
     await shared.fill("absent", ABSENT, ttl_s=5)
     await shared.fill("item", Document(1, b"x"), ttl_s=0.001)
 
-    left_ms = await link.run(Script("return redis.call('PTTL', KEYS[1])"), ["cache:v1:absent"], [])
+    left_ms = Script("return redis.call('PTTL', KEYS[1])")
+    absent_ms, item_ms = [await link.run(left_ms, [f"cache:v1:{key}"], []) for key in ("absent", "item")]
     item = await shared.get("item")
 
-    assert 0 < left_ms <= 5000
+    assert 0 < absent_ms <= 5000
+    assert (GRACE_S - 5) * 1000 < item_ms <= GRACE_S * 1000 + 1
     assert item.document.version == 1
-    assert item.remaining_s <= 0.001
+    assert -5 < item.remaining_s <= 0.001
     assert await shared.get("never filled") is None
 
 

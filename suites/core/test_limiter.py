@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from random import Random
 
@@ -16,6 +17,7 @@ from harness.clock import FakeClock
 
 PTTL = Script("return redis.call('PTTL', KEYS[1])")
 SET_TIME = Script("return redis.call('HSET', KEYS[1], 't', ARGV[1])")
+STATE = Script("return redis.call('HMGET', KEYS[1], 'k', 't')")
 NOW_US = Script("local t = redis.call('TIME'); return string.format('%.0f', t[1] * 1000000 + t[2])")
 
 
@@ -72,7 +74,9 @@ async def test_limiter_charges_nothing_for_a_rejection(linked):
     bucket = limiter(link, rate_per_s=0.001, burst=10)
     assert await admitted(bucket, "free", 1, n=8) == 1
 
+    before = await link.run(STATE, ["rl:tb1:free"], [])
     assert await admitted(bucket, "free", 100, n=5) == 0
+    assert await link.run(STATE, ["rl:tb1:free"], []) == before
 
     assert await admitted(bucket, "free", 5, n=1) == 2
 
@@ -117,8 +121,8 @@ async def test_limiter_keeps_clients_apart(linked):
 async def test_limiter_goes_on_when_the_time_of_redis_steps_back(linked):
     """With a bucket dated an hour ahead it refills from now on instead of freezing for that hour (T2)."""
     link = linked()
-    bucket = limiter(link, rate_per_s=1000.0, burst=5)
-    await bucket.admit("step", 5)
+    bucket = limiter(link, rate_per_s=100.0, burst=500)  # remembered for six seconds
+    await bucket.admit("step", 500)
     await link.run(SET_TIME, ["rl:tb1:step"], [int(await link.run(NOW_US, [], [])) + 3_600_000_000])
     await admitted(bucket, "step", 1, n=5)
 
@@ -176,21 +180,41 @@ async def test_limiter_waits_for_a_frozen_redis_no_longer_than_its_budget(linked
     assert 0.25 <= took_s < 1.0
 
 
+async def test_link_bounds_all_steps_of_a_call_together(linked):
+    """Waiting for one of two connections counts as well: six calls of a frozen server end after one budget."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        link = linked(port=frozen.getsockname()[1], op_timeout_s=0.2, connections=2)
+        clock = asyncio.get_running_loop().time
+
+        began_s = clock()
+        calls = (link.run(NOW_US, [], []) for _ in range(6))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        took_s = clock() - began_s
+
+    assert all(isinstance(result, Unavailable) for result in results)
+    assert 0.2 <= took_s < 0.4
+
+
 def test_local_buckets_hold_their_bound_with_eight_threads():
     """Eight threads on one bucket take exactly its tokens (L1)."""
-    buckets, taken, gate = LocalBuckets(1.0, 400, clock=FakeClock()), [], threading.Barrier(8)
+    buckets, taken, gate = LocalBuckets(1.0, 4000, clock=FakeClock()), [], threading.Barrier(8)
 
     def ask() -> None:
         gate.wait(10)
-        taken.append(sum(buckets.take("one") == 0 for _ in range(500)))
+        taken.append(sum(buckets.take("one") == 0 for _ in range(2000)))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # as unkind as a scheduler can be
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    finally:
+        sys.setswitchinterval(interval_s)
 
-    assert sum(taken) == 400
+    assert sum(taken) == 4000
 
 
 def test_local_buckets_give_no_fresh_bucket_to_a_client_hidden_by_others():

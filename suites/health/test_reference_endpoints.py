@@ -249,6 +249,21 @@ async def test_redis_outage_is_hardly_noticed(world):
     await until(is_mended, within_s=5.0)
 
 
+async def test_replica_believes_nothing_it_held_while_news_could_be_missed(world):
+    """Cut off from Redis for a moment, a replica reads anew what it held, long before its time in memory is over."""
+    client = await world.replica()
+    await client.get("/items/17")
+    assert (await client.get("/items/17")).headers["x-cache"] == "l1"
+
+    await world.redis.cut()
+    await world.redis.mend()
+
+    async def is_read_anew() -> bool:
+        return (await client.get("/items/17")).headers["x-cache"] != "l1"
+
+    await until(is_read_anew, within_s=4.0)
+
+
 async def test_postgres_outage_leaves_warm_reads_and_refuses_writes_quickly(world):
     """Postgres cut: warm items are served, past their time as stale; the rest is 503, at once when it is rested."""
     client = await world.replica(
