@@ -64,7 +64,7 @@ def test_short_evidence_says_how_much_would_do():
     """An inconclusive gate tells what to change."""
     said = claim(ERRORS, Stretch(lasts_s=12, per_s=100)).sentence
 
-    assert said.startswith("inconclusive: errors 0.000 % [0.000, 0.2] vs 0.1 % during baseline; n = 1 200")
+    assert said.startswith("inconclusive: errors 0.000 % [0.000, 0.249] vs 0.1 % during baseline; n = 1 200")
     assert said.endswith("2 995 would prove it with 0 such")
 
 
