@@ -89,7 +89,9 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     folder = run_folder(project)
     verdict = json.loads((folder / "short/verdict.json").read_text())
     assert verdict["outcome"] == "pass"
-    assert {"samples.parquet", "report.md", "plot.svg", "history.json"} <= {p.name for p in (folder / "short").iterdir()}
+    assert {"samples.parquet", "report.md", "plot.svg", "history.json"} <= {
+        p.name for p in (folder / "short").iterdir()
+    }
     assert (folder / "index.html").is_file()
     assert read_ledger(folder / "ledger.jsonl").is_closed
     assert ET.parse(project / "junit.xml").find(".//testcase").get("name") == "short"  # noqa: S314 - our own file
@@ -99,8 +101,12 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     ("change", "status", "said"),
     [
         pytest.param(("max: 10%", "max: 0.1%"), 2, "2 995 would prove it", id="too little evidence"),
-        pytest.param(("load: {arrivals_per_s: 100", "load: {arrivals_per_s: 0.0001"), 2, "not one request", id="no request"),
-        pytest.param(("{sli: errors, max: 10%", "{sli: slow, over: 10us, max: 10%"), 1, "slow 100.0 %", id="a broken promise"),
+        pytest.param(
+            ("load: {arrivals_per_s: 100", "load: {arrivals_per_s: 0.0001"), 2, "not one request", id="no request"
+        ),
+        pytest.param(
+            ("{sli: errors, max: 10%", "{sli: slow, over: 10us, max: 10%"), 1, "slow 100.0 %", id="a broken promise"
+        ),
         pytest.param(("target: redis", "target: memcached"), 3, "nothing to hit", id="a fault that hits nothing"),
     ],
 )

@@ -15,7 +15,11 @@ OBJECTIVES = [
     {"sli": "hits", "min": "70%"},
     {"sli": "recovery", "within": "5s"},
 ]
-MILLION = [Stretch(lasts_s=30, per_s=20_000, slow=6000), Stretch(lasts_s=10, per_s=20_000), Stretch(lasts_s=10, per_s=20_000)]
+MILLION = [
+    Stretch(lasts_s=30, per_s=20_000, slow=6000),
+    Stretch(lasts_s=10, per_s=20_000),
+    Stretch(lasts_s=10, per_s=20_000),
+]
 
 
 @pytest.fixture(scope="module")
