@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
 
 from fixtures.reference.app import create_app
+from fixtures.reference.items import client_of
 from fixtures.reference.settings import Settings
 from fixtures.servers import free_port, start_postgres, start_redis
 
@@ -221,6 +223,17 @@ async def test_client_over_its_rate_is_told_when_to_come_back(world):
     assert [answer.status_code for answer in [*answers, other]] == [200, 200, 429, 200]
     assert answers[2].headers["retry-after"] == "3"
     assert 2 < answers[2].json()["retry_after_s"] <= 2.6
+
+
+@pytest.mark.parametrize("length", [64, 65, 10_000])
+def test_client_key_is_bounded_in_length(length):
+    """A client may send any key; what Redis and memory hold of it is 64 characters at most, and its own."""
+
+    def held(key: str) -> str:
+        return client_of(Request({"type": "http", "headers": [(b"x-client-key", key.encode())]}))
+
+    assert len(held("a" * length)) == 64
+    assert held("a" * length) != held("a" * (length - 1) + "b")
 
 
 async def test_redis_outage_is_hardly_noticed(world):
