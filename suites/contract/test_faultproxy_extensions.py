@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from fixtures.faultproxy import (
     DEADLINE_S,
@@ -338,7 +340,8 @@ class TestRedisError:
         shown = ours.must("POST", "/proxies", {"name": "redis", "listen": "127.0.0.1:0", "upstream": upstream})
         host, port = address_of(shown["listen"])
         try:
-            with contextlib.closing(redis.Redis(host, port, socket_timeout=DEADLINE_S)) as client:
+            once = Retry(NoBackoff(), 0)  # by default redis-py waits for a server that is loading
+            with contextlib.closing(redis.Redis(host, port, socket_timeout=DEADLINE_S, retry=once)) as client:
                 client.set("a", "1")
                 toxic = {"type": "redis_error", "attributes": {"error": "OOM"}}
                 path = f"/proxies/redis/toxics/{ours.must('POST', '/proxies/redis/toxics', toxic)['name']}"
