@@ -162,7 +162,8 @@ class Link:
         self.balance()
 
     def _reply(self, data: bytes) -> None:
-        if not self.source.is_lost:
+        # The other end may have finished sending already; then nobody expects an answer.
+        if not (self.source.is_lost or self.source.incoming.is_finished):
             self.source.transport.write(data)
 
     def _write(self, data: bytes) -> None:
