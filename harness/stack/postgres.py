@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from harness.stack.service import Address, Ground
 
-USER = "readiness"
+USER = "postgres"
 DATABASE = "postgres"
 SSL_REQUEST = bytes((0, 0, 0, 8, 4, 210, 22, 47))
 """Answered with one byte before any authentication. Source: PostgreSQL 18, 54.7 Message Formats, SSLRequest."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fixtures.stack import PROJECT
+from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.faults.ledger import read_ledger
 from harness.stack.process import is_gone

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fixtures.stack import PROJECT
+from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.faults.guardian import guarded

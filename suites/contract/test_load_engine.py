@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fixtures.httpserver import http_server
-from fixtures.stack import PROJECT
+from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome

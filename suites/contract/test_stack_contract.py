@@ -14,7 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from fixtures.stack import DUMMY, PROJECT, ground_for
+from fixtures.servers import PROJECT, ground_for
+from fixtures.stack import DUMMY
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
 from harness.spec.system import Subject
@@ -132,7 +133,7 @@ def test_a_part_that_dies_at_start_is_named_with_its_last_words(tmp_path):
     broken = DUMMY.model_copy(update={"subject": Subject(app="fixtures.nowhere:create_app")})
 
     with ground_for(tmp_path) as ground:
-        with pytest.raises(StackError, match="replica-1 died while starting") as caught:
+        with pytest.raises(StackError, match=r"replica-[12] died while starting") as caught:
             with embedded_stack(broken, ground=ground, clock=CLOCK, seed=1):
                 pass
 
@@ -210,7 +211,8 @@ def test_reserved_ports_differ():
 HOLD = """
 import sys, time
 from pathlib import Path
-from fixtures.stack import DUMMY, ground_for
+from fixtures.servers import ground_for
+from fixtures.stack import DUMMY
 from harness.clock import SystemClock
 from harness.stack.embedded import embedded_stack
 with ground_for(Path(sys.argv[1]), sys.argv[2]) as ground, embedded_stack(DUMMY, ground=ground, clock=SystemClock(), seed=1):
