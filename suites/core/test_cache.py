@@ -509,7 +509,7 @@ async def test_shared_level_keeps_absence_without_grace(linked):
     assert 0 < absent_ms <= 5000
     assert (GRACE_S - 5) * 1000 < item_ms <= GRACE_S * 1000 + 1
     assert item.document.version == 1
-    assert -5 < item.remaining_s <= 0.001
+    assert -5 < item.remaining_s <= 0.001 + 1e-9  # a difference of two floats
     assert await shared.get("never filled") is None
 
 
