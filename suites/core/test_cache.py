@@ -30,7 +30,7 @@ class SharedDouble:
         self.clock = clock
         self.held: dict[str, tuple[Document, float]] = {}
         self.is_down = False
-        self.before_get = self.before_fill = None
+        self.before_get = self.before_fill = self.when_told = None
         self.told: list[tuple[str, int]] = []
 
     async def get(self, key: str) -> Held | None:
@@ -55,6 +55,8 @@ class SharedDouble:
         if key not in self.held or self.held[key][0].version <= document.version:
             self.held[key] = (document, self.clock.now() + ttl_s)
         self.told.append((key, document.version))
+        if self.when_told:
+            self.when_told()
 
     def check(self) -> None:
         if self.is_down:
@@ -317,6 +319,22 @@ async def test_cache_never_keeps_what_a_load_brings_after_a_write(world, how):
     assert await slow == (1, "l3")  # it asked before the write
     assert (await read(world.cache))[0] == 2
     assert world.shared.held["a"][0].version == 2
+
+
+@pytest.mark.parametrize("how", ["news", "a gap"])
+async def test_cache_does_not_keep_a_write_of_its_own_that_another_one_overtook(world, how):
+    """A newer version is announced before our own write is stored: ours must not bury it for the life of L1 (C6)."""
+
+    def overtake() -> None:
+        world.truth.versions["a"] = 3
+        world.shared.held["a"] = (world.truth.document("a"), world.clock.now() + TTL_S)
+        world.cache.drop_older("a", 3) if how == "news" else world.cache.drop_all()
+
+    world.shared.when_told = overtake
+    await world.cache.write("a", world.truth.commit)
+
+    assert await read(world.cache) == (3, "l2")
+    assert (dict(world.cache._writers), world.cache._heard) == ({}, {})
 
 
 async def test_cache_gives_readers_after_a_write_a_load_of_their_own(world):

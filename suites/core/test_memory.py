@@ -37,6 +37,17 @@ def test_memory_does_not_hold_what_would_push_out_too_much():
     assert memory.used_bytes == 0
 
 
+def test_memory_stays_within_its_bound_with_more_keys_than_fit():
+    """Two hundred keys of 260 bytes in 10 kB: never more than the bound, and nearly all of it is used."""
+    memory = MemoryLevel(10_000)
+
+    for key in range(200):
+        memory.put(f"{key:03}", slot(97))
+        assert memory.used_bytes <= 10_000
+
+    assert len(memory) == 38
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["put", "put", "get", "drop", "clear"]), st.integers(0, 30), st.integers(0, 260)),
