@@ -129,14 +129,10 @@ class Stub:
     def arm(self, delay_s: float, action: Callable[[], None]) -> None:
         """Call `action` once, `delay_s` seconds from now, instead of whatever was armed before.
 
-        Never early: loops keep time in whole milliseconds, so the delay is rounded up to them.
+        Never early: uvloop keeps time in whole milliseconds and may wake a little before it is due.
         """
         self.disarm()
-        loop = asyncio.get_running_loop()
-        if delay_s <= 0:
-            self._timer = loop.call_soon(self._run, action)
-        else:
-            self._timer = loop.call_later(math.ceil(delay_s * 1000) / 1000, self._run, action)
+        self._arm_until(self.now() + delay_s, action)
 
     def disarm(self) -> None:
         """Forget what was armed."""
@@ -148,7 +144,17 @@ class Stub:
         """Return monotonic seconds. A loop's own clock stands still while callbacks run; this one does not."""
         return time.monotonic()
 
-    def _run(self, action: Callable[[], None]) -> None:
+    def _arm_until(self, due_s: float, action: Callable[[], None]) -> None:
+        loop, left_s = asyncio.get_running_loop(), due_s - self.now()
+        if left_s <= 0:
+            self._timer = loop.call_soon(self._run, due_s, action)
+        else:
+            self._timer = loop.call_later(math.ceil(left_s * 1000) / 1000, self._run, due_s, action)
+
+    def _run(self, due_s: float, action: Callable[[], None]) -> None:
+        if due_s > self.now():
+            self._arm_until(due_s, action)
+            return
         self._timer = None
         action()
         self._on_held()
