@@ -1,0 +1,50 @@
+"""`readiness load`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.signals import interruptible
+from harness.clock import SystemClock
+from harness.load.engine import LoadPlan, pressing
+from harness.measure.series import percentile_s
+from harness.report.terminal import Progress
+from harness.run import new_seed
+from harness.spec.load import Load
+from harness.spec.quantity import duration_s
+
+
+def load(
+    url: Annotated[str, typer.Argument(help="Base URL; on this machine, unless --allow-remote.")],
+    rate: Annotated[float, typer.Option(help="Arrivals a second.")] = 100.0,
+    lasts: Annotated[str, typer.Option("--for", help="How long: 10s, 2min.")] = "10s",
+    seed: Annotated[int | None, typer.Option(help="Of arrivals, keys and operations.")] = None,
+    *,
+    allow_remote: Annotated[bool, typer.Option(help="Yes, that machine is yours to press.")] = False,
+) -> None:
+    """Put open-arrival load on an address, and say what came back; judges nothing."""
+    plan = LoadPlan(
+        base_url=url,
+        load=Load(arrivals_per_s=rate),
+        lasts_s=duration_s(lasts),
+        seed=new_seed() if seed is None else seed,
+        allow_remote=allow_remote,
+    )
+    progress, clock = Progress(), SystemClock()
+    with (
+        interruptible(),
+        tempfile.TemporaryDirectory(prefix="readiness-load-") as folder,
+        pressing(plan, folder=Path(folder), clock=clock) as pressure,
+    ):
+        while (elapsed_s := clock.now() - pressure.begins_s) < plan.lasts_s:
+            pressure.check()
+            for beat in pressure.beats():
+                progress.beat(scenario=url, phase="load", elapsed_s=elapsed_s, total_s=plan.lasts_s, heartbeat=beat)
+            clock.sleep(0.1)
+        result = pressure.finish()
+    p95_s = percentile_s(result.samples.records["latency_s"], 0.95)
+    typer.echo(f"{result.tally}; p95 {p95_s * 1000:.1f} ms from the intended start" if p95_s else str(result.tally))

@@ -1,0 +1,127 @@
+"""`readiness run`: it drives pytest over the scenario files, with a terminal and exit codes of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+
+from harness import plugin
+from harness.cli.options import OUT, Out
+from harness.cli.signals import interruptible
+from harness.cli.watcher import Watcher
+from harness.errors import SpecError
+from harness.report import build_allure_report, write_allure_context
+from harness.report.terminal import verdict_table
+from harness.run import SETTINGS_FILE, Options, check_options, make_folder, new_run_id, new_seed
+from harness.spec.parser import nearest, read_scenario, read_settings
+from harness.verdict.outcome import Outcome
+
+
+def run(
+    scenarios: Annotated[list[str] | None, typer.Argument(help="Names or files; all of scenarios/ if none.")] = None,
+    profile: Annotated[str, typer.Option(help="How long: a profile of readiness.toml (quick, full, soak).")] = "quick",
+    backend: Annotated[str, typer.Option(help="What the stack runs on: auto or embedded.")] = "auto",
+    defect: Annotated[str | None, typer.Option(help="Start the service with this seeded defect.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random; printed, so that a run can be repeated.")
+    ] = None,
+    out: Out = OUT,
+    keyword: Annotated[str | None, typer.Option("-k", help="Only scenarios that match, as in pytest -k.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
+    *,
+    collect_only: Annotated[bool, typer.Option("--collect-only", help="Only list the scenarios.")] = False,
+    allure: Annotated[bool, typer.Option(help="Build the Allure page at the end.")] = True,
+) -> None:
+    """Run scenarios and judge them.
+
+    Examples:
+      readiness run                                        every scenario, about four minutes
+      readiness run redis-latency --seed 7                 one, repeatable
+      readiness run redis-latency --defect redis-no-timeout    see the gate catch a broken service
+    """
+    options = Options(
+        project=Path.cwd(),
+        profile=profile,
+        backend=backend,
+        defect=defect,
+        seed=new_seed() if seed is None else seed,
+        out=out,
+        run_id=new_run_id(),
+    )
+    check_options(read_settings(options.project / SETTINGS_FILE), options)
+    files = [str(path) for path in chosen(scenarios or [], options.project)]
+    arguments = [*files, *_pytest_arguments(options)]
+    arguments += ["-k", keyword] if keyword else []
+    arguments += [f"--junitxml={junit}"] if junit else []
+    if collect_only:
+        raise typer.Exit(_listed(arguments))
+    make_folder(options.folder)
+    raise typer.Exit(_run_and_report(arguments, options, builds_allure=allure))
+
+
+def chosen(names: list[str], project: Path) -> list[Path]:
+    """Find the files of the scenarios that `names` name, by path or by scenario name; all of them for no names.
+
+    Raises:
+        SpecError: If one is not there, or a scenario file cannot be read.
+    """
+    files = sorted((project / plugin.SCENARIOS_FOLDER).rglob("*.yaml"))
+    if not names:
+        return files or [project / plugin.SCENARIOS_FOLDER]
+    return [Path(name) if Path(name).is_file() else _by_name(name, files) for name in names]
+
+
+def _by_name(name: str, files: list[Path]) -> Path:
+    known = {read_scenario(path).scenario: path for path in files}
+    if name not in known:
+        raise SpecError(
+            f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", mend=nearest(name, list(known))
+        )
+    return known[name]
+
+
+def _pytest_arguments(options: Options) -> list[str]:
+    return [
+        f"--rootdir={options.project}",
+        *("-p", "no:locust"),  # locust's own plugin patches sockets in mid-run
+        f"--readiness-profile={options.profile}",
+        f"--readiness-backend={options.backend}",
+        f"--readiness-seed={options.seed}",
+        f"--readiness-out={options.out}",
+        f"--readiness-run-id={options.run_id}",
+        *([f"--readiness-defect={options.defect}"] if options.defect else []),
+    ]
+
+
+def _listed(arguments: list[str]) -> int:
+    status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[plugin])
+    return 0 if status is pytest.ExitCode.OK else Outcome.ERROR.exit_code
+
+
+def _run_and_report(arguments: list[str], options: Options, *, builds_allure: bool) -> int:
+    """Let pytest run the scenarios, then say what came of it and where the evidence is."""
+    watcher = Watcher()
+    results = options.folder / "allure-results"
+    with interruptible():
+        pytest.main([*arguments, "-s", f"--alluredir={results}"], plugins=[plugin, watcher])
+    for trouble in watcher.troubles:
+        typer.echo(trouble, err=True)
+    if watcher.run is None:
+        shutil.rmtree(options.folder, ignore_errors=True)  # nothing was seen; an empty folder would look like evidence
+        return watcher.exit_code
+    if watcher.signal is not None:
+        typer.echo(f"{watcher.signal.signal.name}: healed and stopped; what was seen: {options.folder}", err=True)
+        return watcher.exit_code
+    experiments = watcher.run.experiments
+    if not experiments:
+        return watcher.exit_code
+    write_allure_context(results, experiments)
+    page = build_allure_report(results, options.folder / "allure") if builds_allure else "not asked for"
+    watcher.run.write()  # once more: it links to Allure's page
+    verdict_table([experiment.verdict for experiment in experiments], str(options.folder / "index.html"))
+    typer.echo(f"allure: {page}")
+    return watcher.exit_code

@@ -1,0 +1,35 @@
+"""What a signal does to a command: it ends it, after everything is undone."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from harness.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into `Interrupted`; later ones must not cut the healing short."""
+
+    def interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - the signature that `signal` calls
+        for each in numbers:
+            signal.signal(each, _say_healing)
+        raise Interrupted(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_healing(number: int, frame: object) -> None:  # noqa: ARG001 - the signature that `signal` calls
+    sys.stderr.write("healing; a moment\n")
