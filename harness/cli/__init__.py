@@ -12,6 +12,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
+from harness.cli.faultproxy import AS_GIVEN, faultproxy
 from harness.cli.heal import heal
 from harness.cli.load import load
 from harness.cli.report import report
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 for command in (run, heal, report, load):
     app.command()(command)
+app.command(context_settings=AS_GIVEN)(faultproxy)
 
 
 def main(arguments: list[str] | None = None) -> None:

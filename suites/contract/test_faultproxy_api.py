@@ -11,6 +11,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -20,10 +21,12 @@ from toxiproxy.exceptions import NotFound, ProxyExists
 from fixtures.faultproxy import (
     DEADLINE_S,
     Road,
+    Server,
     address_of,
     how_it_ended,
     is_listening,
     ours_command,
+    ready_port,
     started,
     toxiproxy_is_missing,
     wait_until,
@@ -957,3 +960,19 @@ def test_version_is_printed():
     shown = subprocess.run(ours_command("-version"), capture_output=True, text=True, timeout=DEADLINE_S, check=True)
 
     assert shown.stdout == "toxiproxy-server version 2.12.0\n"
+
+
+def test_readiness_starts_it_with_its_own_flags():
+    """`readiness faultproxy` becomes the fault proxy: its flags, its log, its exit code."""
+    start = "import sys; from harness.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", start, "faultproxy", "-host", "127.0.0.1", "-port", "0", "-seed", "7"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    with process:
+        server = Server("ours", ready_port(process), process)
+        assert server.ask("GET", "/version").json == {"version": "2.12.0"}
+        process.terminate()
+    assert process.returncode == 0
+
+    wrong = subprocess.run([*command, "-prot", "0"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert wrong.returncode == 2
+    assert "-prot" in wrong.stderr
