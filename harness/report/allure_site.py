@@ -48,13 +48,14 @@ def build_allure_report(results_dir: Path, out_dir: Path, *, deadline_s: float =
         )
     try:
         with tempfile.TemporaryDirectory(prefix=".allure-", dir=results_dir.parent, ignore_cleanup_errors=True) as room:
-            return _generated(npx, results_dir.resolve(), out_dir.resolve(), Path(room).resolve(), deadline_s)
+            trouble = _generate(npx, results_dir.resolve(), out_dir.resolve(), Path(room).resolve(), deadline_s)
     except OSError as error:
         return f"No Allure report: {error.strerror or error}; the results are in {results_dir}."
+    return trouble or out_dir / "index.html"
 
 
-def _generated(npx: list[str], results_dir: Path, out_dir: Path, room: Path, deadline_s: float) -> Path | str:
-    """Build the report in `room` and move it to `out_dir` only when it is whole."""
+def _generate(npx: list[str], results_dir: Path, out_dir: Path, room: Path, deadline_s: float) -> str | None:
+    """Build the report in `room` and move it to `out_dir` only when it is whole; return what went wrong."""
     config, built = room / "allurerc.json", room / "report"
     config.write_text(json.dumps(_config(results_dir, built)), encoding="utf-8")
     # What is in npm's cache is taken from there without asking: fast, and good without a network.
@@ -68,7 +69,7 @@ def _generated(npx: list[str], results_dir: Path, out_dir: Path, room: Path, dea
     shutil.rmtree(out_dir, ignore_errors=True)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(page.parent, out_dir)
-    return out_dir / "index.html"
+    return None
 
 
 def _config(results_dir: Path, built: Path) -> dict[str, Any]:
