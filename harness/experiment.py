@@ -237,10 +237,15 @@ class _Notebook:
         """Take the load's first intended moment as the origin of all times."""
         self.origin_s = pressure.begins_s
         self._began_at = datetime.now(UTC) - timedelta(seconds=self.now_s())
+        if pressure.overhead_p95_s is not None:
+            said = f"the generator itself adds {pressure.overhead_p95_s * 1000:.2f} ms at p95"
+            self.note("load", said)
+            self._conditions.teller.say(said)
 
     def has_ended(self, result: LoadResult) -> None:
         """Write down what the load generator counted."""
         self._result = result
+        self.heartbeats.extend(result.heartbeats)
         self.note("load", "the load has ended and is accounted for")
 
     @contextmanager

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OVERDUE_AFTER_S = 0.05
+"""A pause of the generator moves arrivals over the end of a second by as long as it lasts; how long that may be is a
+question to its lag. What is later than this was not offered in its second."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """One second of load, as its generator saw it; for people, no verdict rests on it.
+    """One second of load, as its generator saw it: for people, and for the question whether the load was as planned.
+
+    What a run of an older version did not say is None, and proves nothing.
 
     Attributes:
         at_s: Seconds since the origin.
@@ -17,8 +23,10 @@ class Heartbeat:
         in_flight: Requests under way.
         backlog: Requests whose time has come, but that no user is free for.
         p95_s: Latency from the intended start that 95 % of the second's answers stayed within; None without any.
-        lag_max_s: Longest delay between an intended and an actual start in it.
+        lag_max_s: Longest delay in it that was the generator's own: see `LoadTally.lag_p99_s`.
         cpu_ratio: Of one core that the generator used.
+        planned: Requests that the schedule wanted to start in it.
+        overdue: Requests that the schedule wanted long ago (`OVERDUE_AFTER_S`), and that were still not issued.
     """
 
     at_s: float
@@ -30,6 +38,8 @@ class Heartbeat:
     p95_s: float | None
     lag_max_s: float
     cpu_ratio: float
+    planned: int | None = None
+    overdue: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +53,14 @@ class LoadTally:
         failed: Answered otherwise, or broken off.
         unfinished: Still under way when the drain ended.
         not_sent: Never given to a user.
-        lag_p99_s: Delay between intended and actual start that 99 % of what was sent stayed within.
+        lag_p99_s: The generator's own delay that 99 % of what was sent stayed within: from when a request could have
+            started, which is when it was meant to and a seat was free, to when it did.
         cpu_ratio: Of one core that the generator used, over the whole run.
+        wait_p99_s: Time for a free seat, because the service held all of them, that 99 % stayed within.
+        overhead_p95_s: Latency that 95 % of requests to a server that does nothing stayed within, measured before the
+            run: what the generator adds by itself.
+        client_errors: Exceptions in the generator that were not the outcome of a request.
+        client_error: The first of them.
     """
 
     planned: int
@@ -55,6 +71,10 @@ class LoadTally:
     not_sent: int
     lag_p99_s: float
     cpu_ratio: float
+    wait_p99_s: float | None = None
+    overhead_p95_s: float | None = None
+    client_errors: int | None = None
+    client_error: str | None = None
 
     @property
     def is_whole(self) -> bool:

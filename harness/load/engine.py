@@ -43,10 +43,11 @@ _GONE_WITHIN_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came of a run's load."""
+    """What came of a run's load; `heartbeats` are those that nobody has taken yet."""
 
     samples: Samples
     tally: LoadTally
+    heartbeats: tuple[Heartbeat, ...] = ()
 
 
 class LoadRun:
@@ -54,10 +55,12 @@ class LoadRun:
 
     Attributes:
         begins_s: The origin: the moment of the monotonic clock that all sample times count from.
+        overhead_p95_s: What the generator adds by itself, measured before it was ready; None if it was not measured.
     """
 
     def __init__(self, plan: LoadPlan, folder: Path, clock: Clock, child: subprocess.Popen[bytes]) -> None:
         self.begins_s = 0.0
+        self.overhead_p95_s: float | None = None
         self._plan = plan
         self._folder = folder
         self._clock = clock
@@ -78,8 +81,9 @@ class LoadRun:
             LoadError: If it dies, or is not ready in time.
         """
         until_s = self._clock.now() + READY_WITHIN_S
-        while "ready" not in self._next_line(until_s, "was not ready"):
+        while "ready" not in (line := self._next_line(until_s, "was not ready")):
             pass
+        self.overhead_p95_s = line["overhead_p95_s"]
         self.begins_s = self._clock.now() + LEAD_S
         self._tell(json.dumps({"begins_s": self.begins_s}))
 
@@ -115,7 +119,7 @@ class LoadRun:
         if not tally.is_whole or recorded != [tally.ok, tally.failed, tally.unfinished, tally.not_sent]:
             what = f"the load generator lost count: {tally}, recorded {recorded}"
             raise LoadError(what, where=str(self._folder), mend="this is a bug of ours; keep the folder, and tell us")
-        return LoadResult(samples, tally)
+        return LoadResult(samples, tally, tuple(self.beats()))
 
     def _tell(self, line: str) -> None:
         if self._child.stdin is None:

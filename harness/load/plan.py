@@ -21,6 +21,8 @@ class LoadPlan:
         load: Rate, mix, keys, caps.
         lasts_s: No request starts after this.
         seed: Of everything random.
+        calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
+            and then no verdict can rest on its load.
         allow_remote: Whether other machines may be pressed; by default only this one.
     """
 
@@ -28,6 +30,7 @@ class LoadPlan:
     load: Load
     lasts_s: float
     seed: int
+    calibration_s: float = 1.0
     allow_remote: bool = False
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.verdict.outcome import Obligation, Outcome
+from harness.verdict.validity import load_validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ def obligations(scenario: Scenario, history: History) -> tuple[Obligation, ...]:
         _load_delivered(history),
         *_phases_complete(scenario, history),
         *_faults_delivered(scenario, history),
+        *load_validity(scenario, history),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -26,7 +27,9 @@ CLOCK = SystemClock()
 
 
 def plan_for(base_url, *, per_s=200.0, lasts_s=1.0, **load):
-    return LoadPlan(base_url=base_url, load=Load(arrivals_per_s=per_s, **load), lasts_s=lasts_s, seed=7)
+    return LoadPlan(
+        base_url=base_url, load=Load(arrivals_per_s=per_s, **load), lasts_s=lasts_s, seed=7, calibration_s=0.0
+    )
 
 
 def press(base_url, folder, **plan):
@@ -142,6 +145,54 @@ def test_latency_counts_from_the_intended_start(tmp_path):
     intended_s = samples.records["intended_s"]
     truth_s = np.where((intended_s >= 3) & (intended_s < 5), 5 - intended_s, 0.0)
     assert np.quantile(samples.records["latency_s"], 0.95) == pytest.approx(np.quantile(truth_s, 0.95), rel=0.1)
+
+
+def test_a_generator_that_stands_still_says_that_it_did(tmp_path):
+    """Stopped for 1.5 s: its own lag is long, and a heartbeat is missing; the service answered all along."""
+    with http_server("fast") as server:
+        with pressing(plan_for(server.base_url, lasts_s=4.0), folder=tmp_path, clock=CLOCK) as load:
+            assert is_met_within(lambda: CLOCK.now() > load.begins_s + 1.2, deadline_s=5, clock=CLOCK)
+            os.kill(load.pid, signal.SIGSTOP)
+            assert is_met_within(lambda: CLOCK.now() > load.begins_s + 2.7, deadline_s=5, clock=CLOCK)
+            os.kill(load.pid, signal.SIGCONT)
+            result = load.finish()
+
+    moments_s = [0.0, *(beat.at_s for beat in result.heartbeats)]
+    assert max(np.diff(moments_s)) > 1.4
+    assert result.tally.lag_p99_s > 1.0
+    assert result.tally.wait_p99_s < 0.5
+
+
+def test_waiting_for_a_slow_service_is_not_the_generators_lag(tmp_path):
+    """Five seats of 10 ms each serve 500/s of 900/s: requests wait long for a seat, and start at once when they get it."""
+    with http_server("late") as server:
+        tally = press(server.base_url, tmp_path, per_s=900.0, lasts_s=2.0, max_in_flight=5).tally
+
+    assert tally.wait_p99_s > 0.3
+    assert tally.lag_p99_s < 0.05
+
+
+def test_heartbeats_reach_the_end_and_count_what_was_planned(tmp_path):
+    """Together they hold every request of the schedule; none is missing, the last piece of a second included."""
+    with http_server("fast") as server:
+        result = press(server.base_url, tmp_path, lasts_s=2.5)
+
+    assert result.heartbeats[-1].at_s >= 2.5
+    assert sum(beat.planned for beat in result.heartbeats) == result.tally.planned
+    assert sum(beat.issued for beat in result.heartbeats) == result.tally.issued
+
+
+def test_what_the_generator_adds_by_itself_is_measured_before_it_is_ready(tmp_path):
+    """Against a server that does nothing, not against the judged one, whose count stays the run's own."""
+    with http_server("fast") as server:
+        plan = dataclasses.replace(plan_for(server.base_url), calibration_s=0.5)
+        with pressing(plan, folder=tmp_path, clock=CLOCK) as load:
+            result = load.finish()
+        read = server.requests()
+
+    assert 0.00005 < load.overhead_p95_s == result.tally.overhead_p95_s < 0.2
+    assert read == result.tally.issued
+    assert result.tally.client_errors == 0
 
 
 def test_no_requests_are_an_honest_zero(tmp_path):

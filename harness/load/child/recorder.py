@@ -32,6 +32,8 @@ class Recorder:
         self._raw = raw
         self.counts = dict.fromkeys(SampleOutcome, 0)
         self._lags_s = array("d")
+        self._waits_s = array("d")
+        self._client_errors: list[str] = []
         self._second = _Second()
         self._cpu_began_s = time.process_time()
         self._began_s = time.monotonic()
@@ -58,10 +60,15 @@ class Recorder:
         self.counts[outcome] += 1
         self._second.add(outcome, latency_s)
         if was_sent:
-            self._lags_s.append(request.sent_s - request.intended_s)
+            self._lags_s.append(request.lag_s)
+            self._waits_s.append(request.wait_s)
             self._second.lag_max_s = max(self._second.lag_max_s, self._lags_s[-1])
 
-    def beat(self, at_s: float, *, issued: int, in_flight: int, backlog: int) -> Heartbeat:
+    def client_error(self, said: str) -> None:
+        """Note an exception that is not the outcome of a request."""
+        self._client_errors.append(said)
+
+    def beat(self, at_s: float, *, issued: int, in_flight: int, backlog: int, planned: int, overdue: int) -> Heartbeat:
         """End a second: keep what is held, and say how it went."""
         self._raw.flush()
         second, self._second = self._second, _Second()
@@ -75,9 +82,11 @@ class Recorder:
             p95_s=second.p95_s(),
             lag_max_s=second.lag_max_s,
             cpu_ratio=(time.process_time() - second.cpu_began_s) / max(1e-9, time.monotonic() - second.began_s),
+            planned=planned,
+            overdue=overdue,
         )
 
-    def tally(self, *, planned: int, issued: int) -> LoadTally:
+    def tally(self, *, planned: int, issued: int, overhead_p95_s: float | None) -> LoadTally:
         """Account for the whole run."""
         self._raw.flush()
         return LoadTally(
@@ -87,8 +96,12 @@ class Recorder:
             failed=self.counts[SampleOutcome.FAILED],
             unfinished=self.counts[SampleOutcome.UNFINISHED],
             not_sent=self.counts[SampleOutcome.NOT_SENT],
-            lag_p99_s=float(np.quantile(self._lags_s, 0.99)) if self._lags_s else 0.0,
+            lag_p99_s=_p99(self._lags_s),
             cpu_ratio=(time.process_time() - self._cpu_began_s) / max(1e-9, time.monotonic() - self._began_s),
+            wait_p99_s=_p99(self._waits_s),
+            overhead_p95_s=overhead_p95_s,
+            client_errors=len(self._client_errors),
+            client_error=next(iter(self._client_errors), None),
         )
 
 
@@ -110,6 +123,10 @@ class _Second:
 
     def p95_s(self) -> float | None:
         return float(np.quantile(self._latencies_s, 0.95)) if self._latencies_s else None
+
+
+def _p99(delays_s: array[float]) -> float:
+    return float(np.quantile(delays_s, 0.99)) if delays_s else 0.0
 
 
 def _version(text: str | None) -> int:

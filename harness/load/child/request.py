@@ -14,10 +14,22 @@ class Request:
         intended_s: When it was meant to start, seconds since the origin.
         key: The item it asks for.
         is_write: Whether it writes.
+        free_s: When the seat that it got became free: before it, or later, if all were taken.
         sent_s: When it did start; NaN while it has not.
     """
 
     intended_s: float
     key: int
     is_write: bool
+    free_s: float = -math.inf
     sent_s: float = math.nan
+
+    @property
+    def wait_s(self) -> float:
+        """Return how long it waited for a seat: the service held all of them, which is none of the generator's."""
+        return max(0.0, self.free_s - self.intended_s)
+
+    @property
+    def lag_s(self) -> float:
+        """Return how much later it started than it could have: the generator's own delay."""
+        return self.sent_s - max(self.intended_s, self.free_s)

@@ -6,6 +6,7 @@ rate of the schedule, whatever the service does, and the number of users only ca
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,8 @@ from harness.history.samples import SampleOutcome
 if TYPE_CHECKING:
     from harness.load.child.recorder import Recorder
     from harness.load.child.request import Request
+
+logger = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 2.0
 ANSWER_WITHIN_S = 5.0
@@ -78,8 +81,9 @@ class OpenUser(FastHttpUser):
 
     def wait_time(self) -> float:
         """Block until there is a request to send."""
-        self._idle_since_s = self.desk.now_s()
+        idle_since = time.monotonic()  # a user is seated before there is an origin
         self._request = self.desk.take()
+        self._request.free_s = idle_since - self.desk.origin_s
         return 0.0
 
     @task
@@ -87,13 +91,15 @@ class OpenUser(FastHttpUser):
         """Send the request and write down what came of it."""
         request, desk = self._request, self.desk
         request.sent_s = desk.now_s()
-        if request.sent_s - self._idle_since_s > IDLE_FOR_S:
+        if request.sent_s - request.free_s > IDLE_FOR_S:
             self.client.client.clientpool.close()
         try:
             response = self._ask(request)
         except Exception:
             desk.write_down(request, SampleOutcome.FAILED)
-            raise  # into the log: whatever Locust does not take for a failure of the service is worth a look
+            # Whatever Locust does not take for a failure of the service, such as an answer that is not HTTP.
+            logger.exception("a request ended in an exception")
+            return
         desk.write_down(request, _outcome(response), response)
 
     def _ask(self, request: Request) -> Any:

@@ -1,0 +1,132 @@
+"""One run of the load: seats, arrivals in time, the drain, and an account of what is left."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import numpy as np
+from locust.env import Environment
+
+from harness.history.load import OVERDUE_AFTER_S
+from harness.history.samples import SampleOutcome
+from harness.load.arrivals import Course, course_of
+from harness.load.child.pacing import sleeper
+from harness.load.child.recorder import Recorder
+from harness.load.child.request import Request
+from harness.load.child.users import Desk, OpenUser
+from harness.load.recording import RawWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.history.load import Heartbeat, LoadTally
+    from harness.load.plan import LoadPlan
+
+FLUSHED_EVERY_S = 1.0
+_DRAIN_POLL_S = 0.01
+
+
+class Generator:
+    """One run."""
+
+    def __init__(
+        self, plan: LoadPlan, folder: Path, on_beat: Callable[[Heartbeat], object] = lambda _beat: None
+    ) -> None:
+        self.plan = plan
+        self.course: Course = course_of(plan.load, lasts_s=plan.lasts_s, seed=plan.seed)
+        self.desk = Desk()
+        self.recorder = Recorder(RawWriter(folder))
+        self.desk.recorder = self.recorder
+        self.issued = 0
+        self._on_beat = on_beat
+        self._said_issued = self._said_planned = 0
+        self._runner: Any = None
+
+    def seat_users(self) -> None:
+        """Spawn as many users as requests may be in flight; they wait for requests, which costs nothing."""
+        user = type("ItemUser", (OpenUser,), {"host": self.plan.base_url, "desk": self.desk})
+        environment = Environment(user_classes=[user], catch_exceptions=True)
+        environment.events.user_error.add_listener(self._note_error)  # type: ignore[no-untyped-call]  # Locust is untyped
+        self._runner = environment.create_local_runner()
+        seats = min(self.plan.load.max_in_flight, max(1, len(self.course)))
+        self._runner.start(seats, spawn_rate=seats)
+        while self._runner.user_count < seats:
+            gevent.sleep(0.005)
+
+    def unseat_users(self) -> None:
+        """Let all users go."""
+        self._runner.quit()
+
+    def press(self, begins_s: float, *, overhead_p95_s: float | None = None) -> LoadTally:
+        """Issue every request when its time comes, then drain, and account for what is left.
+
+        Args:
+            begins_s: The origin, a moment of the monotonic clock.
+            overhead_p95_s: For the tally: what the generator adds by itself.
+
+        Raises:
+            RuntimeError: If a request was lost.
+        """
+        self.desk.origin_s = begins_s
+        beats = gevent.spawn(self._beat_each_second)
+        self._issue(begins_s)
+        self._drain()
+        beats.kill()
+        self._write_down_the_rest()
+        self._beat()
+        tally = self.recorder.tally(planned=len(self.course), issued=self.issued, overhead_p95_s=overhead_p95_s)
+        if not tally.is_whole:
+            raise RuntimeError(f"requests were lost: {tally}")
+        return tally
+
+    def _issue(self, begins_s: float) -> None:
+        sleep_until = sleeper()
+        for intended_s, key, is_write in self.course:
+            sleep_until(begins_s + intended_s)
+            self.desk.waiting.put(Request(intended_s, key, is_write))
+            self.issued += 1
+        sleep_until(begins_s + self.plan.lasts_s)
+
+    def _drain(self) -> None:
+        """Wait for answers, but not for ever: a service that hangs must not look like one that was not asked."""
+        until_s = self.desk.now_s() + self.plan.load.drain
+        while (self.desk.taken or self.desk.waiting.qsize()) and self.desk.now_s() < until_s:
+            gevent.sleep(_DRAIN_POLL_S)
+
+    def _write_down_the_rest(self) -> None:
+        """Write down what never ended and what was never sent; from here to the end nothing else may run."""
+        ended_s = self.desk.now_s()
+        for request in self.desk.taken.values():
+            outcome = SampleOutcome.NOT_SENT if math.isnan(request.sent_s) else SampleOutcome.UNFINISHED
+            self.recorder.record(request, outcome, ended_s=ended_s)
+        while self.desk.waiting.qsize():
+            self.recorder.record(self.desk.waiting.get_nowait(), SampleOutcome.NOT_SENT, ended_s=ended_s)
+
+    def _beat_each_second(self) -> None:
+        sleep_until = sleeper()
+        second = 0.0
+        while True:
+            second += FLUSHED_EVERY_S
+            sleep_until(self.desk.origin_s + second)
+            self._beat()
+
+    def _beat(self) -> None:
+        at_s = self.desk.now_s()
+        planned, due = np.searchsorted(self.course.intended_s, [at_s, at_s - OVERDUE_AFTER_S]).tolist()
+        beat = self.recorder.beat(
+            at_s,
+            issued=self.issued - self._said_issued,
+            in_flight=len(self.desk.taken),
+            backlog=self.desk.waiting.qsize(),
+            planned=planned - self._said_planned,
+            overdue=max(0, due - self.issued),
+        )
+        self._said_issued, self._said_planned = self.issued, planned
+        self._on_beat(beat)
+
+    def _note_error(self, user_instance: object, exception: BaseException, **_rest: object) -> None:
+        """Note what a user raised that was not the outcome of a request; Locust itself logs it and goes on."""
+        self.recorder.client_error(f"{type(user_instance).__name__}: {type(exception).__name__}: {exception}")
