@@ -18,6 +18,12 @@ def _install(session: nox.Session, *groups: str, extras: str = "embedded,referen
     session.install("-e", f".[{extras}]", *requirements)
 
 
+def _pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest, which keeps the folders of its last three runs: beside nox's own, not in the machine's /tmp."""
+    session.cache_dir.mkdir(parents=True, exist_ok=True)
+    session.run("pytest", *arguments, env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir)})
+
+
 @nox.session
 def readiness(session: nox.Session) -> None:
     """Judge the reference service: every scenario, about four minutes. Needs nothing but Python; try -- --help."""
@@ -29,7 +35,7 @@ def readiness(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All suites, with real servers where something crosses a socket: a few minutes. Takes pytest's arguments."""
     _install(session, "test")
-    session.run("pytest", *(session.posargs or ["suites", "--ignore=suites/performance"]))
+    _pytest(session, *(session.posargs or ["suites", "--ignore=suites/performance"]))
 
 
 @nox.session
@@ -68,7 +74,7 @@ def load(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Benchmarks: about five minutes, alone on the machine; toxiproxy-server and redis-benchmark on PATH to compare."""
     _install(session, "test")
-    session.run("pytest", "suites/performance", *session.posargs)
+    _pytest(session, "suites/performance", *session.posargs)
 
 
 @nox.session(default=False)

@@ -27,7 +27,8 @@ TEXTS = st.text(max_size=20)
 def made(kind, **fields):
     """Build values of a frozen dataclass with finite floats."""
     hints = typing.get_type_hints(kind)
-    known = {name: FLOATS if hint is float else st.from_type(hint) for name, hint in hints.items()}
+    floats = {float: FLOATS, float | None: st.none() | FLOATS}
+    known = {name: floats[hint] if hint in floats else st.from_type(hint) for name, hint in hints.items()}
     return st.builds(kind, **known | fields)
 
 
