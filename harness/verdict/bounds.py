@@ -17,12 +17,12 @@ _ACCURACY = 1e-14
 _MAX_TERMS = 100_000
 
 
-def upper_bound(events: int, total: int, confidence: float) -> float:
+def upper_bound(events: float, total: float, confidence: float) -> float:
     """Return the largest share that `events` of `total` do not contradict.
 
     Args:
-        events: How many times it happened.
-        total: How many times it could have.
+        events: How many times it happened; with dependent requests a fraction of what was counted.
+        total: How many times it could have, in the same measure.
         confidence: In (0, 1); the share of such bounds that lie above the truth, at least.
 
     Returns:
@@ -35,18 +35,18 @@ def upper_bound(events: int, total: int, confidence: float) -> float:
     return 1.0 if events == total else _beta_quantile(confidence, events + 1, total - events)
 
 
-def lower_bound(events: int, total: int, confidence: float) -> float:
+def lower_bound(events: float, total: float, confidence: float) -> float:
     """Return the smallest share that `events` of `total` do not contradict; see `upper_bound`."""
     _check(events, total)
     return 0.0 if events == 0 else _beta_quantile(1 - confidence, events, total - events + 1)
 
 
-def requests_needed(limit: float, confidence: float, events: int = 0) -> int:
+def requests_needed(limit: float, confidence: float, events: float = 0) -> int:
     """Return the fewest requests with which `events` bad ones still prove a share below `limit`.
 
     The figure to quote when evidence is short: 2 995 error-free requests for 0.1 % at 95 %.
     """
-    enough = events + 1
+    enough = math.ceil(events) + 1
     while upper_bound(events, enough, confidence) >= limit:
         enough *= 2
     short = enough // 2
@@ -58,7 +58,7 @@ def requests_needed(limit: float, confidence: float, events: int = 0) -> int:
     return enough
 
 
-def _check(events: int, total: int) -> None:
+def _check(events: float, total: float) -> None:
     if not 0 <= events <= total:
         raise ValueError(f"{events} events of {total} requests is not possible")
 

@@ -6,8 +6,10 @@ on the bad side, and is inconclusive in between. Nothing seen is nothing proved.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, assert_never
 
+from harness.measure.dependence import effective_total
 from harness.measure.ratios import Count, count
 from harness.measure.recovery import recovery_s
 from harness.spec.objective import Errors, Hits, RatioObjective, Recovery, Slow
@@ -55,23 +57,33 @@ def claim_of(objective: Objective, scenario: Scenario, history: History, confide
 
 def _ratio_claim(objective: RatioObjective, label: str, history: History, confidence: float) -> Claim:
     seen = count(objective, history.during(objective.during))
-    bounds = lower_bound(seen.events, seen.total, confidence), upper_bound(seen.events, seen.total, confidence)
+    effective = _effective(objective, history)
+    events = (seen.share or 0.0) * effective
+    bounds = lower_bound(events, effective, confidence), upper_bound(events, effective, confidence)
     lower, upper = bounds
     outcome = _outcome(objective, lower, upper)
-    wish = _wish(objective, outcome, seen, confidence)
+    wish = _wish(objective, outcome, seen, effective, confidence)
     return Claim(
         objective=str(objective),
         sli=objective.sli,
         phase=objective.during,
         outcome=outcome,
-        sentence=_ratio_sentence(objective, outcome, seen, bounds, label) + wish,
+        sentence=_ratio_sentence(objective, outcome, seen, bounds, label) + _worth(seen, effective) + wish,
         estimate=seen.share,
         lower=lower if seen.total else None,
         upper=upper if seen.total else None,
         limit=objective.limit,
         events=seen.events,
         total=seen.total,
+        effective=round(effective, 1),
     )
+
+
+def _effective(objective: RatioObjective, history: History) -> float:
+    """Return how many independent requests the objective's phase is worth to it; 0.0 if it was never reached."""
+    mark, during = history.phase(objective.during), history.during(objective.during)
+    considered = during.of(objective.of) if objective.of else during
+    return effective_total(objective, considered, mark) if mark and len(considered) else 0.0
 
 
 def _outcome(objective: RatioObjective, lower: float, upper: float) -> Outcome:
@@ -103,14 +115,20 @@ def _ratio_sentence(
     return f"{said} during {label}; n = {_thousands(seen.total)}"
 
 
-def _wish(objective: RatioObjective, outcome: Outcome, seen: Count, confidence: float) -> str:
+def _worth(seen: Count, effective: float) -> str:
+    """Say what the requests are worth, where they hang together so much that it shows."""
+    return f", worth {_thousands(int(effective))} independent ones" if effective < 0.95 * seen.total else ""
+
+
+def _wish(objective: RatioObjective, outcome: Outcome, seen: Count, effective: float, confidence: float) -> str:
     """Say how many requests would have been enough, where the share itself looks good."""
     if outcome is not Outcome.INCONCLUSIVE or isinstance(objective, Hits) or not seen.total:
         return ""
     if seen.events / seen.total >= objective.limit:
         return ""
-    needed = requests_needed(objective.limit, confidence, seen.events)
-    return f", {_thousands(needed)} would prove it with {seen.events} such"
+    worth = effective / seen.total
+    needed = requests_needed(objective.limit, confidence, seen.events * worth) / worth
+    return f", {_thousands(math.ceil(needed))} would prove it with {seen.events} such"
 
 
 def _recovery_claim(objective: Recovery, scenario: Scenario, history: History) -> Claim:
@@ -135,6 +153,7 @@ def _recovery_claim(objective: Recovery, scenario: Scenario, history: History) -
         limit=objective.within,
         events=0,
         total=len(seen),
+        effective=float(len(seen)),
     )
 
 

@@ -46,6 +46,7 @@ class Claim:
         limit: What was promised, in the unit of `estimate`.
         events: Requests that count towards the share.
         total: Requests judged.
+        effective: How many independent requests they are worth, at most `total`; the bounds are those of so many.
     """
 
     objective: str
@@ -59,6 +60,7 @@ class Claim:
     limit: float
     events: int
     total: int
+    effective: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

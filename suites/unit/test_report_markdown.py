@@ -28,7 +28,7 @@ def test_the_verdict_comes_first():
     title, _, sentence, *_ = page_of(histories.breaker_never_opens)
 
     assert title == "# ✗ redis-latency"
-    assert sentence.startswith("**fail: errors 3.5 % \\[2.9, 4.2\\] > 1 % during fault (redis +400ms); n = 2 475")
+    assert sentence.startswith("**fail: errors 3.5 % \\[2.7, 4.4\\] > 1 % during fault (redis +400ms); n = 2 475")
 
 
 def test_claims_are_a_table():
