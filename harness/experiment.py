@@ -119,7 +119,13 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
 
 def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: _Notebook, folder: Path) -> None:
     """Put the load on, and go through the phases under it."""
-    load = LoadPlan(base_url=stack.base_url, load=plan.load, lasts_s=plan.lasts_s, seed=conditions.seed)
+    load = LoadPlan(
+        base_url=stack.base_url,
+        load=plan.load,
+        lasts_s=plan.lasts_s,
+        seed=conditions.seed,
+        project=str(conditions.project),
+    )
     with pressing(
         load,
         folder=folder,

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.load.flow import flow_through
+from harness.load.replay import replayed_s
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,33 +50,43 @@ class Course:
             )
 
 
-def course_of(load: Load, *, lasts_s: float, seed: int) -> Course:
+def course_of(load: Load, *, lasts_s: float, seed: int, recording_s: NDArray[np.float64] | None = None) -> Course:
     """Lay out a whole run.
 
     Args:
         load: Rate, mix and keys.
         lasts_s: No request starts at or after this, seconds since the origin.
         seed: Of arrivals, keys and mix, each drawn from a stream of its own, so that changing one leaves the others.
+        recording_s: The arrivals to repeat, seconds from the first; needed for the schedule `replay`.
+
+    Raises:
+        LoadError: If a recording is too short for the run.
     """
     arrivals, keys, mix = (np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(3))
-    intended_s = _intended_s(load, lasts_s, arrivals)
+    if recording_s is None:
+        intended_s = _intended_s(load, lasts_s, arrivals)
+    else:
+        intended_s = replayed_s(recording_s, load.arrivals_per_s, lasts_s)
     count = len(intended_s)
     return Course(intended_s, zipf_keys(load.keys, count, keys), mix.random(count) < load.writes)
 
 
 def _intended_s(load: Load, lasts_s: float, random: np.random.Generator) -> NDArray[np.float64]:
-    if load.arrivals == "constant":
-        intended_s = np.arange(0.0, lasts_s * load.arrivals_per_s) / load.arrivals_per_s
-        return intended_s[intended_s < lasts_s]  # 1.1 s * 100/s is a hair more than 110, and would make it 111
-    return poisson_s(load.arrivals_per_s, lasts_s, random)
+    flow = flow_through(load.schedule.knots(load.arrivals_per_s, lasts_s))
+    counts = np.arange(0.0, flow.total) if load.arrivals == "constant" else poisson_counts(flow.total, random)
+    intended_s = flow.moments_s(counts)
+    return intended_s[intended_s < lasts_s]  # 1.1 s * 100/s is a hair more than 110, and would make it 111
 
 
-def poisson_s(per_s: float, lasts_s: float, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return the arrivals of a Poisson process: given how many there are, they are uniform and independent.
+def poisson_counts(total: float, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return the arrivals of a Poisson process on the axis of what is due, where its rate is 1.
 
-    Source: Kingman, Poisson Processes (1993), section 2.4.
+    Given how many there are, they are uniform and independent; carried back to the axis of time, they are a Poisson
+    process with the changing rate.
+
+    Source: Kingman, Poisson Processes (1993), sections 2.3 (mapping) and 2.4.
     """
-    return np.sort(random.random(random.poisson(per_s * lasts_s)) * lasts_s)
+    return np.sort(random.random(random.poisson(total)) * total)
 
 
 def zipf_keys(keys: Keys, count: int, random: np.random.Generator) -> NDArray[np.int32]:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import LoadError
+from harness.load.arrivals import course_of
+from harness.load.replay import recorded_s
 from harness.spec.load import Load
+from harness.spec.schedule import Replay
+
+if TYPE_CHECKING:
+    from harness.load.arrivals import Course
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -21,6 +29,7 @@ class LoadPlan:
         load: Rate, mix, keys, caps.
         lasts_s: No request starts after this.
         seed: Of everything random.
+        project: The folder that paths in `load` start from.
         calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
             and then no verdict can rest on its load.
         allow_remote: Whether other machines may be pressed; by default only this one.
@@ -30,11 +39,12 @@ class LoadPlan:
     load: Load
     lasts_s: float
     seed: int
+    project: str = "."
     calibration_s: float = 1.0
     allow_remote: bool = False
 
     def check(self) -> None:
-        """See that the address can be, and may be, pressed.
+        """See that the address can be, and may be, pressed, and that a recording can be repeated.
 
         Raises:
             LoadError: If not.
@@ -46,6 +56,18 @@ class LoadPlan:
         if parts.hostname not in LOOPBACK_HOSTS and not self.allow_remote:
             mend = "press only what is yours; if that machine is, say --allow-remote"
             raise LoadError("the address is on another machine", where=self.base_url, mend=mend)
+        if isinstance(self.load.schedule, Replay):
+            self.course()
+
+    def course(self) -> Course:
+        """Lay out the whole run.
+
+        Raises:
+            LoadError: If the schedule repeats a recording that cannot be used.
+        """
+        schedule = self.load.schedule
+        recording_s = recorded_s(Path(self.project) / schedule.file) if isinstance(schedule, Replay) else None
+        return course_of(self.load, lasts_s=self.lasts_s, seed=self.seed, recording_s=recording_s)
 
     def to_json(self) -> str:
         """Return it on one line."""

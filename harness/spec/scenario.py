@@ -47,7 +47,7 @@ class Scenario(Model):
     Attributes:
         scenario: Its name: the pytest node, the folder of its evidence, the row of the verdict table.
         story: One sentence for the report: what happens, and what must hold.
-        load: Unchanged through all phases, or recovery would be recovery from a lighter load.
+        load: One for all phases; where recovery is promised its rate is steady, or a lighter load would do.
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
         catches: Ids of seeded defects that must turn this scenario red.
@@ -73,7 +73,7 @@ class Scenario(Model):
     def stretched(self, factor: float) -> Scenario:
         """Return this scenario with every phase `factor` times as long; recovery objectives stay as they are."""
         phases = tuple(phase.model_copy(update={"lasts": phase.lasts * factor}) for phase in self.phases)
-        return self.model_copy(update={"phases": phases})
+        return self.model_copy(update={"phases": phases, "load": self.load.stretched(factor)})
 
     def promising(self, defaults: tuple[Objective, ...]) -> Scenario:
         """Return this scenario with `defaults` before its own objectives, where it has their phase."""
@@ -92,6 +92,19 @@ class Scenario(Model):
                 )
             if isinstance(objective, Recovery):
                 _check_recovery_can_be_seen(objective, lengths[objective.during])
+        return self
+
+    @model_validator(mode="after")
+    def _recovery_is_under_unchanged_load(self) -> Self:
+        if not any(isinstance(objective, Recovery) for objective in self.objectives):
+            return self
+        faulty = next((index for index, phase in enumerate(self.phases) if phase.faults), 0)
+        began_s = sum(phase.lasts for phase in self.phases[:faulty])
+        if not self.load.is_steady(began_s, self.lasts_s):
+            raise ValueError(
+                f"the schedule {self.load.schedule.kind!r} changes the rate after {duration_text(began_s)}, and "
+                "recovery is only seen under unchanged load; let the rate be steady from the first fault on"
+            )
         return self
 
     @model_validator(mode="after")

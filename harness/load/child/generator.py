@@ -11,7 +11,6 @@ from locust.env import Environment
 
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
-from harness.load.arrivals import Course, course_of
 from harness.load.child.pacing import sleeper
 from harness.load.child.recorder import Recorder
 from harness.load.child.request import Request
@@ -36,7 +35,7 @@ class Generator:
         self, plan: LoadPlan, folder: Path, on_beat: Callable[[Heartbeat], object] = lambda _beat: None
     ) -> None:
         self.plan = plan
-        self.course: Course = course_of(plan.load, lasts_s=plan.lasts_s, seed=plan.seed)
+        self.course = plan.course()
         self.desk = Desk()
         self.recorder = Recorder(RawWriter(folder))
         self.desk.recorder = self.recorder
