@@ -11,6 +11,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
+SLOW_SUITES = ["--ignore=suites/performance", "--ignore=suites/statistics"]  # they have sessions of their own
+
 
 def _install(session: nox.Session, *groups: str, extras: str = "embedded,reference") -> None:
     """Install the project in place, with the dependency groups of pyproject.toml."""
@@ -35,7 +37,7 @@ def readiness(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All suites, with real servers where something crosses a socket: a few minutes. Takes pytest's arguments."""
     _install(session, "test")
-    _pytest(session, *(session.posargs or ["suites", "--ignore=suites/performance"]))
+    _pytest(session, *(session.posargs or ["suites", *SLOW_SUITES]))
 
 
 @nox.session
@@ -75,6 +77,13 @@ def bench(session: nox.Session) -> None:
     """Benchmarks: about five minutes, alone on the machine; toxiproxy-server and redis-benchmark on PATH to compare."""
     _install(session, "test")
     _pytest(session, "suites/performance", *session.posargs)
+
+
+@nox.session(default=False)
+def statistics(session: nox.Session) -> None:
+    """How often the judge is wrong where the truth is known: thirteen thousand simulated runs, a few minutes."""
+    _install(session, "test")
+    _pytest(session, "suites/statistics", *session.posargs)
 
 
 @nox.session(default=False)

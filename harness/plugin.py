@@ -15,8 +15,8 @@ from harness.clock import SystemClock
 from harness.errors import HarnessError
 from harness.report import attach_experiment
 from harness.report.terminal import Progress
-from harness.run import Options, Run, new_run_id, new_seed, opened
-from harness.spec.parser import read_scenario
+from harness.run import SETTINGS_FILE, Options, Run, check_options, new_run_id, new_seed, opened, planned
+from harness.spec.parser import read_scenario, read_settings
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -98,8 +98,12 @@ class ScenarioFile(pytest.File):
     """A YAML file; it holds one scenario."""
 
     def collect(self) -> Iterator[ScenarioItem]:
-        """Read the file; a mistake in it is a collection error that names its line."""
+        """Read the file; a mistake in it, or a promise that it cannot prove, is a collection error that says so."""
         scenario = read_scenario(self.path)
+        options = _options(self.config)
+        settings = read_settings(options.project / SETTINGS_FILE)
+        check_options(settings, options)
+        planned(scenario, settings, options.profile)
         item = ScenarioItem.from_parent(self, name=scenario.scenario)
         item.user_properties.append(("story", scenario.story))
         yield item

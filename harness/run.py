@@ -20,6 +20,7 @@ from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
 from harness.report import Experiment, write_experiment, write_run
 from harness.spec.parser import nearest, read_scenario, read_settings
+from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     """Return `scenario` as it will be run: with the default objectives, stretched by the profile.
 
     Raises:
-        SpecError: If it promises nothing.
+        SpecError: If it promises nothing, or promises what it cannot prove.
     """
     whole = scenario.promising(settings.objectives).stretched(settings.profiles[profile].stretch)
     if not whole.objectives:
@@ -195,6 +196,7 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
             where=f"scenario {scenario.scenario}",
             mend="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
         )
+    check_can_conclude(whole, settings.confidence)
     return whole
 
 

@@ -100,10 +100,8 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
 @pytest.mark.parametrize(
     ("change", "status", "said"),
     [
-        pytest.param(("max: 10%", "max: 0.1%"), 2, "2 995 would prove it", id="too little evidence"),
-        pytest.param(
-            ("load: {arrivals_per_s: 100", "load: {arrivals_per_s: 0.0001"), 2, "not one request", id="no request"
-        ),
+        pytest.param(("max: 10%", "max: 3%"), 2, "99 would prove it", id="too little evidence"),
+        pytest.param(("max: 10%", "max: 0.1%"), 3, "2 995 error-free requests, this profile sends 100", id="hopeless"),
         pytest.param(
             ("{sli: errors, max: 10%", "{sli: slow, over: 10us, max: 10%"), 1, "slow 100.0 %", id="a broken promise"
         ),
@@ -114,10 +112,10 @@ def test_the_exit_code_is_the_verdict(project, change, status, said):
     """Every way not to pass has a code of its own."""
     (project / "scenarios/short.yaml").write_text(SHORT.replace(*change))
 
-    ended = readiness(project, "run", "--no-allure")
+    ended = readiness(project, "run", "--no-allure", "--seed", "9")  # with it, 80 of some 100 requests are in the fault
 
     assert ended.returncode == status, ended.stdout + ended.stderr
-    assert said in ended.stdout
+    assert said in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize(

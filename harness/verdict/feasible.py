@@ -1,0 +1,67 @@
+"""Can this scenario prove its promises at all? Asked before anything is started.
+
+A gate that cannot conclude ends `inconclusive` at best, after minutes; one that cannot fail is worse than none.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, assert_never
+
+from harness.errors import SpecError
+from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.verdict.bounds import requests_needed
+
+if TYPE_CHECKING:
+    from harness.spec.objective import RatioObjective
+    from harness.spec.scenario import Scenario
+
+
+def check_can_conclude(scenario: Scenario, confidence: float) -> None:
+    """See that every promise could be proved, if only all went well.
+
+    Args:
+        scenario: As it will be run: with all objectives, stretched by its profile.
+        confidence: Of each one-sided bound, in (0.5, 1).
+
+    Raises:
+        SpecError: If one cannot; it says how many requests it would take, and how many the scenario sends.
+    """
+    for objective in scenario.objectives:
+        if isinstance(objective, Recovery):
+            continue
+        needed, sent = fewest_requests(objective, confidence), requests_meant(scenario, objective)
+        if sent < needed:
+            what = f"`{objective}` during {objective.during} needs {_count(needed)} {_ideal(objective)} requests"
+            raise SpecError(
+                f"{what}, this profile sends {_count(int(sent))}",
+                where=f"scenario {scenario.scenario}: objectives",
+                mend=f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
+            )
+
+
+def fewest_requests(objective: RatioObjective, confidence: float) -> int:
+    """Return how many requests prove `objective` if not one of them is bad."""
+    match objective:
+        case Slow() | Errors():
+            return requests_needed(objective.limit, confidence)
+        case Hits():
+            # The lower bound of n hits in n is (1 - confidence)^(1/n); it has to come above the limit.
+            return math.floor(math.log(1 - confidence) / math.log(objective.limit)) + 1
+        case _:
+            assert_never(objective)
+
+
+def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
+    """Return how many requests of its kind the schedule has for the objective's phase, on average."""
+    lasts_s = sum(phase.lasts for phase in scenario.phases if phase.name == objective.during)
+    shares = {"read": 1 - scenario.load.writes, "write": scenario.load.writes}
+    return scenario.load.arrivals_per_s * lasts_s * shares.get(objective.of or "", 1.0)
+
+
+def _ideal(objective: RatioObjective) -> str:
+    return {"slow": "fast", "errors": "error-free", "hits": "hitting"}[objective.sli]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}".replace(",", " ")

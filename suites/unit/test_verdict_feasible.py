@@ -1,0 +1,48 @@
+"""A promise that cannot be proved is refused before anything is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.made import scenario_of
+from harness.errors import SpecError
+from harness.verdict.bounds import lower_bound, upper_bound
+from harness.verdict.feasible import check_can_conclude, fewest_requests
+
+# 250/s for 30 s: 7 500 requests, of which 6 750 read.
+ERRORS = {"sli": "errors", "max": "0.1%"}
+
+
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        pytest.param({**ERRORS, "max": "0.03%"}, "9 985 error-free requests, this profile sends 7 500", id="errors"),
+        pytest.param({"sli": "slow", "over": "1s", "max": "0.02%"}, "14 978 fast requests", id="slow"),
+        pytest.param({**ERRORS, "of": "write"}, "this profile sends 750", id="of one operation"),
+        pytest.param({"sli": "hits", "min": "99.99%"}, "29 956 hitting requests, this profile sends 6 750", id="hits"),
+    ],
+)
+def test_what_cannot_be_proved_is_refused_with_its_numbers(objective, said):
+    with pytest.raises(SpecError, match=said) as refused:
+        check_can_conclude(scenario_of(objectives=[objective]), 0.95)
+
+    assert "raise load.arrivals_per_s" in refused.value.mend
+
+
+@pytest.mark.parametrize("objective", [ERRORS, {"sli": "hits", "min": "99.9%"}, {"sli": "recovery", "within": "5s"}])
+def test_what_can_be_proved_is_not(objective):
+    check_can_conclude(scenario_of(objectives=[objective]), 0.95)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("limit", ["50%", "70%", "90%", "99.9%"])
+def test_the_fewest_requests_are_the_fewest(limit, confidence):
+    """With one less the bound does not clear the limit; with these it does."""
+    (hits,) = scenario_of(objectives=[{"sli": "hits", "min": limit}]).objectives
+    (errors,) = scenario_of(objectives=[{"sli": "errors", "max": limit}]).objectives
+    enough_hits, enough = fewest_requests(hits, confidence), fewest_requests(errors, confidence)
+
+    assert lower_bound(enough_hits, enough_hits, confidence) > hits.limit
+    assert enough_hits == 1 or lower_bound(enough_hits - 1, enough_hits - 1, confidence) <= hits.limit + 1e-12
+    assert upper_bound(0, enough, confidence) < errors.limit
+    assert enough == 1 or upper_bound(0, enough - 1, confidence) >= errors.limit
