@@ -194,12 +194,8 @@ class LocalProcess:
 
     def usage(self) -> Usage:
         """Return what it and its children use."""
-        family = self._family()
-        try:
-            times = [process.cpu_times() for process in family]
-            return Usage(sum(t.user + t.system for t in times), sum(process.memory_info().rss for process in family))
-        except psutil.NoSuchProcess:
-            return Usage(0.0, 0)
+        used = [_usage_of(process) for process in self._family()]
+        return Usage(sum(each.cpu_s for each in used), sum(each.memory_bytes for each in used))
 
     def _family(self) -> list[psutil.Process]:
         """Return its main process and all below it; none if it is not alive."""
@@ -214,6 +210,16 @@ class LocalProcess:
     def _signal(self, number: signal.Signals) -> None:
         if self._child is not None and self._child.poll() is None:
             os.kill(self._child.pid, number)
+
+
+def _usage_of(process: psutil.Process) -> Usage:
+    """Return what one process uses; nothing if it ended meanwhile, as a backend of Postgres does with its client."""
+    try:
+        with process.oneshot():
+            times = process.cpu_times()
+            return Usage(times.user + times.system, process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return Usage(0.0, 0)
 
 
 def is_gone(process: psutil.Process) -> bool:
