@@ -18,6 +18,8 @@ from harness.history.history import History
 from harness.history.marks import Event, PhaseMark
 from harness.history.samples import no_samples
 from harness.load.engine import LoadPlan, pressing
+from harness.load.plan import connect_within_s
+from harness.spec.objective import tightest_s
 from harness.stack.embedded import embedded_stack
 from harness.stack.service import Ground
 
@@ -125,6 +127,7 @@ def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: _Note
         lasts_s=plan.lasts_s,
         seed=conditions.seed,
         project=str(conditions.project),
+        connect_within_s=connect_within_s(tightest_s(plan.objectives)),
     )
     with pressing(
         load,

@@ -23,13 +23,14 @@ def load(
     rate: Annotated[float, typer.Option(help="Arrivals a second.")] = 100.0,
     lasts: Annotated[str, typer.Option("--for", help="How long: 10s, 2min.")] = "10s",
     seed: Annotated[int | None, typer.Option(help="Of arrivals, keys and operations.")] = None,
+    locustfile: Annotated[Path | None, typer.Option(help="Press with the users of this file, instead of ours.")] = None,
     *,
     allow_remote: Annotated[bool, typer.Option(help="Yes, that machine is yours to press.")] = False,
 ) -> None:
     """Put open-arrival load on an address, and say what came back; judges nothing."""
     plan = LoadPlan(
         base_url=url,
-        load=Load(arrivals_per_s=rate),
+        load=Load(arrivals_per_s=rate, locustfile=str(locustfile) if locustfile else None),
         lasts_s=duration_s(lasts),
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,

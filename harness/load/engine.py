@@ -82,7 +82,8 @@ class LoadRun:
         """
         until_s = self._clock.now() + READY_WITHIN_S
         while "ready" not in (line := self._next_line(until_s, "was not ready")):
-            pass
+            if "refused" in line:
+                raise LoadError(**line["refused"])
         self.overhead_p95_s = line["overhead_p95_s"]
         self.begins_s = self._clock.now() + LEAD_S
         self._tell(json.dumps({"begins_s": self.begins_s}))

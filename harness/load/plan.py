@@ -17,6 +17,13 @@ from harness.spec.schedule import Replay
 if TYPE_CHECKING:
     from harness.load.arrivals import Course
 
+CONNECT_WITHIN_S = 2.0
+ANSWER_WITHIN_S = 5.0
+"""Locust's own 60 s would outlive a run: a request into a black hole would never be counted."""
+
+CONNECT_FACTOR = 10.0
+"""Of the tightest objective's time: a connection is not given up before it has clearly broken a promise."""
+
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -29,6 +36,8 @@ class LoadPlan:
         load: Rate, mix, keys, caps.
         lasts_s: No request starts after this.
         seed: Of everything random.
+        connect_within_s: A connection that takes longer has failed.
+        answer_within_s: An answer that pauses for longer has failed.
         project: The folder that paths in `load` start from.
         calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
             and then no verdict can rest on its load.
@@ -39,6 +48,8 @@ class LoadPlan:
     load: Load
     lasts_s: float
     seed: int
+    connect_within_s: float = CONNECT_WITHIN_S
+    answer_within_s: float = ANSWER_WITHIN_S
     project: str = "."
     calibration_s: float = 1.0
     allow_remote: bool = False
@@ -58,6 +69,14 @@ class LoadPlan:
             raise LoadError("the address is on another machine", where=self.base_url, mend=mend)
         if isinstance(self.load.schedule, Replay):
             self.course()
+        if self.load.locustfile is not None and not self.locustfile.is_file():
+            mend = "name a file below the project's folder"
+            raise LoadError("the locustfile is not there", where=str(self.locustfile), mend=mend)
+
+    @property
+    def locustfile(self) -> Path:
+        """Return where the locustfile is; only asked if there is one."""
+        return (Path(self.project) / (self.load.locustfile or "")).absolute()
 
     def course(self) -> Course:
         """Lay out the whole run.
@@ -72,6 +91,11 @@ class LoadPlan:
     def to_json(self) -> str:
         """Return it on one line."""
         return json.dumps({**asdict(self), "load": self.load.model_dump(mode="json")})
+
+
+def connect_within_s(tightest_s: float | None) -> float:
+    """Return how long a connection may take, where the tightest objective speaks of `tightest_s`."""
+    return max(CONNECT_WITHIN_S, CONNECT_FACTOR * (tightest_s or 0.0))
 
 
 def _has_port(parts: SplitResult) -> bool:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 RAW_FILE = "samples.raw"
 NAMES_FILE = "samples.names.json"
 
-OPERATIONS = ("read", "write")
-"""Their index stands in each record."""
-
 
 class Names:
     """Names that turn up while a run goes on, each with the index that stands for it in a record."""
@@ -44,6 +41,7 @@ class RawWriter:
     """Appends records; holds at most one second of them."""
 
     def __init__(self, folder: Path) -> None:
+        self.operations = Names()
         self.sources = Names()
         self.replicas = Names()
         self._folder = folder
@@ -56,7 +54,7 @@ class RawWriter:
 
     def flush(self) -> None:
         """Give everything to the file, names first, so that no record has an index without a name."""
-        names = {"operations": OPERATIONS, "sources": [*self.sources], "replicas": [*self.replicas]}
+        names = {name: [*getattr(self, name)] for name in ("operations", "sources", "replicas")}
         (self._folder / NAMES_FILE).write_text(json.dumps(names), encoding="utf-8")
         self._file.write(self._held)
         self._file.flush()

@@ -31,6 +31,8 @@ class Load(Model):
         arrivals_per_s: Requests a second, over all operations: where the schedule begins, or what it swings around.
         schedule: How the rate changes over the run.
         arrivals: `poisson` (independent clients) or `constant` (a metronome, for comparisons).
+        locustfile: Locust users to press with, instead of ours: a file below the project's folder. An arrival is then
+            one run of a task, and `writes` and `keys` mean nothing.
         writes: Share of requests that write.
         keys: Which items are asked for.
         max_in_flight: Requests at a time; arrivals beyond it wait, and their latency counts the wait.
@@ -40,6 +42,7 @@ class Load(Model):
     arrivals_per_s: float = Field(gt=0, le=PER_S_MAX)
     schedule: Schedule = Constant()
     arrivals: Literal["poisson", "constant"] = "poisson"
+    locustfile: str | None = Field(default=None, min_length=1)
     writes: Ratio = 0.1
     keys: Keys = Keys()
     max_in_flight: int = Field(default=256, ge=1, le=10_000)

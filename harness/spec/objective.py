@@ -6,12 +6,15 @@ statistic serves all ratios, and each maps onto an OpenSLO ratio metric.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from harness.spec.model import Model
 from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Slow(Model):
@@ -81,6 +84,11 @@ class Recovery(Model):
 RatioObjective = Slow | Errors | Hits
 Objective = Annotated[Slow | Errors | Hits | Recovery, Field(discriminator="sli")]
 """Any promise that a scenario may hold a service to."""
+
+
+def tightest_s(objectives: Iterable[Objective]) -> float | None:
+    """Return the shortest time that an objective calls slow; None if none speaks of time."""
+    return min((each.over for each in objectives if isinstance(each, Slow)), default=None)
 
 
 def _whose(operation: str | None) -> str:

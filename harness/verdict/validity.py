@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.spec.objective import Slow
+from harness.spec.objective import tightest_s
 from harness.spec.quantity import duration_text
 from harness.verdict.outcome import Obligation, Outcome
 
@@ -48,12 +48,12 @@ def load_validity(scenario: Scenario, history: History) -> Iterator[Obligation]:
     tally = history.tally
     if tally is None:
         return
-    tightest_s = min((each.over for each in scenario.objectives if isinstance(each, Slow)), default=None)
+    limit_s = tightest_s(scenario.objectives)
     yield _alive(scenario.lasts_s, history.heartbeats)
     yield _offered(history.heartbeats)
-    yield _lag(tally, tightest_s)
+    yield _lag(tally, limit_s)
     yield _cpu(history.heartbeats)
-    yield _overhead(tally, tightest_s)
+    yield _overhead(tally, limit_s)
     yield _own_errors(tally)
     yield _enough(scenario.lasts_s, tally)
 
@@ -84,10 +84,10 @@ def _offered(beats: Sequence[Heartbeat]) -> Obligation:
     return _met(name, f"each of {len(beats)} seconds within {OFFERED_WITHIN_RATIO:.0%} of its plan")
 
 
-def _lag(tally: LoadTally, tightest_s: float | None) -> Obligation:
+def _lag(tally: LoadTally, tight_s: float | None) -> Obligation:
     name, limit_s = "generator on time", LAG_MAX_S
-    if tightest_s is not None:
-        limit_s = min(LAG_MAX_S, LAG_MAX_RATIO * tightest_s)
+    if tight_s is not None:
+        limit_s = min(LAG_MAX_S, LAG_MAX_RATIO * tight_s)
     if tally.wait_p99_s is None:
         return _unproved(name, "the generator did not tell its own lag from waiting for the service")
     said = f"its own lag {_ms(tally.lag_p99_s)} at p99 (at most {_ms(limit_s)})"
@@ -110,13 +110,13 @@ def _cpu(beats: Sequence[Heartbeat]) -> Obligation:
     return _met(name, said)
 
 
-def _overhead(tally: LoadTally, tightest_s: float | None) -> Obligation:
+def _overhead(tally: LoadTally, tight_s: float | None) -> Obligation:
     name = "generator calibrated"
     if tally.overhead_p95_s is None:
         return _unproved(name, "what the generator adds by itself was not measured")
     said = f"it adds {tally.overhead_p95_s * 1000:.2f} ms at p95 by itself"
-    if tightest_s is not None and tally.overhead_p95_s >= LAG_MAX_RATIO * tightest_s:
-        return _unproved(name, f"{said}, too much to judge by {duration_text(tightest_s)}; {_MEND_MACHINE}")
+    if tight_s is not None and tally.overhead_p95_s >= LAG_MAX_RATIO * tight_s:
+        return _unproved(name, f"{said}, too much to judge by {duration_text(tight_s)}; {_MEND_MACHINE}")
     return _met(name, said)
 
 

@@ -1,7 +1,8 @@
 """The load generator: reads a plan on standard input, presses, and says a JSON line a second on standard output.
 
 in   the plan; then {"begins_s": M}, a moment of CLOCK_MONOTONIC; then nothing: the end of input ends us
-out  {"ready": true, "overhead_p95_s": …}; {"beat": …} each second; {"tally": …} at the end, or nothing counts
+out  {"ready": true, "overhead_p95_s": …}, or {"refused": …} and no more; {"beat": …} each second; {"tally": …} at the
+     end, or nothing counts
 """
 
 # ruff: noqa: I001 - locust patches sockets when imported, so it comes before whatever uses them
@@ -21,6 +22,7 @@ from typing import Any
 import gevent
 from gevent.fileobject import FileObject
 
+from harness.errors import LoadError
 from harness.load.child.calibration import overhead_p95_s
 from harness.load.child.generator import Generator
 from harness.load.plan import plan_from_json
@@ -41,7 +43,11 @@ def main(folder: Path) -> None:
     plan = plan_from_json(orders.readline().decode())
     own_s = overhead_p95_s(plan, plan.calibration_s) if plan.calibration_s else None
     generator = Generator(plan, folder, on_beat=lambda beat: say(beat=asdict(beat)))
-    generator.seat_users()
+    try:
+        generator.seat_users()
+    except LoadError as error:
+        say(refused={"what": error.what, "where": error.where, "mend": error.mend})
+        os._exit(1)
     say(ready=True, overhead_p95_s=own_s)
     begins = orders.readline()
     if begins:

@@ -11,10 +11,11 @@ from locust.env import Environment
 
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
+from harness.load.child.locustfile import environment_of
 from harness.load.child.pacing import sleeper
 from harness.load.child.recorder import Recorder
 from harness.load.child.request import Request
-from harness.load.child.users import Desk, OpenUser
+from harness.load.child.users import Desk, OpenUser, settings_of
 from harness.load.recording import RawWriter
 
 if TYPE_CHECKING:
@@ -45,15 +46,28 @@ class Generator:
         self._runner: Any = None
 
     def seat_users(self) -> None:
-        """Spawn as many users as requests may be in flight; they wait for requests, which costs nothing."""
-        user = type("ItemUser", (OpenUser,), {"host": self.plan.base_url, "desk": self.desk})
-        environment = Environment(user_classes=[user], catch_exceptions=True)
+        """Spawn as many users as requests may be in flight; they wait for requests, which costs nothing.
+
+        Raises:
+            LoadError: If a locustfile does not import, or its users do not start.
+        """
+        environment = self._environment()
         environment.events.user_error.add_listener(self._note_error)  # type: ignore[no-untyped-call]  # Locust is untyped
         self._runner = environment.create_local_runner()
+        environment.events.init.fire(  # type: ignore[no-untyped-call]  # Locust is untyped
+            environment=environment, runner=self._runner, web_ui=None
+        )
         seats = min(self.plan.load.max_in_flight, max(1, len(self.course)))
         self._runner.start(seats, spawn_rate=seats)
-        while self._runner.user_count < seats:
+        while self.desk.seated < seats:
+            self.recorder.check_seated()
             gevent.sleep(0.005)
+
+    def _environment(self) -> Environment:
+        if self.plan.load.locustfile is not None:
+            return environment_of(self.plan, self.desk)
+        user = type("ItemUser", (OpenUser,), settings_of(self.plan, self.desk))
+        return Environment(user_classes=[user], catch_exceptions=True)
 
     def unseat_users(self) -> None:
         """Let all users go."""
@@ -76,7 +90,8 @@ class Generator:
         beats.kill()
         self._write_down_the_rest()
         self._beat()
-        tally = self.recorder.tally(planned=len(self.course), issued=self.issued, overhead_p95_s=overhead_p95_s)
+        issued = self.issued + self.desk.follow_ups
+        tally = self.recorder.tally(planned=len(self.course), issued=issued, overhead_p95_s=overhead_p95_s)
         if not tally.is_whole:
             raise RuntimeError(f"requests were lost: {tally}")
         return tally
@@ -85,7 +100,7 @@ class Generator:
         sleep_until = sleeper()
         for intended_s, key, is_write in self.course:
             sleep_until(begins_s + intended_s)
-            self.desk.waiting.put(Request(intended_s, key, is_write))
+            self.desk.waiting.put(Request(intended_s, key, "write" if is_write else "read"))
             self.issued += 1
         sleep_until(begins_s + self.plan.lasts_s)
 

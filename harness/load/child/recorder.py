@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.errors import LoadError
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.samples import RECORD, SampleOutcome
 
@@ -51,7 +52,7 @@ class Recorder:
                 _version(headers.get("x-version")),
                 request.key,
                 response.status_code if response is not None else 0,
-                request.is_write,
+                self._raw.operations.index(request.operation),
                 self._raw.sources.index(headers.get("x-cache") or ""),
                 self._raw.replicas.index(headers.get("x-replica") or ""),
                 outcome,
@@ -59,7 +60,7 @@ class Recorder:
         )
         self.counts[outcome] += 1
         self._second.add(outcome, latency_s)
-        if was_sent:
+        if was_sent and request.is_arrival:
             self._lags_s.append(request.lag_s)
             self._waits_s.append(request.wait_s)
             self._second.lag_max_s = max(self._second.lag_max_s, self._lags_s[-1])
@@ -67,6 +68,16 @@ class Recorder:
     def client_error(self, said: str) -> None:
         """Note an exception that is not the outcome of a request."""
         self._client_errors.append(said)
+
+    def check_seated(self) -> None:
+        """See that no user broke while it was being seated.
+
+        Raises:
+            LoadError: If one did.
+        """
+        if self._client_errors:
+            what = f"a user did not start: {self._client_errors[0]}"
+            raise LoadError(what, where="on_start", mend="see that the service is up, and what on_start does")
 
     def beat(self, at_s: float, *, issued: int, in_flight: int, backlog: int, planned: int, overdue: int) -> Heartbeat:
         """End a second: keep what is held, and say how it went."""

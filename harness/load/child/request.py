@@ -13,16 +13,18 @@ class Request:
     Attributes:
         intended_s: When it was meant to start, seconds since the origin.
         key: The item it asks for.
-        is_write: Whether it writes.
+        operation: What it does, by name.
         free_s: When the seat that it got became free: before it, or later, if all were taken.
         sent_s: When it did start; NaN while it has not.
+        is_arrival: Whether the schedule wanted it; not, if it follows another one in the same task.
     """
 
     intended_s: float
     key: int
-    is_write: bool
+    operation: str
     free_s: float = -math.inf
     sent_s: float = math.nan
+    is_arrival: bool = True
 
     @property
     def wait_s(self) -> float:

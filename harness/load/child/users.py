@@ -20,12 +20,9 @@ from harness.history.samples import SampleOutcome
 if TYPE_CHECKING:
     from harness.load.child.recorder import Recorder
     from harness.load.child.request import Request
+    from harness.load.plan import LoadPlan
 
 logger = logging.getLogger(__name__)
-
-CONNECT_WITHIN_S = 2.0
-ANSWER_WITHIN_S = 5.0
-"""Locust's own 60 s would outlive a run: a request into a black hole would never be counted."""
 
 IDLE_FOR_S = 20.0
 """A connection that was idle for longer is replaced: servers close idle ones (nginx after 75 s), which is no fault."""
@@ -37,12 +34,23 @@ geventhttpclient.client._may_retry_after_send_error = lambda method: False  # no
 
 @dataclass(slots=True)
 class Desk:
-    """What all users share: requests whose time has come, those that a user took, and who writes them down."""
+    """What all users share.
+
+    Attributes:
+        origin_s: The moment of the monotonic clock that all times count from.
+        waiting: Requests whose time has come.
+        taken: Those that a user took, by their identity.
+        recorder: Who writes them down.
+        follow_ups: Requests that no schedule wanted: they followed another one in the same task.
+        seated: Users that are ready for requests.
+    """
 
     origin_s: float = 0.0
     waiting: Queue[Request] = field(default_factory=Queue)
     taken: dict[int, Request] = field(default_factory=dict)
     recorder: Recorder | None = None
+    follow_ups: int = 0
+    seated: int = 0
 
     def now_s(self) -> float:
         """Return seconds since the origin."""
@@ -58,11 +66,13 @@ class Desk:
         self.taken[id(request)] = request
         return request
 
-    def write_down(self, request: Request, outcome: SampleOutcome, response: Any = None) -> None:
-        """Write down what came of a request that a user took."""
+    def write_down(
+        self, request: Request, outcome: SampleOutcome, response: Any = None, *, ended_s: float | None = None
+    ) -> None:
+        """Write down what came of a request that a user took; it ended now, if nothing else is said."""
         if self.recorder is None:
             raise RuntimeError("a user was given a request before anybody could write it down")
-        self.recorder.record(request, outcome, response, ended_s=self.now_s())
+        self.recorder.record(request, outcome, response, ended_s=self.now_s() if ended_s is None else ended_s)
         del self.taken[id(request)]
 
 
@@ -71,12 +81,11 @@ class OpenUser(FastHttpUser):
 
     abstract = True
     desk: ClassVar[Desk]
-    connection_timeout = CONNECT_WITHIN_S
-    network_timeout = ANSWER_WITHIN_S
     max_redirects = 0
 
     def on_start(self) -> None:
         """Wait for the first request; Locust does not wait before a user's first task."""
+        self.desk.seated += 1
         self.wait_time()
 
     def wait_time(self) -> float:
@@ -104,10 +113,20 @@ class OpenUser(FastHttpUser):
 
     def _ask(self, request: Request) -> Any:
         path = f"/items/{request.key}"
-        if not request.is_write:
+        if request.operation == "read":
             return self.client.get(path, name="read", allow_redirects=False, catch_response=True)
         body = {"value": f"{request.key} at {request.intended_s:.6f}"}
         return self.client.put(path, name="write", json=body, allow_redirects=False, catch_response=True)
+
+
+def settings_of(plan: LoadPlan, desk: Desk) -> dict[str, Any]:
+    """Return what a plan says of its users, as attributes of their class."""
+    return {
+        "host": plan.base_url,
+        "desk": desk,
+        "connection_timeout": plan.connect_within_s,
+        "network_timeout": plan.answer_within_s,
+    }
 
 
 def _outcome(response: Any) -> SampleOutcome:

@@ -1,0 +1,199 @@
+"""Anybody's locustfile under open arrivals: its user classes as they are, but for when they begin their next task.
+
+An arrival is one run of a task. The first request of a task carries its delay; requests after it in the same task
+follow it, and count from their own start. A task that asks for nothing is a failed arrival: it proves nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gevent
+import locust
+from locust import FastHttpUser, TaskSet, User
+from locust.argument_parser import default_args_dict
+from locust.clients import HttpSession
+from locust.env import Environment
+from locust.util.load_locustfile import load_locustfile
+
+from harness.errors import LoadError
+from harness.history.samples import SampleOutcome
+from harness.load.child.request import Request
+from harness.load.child.users import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.load.child.users import Desk
+    from harness.load.plan import LoadPlan
+
+NO_REQUEST = "(no request)"
+"""The operation of an arrival whose task asked for nothing."""
+
+_SEAT = "readiness.seat"
+"""Where a request's context names its user; the key is ours, whatever else a locustfile puts there."""
+
+
+def environment_of(plan: LoadPlan, desk: Desk) -> Environment:
+    """Load the plan's locustfile, and return an environment in which its users wait for arrivals.
+
+    Raises:
+        LoadError: If it does not import, or holds no user; it names the file and the line.
+    """
+    users = [_opened(user, plan, desk) for user in users_of(plan.locustfile)]
+    environment = Environment(
+        user_classes=users,
+        events=locust.events,
+        host=plan.base_url,
+        catch_exceptions=True,
+        parsed_options=_Options(**default_args_dict()),
+    )
+    environment.events.request.add_listener(_note_request)  # type: ignore[no-untyped-call]  # Locust is untyped
+    return environment
+
+
+def users_of(file: Path) -> list[type[User]]:
+    """Return the user classes of a locustfile.
+
+    Raises:
+        LoadError: If it does not import, or holds none.
+    """
+    try:
+        users, _shapes = load_locustfile(str(file))
+    except (Exception, SystemExit) as error:
+        what = f"the locustfile does not import: {type(error).__name__}: {error}"
+        mend = "see that `python FILE` runs with the packages of this environment"
+        raise LoadError(what, where=f"{file}:{_line_of(error, file)}", mend=mend) from error
+    if not users:
+        mend = "define a class that inherits from HttpUser or FastHttpUser, and is not abstract"
+        raise LoadError("the locustfile holds no user", where=str(file), mend=mend)
+    return list(users.values())
+
+
+def _line_of(error: BaseException, file: Path) -> int:
+    """Return the line of `file` at which it broke."""
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return error.lineno or 1
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return (lines[-1] if lines else None) or 1
+
+
+class _Options:
+    """Locust's options at their defaults, for locustfiles that look at them."""
+
+    def __init__(self, **options: Any) -> None:
+        self.__dict__.update(options)
+
+
+def _opened(user: type[User], plan: LoadPlan, desk: Desk) -> type[User]:
+    """Return `user` under open arrivals; its own time-outs stay, Locust's 60 s do not."""
+    settings = settings_of(plan, desk) | {"answer_within": (plan.connect_within_s, plan.answer_within_s)}
+    for name in ("connection_timeout", "network_timeout"):
+        if getattr(user, name, None) != getattr(FastHttpUser, name):
+            del settings[name]
+    for task in user.tasks:
+        _wait_as_the_user_does(task)
+    return type(user.__name__, (_OpenLoop, user), settings)
+
+
+def _wait_as_the_user_does(task: Any) -> None:
+    """Let task sets, and those inside them, not wait by themselves."""
+    if isinstance(task, type) and issubclass(task, TaskSet):
+        task.wait_time = TaskSet.wait_time  # type: ignore[method-assign]  # the file may have replaced it
+        for inner in task.tasks:
+            _wait_as_the_user_does(inner)
+
+
+class _OpenLoop:
+    """What is laid over a user class: the wait for arrivals, and the account of what it asked."""
+
+    _is_seated = False
+    desk: ClassVar[Desk]
+    answer_within: ClassVar[tuple[float, float]]
+    client: Any
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)  # type: ignore[call-arg]  # the next class is a User
+        self._arrival: Request | None = None
+        self._asked: list[Request] = []
+        if hasattr(self, "client") and callable(getattr(self.client, "request", None)):
+            self.client.request = self._noticing(self.client.request)
+
+    def on_start(self) -> None:
+        """Prepare as the class says, outside the schedule; then wait: Locust does not before a user's first task."""
+        super().on_start()  # type: ignore[misc]
+        self.desk.seated += 1
+        self.wait_time()
+
+    def wait_time(self) -> float:
+        """End one arrival, and block until there is another."""
+        self._close()
+        idle_since = time.monotonic()
+        arrival = self.desk.take()
+        arrival.key, arrival.operation = -1, NO_REQUEST
+        arrival.free_s = idle_since - self.desk.origin_s
+        arrival.sent_s = self.desk.now_s()
+        self._arrival, self._is_seated = arrival, True
+        return 0.0
+
+    def context(self) -> dict[str, Any]:
+        """Name this user in each of its requests."""
+        return {**super().context(), _SEAT: self}  # type: ignore[misc]
+
+    def ask(self, name: str) -> None:
+        """Notice that a request begins; what is asked while a user is being seated is none of the load."""
+        if self._is_seated:
+            self._asked.append(self._next(name, self.desk.now_s()))
+
+    def answer(self, name: str, took_s: float, outcome: SampleOutcome, response: object) -> None:
+        """Write down a request that has ended."""
+        if not self._is_seated:
+            return
+        now_s = self.desk.now_s()
+        if not self._asked:
+            self._asked.append(self._next(name, now_s - took_s))  # of a client that says so only when it ends
+        request = self._asked.pop(0)
+        request.operation = name
+        seen = response if hasattr(response, "status_code") and hasattr(response, "headers") else None
+        self.desk.write_down(request, outcome, seen, ended_s=min(now_s, request.sent_s + took_s))
+
+    def _next(self, name: str, began_s: float) -> Request:
+        """Return the arrival, for the first request of a task; for any after it, one that follows."""
+        if self._arrival is not None:
+            arrival, self._arrival = self._arrival, None
+            return arrival
+        request = Request(began_s, -1, name, free_s=began_s, sent_s=began_s, is_arrival=False)
+        self.desk.taken[id(request)] = request
+        self.desk.follow_ups += 1
+        return request
+
+    def _close(self) -> None:
+        """End a task: whatever it began and nobody heard of again has failed."""
+        left = [*self._asked, *([self._arrival] if self._arrival else [])]
+        self._asked, self._arrival = [], None
+        for request in left:
+            self.desk.write_down(request, SampleOutcome.FAILED)
+
+    def _noticing(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        is_patient = isinstance(self.client, HttpSession)  # requests, which by default waits for ever
+
+        def request(method: Any, url: Any, *rest: Any, **options: Any) -> Any:
+            self.ask(str(options.get("name") or url))
+            if is_patient:
+                options.setdefault("timeout", self.answer_within)
+            return send(method, url, *rest, **options)
+
+        return request
+
+
+def _note_request(
+    *, name: str, response_time: float | None, exception: object, context: Any, response: object = None, **_rest: Any
+) -> None:
+    """Hear of a request that has ended; its context names its user, or the greenlet that it ended in does."""
+    user = (context or {}).get(_SEAT) or next(iter(getattr(gevent.getcurrent(), "args", ())), None)
+    if isinstance(user, _OpenLoop):
+        outcome = SampleOutcome.OK if exception is None else SampleOutcome.FAILED
+        user.answer(str(name), (response_time or 0.0) / 1000, outcome, response)
