@@ -5,6 +5,7 @@ A gate that cannot conclude ends `inconclusive` at best, after minutes; one that
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, assert_never
 
@@ -54,9 +55,14 @@ def fewest_requests(objective: RatioObjective, confidence: float) -> int:
 
 def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
     """Return how many requests of its kind the schedule has for the objective's phase, on average."""
-    lasts_s = sum(phase.lasts for phase in scenario.phases if phase.name == objective.during)
+    ends_s = list(itertools.accumulate(phase.lasts for phase in scenario.phases))
+    expected = sum(
+        scenario.load.expected(end_s - phase.lasts, end_s)
+        for phase, end_s in zip(scenario.phases, ends_s, strict=True)
+        if phase.name == objective.during
+    )
     shares = {"read": 1 - scenario.load.writes, "write": scenario.load.writes}
-    return scenario.load.arrivals_per_s * lasts_s * shares.get(objective.of or "", 1.0)
+    return expected * shares.get(objective.of or "", 1.0)
 
 
 def _ideal(objective: RatioObjective) -> str:

@@ -10,7 +10,8 @@ import math
 from typing import TYPE_CHECKING, assert_never
 
 from harness.measure.dependence import effective_total
-from harness.measure.ratios import Count, count
+from harness.measure.outage import longest_outage_s
+from harness.measure.ratios import Count, count, is_kept
 from harness.measure.recovery import recovery_s
 from harness.spec.objective import Errors, Hits, RatioObjective, Recovery, Slow
 from harness.spec.quantity import percent_text
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.history.history import History
+    from harness.history.marks import PhaseMark
+    from harness.history.samples import Samples
     from harness.spec.objective import Objective
     from harness.spec.scenario import Phase, Scenario
+
+OUTAGE_S = 5
+"""Whole seconds with at least half of the requests bad, that fail a broken promise however few it is worth."""
 
 
 def judge(scenario: Scenario, history: History, *, confidence: float) -> Verdict:
@@ -56,19 +62,23 @@ def claim_of(objective: Objective, scenario: Scenario, history: History, confide
 
 
 def _ratio_claim(objective: RatioObjective, label: str, history: History, confidence: float) -> Claim:
-    seen = count(objective, history.during(objective.during))
-    effective = _effective(objective, history)
+    mark, during = history.phase(objective.during), history.during(objective.during)
+    considered = during.of(objective.of) if objective.of else during
+    seen = count(objective, during)
+    effective = effective_total(objective, considered, mark) if mark and seen.total else 0.0
+    outage_s = _outage_s(objective, considered, mark, seen)
     events = (seen.share or 0.0) * effective
     bounds = lower_bound(events, effective, confidence), upper_bound(events, effective, confidence)
     lower, upper = bounds
-    outcome = _outcome(objective, lower, upper)
+    outcome = Outcome.FAIL if outage_s else _outcome(objective, lower, upper)
     wish = _wish(objective, outcome, seen, effective, confidence)
+    sentence = _ratio_sentence(objective, outcome, seen, bounds, label)
     return Claim(
         objective=str(objective),
         sli=objective.sli,
         phase=objective.during,
         outcome=outcome,
-        sentence=_ratio_sentence(objective, outcome, seen, bounds, label) + _worth(seen, effective) + wish,
+        sentence=sentence + _worth(seen, effective) + _lasted(outage_s) + wish,
         estimate=seen.share,
         lower=lower if seen.total else None,
         upper=upper if seen.total else None,
@@ -79,11 +89,19 @@ def _ratio_claim(objective: RatioObjective, label: str, history: History, confid
     )
 
 
-def _effective(objective: RatioObjective, history: History) -> float:
-    """Return how many independent requests the objective's phase is worth to it; 0.0 if it was never reached."""
-    mark, during = history.phase(objective.during), history.during(objective.during)
-    considered = during.of(objective.of) if objective.of else during
-    return effective_total(objective, considered, mark) if mark and len(considered) else 0.0
+def _outage_s(objective: RatioObjective, considered: Samples, mark: PhaseMark | None, seen: Count) -> int:
+    """Return how long the service was gone, if that was long enough to need no bounds; else 0.
+
+    Where the share as a whole keeps its promise, an outage was promised to be bearable. A cold cache is no outage.
+    """
+    if mark is None or isinstance(objective, Hits) or is_kept(objective, seen):
+        return 0
+    lasted_s = longest_outage_s(objective, considered, mark)
+    return lasted_s if lasted_s >= OUTAGE_S else 0
+
+
+def _lasted(outage_s: int) -> str:
+    return f", with an outage of {outage_s} s" if outage_s else ""
 
 
 def _outcome(objective: RatioObjective, lower: float, upper: float) -> Outcome:

@@ -187,3 +187,36 @@ def test_the_worst_outcome_wins(outcomes, expected):
     """Pass < inconclusive < fail < error; of nothing nothing is known."""
     assert worst(outcomes) is expected
     assert [outcome.exit_code for outcome in Outcome] == [0, 2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("lasts_s", "outcome", "said"),
+    [
+        pytest.param(4, Outcome.INCONCLUSIVE, "worth 8 independent ones", id="four seconds may be bad luck"),
+        pytest.param(6, Outcome.FAIL, ", with an outage of 6 s", id="six are not"),
+    ],
+)
+def test_an_outage_needs_no_bounds(lasts_s, outcome, said):
+    """It is worth a request or two, and yet nobody would call it unclear."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "10%"}])
+    up, out, up_again = (
+        Stretch(lasts_s=10),
+        Stretch(lasts_s=lasts_s, failed=lasts_s * 250),
+        Stretch(lasts_s=20 - lasts_s),
+    )
+
+    (claim,) = judge(scenario, history_of(scenario, [up, out, up_again]), confidence=0.95).claims
+
+    assert claim.outcome is outcome
+    assert said in claim.sentence
+
+
+def test_an_outage_that_was_promised_to_be_bearable_is():
+    """Half a minute of outages within a promise of half of all requests keeps the promise, as far as one can say."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "50%"}])
+
+    (claim,) = judge(
+        scenario, history_of(scenario, [Stretch(lasts_s=22), Stretch(lasts_s=8, failed=2000)]), confidence=0.95
+    ).claims
+
+    assert claim.outcome is not Outcome.FAIL

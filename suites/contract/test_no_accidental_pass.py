@@ -1,0 +1,256 @@
+"""The fourteen known ways to a green without evidence, each brought about for real: not one may end in a pass.
+
+V1 to V14 are the vacuous greens that surveyed tools are documented to give. Runs here are real, on a stack of servers
+with a subject that has nothing inside, and are sabotaged while they are under way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from fixtures.made import Stretch, history_of, scenario_of
+from fixtures.servers import PROJECT
+from fixtures.stack import DUMMY
+from harness.clock import SystemClock
+from harness.errors import Interrupted, SpecError
+from harness.experiment import Conditions, live_through
+from harness.faults.ledger import Ledger
+from harness.spec.scenario import Scenario
+from harness.verdict.feasible import check_can_conclude
+from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONFIDENCE = 0.95
+LATE = {"kind": "latency", "target": "redis", "delay": "200ms"}
+KEPT = {"sli": "errors", "max": "20%"}
+
+
+@dataclass
+class Saboteur:
+    """A teller that does harm at its first beat of a phase."""
+
+    phase: str
+    harm: Callable[[], object]
+    done: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Hear it, and say nothing."""
+
+    def beat(self, *, phase: str, **_: object) -> None:
+        """Strike once."""
+        if phase == self.phase and not self.done:
+            self.done.append(phase)
+            self.harm()
+
+
+class Sabotaged:
+    """One run that is being sabotaged.
+
+    Args:
+        folder: For its evidence.
+    """
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.ledger = Ledger(folder / "ledger.jsonl", f"test-{os.getpid():x}-{folder.name[-12:]}")
+        self.stopped: list[int] = []
+
+    def live(self, scenario: Scenario, saboteur: Saboteur):
+        """Run it, and judge it."""
+        conditions = Conditions(
+            run_id=self.ledger.run_id,
+            system=DUMMY,
+            project=PROJECT,
+            backend="embedded",
+            defect=None,
+            seed=9,
+            ledger=self.ledger,
+            clock=SystemClock(),
+            teller=saboteur,
+        )
+        place = self.folder / scenario.scenario
+        place.mkdir()
+        verdict = judge(scenario, live_through(scenario, conditions, place), confidence=CONFIDENCE)
+        assert saboteur.done, "the sabotage never happened"
+        return verdict
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one of the run's processes, and to its own children."""
+        pid = next(fact["pid"] for fact in self._noted() if fact["name"] == name and "pid" in fact)
+        os.killpg(pid, number)
+        self.stopped += [pid] if number == signal.SIGSTOP else []
+
+    def proxy(self, method: str, path: str, body: object = None) -> requests.Response:
+        """Ask the run's fault proxy behind the harness's back."""
+        api = next(fact for fact in self._noted() if "api_port" in fact)
+        return requests.request(method, f"http://{api['api_host']}:{api['api_port']}{path}", json=body, timeout=5)
+
+    def redose(self, factor: float) -> None:
+        """Change the delay of every toxic there is."""
+        for proxy in self.proxy("GET", "/proxies").json().values():
+            for toxic in proxy["toxics"]:
+                attributes = {"latency": round(toxic["attributes"]["latency"] * factor)}
+                self.proxy("POST", f"/proxies/{proxy['name']}/toxics/{toxic['name']}", {"attributes": attributes})
+
+    def _noted(self):
+        for line in self.ledger.path.read_text().splitlines():
+            entry = json.loads(line).get("do")
+            if entry:
+                yield {"name": entry["name"], **entry["facts"]}
+
+
+@pytest.fixture
+def sabotaged(tmp_path):
+    run = Sabotaged(tmp_path)
+    yield run
+    for pid in run.stopped:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGCONT)
+
+
+def story(*, fault=LATE, objectives=(KEPT,), lasts="3s", **load) -> Scenario:
+    """Return a scenario of a few seconds; without a fault, of a baseline alone."""
+    phases = [{"name": "baseline", "lasts": lasts}]
+    phases += [{"name": "fault", "lasts": "4s", "faults": [fault]}, {"name": "after", "lasts": "1s"}] if fault else []
+    return Scenario.model_validate(
+        {
+            "scenario": "sabotaged",
+            "story": "Somebody sees to it that this proves nothing.",
+            "load": {"arrivals_per_s": 100, "drain": "1s"} | load,
+            "phases": phases,
+            "objectives": list(objectives),
+        }
+    )
+
+
+def test_v1_a_fault_action_that_raises(sabotaged):
+    """The proxy dies before the fault: the fault cannot be done."""
+    saboteur = Saboteur("baseline", lambda: sabotaged.signal("proxy", signal.SIGKILL))
+
+    verdict = sabotaged.live(story(), saboteur)
+
+    assert verdict.outcome is Outcome.ERROR
+    assert "fault proxy" in verdict.sentence
+
+
+def test_v2_a_fault_without_effect(sabotaged):
+    """Somebody resets the proxy in mid-fault: it was there, and then it was not."""
+    saboteur = Saboteur("fault", lambda: sabotaged.proxy("POST", "/reset"))
+
+    verdict = sabotaged.live(story(), saboteur)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "asked: redis +200ms" in verdict.sentence
+
+
+@pytest.mark.parametrize("factor", [0.25, 2, 4])
+def test_v3_a_wrong_dose(sabotaged, factor):
+    """A quarter, twice, four times what was asked for."""
+    saboteur = Saboteur("fault", lambda: sabotaged.redose(factor))
+
+    verdict = sabotaged.live(story(), saboteur)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "asked: redis +200ms" in verdict.sentence
+
+
+def test_v5_a_target_that_matches_nothing(sabotaged):
+    """No replica of that name."""
+    saboteur = Saboteur("baseline", lambda: None)
+
+    verdict = sabotaged.live(story(fault={"kind": "kill", "target": "replica-9"}), saboteur)
+
+    assert verdict.outcome is Outcome.ERROR
+    assert "nothing to hit" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("writes", "objective"),
+    [
+        pytest.param("0%", {"sli": "errors", "max": "50%", "of": "write"}, id="V6 no sample at all"),
+        pytest.param("100%", {"sli": "hits", "min": "1%"}, id="V14 never exercised"),
+    ],
+)
+def test_v6_v14_nothing_was_asked(sabotaged, writes, objective):
+    """The objective is about operations that never came; planning refuses it, and judging does not pass it."""
+    scenario = story(fault=None, objectives=[objective], writes=writes)
+    with pytest.raises(SpecError, match="this profile sends 0"):
+        check_can_conclude(scenario, CONFIDENCE)
+
+    verdict = sabotaged.live(scenario, Saboteur("baseline", lambda: None))
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "no requests" in verdict.sentence
+
+
+def test_v7_every_request_failed(sabotaged):
+    """The balancer dies at once: all that was measured is errors, and errors are no success."""
+    saboteur = Saboteur("baseline", lambda: sabotaged.signal("nginx", signal.SIGKILL))
+    slow = {"sli": "slow", "over": "100ms", "max": "20%"}
+
+    verdict = sabotaged.live(story(fault=None, objectives=[slow, KEPT], lasts="8s"), saboteur)
+
+    assert verdict.outcome is Outcome.FAIL
+    assert [claim.outcome for claim in verdict.claims] == [Outcome.FAIL, Outcome.FAIL]
+
+
+def test_v8_a_run_that_is_cancelled(sabotaged):
+    """A signal in mid-fault leaves no verdict behind; `readiness run` exits 143 (suites/chaos/test_run.py)."""
+
+    def cancel() -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        sabotaged.live(story(), Saboteur("fault", cancel))
+
+
+def test_v9_no_objective_at_all():
+    """A scenario that promises nothing proves nothing."""
+    verdict = judge(
+        scenario_of(faults=False), history_of(scenario_of(faults=False), [Stretch(lasts_s=30)]), confidence=0.95
+    )
+
+    assert verdict.outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize("count", [4, 20, 58])
+def test_v10_a_percentile_of_a_handful(count):
+    """A p95 of twenty samples is their largest; 59 is the least that can prove anything."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}])
+
+    verdict = judge(scenario, history_of(scenario, [Stretch(lasts_s=count, per_s=1)]), confidence=CONFIDENCE)
+
+    assert verdict.claims[0].outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("slow", [350, 420, 500])
+def test_v11_a_statistic_coarser_than_the_gate(slow):
+    """5 to 7 % take 104.9 ms, which other tools round to 100 and pass."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}])
+    history = history_of(scenario, [Stretch(lasts_s=30, slow=slow)])
+    latencies_s = history.samples.records["latency_s"]
+    latencies_s[latencies_s > 0.1] = 0.1049
+
+    assert judge(scenario, history, confidence=CONFIDENCE).outcome is not Outcome.PASS
+
+
+@pytest.mark.parametrize("victim", ["nginx", "load"])
+def test_v12_a_stall_that_slows_its_own_client_down(sabotaged, victim):
+    """The balancer, or the load generator itself, stops to the end: closed loops would send less and call it fast."""
+    saboteur = Saboteur("baseline", lambda: sabotaged.signal(victim, signal.SIGSTOP))
+    slow = {"sli": "slow", "over": "100ms", "max": "20%"}
+
+    verdict = sabotaged.live(story(fault=None, objectives=[slow], lasts="8s"), saboteur)
+
+    assert verdict.outcome is (Outcome.FAIL if victim == "nginx" else Outcome.ERROR)

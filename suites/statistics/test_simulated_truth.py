@@ -1,0 +1,134 @@
+"""How often the judge is wrong, where the truth is known; and how often a bare estimate is.
+
+The table goes to reports/statistics.md; docs/statistics.md shows one and explains it. Every run has a seed of its own,
+counted from SEED, so each figure can be had again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fixtures.made import scenario_of
+from fixtures.queues import queue_history
+from harness.spec.objective import Slow
+from harness.verdict.bounds import lower_bound, upper_bound
+from harness.verdict.judge import claim_of
+from harness.verdict.outcome import Outcome
+
+SEED = 20_261_123
+RUNS = 1000
+CONFIDENCE = 0.95
+BOTH_SIDES = 0.975
+"""Of each bound of an interval that holds the truth with 95 %."""
+OBJECTIVE = Slow(sli="slow", over="100ms", max="5%")
+SCENARIO = scenario_of(faults=False)
+TABLE = Path("reports/statistics.md")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A service whose share of slow requests is known."""
+
+    busy: float
+    lasts_s: int
+    slow_share: float
+
+    def __str__(self) -> str:
+        return f"{self.slow_share:.1%} slow, {self.busy:.0%} busy, {self.lasts_s} s"
+
+
+BAD = [Truth(0.9, 60, 0.08), Truth(0.9, 24, 0.08), Truth(0.9, 10, 0.08), Truth(0.95, 60, 0.08)]
+GOOD = [
+    Truth(0.0, 60, 0.03),
+    Truth(0.5, 60, 0.03),
+    Truth(0.8, 120, 0.005),
+    Truth(0.5, 24, 0.005),
+    Truth(0.5, 10, 0.005),
+]
+LIMIT = [Truth(0.0, 60, 0.05), Truth(0.5, 60, 0.05), Truth(0.8, 120, 0.05), Truth(0.8, 300, 0.05)]
+
+
+@dataclass
+class Tries:
+    """What came of many runs of one truth; shares of them."""
+
+    truth: Truth
+    verdicts: Counter
+    naive: Counter
+    point_pass: int = 0
+    interval_holds: int = 0
+
+    def share(self, outcome: Outcome) -> float:
+        return self.verdicts[outcome] / RUNS
+
+    def row(self) -> str:
+        """Return the table's line."""
+        judged = " / ".join(f"{self.share(each):.1%}" for each in (Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE))
+        return f"| {self.truth} | {self.point_pass / RUNS:.1%} | {self.naive[Outcome.PASS] / RUNS:.1%} | {judged} | {self.interval_holds / RUNS:.1%} |"
+
+
+def tried(truth: Truth) -> Tries:
+    """Judge RUNS runs of `truth`: as we do, as if requests were independent, and by the bare estimate."""
+    tries = Tries(truth, Counter(), Counter())
+    for number in range(RUNS):
+        history = queue_history(
+            busy=truth.busy,
+            lasts_s=truth.lasts_s,
+            slow_share=truth.slow_share,
+            over_s=OBJECTIVE.over,
+            seed=SEED + number,
+        )
+        claim = claim_of(OBJECTIVE, SCENARIO, history, CONFIDENCE)
+        tries.verdicts[claim.outcome] += 1
+        interval = claim_of(OBJECTIVE, SCENARIO, history, BOTH_SIDES)
+        tries.interval_holds += interval.lower <= truth.slow_share <= interval.upper
+        tries.point_pass += claim.estimate < OBJECTIVE.max
+        tries.naive[_naive(claim.events, claim.total)] += 1
+    return tries
+
+
+def _naive(events: int, total: int) -> Outcome:
+    if upper_bound(events, total, CONFIDENCE) < OBJECTIVE.max:
+        return Outcome.PASS
+    return Outcome.FAIL if lower_bound(events, total, CONFIDENCE) > OBJECTIVE.max else Outcome.INCONCLUSIVE
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Collect the rows, and write them down at the end."""
+    rows: list[str] = []
+    yield rows
+    head = "| truth, at a limit of 5 % | passes by bare estimate | by naive bounds | ours: pass / fail / inconclusive | 95 % interval holds |"
+    TABLE.parent.mkdir(exist_ok=True)
+    TABLE.write_text("\n".join([head, "|---|---|---|---|---|", *rows, ""]), encoding="utf-8")
+
+
+@pytest.mark.parametrize("truth", BAD, ids=str)
+def test_a_bad_service_passes_in_at_most_one_run_of_twenty(truth, table):
+    tries = tried(truth)
+    table.append(tries.row())
+
+    assert tries.share(Outcome.PASS) <= 0.05
+    assert tries.point_pass / RUNS > 2 * tries.share(Outcome.PASS)
+
+
+@pytest.mark.parametrize("truth", GOOD, ids=str)
+def test_a_clearly_good_service_passes(truth, table):
+    tries = tried(truth)
+    table.append(tries.row())
+
+    assert tries.share(Outcome.PASS) >= 0.95
+    assert tries.share(Outcome.FAIL) <= 0.01
+
+
+@pytest.mark.parametrize("truth", LIMIT, ids=str)
+def test_bounds_hold_as_often_as_they_say(truth, table):
+    """Nominal is 95 %; two points are the price of a variance that must itself be estimated."""
+    tries = tried(truth)
+    table.append(tries.row())
+
+    assert tries.interval_holds / RUNS >= 0.93
