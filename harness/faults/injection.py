@@ -31,6 +31,9 @@ class Trouble(Protocol):
     def look(self) -> tuple[bool, str]:
         """Look at the dose through the door that the judged service uses; say whether it is there, and what is."""
 
+    def crossed_bytes(self) -> int | None:
+        """Return what was sent through the fault so far, by anybody; None where a fault refuses everything."""
+
     def end(self, ledger: Ledger) -> None:
         """Undo it, wait until it is seen to be gone, and strike it from the ledger; harmless if it never began.
 
@@ -67,13 +70,22 @@ class Injection:
     injected_s: float = 0.0
     healed_s: float | None = None
     doses: list[Dose] = field(default_factory=list)
+    crossed_bytes: int | None = None
+    _counted_bytes: int | None = None
 
     def look(self) -> Dose:
-        """Look at the dose once more."""
+        """Look at the dose once more, and count what the service sent through it since the last look."""
+        self._count()
         is_delivered, seen = self.trouble.look()
+        self._counted_bytes = self.trouble.crossed_bytes()  # our own questions are no traffic
         dose = Dose(at_s=self.now_s(), is_delivered=is_delivered, seen=seen)
         self.doses.append(dose)
         return dose
+
+    def _count(self) -> None:
+        now_bytes = self.trouble.crossed_bytes()
+        if now_bytes is not None and self._counted_bytes is not None:
+            self.crossed_bytes = (self.crossed_bytes or 0) + now_bytes - self._counted_bytes
 
     def mark(self) -> FaultMark:
         """Return what happened, as a value."""
@@ -85,6 +97,7 @@ class Injection:
             injected_s=self.injected_s,
             healed_s=self.healed_s,
             doses=tuple(self.doses),
+            crossed_bytes=self.crossed_bytes,
         )
 
 

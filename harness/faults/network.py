@@ -48,6 +48,9 @@ class Cut:
         said = ", ".join(f"{edge.name} {'refuses' if refused else 'still answers'}" for edge, refused in seen)
         return all(refused for _, refused in seen), said
 
+    def crossed_bytes(self) -> None:
+        """Nothing crosses what refuses."""
+
     def end(self, ledger: Ledger) -> None:
         """Enable each edge's proxy again, and see that it answers."""
         for edge, entry in self._noted:
@@ -79,6 +82,10 @@ class Delay:
         seen = list(zip(self._edges, _together(self._added_s, self._edges), strict=True))
         said = ", ".join(f"{edge.name} +{added_s * 1000:.0f} ms" for edge, added_s in seen)
         return all(self._is_dose(added_s) for _, added_s in seen), f"{said} (asked: {self._fault})"
+
+    def crossed_bytes(self) -> int:
+        """Return what clients sent through all its edges so far."""
+        return sum(self._stack.proxy.crossed_bytes(edge.name) for edge in self._edges)
 
     def end(self, ledger: Ledger) -> None:
         """Remove the toxics, and see that they are gone."""

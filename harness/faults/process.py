@@ -39,6 +39,9 @@ class Death:
             return not self._service.is_alive(), f"{self._service.name} is dead: {type(error).__name__}"
         return False, f"{self._service.name} still answers at {self._service.direct}"
 
+    def crossed_bytes(self) -> None:
+        """Nothing is heard by what is dead."""
+
     def end(self, ledger: Ledger) -> None:  # noqa: ARG002 - see the class
         """Start it again, and wait until it is ready."""
         if self._has_begun and not self._service.is_alive():

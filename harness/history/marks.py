@@ -49,6 +49,8 @@ class FaultMark:
         injected_s: When injecting it had succeeded.
         healed_s: When undoing it had succeeded; None if the run ended before that.
         doses: Looks at it, in order; none at all proves nothing.
+        crossed_bytes: What the service sent through it while it was there, our own looks aside; None where nothing can
+            be counted, because the fault refuses everything.
     """
 
     fault: str
@@ -58,6 +60,7 @@ class FaultMark:
     injected_s: float
     healed_s: float | None
     doses: tuple[Dose, ...]
+    crossed_bytes: int | None = None
 
     @property
     def is_delivered(self) -> bool:

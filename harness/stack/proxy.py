@@ -9,6 +9,7 @@ what was disabled before (not used).
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 import toxiproxy.api
 from toxiproxy import Toxiproxy
+from toxiproxy.api import APIConsumer
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
 from harness.errors import StackError
@@ -59,6 +61,7 @@ class _HardenedRequests:
 
 toxiproxy.api.requests = _HardenedRequests()
 _SPEAKING = threading.Lock()
+_CROSSED = r'^toxiproxy_proxy_received_bytes_total{{direction="upstream",.*proxy="{edge}".*}} (\S+)$'
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,13 @@ class ProxyServer:
         with self._speaking(f"look at {name}") as server:
             return bool(self._proxy(server, name).enabled)
 
+    def crossed_bytes(self, edge: str) -> int:
+        """Return how many bytes clients have sent through a proxy so far."""
+        with self._speaking(f"count what crossed {edge}"):
+            metrics = APIConsumer.get("/metrics").text
+        counted = re.search(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE)
+        return int(float(counted[1])) if counted else 0
+
     def version(self) -> str:
         """Return the version that the server claims."""
         with self._speaking("ask its version") as server:
@@ -158,7 +168,7 @@ class ProxyServer:
 
 def local(address: Address, seed: int) -> Recipe:
     """Describe our own fault proxy as a local process."""
-    options = ["-host", address.host, "-port", str(address.port), "-seed", str(seed)]
+    options = ["-host", address.host, "-port", str(address.port), "-seed", str(seed), "-proxy-metrics"]
     return Recipe(
         name="proxy",
         argv=[sys.executable, "-m", "harness.faultproxy", *options],

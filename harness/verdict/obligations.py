@@ -24,6 +24,7 @@ def obligations(scenario: Scenario, history: History) -> tuple[Obligation, ...]:
         _load_delivered(history),
         *_phases_complete(scenario, history),
         *_faults_delivered(scenario, history),
+        *_faults_crossed(history),
         *load_validity(scenario, history),
     )
 
@@ -77,3 +78,17 @@ def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligati
                 yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never healed")
             else:
                 yield Obligation(name=name, outcome=Outcome.PASS, sentence=mark.doses[-1].seen)
+
+
+def _faults_crossed(history: History) -> Iterator[Obligation]:
+    """See that the service went through each fault that lets anything through: it survives what it never meets."""
+    for mark in history.faults:
+        if mark.crossed_bytes is None:
+            continue
+        name = f"traffic crossed the fault: {mark.fault}"
+        if mark.crossed_bytes:
+            sentence = f"the service sent {mark.crossed_bytes / 1000:.1f} kB through it"
+            yield Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
+        else:
+            sentence = "the service sent not one byte through it; this load does not need that path"
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from harness.clock import SystemClock, is_met_within
@@ -36,6 +38,22 @@ def test_a_fault_is_seen_and_then_gone(stack, ledger, fault):
     assert not [toxic for edge in stack.edges for toxic in stack.proxy.toxics(edge.name)]
     assert all(stack.proxy.is_enabled(edge.name) for edge in stack.edges)
     assert not read_ledger(ledger.path).left
+
+
+@pytest.mark.parametrize("questions", [0, 7])
+def test_what_crosses_a_fault_is_counted_and_our_own_looks_are_not(stack, ledger, questions):
+    """Each question to Redis is one PING of six bytes, through the edge that a replica uses."""
+    fault = Latency(kind="latency", target="redis", delay="20ms")
+    (edge,) = [each for each in stack.edges if each.name == "replica-1.redis"]
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        with socket.create_connection((edge.listen.host, edge.listen.port), timeout=5) as replica:
+            for _ in range(questions):
+                replica.sendall(b"PING\r\n")
+                assert replica.recv(64) == b"+PONG\r\n"
+        injection.look()
+        injection.look()
+
+    assert injection.mark().crossed_bytes == 6 * questions
 
 
 @pytest.mark.parametrize("fault", FAULTS)

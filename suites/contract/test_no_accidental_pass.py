@@ -165,6 +165,14 @@ def test_v3_a_wrong_dose(sabotaged, factor):
     assert "asked: redis +200ms" in verdict.sentence
 
 
+def test_v4_a_fault_that_no_request_crossed(sabotaged):
+    """The fault is there, in its dose, and the service never goes near it."""
+    verdict = sabotaged.live(story(), Saboteur("fault", lambda: None))
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "not one byte" in verdict.sentence
+
+
 def test_v5_a_target_that_matches_nothing(sabotaged):
     """No replica of that name."""
     saboteur = Saboteur("baseline", lambda: None)
