@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
+from harness.errors import SpecError
 from harness.load.engine import LoadPlan, pressing
 from harness.measure.series import percentile_s
 from harness.report.terminal import Progress
@@ -23,6 +25,9 @@ def load(
     rate: Annotated[float, typer.Option(help="Arrivals a second.")] = 100.0,
     lasts: Annotated[str, typer.Option("--for", help="How long: 10s, 2min.")] = "10s",
     seed: Annotated[int | None, typer.Option(help="Of arrivals, keys and operations.")] = None,
+    client: Annotated[
+        str, typer.Option(help="`fast`: an HTTP library; `lean`: a bare socket, for high rates.")
+    ] = "fast",
     locustfile: Annotated[Path | None, typer.Option(help="Press with the users of this file, instead of ours.")] = None,
     *,
     allow_remote: Annotated[bool, typer.Option(help="Yes, that machine is yours to press.")] = False,
@@ -30,7 +35,7 @@ def load(
     """Put open-arrival load on an address, and say what came back; judges nothing."""
     plan = LoadPlan(
         base_url=url,
-        load=Load(arrivals_per_s=rate, locustfile=str(locustfile) if locustfile else None),
+        load=_load_of(rate, client, locustfile),
         lasts_s=duration_s(lasts),
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,
@@ -49,3 +54,18 @@ def load(
         result = pressure.finish()
     p95_s = percentile_s(result.samples.records["latency_s"], 0.95)
     typer.echo(f"{result.tally}; p95 {p95_s * 1000:.1f} ms from the intended start" if p95_s else str(result.tally))
+
+
+def _load_of(rate: float, client: str, locustfile: Path | None) -> Load:
+    """Read the options as a load.
+
+    Raises:
+        SpecError: If one of them makes no sense; it names it.
+    """
+    told = {"arrivals_per_s": rate, "client": client, "locustfile": str(locustfile) if locustfile else None}
+    try:
+        return Load.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = {"arrivals_per_s": "--rate"}.get(str(first["loc"][0]), f"--{first['loc'][0]}")
+        raise SpecError(f"{first['input']!r} is no load", where=option, mend=str(first["msg"])) from error

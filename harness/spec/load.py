@@ -31,6 +31,7 @@ class Load(Model):
         arrivals_per_s: Requests a second, over all operations: where the schedule begins, or what it swings around.
         schedule: How the rate changes over the run.
         arrivals: `poisson` (independent clients) or `constant` (a metronome, for comparisons).
+        client: `fast` (an HTTP library) or `lean` (a bare socket, for high rates).
         locustfile: Locust users to press with, instead of ours: a file below the project's folder. An arrival is then
             one run of a task, and `writes` and `keys` mean nothing.
         writes: Share of requests that write.
@@ -42,6 +43,7 @@ class Load(Model):
     arrivals_per_s: float = Field(gt=0, le=PER_S_MAX)
     schedule: Schedule = Constant()
     arrivals: Literal["poisson", "constant"] = "poisson"
+    client: Literal["fast", "lean"] = "fast"
     locustfile: str | None = Field(default=None, min_length=1)
     writes: Ratio = 0.1
     keys: Keys = Keys()

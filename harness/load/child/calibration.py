@@ -42,7 +42,7 @@ def overhead_p95_s(plan: LoadPlan, lasts_s: float) -> float:
         RuntimeError: If there was nothing to measure.
     """
     per_s = min(PER_S_MAX, max(PER_S, plan.load.peak_per_s(plan.lasts_s)))
-    load = Load(arrivals_per_s=per_s, writes="0%", max_in_flight=SEATS, drain="1s")
+    load = Load(arrivals_per_s=per_s, client=plan.load.client, writes="0%", max_in_flight=SEATS, drain="1s")
     with _null_server() as base_url, tempfile.TemporaryDirectory(prefix="readiness-calibration-") as folder:
         generator = Generator(LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=plan.seed), Path(folder))
         generator.seat_users()

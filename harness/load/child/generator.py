@@ -11,6 +11,7 @@ from locust.env import Environment
 
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
+from harness.load.child.lean import LeanUser
 from harness.load.child.locustfile import environment_of
 from harness.load.child.pacing import sleeper
 from harness.load.child.recorder import Recorder
@@ -66,7 +67,8 @@ class Generator:
     def _environment(self) -> Environment:
         if self.plan.load.locustfile is not None:
             return environment_of(self.plan, self.desk)
-        user = type("ItemUser", (OpenUser,), settings_of(self.plan, self.desk))
+        kind = LeanUser if self.plan.load.client == "lean" else OpenUser
+        user = type("ItemUser", (kind,), settings_of(self.plan, self.desk))
         return Environment(user_classes=[user], catch_exceptions=True)
 
     def unseat_users(self) -> None:

@@ -76,12 +76,12 @@ class Desk:
         del self.taken[id(request)]
 
 
-class OpenUser(FastHttpUser):
-    """Room for one request at a time against the items of the judged service."""
+class Seat:
+    """Room for one request at a time; laid over a Locust user that can ask."""
 
-    abstract = True
     desk: ClassVar[Desk]
-    max_redirects = 0
+    connection_timeout: float
+    network_timeout: float
 
     def on_start(self) -> None:
         """Wait for the first request; Locust does not wait before a user's first task."""
@@ -95,28 +95,55 @@ class OpenUser(FastHttpUser):
         self._request.free_s = idle_since - self.desk.origin_s
         return 0.0
 
-    @task
-    def send(self) -> None:
+    def carry_out(self) -> None:
         """Send the request and write down what came of it."""
         request, desk = self._request, self.desk
         request.sent_s = desk.now_s()
         if request.sent_s - request.free_s > IDLE_FOR_S:
-            self.client.client.clientpool.close()
+            self.renew()
         try:
-            response = self._ask(request)
+            outcome, response = self.ask(request)
         except Exception:
             desk.write_down(request, SampleOutcome.FAILED)
-            # Whatever Locust does not take for a failure of the service, such as an answer that is not HTTP.
+            # Whatever the client does not take for a failure of the service, such as an answer that is not HTTP.
             logger.exception("a request ended in an exception")
             return
-        desk.write_down(request, _outcome(response), response)
+        desk.write_down(request, outcome, response)
 
-    def _ask(self, request: Request) -> Any:
+    def renew(self) -> None:
+        """Begin with new connections."""
+        raise NotImplementedError
+
+    def ask(self, request: Request) -> tuple[SampleOutcome, Any]:
+        """Ask, and return what came of it, with the answer if there is one."""
+        raise NotImplementedError
+
+
+class OpenUser(Seat, FastHttpUser):
+    """Room for one request at a time against the items of the judged service."""
+
+    abstract = True
+    max_redirects = 0
+
+    @task
+    def send(self) -> None:
+        """Send the request and write down what came of it."""
+        self.carry_out()
+
+    def renew(self) -> None:
+        """Begin with new connections."""
+        self.client.client.clientpool.close()
+
+    def ask(self, request: Request) -> tuple[SampleOutcome, Any]:
+        """Ask, and judge the answer."""
         path = f"/items/{request.key}"
+        options: dict[str, Any] = {"name": request.operation, "allow_redirects": False, "catch_response": True}
         if request.operation == "read":
-            return self.client.get(path, name="read", allow_redirects=False, catch_response=True)
-        body = {"value": f"{request.key} at {request.intended_s:.6f}"}
-        return self.client.put(path, name="write", json=body, allow_redirects=False, catch_response=True)
+            response = self.client.get(path, **options)
+        else:
+            body = {"value": f"{request.key} at {request.intended_s:.6f}"}
+            response = self.client.put(path, json=body, **options)
+        return _outcome(response), response
 
 
 def settings_of(plan: LoadPlan, desk: Desk) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""A server that is stopped for a while, or for good, does not look fast: the two ways in which closed loops deceive."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from fixtures.httpserver import http_server
+from fixtures.made import scenario_of
+from harness.clock import SystemClock, is_met_within
+from harness.history.history import History
+from harness.history.marks import PhaseMark
+from harness.history.samples import SampleOutcome
+from harness.load.engine import LoadPlan, pressing
+from harness.spec.load import Load
+from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
+
+CLOCK = SystemClock()
+STOPS_S, GOES_ON_S, LASTS_S = 6.0, 8.0, 14.0
+
+
+def plan_for(base_url, *, lasts_s, client="fast"):
+    load = Load(arrivals_per_s=200, client=client, drain="1s")
+    return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.2)
+
+
+@pytest.mark.parametrize("client", ["fast", "lean"])
+def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client):
+    """In 14 s at 200/s: p95 within 3 % of the truth, computed from the moments of stop and start; stock Locust: 1/446."""
+    moments_s = {}
+    with http_server("fast") as server:
+
+        def send(name, number):
+            server.process.send_signal(number)
+            moments_s[name] = CLOCK.now()
+
+        with pressing(plan_for(server.base_url, lasts_s=LASTS_S, client=client), folder=tmp_path, clock=CLOCK) as load:
+            for name, at_s, number in (("stop", STOPS_S, signal.SIGSTOP), ("go on", GOES_ON_S, signal.SIGCONT)):
+                threading.Timer(load.begins_s + at_s - CLOCK.now(), send, [name, number]).start()
+            result = load.finish()
+            stopped_s, went_on_s = (moments_s[name] - load.begins_s for name in ("stop", "go on"))
+
+    intended_s, latency_s = (result.samples.records[name] for name in ("intended_s", "latency_s"))
+    is_held_up = (intended_s >= stopped_s) & (intended_s < went_on_s)
+    truth_s = np.where(is_held_up, went_on_s - intended_s, 0.0)
+    assert result.tally.ok == result.tally.issued
+    assert np.quantile(latency_s, 0.95) == pytest.approx(np.quantile(truth_s, 0.95), rel=0.03)
+    assert (latency_s > 0.1).sum() == pytest.approx((truth_s > 0.1).sum(), rel=0.1)  # what was held up is served first
+
+
+@pytest.mark.parametrize("client", ["fast", "lean"])
+def test_a_server_that_hangs_to_the_end_fails(tmp_path, client):
+    """Its last answers were fast, and nothing failed while the load was on: only what is unfinished tells."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}]).stretched(0.2)
+    with http_server("fast") as server:
+        plan = plan_for(server.base_url, lasts_s=scenario.lasts_s, client=client)
+        with pressing(plan, folder=tmp_path, clock=CLOCK) as load:
+            assert is_met_within(lambda: CLOCK.now() > load.begins_s + 3.0, deadline_s=10, clock=CLOCK)
+            server.process.send_signal(signal.SIGSTOP)
+            result = load.finish()
+
+    verdict = judge(scenario, history_of(result, scenario), confidence=0.95)
+
+    assert verdict.outcome is Outcome.FAIL, verdict
+    assert result.samples.has_outcome(SampleOutcome.FAILED).sum() == 0
+    assert result.samples.has_outcome(SampleOutcome.UNFINISHED, SampleOutcome.NOT_SENT).mean() > 0.3
+
+
+def history_of(result, scenario):
+    """Return what an experiment would have noted."""
+    return History(
+        run_id="20260101-000000-abcd",
+        began_at="2026-01-01T00:00:00.000+00:00",
+        seed=7,
+        backend="embedded",
+        samples=result.samples,
+        tally=result.tally,
+        heartbeats=result.heartbeats,
+        phases=(PhaseMark(name="baseline", began_s=0.0, ended_s=scenario.lasts_s),),
+    )

@@ -1,0 +1,101 @@
+"""How fast one core sends on schedule, and how much latency the generator adds by itself; alone on the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fixtures.quickserver import quick_server
+from fixtures.servers import PROJECT
+from harness.clock import SystemClock
+from harness.load.engine import LoadPlan, pressing
+from harness.spec.load import Load
+
+CLOCK = SystemClock()
+LASTS_S = 6.0
+LAG_P99_S = 0.005
+OVERHEAD_P95_S = 0.0008
+
+STOCK = """
+import gevent, json, sys
+from locust import FastHttpUser, constant_throughput, task
+from locust.env import Environment
+
+class Stock(FastHttpUser):
+    host = sys.argv[1]
+    wait_time = constant_throughput(10)
+
+    @task
+    def get(self):
+        self.client.get("/items/1")
+
+took_ms = []
+environment = Environment(user_classes=[Stock])
+environment.events.request.add_listener(lambda response_time, **rest: took_ms.append(response_time))
+runner = environment.create_local_runner()
+runner.start(50, spawn_rate=50)
+gevent.sleep(1.5)
+took_ms.clear()
+gevent.sleep(6)
+print(json.dumps(took_ms))
+"""
+
+
+@pytest.fixture(scope="module")
+def base_url(tmp_path_factory):
+    """A server that is never the bottleneck."""
+    with quick_server(tmp_path_factory.mktemp("nginx")) as url:
+        yield url
+
+
+def press(base_url, folder, per_s, **load):
+    load = Load(arrivals_per_s=per_s, writes="0%", drain="2s", **load)
+    plan = LoadPlan(base_url=base_url, load=load, lasts_s=LASTS_S, seed=7, calibration_s=0.0)
+    with pressing(plan, folder=folder, clock=CLOCK) as pressure:
+        return pressure.finish()
+
+
+@pytest.mark.parametrize(("client", "per_s"), [("fast", 5000.0), ("lean", 15_000.0)])
+def test_one_core_sends_on_schedule(base_url, tmp_path, capsys, client, per_s):
+    """So many a second, all answered, and its own lag below 5 ms at p99."""
+    result = press(base_url, tmp_path, per_s, client=client, max_in_flight=256)
+
+    tally = result.tally
+    p95_s = float(np.quantile(result.samples.records["latency_s"], 0.95))
+    with capsys.disabled():
+        print(  # noqa: T201 - the figure is what a bench is for
+            f"\n{client}: {tally.issued / LASTS_S:.0f}/s, {tally.cpu_ratio:.2f} of a core, "
+            f"lag p99 {tally.lag_p99_s * 1000:.2f} ms, p95 {p95_s * 1000:.2f} ms"
+        )
+    assert tally.issued == tally.ok == pytest.approx(per_s * LASTS_S, rel=0.02)
+    assert tally.lag_p99_s < LAG_P99_S
+    assert not any(beat.overdue for beat in result.heartbeats)
+
+
+def test_the_generator_adds_less_than_a_millisecond(base_url, tmp_path, capsys):
+    """At 500/s with 50 users, from the intended start; stock Locust with the same client, measured just before."""
+    stock_s = stock_p95_s(base_url)
+    latencies_s = press(base_url, tmp_path, 500.0, max_in_flight=50).samples.records["latency_s"]
+
+    p95_s = float(np.quantile(latencies_s, 0.95))
+    with capsys.disabled():
+        said = f"self-overhead p95 at 500/s: {p95_s * 1000:.2f} ms; stock Locust {stock_s * 1000:.2f} ms"
+        print(f"\n{said}")  # noqa: T201 - the figure is what a bench is for
+    assert p95_s <= OVERHEAD_P95_S
+    assert p95_s < stock_s / 2
+
+
+def stock_p95_s(base_url):
+    """Let Locust's own closed loop press, and return what it reports, exactly."""
+    command = [sys.executable, "-c", STOCK, base_url]
+    said = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60, env=dict(os.environ)
+    )
+    took_ms = json.loads(said.stdout)
+    assert len(took_ms) > 2500
+    return float(np.quantile(took_ms, 0.95)) / 1000
