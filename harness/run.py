@@ -18,7 +18,7 @@ from harness.errors import SpecError, StackError
 from harness.experiment import Conditions, live_through
 from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
-from harness.report import Experiment, write_experiment, write_run
+from harness.report import Experiment, write_experiment, write_manifest, write_run
 from harness.spec.parser import nearest, read_scenario, read_settings
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
@@ -114,6 +114,7 @@ class Run:
         verdict = judge(plan, history, confidence=self.settings.confidence)
         text = path.read_text(encoding="utf-8")
         write_experiment(folder, plan, history, verdict, scenario_text=text, profile=self.options.profile)
+        write_manifest(folder)
         experiment = Experiment(plan, history, verdict, folder)
         self.experiments.append(experiment)
         return experiment

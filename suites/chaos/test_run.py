@@ -94,6 +94,7 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     }
     assert (folder / "index.html").is_file()
     assert read_ledger(folder / "ledger.jsonl").is_closed
+    assert readiness(project, "verify", folder.name).returncode == 0
     assert ET.parse(project / "junit.xml").find(".//testcase").get("name") == "short"  # noqa: S314 - our own file
 
 
