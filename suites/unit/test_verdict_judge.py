@@ -87,6 +87,7 @@ def test_recovery_lasts_until_the_last_bad_second(after, outcome, seconds):
     recovery = judge(scenario, history, confidence=0.95).claims[2]
 
     assert (recovery.outcome, recovery.estimate) == (outcome, seconds)
+    assert ("metastable" in recovery.sentence) == (outcome is Outcome.FAIL)
 
 
 def test_recovery_that_could_not_be_watched_is_not_seen():
