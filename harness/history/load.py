@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OVERDUE_AFTER_S = 0.05
-"""A pause of the generator moves arrivals over the end of a second by as long as it lasts; how long that may be is a
-question to its lag. What is later than this was not offered in its second."""
+OVERDUE_AFTER_S = 0.1
+"""A request that is issued later than this after its moment was not offered when the schedule wanted it. Pauses of a
+healthy generator are shorter (at most 47 ms at p99.9, measured 2026-11, 50 runs at 200/s on two cores)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Heartbeat:
         lag_max_s: Longest delay in it that was the generator's own: see `LoadTally.lag_p99_s`.
         cpu_ratio: Of one core that the generator used.
         planned: Requests that the schedule wanted to start in it.
-        overdue: Requests that the schedule wanted long ago (`OVERDUE_AFTER_S`), and that were still not issued.
+        overdue: Of what was issued in it, how many later than `OVERDUE_AFTER_S` after their moment.
     """
 
     at_s: float

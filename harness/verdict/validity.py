@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.spec.scenario import Scenario
 
 OFFERED_WITHIN_RATIO = 0.01
-"""Of the plan of each second that may be missing from what was offered in it."""
+"""Of the plan of each second that may be issued too late (see `OVERDUE_AFTER_S`)."""
 
 LAG_MAX_RATIO = 0.05
 """Of the tightest time that an objective speaks of: more would be a part of the answer. A quiet machine of two cores,
@@ -71,7 +71,7 @@ def _alive(lasts_s: float, beats: Sequence[Heartbeat]) -> Obligation:
 
 
 def _offered(beats: Sequence[Heartbeat]) -> Obligation:
-    """Ask of every second whether what the schedule wanted in it was issued in it."""
+    """Ask of every second whether what the schedule wanted was issued when it wanted it."""
     name = "offered as planned"
     if not beats or any(beat.planned is None or beat.overdue is None for beat in beats):
         return _unproved(name, "the generator did not say what it had planned")
@@ -79,7 +79,7 @@ def _offered(beats: Sequence[Heartbeat]) -> Obligation:
     if short:
         worst = max(short, key=lambda beat: beat.overdue or 0)
         seconds = f"{len(short)} of {len(beats)} seconds, most at {worst.at_s:.0f} s"
-        of_plan = f"{worst.issued} issued, {worst.overdue} overdue, of {worst.planned} planned"
+        of_plan = f"{worst.issued} issued, {worst.overdue} of them late, of {worst.planned} planned"
         return _unproved(name, f"the generator fell behind its schedule in {seconds}: {of_plan}; {_MEND_RATE}")
     return _met(name, f"each of {len(beats)} seconds within {OFFERED_WITHIN_RATIO:.0%} of its plan")
 

@@ -173,7 +173,7 @@ def test_a_silent_server_meets_a_time_out(tmp_path, client):
 
 
 def test_a_generator_that_stands_still_says_that_it_did(tmp_path):
-    """Stopped for 1.5 s: its own lag is long, and a heartbeat is missing; the service answered all along."""
+    """Stopped for 1.5 s: its own lag is long, its requests are overdue, a heartbeat is missing; the service answered all along."""
     with http_server("fast") as server:
         with pressing(plan_for(server.base_url, lasts_s=4.0), folder=tmp_path, clock=CLOCK) as load:
             assert is_met_within(lambda: CLOCK.now() > load.begins_s + 1.2, deadline_s=5, clock=CLOCK)
@@ -185,6 +185,7 @@ def test_a_generator_that_stands_still_says_that_it_did(tmp_path):
     moments_s = [0.0, *(beat.at_s for beat in result.heartbeats)]
     assert max(np.diff(moments_s)) > 1.4
     assert result.tally.lag_p99_s > 1.0
+    assert 200 < sum(beat.overdue for beat in result.heartbeats) < 400
     assert result.tally.wait_p99_s < 0.5
 
 
@@ -203,6 +204,7 @@ def test_heartbeats_reach_the_end_and_count_what_was_planned(tmp_path):
         result = press(server.base_url, tmp_path, lasts_s=2.5)
 
     assert result.heartbeats[-1].at_s >= 2.5
+    assert sum(beat.overdue for beat in result.heartbeats) < 0.1 * result.tally.issued
     assert sum(beat.planned for beat in result.heartbeats) == result.tally.planned
     assert sum(beat.issued for beat in result.heartbeats) == result.tally.issued
 

@@ -70,6 +70,23 @@ def test_a_server_that_hangs_to_the_end_fails(tmp_path, client):
     assert result.samples.has_outcome(SampleOutcome.UNFINISHED, SampleOutcome.NOT_SENT).mean() > 0.3
 
 
+def test_a_schedule_beyond_what_the_generator_can_send_is_no_pass_and_is_named(tmp_path):
+    """A ramp to 20 000/s with an HTTP library on one core; the service alone is never blamed for what was not sent."""
+    schedule = {"kind": "ramp", "over": "3s", "to_per_s": 20_000}
+    load = Load.model_validate({"arrivals_per_s": 100, "schedule": schedule, "drain": "1s", "max_in_flight": 100})
+    scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "90%"}]).stretched(4 / 30)
+    with http_server("fast") as server:
+        plan = LoadPlan(base_url=server.base_url, load=load, lasts_s=4.0, seed=7, calibration_s=0.2)
+        with pressing(plan, folder=tmp_path, clock=CLOCK) as pressure:
+            result = pressure.finish()
+
+    verdict = judge(scenario, history_of(result, scenario), confidence=0.95)
+
+    assert verdict.outcome is not Outcome.PASS
+    unmet = {each.name for each in verdict.obligations if each.outcome is Outcome.INCONCLUSIVE}
+    assert unmet & {"offered as planned", "generator on time", "generator not busy"}
+
+
 def history_of(result, scenario):
     """Return what an experiment would have noted."""
     return History(

@@ -55,7 +55,7 @@ BROKEN = [
     pytest.param(with_tally(client_errors=None), "generator without errors", "did not count", id="errors not counted"),
     pytest.param(with_tally(issued=58), "load long enough", "58 requests in 30 s prove nothing", id="too few requests"),
     pytest.param(with_beats({7, 8}, cpu_ratio=0.8), "generator not busy", "80% of its core", id="busy"),
-    pytest.param(with_beats({7}, overdue=3), "offered as planned", "3 overdue, of 250 planned", id="behind"),
+    pytest.param(with_beats({7}, overdue=3), "offered as planned", "3 of them late, of 250 planned", id="behind"),
     pytest.param(with_beats({7}, planned=None), "offered as planned", "did not say", id="an old folder's seconds"),
     pytest.param(
         dataclasses.replace(HEALTHY, heartbeats=()), "offered as planned", "did not say", id="no heartbeats, no plan"

@@ -43,7 +43,7 @@ class Generator:
         self.desk.recorder = self.recorder
         self.issued = 0
         self._on_beat = on_beat
-        self._said_issued = self._said_planned = 0
+        self._said_issued = self._said_planned = self._overdue = 0
         self._runner: Any = None
 
     def seat_users(self) -> None:
@@ -104,6 +104,7 @@ class Generator:
             sleep_until(begins_s + intended_s)
             self.desk.waiting.put(Request(intended_s, key, "write" if is_write else "read"))
             self.issued += 1
+            self._overdue += self.desk.now_s() - intended_s > OVERDUE_AFTER_S
         sleep_until(begins_s + self.plan.lasts_s)
 
     def _drain(self) -> None:
@@ -131,16 +132,16 @@ class Generator:
 
     def _beat(self) -> None:
         at_s = self.desk.now_s()
-        planned, due = np.searchsorted(self.course.intended_s, [at_s, at_s - OVERDUE_AFTER_S]).tolist()
+        planned = int(np.searchsorted(self.course.intended_s, at_s))
         beat = self.recorder.beat(
             at_s,
             issued=self.issued - self._said_issued,
             in_flight=len(self.desk.taken),
             backlog=self.desk.waiting.qsize(),
             planned=planned - self._said_planned,
-            overdue=max(0, due - self.issued),
+            overdue=self._overdue,
         )
-        self._said_issued, self._said_planned = self.issued, planned
+        self._said_issued, self._said_planned, self._overdue = self.issued, planned, 0
         self._on_beat(beat)
 
     def _note_error(self, user_instance: object, exception: BaseException, **_rest: object) -> None:
