@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
 from harness.errors import SpecError
-from harness.load.engine import LoadPlan, pressing
+from harness.load.engine import LoadPlan
+from harness.load.team import pressing_together
 from harness.measure.series import percentile_s
 from harness.report.terminal import Progress
 from harness.run import new_seed
@@ -29,6 +30,7 @@ def load(
         str, typer.Option(help="`fast`: an HTTP library; `lean`: a bare socket, for high rates.")
     ] = "fast",
     locustfile: Annotated[Path | None, typer.Option(help="Press with the users of this file, instead of ours.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Generators on this machine, each on a core.")] = 1,
     *,
     allow_remote: Annotated[bool, typer.Option(help="Yes, that machine is yours to press.")] = False,
 ) -> None:
@@ -44,7 +46,7 @@ def load(
     with (
         interruptible(),
         tempfile.TemporaryDirectory(prefix="readiness-load-") as folder,
-        pressing(plan, folder=Path(folder), clock=clock) as pressure,
+        pressing_together(plan, workers=workers, folder=Path(folder), clock=clock) as pressure,
     ):
         while (elapsed_s := clock.now() - pressure.begins_s) < plan.lasts_s:
             pressure.check()

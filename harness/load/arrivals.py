@@ -41,6 +41,11 @@ class Course:
     def __len__(self) -> int:
         return len(self.intended_s)
 
+    def part(self, index: int, of: int) -> Course:
+        """Return every `of`-th request, from the one at `index` on: all parts together are the whole, each once."""
+        rows = slice(index, None, of)
+        return Course(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+
     def __iter__(self) -> Iterator[tuple[float, int, bool]]:
         """Hand out intended start, key and whether it writes; a slice at a time, so that a long run needs no lists."""
         for first in range(0, len(self), _SLICE):

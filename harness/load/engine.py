@@ -74,8 +74,8 @@ class LoadRun:
         """Return the generator's process id."""
         return self._child.pid
 
-    def begin(self) -> None:
-        """Wait until the generator is ready, and name the moment at which it begins.
+    def wait_until_ready(self) -> None:
+        """Wait until the generator is calibrated and its users are seated.
 
         Raises:
             LoadError: If it dies, or is not ready in time.
@@ -85,7 +85,10 @@ class LoadRun:
             if "refused" in line:
                 raise LoadError(**line["refused"])
         self.overhead_p95_s = line["overhead_p95_s"]
-        self.begins_s = self._clock.now() + LEAD_S
+
+    def begin_at(self, moment_s: float) -> None:
+        """Let it begin at a moment of the monotonic clock."""
+        self.begins_s = moment_s
         self._tell(json.dumps({"begins_s": self.begins_s}))
 
     def beats(self) -> list[Heartbeat]:
@@ -185,6 +188,22 @@ def pressing(
         LoadError: If the address may not be pressed, or the generator dies or is not ready in time.
     """
     plan.check()
+    with generator(plan, folder=folder, clock=clock, on_spawn=on_spawn, run_id=run_id) as load:
+        load.wait_until_ready()
+        load.begin_at(clock.now() + LEAD_S)
+        yield load
+
+
+@contextmanager
+def generator(
+    plan: LoadPlan,
+    *,
+    folder: Path,
+    clock: Clock,
+    on_spawn: Callable[[int], object] = lambda _pid: None,
+    run_id: str = "",
+) -> Iterator[LoadRun]:
+    """Start a generator that knows its plan, and waits to be told when to begin; see `pressing`."""
     (folder / "logs").mkdir(exist_ok=True)
     with (folder / "logs" / "load.log").open("ab") as log:
         child = subprocess.Popen(
@@ -199,7 +218,6 @@ def pressing(
         on_spawn(child.pid)
         load = LoadRun(plan, folder, clock, child)
         load._tell(plan.to_json())  # noqa: SLF001 - the two are one
-        load.begin()
         yield load
         remove_raw(folder)
     finally:

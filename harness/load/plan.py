@@ -38,6 +38,7 @@ class LoadPlan:
         seed: Of everything random.
         connect_within_s: A connection that takes longer has failed.
         answer_within_s: An answer that pauses for longer has failed.
+        share: Which part of the schedule is this generator's, and of how many: (0, 1) is all of it.
         project: The folder that paths in `load` start from.
         calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
             and then no verdict can rest on its load.
@@ -50,6 +51,7 @@ class LoadPlan:
     seed: int
     connect_within_s: float = CONNECT_WITHIN_S
     answer_within_s: float = ANSWER_WITHIN_S
+    share: tuple[int, int] = (0, 1)
     project: str = "."
     calibration_s: float = 1.0
     allow_remote: bool = False
@@ -79,14 +81,15 @@ class LoadPlan:
         return (Path(self.project) / (self.load.locustfile or "")).absolute()
 
     def course(self) -> Course:
-        """Lay out the whole run.
+        """Lay out this generator's share of the run.
 
         Raises:
             LoadError: If the schedule repeats a recording that cannot be used.
         """
         schedule = self.load.schedule
         recording_s = recorded_s(Path(self.project) / schedule.file) if isinstance(schedule, Replay) else None
-        return course_of(self.load, lasts_s=self.lasts_s, seed=self.seed, recording_s=recording_s)
+        whole = course_of(self.load, lasts_s=self.lasts_s, seed=self.seed, recording_s=recording_s)
+        return whole.part(*self.share)
 
     def to_json(self) -> str:
         """Return it on one line."""
@@ -109,4 +112,4 @@ def _has_port(parts: SplitResult) -> bool:
 def plan_from_json(line: str) -> LoadPlan:
     """Read what `to_json` said."""
     said = json.loads(line)
-    return LoadPlan(**{**said, "load": Load.model_validate(said["load"])})
+    return LoadPlan(**{**said, "share": tuple(said["share"]), "load": Load.model_validate(said["load"])})
