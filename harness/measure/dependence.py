@@ -105,8 +105,8 @@ def long_run_variance(series: Sequence[float]) -> float:
             break
         least = min(least, pair)
         doubled += least
-    # Counts that alternate in perfect step would come out below zero; nothing is worth more than it is.
-    return max(2 * doubled - own, own / len(series))
+    # Neighbours that balance each other out earn nothing: with few blocks that is mostly luck.
+    return max(2 * doubled - own, own)
 
 
 def _autocovariance(series: Sequence[float], lag: int) -> float:

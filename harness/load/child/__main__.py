@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
     _die_with_parent()
     orders = FileObject(sys.stdin.buffer, "rb")
     plan = plan_from_json(orders.readline().decode())
-    own_s = overhead_p95_s(plan, plan.calibration_s) if plan.calibration_s else None
+    own_s = overhead_p95_s(plan, plan.calibration_s, folder) if plan.calibration_s else None
     generator = Generator(plan, folder, on_beat=lambda beat: say(beat=asdict(beat)))
     try:
         generator.seat_users()

@@ -35,15 +35,20 @@ OPENING_RATIO = 0.2
 """Of the time, which goes to opening connections, and is not counted."""
 
 
-def overhead_p95_s(plan: LoadPlan, lasts_s: float) -> float:
+def overhead_p95_s(plan: LoadPlan, lasts_s: float, room: Path) -> float:
     """Press a server that does nothing for a while, and return the latency that 95 % stayed within, in seconds.
+
+    Args:
+        plan: What will be pressed with, elsewhere, afterwards.
+        lasts_s: How long.
+        room: The run's folder: what is written meanwhile lies there also if we are killed, and nowhere else.
 
     Raises:
         RuntimeError: If there was nothing to measure.
     """
     per_s = min(PER_S_MAX, max(PER_S, plan.load.peak_per_s(plan.lasts_s)))
     load = Load(arrivals_per_s=per_s, client=plan.load.client, writes="0%", max_in_flight=SEATS, drain="1s")
-    with _null_server() as base_url, tempfile.TemporaryDirectory(prefix="readiness-calibration-") as folder:
+    with _null_server() as base_url, tempfile.TemporaryDirectory(prefix=".calibration-", dir=room) as folder:
         generator = Generator(LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=plan.seed), Path(folder))
         generator.seat_users()
         generator.press(time.monotonic())
