@@ -102,7 +102,8 @@ class Generator:
         sleep_until = sleeper()
         for intended_s, key, is_write in self.course:
             sleep_until(begins_s + intended_s)
-            self.desk.waiting.put(Request(intended_s, key, "write" if is_write else "read"))
+            operation = "write" if is_write else "read"
+            self.desk.waiting.put(Request(intended_s, key, operation, found_room=self.desk.has_room))
             self.issued += 1
             self._overdue += self.desk.now_s() - intended_s > OVERDUE_AFTER_S
         sleep_until(begins_s + self.plan.lasts_s)

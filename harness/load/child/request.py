@@ -15,6 +15,7 @@ class Request:
         key: The item it asks for.
         operation: What it does, by name.
         free_s: When the seat that it got became free: before it, or later, if all were taken.
+        found_room: Whether a seat was free for it when its time came; if so, all of its delay is the generator's.
         sent_s: When it did start; NaN while it has not.
         is_arrival: Whether the schedule wanted it; not, if it follows another one in the same task.
     """
@@ -23,15 +24,16 @@ class Request:
     key: int
     operation: str
     free_s: float = -math.inf
+    found_room: bool = False
     sent_s: float = math.nan
     is_arrival: bool = True
 
     @property
     def wait_s(self) -> float:
         """Return how long it waited for a seat: the service held all of them, which is none of the generator's."""
-        return max(0.0, self.free_s - self.intended_s)
+        return 0.0 if self.found_room else max(0.0, self.free_s - self.intended_s)
 
     @property
     def lag_s(self) -> float:
         """Return how much later it started than it could have: the generator's own delay."""
-        return self.sent_s - max(self.intended_s, self.free_s)
+        return self.sent_s - self.intended_s - self.wait_s

@@ -56,6 +56,11 @@ class Desk:
         """Return seconds since the origin."""
         return time.monotonic() - self.origin_s
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether there is a seat for one more request than there are."""
+        return self.seated - len(self.taken) > int(self.waiting.qsize())
+
     def take(self) -> Request:
         """Wait for a request whose time has come.
 
