@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -64,6 +65,12 @@ class Scenario(Model):
     def lasts_s(self) -> float:
         """Return the length of all phases, in seconds."""
         return sum(phase.lasts for phase in self.phases)
+
+    @property
+    def windows(self) -> tuple[tuple[Phase, float, float], ...]:
+        """Return each phase with its planned beginning and end, seconds since the origin."""
+        ends_s = accumulate(phase.lasts for phase in self.phases)
+        return tuple((phase, end_s - phase.lasts, end_s) for phase, end_s in zip(self.phases, ends_s, strict=True))
 
     @property
     def faults(self) -> tuple[Fault, ...]:

@@ -5,7 +5,6 @@ A gate that cannot conclude ends `inconclusive` at best, after minutes; one that
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, assert_never
 
@@ -55,10 +54,9 @@ def fewest_requests(objective: RatioObjective, confidence: float) -> int:
 
 def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
     """Return how many requests of its kind the schedule has for the objective's phase, on average."""
-    ends_s = list(itertools.accumulate(phase.lasts for phase in scenario.phases))
     expected = sum(
-        scenario.load.expected(end_s - phase.lasts, end_s)
-        for phase, end_s in zip(scenario.phases, ends_s, strict=True)
+        scenario.load.expected(began_s, end_s)
+        for phase, began_s, end_s in scenario.windows
         if phase.name == objective.during
     )
     shares = {"read": 1 - scenario.load.writes, "write": scenario.load.writes}

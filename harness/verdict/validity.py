@@ -50,12 +50,19 @@ def load_validity(scenario: Scenario, history: History) -> Iterator[Obligation]:
         return
     limit_s = tightest_s(scenario.objectives)
     yield _alive(scenario.lasts_s, history.heartbeats)
-    yield _offered(history.heartbeats)
+    yield _offered(judged_seconds(scenario, history.heartbeats))
     yield _lag(tally, limit_s)
     yield _cpu(history.heartbeats)
     yield _overhead(tally, limit_s)
     yield _own_errors(tally)
     yield _enough(scenario.lasts_s, tally)
+
+
+def judged_seconds(scenario: Scenario, beats: Sequence[Heartbeat]) -> list[Heartbeat]:
+    """Return the heartbeats of seconds that an objective speaks of; what happens in a warm-up is judged by nobody."""
+    judged = {objective.during for objective in scenario.objectives}
+    windows = [(began_s, end_s) for phase, began_s, end_s in scenario.windows if phase.name in judged]
+    return [beat for beat in beats if any(began_s < beat.at_s < end_s + 1 for began_s, end_s in windows)]
 
 
 def _alive(lasts_s: float, beats: Sequence[Heartbeat]) -> Obligation:

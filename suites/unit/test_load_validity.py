@@ -156,3 +156,20 @@ def test_a_folder_of_an_older_version_is_read_and_proves_nothing(tmp_path):
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "did not" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("second", "outcome"),
+    [
+        pytest.param(7, Outcome.PASS, id="in a phase that nobody judges"),
+        pytest.param(35, Outcome.INCONCLUSIVE, id="in the phase that is judged"),
+    ],
+)
+def test_a_late_second_matters_where_it_is_judged(second, outcome):
+    """A warm-up may stumble; that is what it is for."""
+    scenario = scenario_of(objectives=[{**TEN_MS_OBJECTIVE, "during": "fault"}])
+    history = history_of(scenario, [Stretch(lasts_s=30), Stretch(lasts_s=10), Stretch(lasts_s=10)])
+    late = [dataclasses.replace(beat, overdue=50) if beat.at_s == second else beat for beat in history.heartbeats]
+    history = dataclasses.replace(history, heartbeats=tuple(late))
+
+    assert judged(history, scenario)["offered as planned"][0] is outcome
