@@ -53,6 +53,11 @@ def percent_text(share: float) -> str:
     return f"{share * 100:g}%"
 
 
+def count_text(number: int) -> str:
+    """Return a number as people read it: `2 995`."""
+    return f"{number:,}".replace(",", " ")
+
+
 Duration = Annotated[float, BeforeValidator(duration_s), PlainSerializer(duration_text, return_type=str)]
 """Seconds, written with a unit."""
 

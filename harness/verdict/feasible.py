@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError
 from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.quantity import count_text
 from harness.verdict.bounds import requests_needed
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def check_can_conclude(scenario: Scenario, confidence: float) -> None:
             continue
         needed, sent = fewest_requests(objective, confidence), requests_meant(scenario, objective)
         if sent < needed:
-            what = f"`{objective}` during {objective.during} needs {_count(needed)} {_ideal(objective)} requests"
+            what = f"`{objective}` during {objective.during} needs {count_text(needed)} {_ideal(objective)} requests"
             raise SpecError(
-                f"{what}, this profile sends {_count(int(sent))}",
+                f"{what}, this profile sends {count_text(int(sent))}",
                 where=f"scenario {scenario.scenario}: objectives",
                 mend=f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
             )
@@ -65,7 +66,3 @@ def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
 
 def _ideal(objective: RatioObjective) -> str:
     return {"slow": "fast", "errors": "error-free", "hits": "hitting"}[objective.sli]
-
-
-def _count(number: int) -> str:
-    return f"{number:,}".replace(",", " ")

@@ -14,7 +14,7 @@ from harness.measure.outage import longest_outage_s
 from harness.measure.ratios import Count, count, is_kept
 from harness.measure.recovery import recovery_s
 from harness.spec.objective import Errors, Hits, RatioObjective, Recovery, Slow
-from harness.spec.quantity import percent_text
+from harness.spec.quantity import count_text, percent_text
 from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
 from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Claim, Outcome, Verdict, worst
@@ -130,12 +130,12 @@ def _ratio_sentence(
     relation = _RELATIONS[outcome][isinstance(objective, Hits)]
     low, high = (_percent(bound) for bound in bounds)
     said = f"{outcome}: {name} {_percent(seen.share)} % [{low}, {high}] {relation} {_limit(objective)}"
-    return f"{said} during {label}; n = {_thousands(seen.total)}"
+    return f"{said} during {label}; n = {count_text(seen.total)}"
 
 
 def _worth(seen: Count, effective: float) -> str:
     """Say what the requests are worth, where they hang together so much that it shows."""
-    return f", worth {_thousands(int(effective))} independent ones" if effective < 0.95 * seen.total else ""
+    return f", worth {count_text(int(effective))} independent ones" if effective < 0.95 * seen.total else ""
 
 
 def _wish(objective: RatioObjective, outcome: Outcome, seen: Count, effective: float, confidence: float) -> str:
@@ -146,7 +146,7 @@ def _wish(objective: RatioObjective, outcome: Outcome, seen: Count, effective: f
         return ""
     worth = effective / seen.total
     needed = requests_needed(objective.limit, confidence, seen.events * worth) / worth
-    return f", {_thousands(math.ceil(needed))} would prove it with {seen.events} such"
+    return f", {count_text(math.ceil(needed))} would prove it with {seen.events} such"
 
 
 def _recovery_claim(objective: Recovery, scenario: Scenario, history: History) -> Claim:
@@ -182,7 +182,7 @@ def _recovery_said(objective: Recovery, took_s: float | None, total: int, faults
     """
     if took_s is None:
         return Outcome.INCONCLUSIVE, f"inconclusive: recovery was not seen after {faults}"
-    after = f"{objective.within:g} s after {faults}; n = {_thousands(total)}"
+    after = f"{objective.within:g} s after {faults}; n = {count_text(total)}"
     if took_s <= objective.within:
         return Outcome.PASS, f"pass: recovery {took_s:.1f} s ≤ {after}"
     return Outcome.FAIL, f"fail: metastable: recovery {took_s:.1f} s > {after}"
@@ -225,7 +225,3 @@ def _limit(objective: RatioObjective) -> str:
 def _percent(share: float) -> str:
     """Return a share in percent, with the digits that matter near the limits we judge (0.1 %, 5 %, 70 %)."""
     return f"{share * 100:.3f}" if share < 0.005 else f"{share * 100:.1f}"
-
-
-def _thousands(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
