@@ -24,7 +24,7 @@ from harness.stack.embedded import embedded_stack
 from harness.stack.service import Ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
     from harness.faults.injection import Injection
@@ -137,7 +137,8 @@ def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: _Note
         on_spawn=partial(conditions.ledger.note_process, "load"),
     ) as pressure:
         notebook.has_begun(pressure)
-        course = _Course(plan, conditions, stack, pressure, notebook)
+        at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.faults}
+        course = _Course(plan, conditions, stack, pressure, notebook, at_origin)
         ends_s = 0.0
         for phase in plan.phases:
             ends_s += phase.lasts
@@ -148,13 +149,18 @@ def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: _Note
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """The way through the phases of one plan."""
+    """The way through the phases of one plan.
+
+    Attributes:
+        sent_bytes_at_origin: What had been sent on the paths of each fault's target before the load began.
+    """
 
     plan: Scenario
     conditions: Conditions
     stack: Stack
     pressure: LoadRun
     notebook: _Notebook
+    sent_bytes_at_origin: Mapping[str, int]
 
     def go_through(self, phase: Phase, ends_s: float) -> None:
         """Live through one phase: inject its faults, wait, look at them once more, heal them.
@@ -183,6 +189,7 @@ class _Course:
             clock=self.conditions.clock,
             origin_s=self.notebook.origin_s,
             phase=phase.name,
+            sent_bytes_at_origin=self.sent_bytes_at_origin.get(fault.target, 0),
         )
         injection = healing.enter_context(context)
         self.notebook.injections.append(injection)

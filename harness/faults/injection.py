@@ -71,6 +71,7 @@ class Injection:
     healed_s: float | None = None
     doses: list[Dose] = field(default_factory=list)
     crossed_bytes: int | None = None
+    before_bytes: int | None = None
     _counted_bytes: int | None = None
 
     def look(self) -> Dose:
@@ -98,12 +99,20 @@ class Injection:
             healed_s=self.healed_s,
             doses=tuple(self.doses),
             crossed_bytes=self.crossed_bytes,
+            before_bytes=self.before_bytes,
         )
 
 
 @contextmanager
 def injected(
-    fault: Fault, *, into: Stack, ledger: Ledger, clock: Clock, origin_s: float = 0.0, phase: str = ""
+    fault: Fault,
+    *,
+    into: Stack,
+    ledger: Ledger,
+    clock: Clock,
+    origin_s: float = 0.0,
+    phase: str = "",
+    sent_bytes_at_origin: int = 0,
 ) -> Iterator[Injection]:
     """Hurt `into` with `fault` while inside; its dose is looked at once it is there.
 
@@ -114,12 +123,14 @@ def injected(
         clock: Times are its seconds since `origin_s`.
         origin_s: The run's origin on `clock`.
         phase: The phase that the mark will name.
+        sent_bytes_at_origin: What had been sent on the target's paths before the load began.
 
     Raises:
         FaultError: If the target is not there, or the fault cannot be done or undone.
     """
     injection = Injection(fault, phase, trouble_for(fault, into, clock), lambda: clock.now() - origin_s)
     try:
+        injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin
         injection.trouble.begin(ledger)
         injection.injected_s = injection.now_s()
         injection.look()

@@ -51,6 +51,8 @@ class FaultMark:
         doses: Looks at it, in order; none at all proves nothing.
         crossed_bytes: What the service sent through it while it was there, our own looks aside; None where nothing can
             be counted, because the fault refuses everything.
+        before_bytes: What the service sent on the fault's paths from the load's beginning until it was injected; None
+            if nobody counted.
     """
 
     fault: str
@@ -61,6 +63,7 @@ class FaultMark:
     healed_s: float | None
     doses: tuple[Dose, ...]
     crossed_bytes: int | None = None
+    before_bytes: int | None = None
 
     @property
     def is_delivered(self) -> bool:

@@ -41,3 +41,7 @@ class Stack:
     def edges_into(self, target: str) -> tuple[Edge, ...]:
         """Return the edges that `target` names: all into a service, or one by its own name; maybe none."""
         return tuple(edge for edge in self.edges if target in (edge.server, edge.name))
+
+    def sent_bytes(self, target: str) -> int:
+        """Return how many bytes clients have sent so far on the edges into `target`; ours never use them."""
+        return sum(self.proxy.crossed_bytes(edge.name) for edge in self.edges_into(target))

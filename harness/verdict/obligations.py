@@ -81,14 +81,23 @@ def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligati
 
 
 def _faults_crossed(history: History) -> Iterator[Obligation]:
-    """See that the service went through each fault that lets anything through: it survives what it never meets."""
+    """See that the load needs what the fault takes away: a service survives what it never meets.
+
+    What a fault lets through is counted while it is there; where it refuses everything, what was sent on its paths
+    from the load's beginning until then.
+    """
     for mark in history.faults:
-        if mark.crossed_bytes is None:
-            continue
-        name = f"traffic crossed the fault: {mark.fault}"
-        if mark.crossed_bytes:
-            sentence = f"the service sent {mark.crossed_bytes / 1000:.1f} kB through it"
-            yield Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
+        if mark.crossed_bytes is not None:
+            yield _crossed(f"traffic crossed the fault: {mark.fault}", mark.crossed_bytes, "through it")
         else:
-            sentence = "the service sent not one byte through it; this load does not need that path"
-            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+            yield _crossed(f"the load needs what is hurt: {mark.fault}", mark.before_bytes, "on these paths before")
+
+
+def _crossed(name: str, sent_bytes: int | None, where: str) -> Obligation:
+    if sent_bytes is None:
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="nobody counted what was sent there")
+    if not sent_bytes:
+        sentence = f"the service sent not one byte {where}; this load does not need that path"
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    sentence = f"the service sent {sent_bytes / 1000:.1f} kB {where}"
+    return Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)

@@ -41,11 +41,11 @@ stretch = 1.0
 
 SHORT = """
 scenario: short
-story: Redis goes away for a second, and nobody minds.
+story: A replica cannot be reached for a second, and nobody minds.
 load: {arrivals_per_s: 100, drain: 1s}
 phases:
   - {name: baseline, lasts: 2s}
-  - {name: fault, lasts: 1s, faults: [{kind: down, target: redis}]}
+  - {name: fault, lasts: 1s, faults: [{kind: down, target: replica-1}]}
   - {name: after, lasts: 1s}
 objectives:
   - {sli: errors, max: 10%, during: fault}
@@ -107,7 +107,7 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
         pytest.param(
             ("{sli: errors, max: 10%", "{sli: slow, over: 10us, max: 10%"), 1, "slow 100.0 %", id="a broken promise"
         ),
-        pytest.param(("target: redis", "target: memcached"), 3, "nothing to hit", id="a fault that hits nothing"),
+        pytest.param(("target: replica-1", "target: memcached"), 3, "nothing to hit", id="a fault that hits nothing"),
     ],
 )
 def test_the_exit_code_is_the_verdict(project, change, status, said):

@@ -165,9 +165,12 @@ def test_v3_a_wrong_dose(sabotaged, factor):
     assert "asked: redis +200ms" in verdict.sentence
 
 
-def test_v4_a_fault_that_no_request_crossed(sabotaged):
+@pytest.mark.parametrize(
+    "fault", [LATE, {"kind": "down", "target": "redis"}, {"kind": "kill", "target": "redis"}], ids=str
+)
+def test_v4_a_fault_that_no_request_crossed(sabotaged, fault):
     """The fault is there, in its dose, and the service never goes near it."""
-    verdict = sabotaged.live(story(), Saboteur("fault", lambda: None))
+    verdict = sabotaged.live(story(fault=fault), Saboteur("fault", lambda: None))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "not one byte" in verdict.sentence

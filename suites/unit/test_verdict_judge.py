@@ -136,6 +136,15 @@ def test_a_good_run_passes():
         pytest.param(
             lambda h: replace(h, faults=(replace(h.faults[0], fault="redis +1ms"),)), Outcome.INCONCLUSIVE, "never injected", id="another fault"
         ),
+        pytest.param(
+            lambda h: replace(h, faults=(replace(h.faults[0], before_bytes=0),)),
+            Outcome.INCONCLUSIVE,
+            "not one byte on these paths before",
+            id="a path that nobody uses",
+        ),
+        pytest.param(
+            lambda h: replace(h, faults=(replace(h.faults[0], before_bytes=None),)), Outcome.INCONCLUSIVE, "nobody counted", id="uncounted"
+        ),
         pytest.param(lambda h: replace(h, phases=h.phases[:2]), Outcome.INCONCLUSIVE, "never reached", id="cut short"),
         pytest.param(
             lambda h: replace(h, phases=(h.phases[0], PhaseMark(name="fault", began_s=30, ended_s=34), h.phases[2])),
