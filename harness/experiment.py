@@ -20,7 +20,9 @@ from harness.history.samples import no_samples
 from harness.load.engine import LoadPlan, pressing
 from harness.load.plan import connect_within_s
 from harness.spec.objective import tightest_s
+from harness.spec.point import Measured
 from harness.stack.embedded import embedded_stack
+from harness.stack.lookout import Lookout, looking_out
 from harness.stack.service import Ground
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from harness.faults.injection import Injection
     from harness.faults.ledger import Ledger
     from harness.history.load import Heartbeat
+    from harness.history.marks import PointMark
     from harness.load.engine import LoadResult, LoadRun
     from harness.spec.scenario import Phase, Scenario
     from harness.spec.system import System
@@ -172,12 +175,20 @@ class _Course:
         self._wait_until(began_s, phase)
         self.notebook.note("phase", f"{phase.name} begins")
         with self.notebook.marking(phase.name, began_s, ends_s), ExitStack() as healing:
+            lookout = self._lookout(phase)
             injections = [self._inject(phase, index, healing) for index in range(len(phase.faults))]
             looking_takes_s = 1.5 * (self.notebook.now_s() - began_s) if injections else 0.0
-            self._wait_until(ends_s - looking_takes_s, phase)
+            with looking_out(lookout):
+                self._wait_until(ends_s - looking_takes_s, phase)
+            self.notebook.points.extend(lookout.marks)
             for injection in injections:
                 injection.look()
             self._wait_until(ends_s, phase)
+
+    def _lookout(self, phase: Phase) -> Lookout:
+        points = [each for each in self.plan.sometimes if each.during == phase.name and isinstance(each, Measured)]
+        replicas = self.stack.replicas if points else {}
+        return Lookout(points, replicas, self.conditions.system.subject.metrics, self.notebook.now_s)
 
     def _inject(self, phase: Phase, index: int, healing: ExitStack) -> Injection:
         fault = phase.faults[index]
@@ -233,6 +244,7 @@ class _Notebook:
         self.origin_s = conditions.clock.now()
         self.heartbeats: list[Heartbeat] = []
         self.injections: list[Injection] = []
+        self.points: list[PointMark] = []
         self.troubles: list[str] = []
 
     def now_s(self) -> float:
@@ -283,6 +295,7 @@ class _Notebook:
             heartbeats=tuple(self.heartbeats),
             phases=tuple(self._phases),
             faults=tuple(injection.mark() for injection in self.injections),
+            points=tuple(self.points),
             events=tuple(self._events),
             startup=self._stack.startup if self._stack else (),
             troubles=tuple(self.troubles),

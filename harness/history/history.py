@@ -9,7 +9,7 @@ from harness.history.samples import Samples, no_samples
 
 if TYPE_CHECKING:
     from harness.history.load import Heartbeat, LoadTally
-    from harness.history.marks import Event, FaultMark, PhaseMark, Startup
+    from harness.history.marks import Event, FaultMark, PhaseMark, PointMark, Startup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class History:
         heartbeats: One a second from the load generator.
         phases: In order of time.
         faults: In order of injection.
+        points: Points that only the service can speak of, and whether they were reached.
         events: In order of time.
         startup: How long each part took to become ready, with its version.
         troubles: Why the experiment itself broke off, one line each; any makes the verdict `error`.
@@ -42,6 +43,7 @@ class History:
     heartbeats: tuple[Heartbeat, ...] = ()
     phases: tuple[PhaseMark, ...] = ()
     faults: tuple[FaultMark, ...] = ()
+    points: tuple[PointMark, ...] = ()
     events: tuple[Event, ...] = ()
     startup: tuple[Startup, ...] = ()
     troubles: tuple[str, ...] = ()

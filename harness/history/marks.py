@@ -72,6 +72,28 @@ class FaultMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointMark:
+    """Whether a point that only the service can speak of was reached.
+
+    Attributes:
+        point: The point as one would say it: `reference_breaker_state{breaker=redis, state=open} ≥ 1`.
+        phase: The phase it was looked out for in.
+        reached_s: When it was first seen to be; None if never.
+        seen: What was seen last, and of whom; empty if nobody said anything of it.
+    """
+
+    point: str
+    phase: str
+    reached_s: float | None = None
+    seen: str = ""
+
+    @property
+    def is_reached(self) -> bool:
+        """Tell whether it was."""
+        return self.reached_s is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something worth a line in the timeline.
 

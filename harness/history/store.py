@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from harness.errors import ReportError
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
-from harness.history.marks import Dose, Event, FaultMark, PhaseMark, Startup
+from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.samples import RECORD, SampleOutcome, Samples
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
         "heartbeats": tuple(Heartbeat(**beat) for beat in rest["heartbeats"]),
         "phases": tuple(PhaseMark(**mark) for mark in rest["phases"]),
         "faults": tuple(_fault(mark) for mark in rest["faults"]),
+        "points": tuple(PointMark(**mark) for mark in rest["points"]),
         "startup": tuple(Startup(**part) for part in rest["startup"]),
         "troubles": tuple(rest["troubles"]),
     }

@@ -11,6 +11,7 @@ from harness.spec.fault import Fault
 from harness.spec.load import Load
 from harness.spec.model import Model
 from harness.spec.objective import Objective, Recovery
+from harness.spec.point import Point
 from harness.spec.quantity import Duration, duration_text
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -51,6 +52,7 @@ class Scenario(Model):
         load: One for all phases; where recovery is promised its rate is steady, or a lighter load would do.
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
+        sometimes: Points that must be reached, or the run proves nothing.
         catches: Ids of seeded defects that must turn this scenario red.
     """
 
@@ -59,6 +61,7 @@ class Scenario(Model):
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
+    sometimes: tuple[Point, ...] = ()
     catches: tuple[Slug, ...] = ()
 
     @property
@@ -91,12 +94,12 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _objectives_refer_to_phases(self) -> Self:
         lengths = {phase.name: phase.lasts for phase in self.phases}
-        for objective in self.objectives:
-            if objective.during not in lengths:
+        for each in (*self.objectives, *self.sometimes):
+            if each.during not in lengths:
                 raise ValueError(
-                    f"objective `{objective}` is about the phase {objective.during!r}, which is not there; "
-                    f"its phases: {', '.join(lengths)}"
+                    f"`{each}` is about the phase {each.during!r}, which is not there; its phases: {', '.join(lengths)}"
                 )
+        for objective in self.objectives:
             if isinstance(objective, Recovery):
                 _check_recovery_can_be_seen(objective, lengths[objective.during])
         return self

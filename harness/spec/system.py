@@ -17,12 +17,14 @@ class Subject(Model):
     Attributes:
         app: `package.module:factory`, importable from the folder that holds readiness.toml.
         ready: Path that answers 200 when a replica can serve.
+        metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one.
         environment: Variables of each replica; `{redis.port}` and the like are filled in at start.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
     """
 
     app: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     ready: str = Field(default="/health/ready", pattern=r"^/")
+    metrics: str = Field(default="/metrics", pattern=r"^/")
     environment: dict[str, str] = Field(default_factory=dict)
     defects: dict[Slug, str] = Field(default_factory=dict)
 

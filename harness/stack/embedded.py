@@ -17,7 +17,7 @@ from harness.stack.process import LocalProcess
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import Edge, Ground
-from harness.stack.stack import Stack
+from harness.stack.stack import REPLICA, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def embedded_stack(
         building.wait_until_ready()
         server = ProxyServer(proxy_api)
         replicas = [
-            building.replica(f"replica-{number + 1}", system.subject, server, defect)
+            building.replica(f"{REPLICA}{number + 1}", system.subject, server, defect)
             for number in range(system.replicas)
         ]
         edges = [building.edge(server, "nginx", recipe) for recipe in replicas]

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from harness.stack.service import Address, Edge, Service
 
 
+REPLICA = "replica-"
+"""Beginning of the name of every replica of the judged service; a number follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A running system.
@@ -37,6 +41,12 @@ class Stack:
     def base_url(self) -> str:
         """Return the URL that load is sent to."""
         return f"http://{self.entry}"
+
+    @property
+    def replicas(self) -> dict[str, Address]:
+        """Return where each replica of the judged service listens, with no proxy between, by name."""
+        names = [name for name in self.services if name.startswith(REPLICA)]
+        return {name: self.services[name].direct for name in names}
 
     def edges_into(self, target: str) -> tuple[Edge, ...]:
         """Return the edges that `target` names: all into a service, or one by its own name; maybe none."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.history.samples import SampleOutcome
+from harness.spec.point import Answered
 from harness.verdict.outcome import Obligation, Outcome
 from harness.verdict.validity import load_validity
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.history.history import History
+    from harness.history.marks import PointMark
     from harness.spec.scenario import Scenario
 
 PHASE_TOLERANCE_RATIO = 0.02
@@ -25,6 +28,7 @@ def obligations(scenario: Scenario, history: History) -> tuple[Obligation, ...]:
         *_phases_complete(scenario, history),
         *_faults_delivered(scenario, history),
         *_faults_crossed(history),
+        *_points_reached(scenario, history),
         *load_validity(scenario, history),
     )
 
@@ -101,3 +105,31 @@ def _crossed(name: str, sent_bytes: int | None, where: str) -> Obligation:
         return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
     sentence = f"the service sent {sent_bytes / 1000:.1f} kB {where}"
     return Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
+
+
+def _points_reached(scenario: Scenario, history: History) -> Iterator[Obligation]:
+    """See that what should answer the fault was called upon: a breaker that never opened survived nothing."""
+    marks = {(mark.phase, mark.point): mark for mark in history.points}
+    for point in scenario.sometimes:
+        name = f"reached during {point.during}: {point}"
+        if isinstance(point, Answered):
+            yield _answered(name, point, history)
+        else:
+            yield _measured(name, marks.get((point.during, str(point))))
+
+
+def _answered(name: str, point: Answered, history: History) -> Obligation:
+    during = history.during(point.during)
+    is_theirs = during.came_from(point.by) | during.is_named("replica", during.replicas, [point.by])
+    count = int((is_theirs & during.has_outcome(SampleOutcome.OK)).sum())
+    outcome = Outcome.PASS if count else Outcome.INCONCLUSIVE
+    return Obligation(name=name, outcome=outcome, sentence=f"{count} of {len(during)} answers came from {point.by}")
+
+
+def _measured(name: str, mark: PointMark | None) -> Obligation:
+    if mark is None or not mark.seen:
+        sentence = "no replica said anything of it; is the metric's name right, and `metrics` of the subject?"
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    if mark.reached_s is None:
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=f"never reached; last seen {mark.seen}")
+    return Obligation(name=name, outcome=Outcome.PASS, sentence=f"{mark.seen}, at {mark.reached_s:.1f} s")

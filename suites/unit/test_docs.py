@@ -10,6 +10,7 @@ import pytest
 from harness.spec.document import read_yaml
 from harness.spec.fault import Down, Kill, Latency
 from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.point import Answered, Grows, Metric
 from harness.spec.quantity import count_text
 from harness.spec.scenario import Scenario
 from harness.verdict.bounds import requests_needed
@@ -25,7 +26,11 @@ def test_the_example_scenario_is_read():
     assert Scenario.model_validate(read_yaml(example, name="docs").data).scenario == "redis-down"
 
 
-@pytest.mark.parametrize("model", [Down, Latency, Kill, Slow, Errors, Hits, Recovery], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model",
+    [Down, Latency, Kill, Answered, Metric, Grows, Slow, Errors, Hits, Recovery],
+    ids=lambda model: model.__name__,
+)
 def test_every_kind_has_its_row(model):
     """A new fault or objective comes with a line for its reader."""
     field = model.model_fields.get("kind") or model.model_fields["sli"]

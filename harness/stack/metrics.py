@@ -1,0 +1,39 @@
+"""What the judged replicas say of themselves: their metrics, as Prometheus would collect them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from prometheus_client.samples import Sample
+
+    from harness.stack.service import Address
+
+ANSWER_WITHIN_S = 1.0
+"""Who is dead or slow is asked again soon; nothing waits for him."""
+
+
+def exposed(address: Address, path: str) -> tuple[Sample, ...]:
+    """Return all samples that a replica exposes; none if it does not answer, or answers something else."""
+    try:
+        answer = httpx.get(f"http://{address}{path}", timeout=ANSWER_WITHIN_S, trust_env=False)
+        return tuple(_samples(answer.text)) if answer.status_code == httpx.codes.OK else ()
+    except (httpx.HTTPError, ValueError):  # ValueError: this is no exposition
+        return ()
+
+
+def value_of(samples: tuple[Sample, ...], metric: str, labels: Mapping[str, str]) -> float | None:
+    """Return the sum of the samples called `metric` that carry `labels`; None if there is none."""
+    values = [each.value for each in samples if each.name == metric and labels.items() <= each.labels.items()]
+    return math.fsum(values) if values else None
+
+
+def _samples(text: str) -> Iterator[Sample]:
+    for family in text_string_to_metric_families(text):
+        yield from family.samples

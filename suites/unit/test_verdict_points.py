@@ -1,0 +1,74 @@
+"""A point that was not reached leaves the verdict open, however well everything else went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from fixtures.made import Stretch, history_of, scenario_of
+from harness.history.marks import PointMark
+from harness.history.store import read_history, write_history
+from harness.spec.point import Answered, Grows
+from harness.spec.scenario import Scenario
+from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
+
+GROWS = Grows(kind="grows", metric="calls_total", labels={"outcome": "rejected"}, by=3)
+MARK = PointMark(point="calls_total{outcome=rejected} grows by 3", phase="fault")
+STRETCHES = [Stretch(lasts_s=30), Stretch(lasts_s=10, misses=1), Stretch(lasts_s=10)]
+
+
+def judged(point, *marks):
+    scenario = scenario_of(objectives=[{"sli": "errors", "max": "1%"}]).model_copy(update={"sometimes": (point,)})
+    return judge(scenario, history_of(scenario, STRETCHES, points=tuple(marks)), confidence=0.95)
+
+
+@pytest.mark.parametrize(
+    ("mark", "outcome", "said"),
+    [
+        pytest.param(replace(MARK, reached_s=31.5, seen="replica-1: from 0 to 9"), Outcome.PASS, "from 0 to 9, at 31.5 s", id="reached"),
+        pytest.param(replace(MARK, seen="replica-1: from 0 to 2"), Outcome.INCONCLUSIVE, "never reached; last seen replica-1: from 0 to 2", id="not far enough"),
+        pytest.param(MARK, Outcome.INCONCLUSIVE, "no replica said anything", id="silence"),
+        pytest.param(replace(MARK, phase="recovery", reached_s=41.0, seen="x"), Outcome.INCONCLUSIVE, "no replica said", id="in another phase"),
+    ],
+)  # fmt: skip
+def test_a_measured_point(mark, outcome, said):
+    """Its mark decides, and its sentence says what was seen."""
+    verdict = judged(GROWS, mark)
+
+    (obligation,) = [each for each in verdict.obligations if each.name.startswith("reached")]
+    assert obligation.name == "reached during fault: calls_total{outcome=rejected} grows by 3"
+    assert (verdict.outcome, obligation.outcome) == (outcome, outcome)
+    assert said in obligation.sentence
+
+
+def test_a_point_that_nobody_looked_out_for():
+    """No mark at all is no proof."""
+    assert judged(GROWS).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("by", "outcome"), [("l3", Outcome.PASS), ("replica-1", Outcome.PASS), ("stale", Outcome.INCONCLUSIVE), ("replica-2", Outcome.INCONCLUSIVE)]
+)  # fmt: skip
+def test_an_answered_point_is_seen_in_the_answers(by, outcome):
+    """One answer is enough; only those of its phase count."""
+    assert judged(Answered(kind="answered", by=by)).outcome is outcome
+
+
+def test_a_mark_survives_the_disk(tmp_path):
+    """As everything that a verdict rests on."""
+    scenario = scenario_of()
+    history = history_of(scenario, STRETCHES, points=(MARK, replace(MARK, reached_s=1.5, seen="replica-1: 3")))
+    write_history(history, tmp_path)
+
+    assert read_history(tmp_path).points == history.points
+
+
+def test_a_point_in_a_phase_that_is_not_there_is_refused():
+    """As an objective would be."""
+    said = scenario_of().model_dump(mode="json") | {"sometimes": [{"kind": "answered", "by": "l3", "during": "flood"}]}
+
+    with pytest.raises(ValidationError, match="`l3 answered` is about the phase 'flood', which is not there"):
+        Scenario.model_validate(said)
