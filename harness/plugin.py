@@ -17,6 +17,7 @@ from harness.report import attach_experiment
 from harness.report.terminal import Progress
 from harness.run import SETTINGS_FILE, Options, Run, check_options, new_run_id, new_seed, opened, planned
 from harness.spec.parser import read_scenario, read_settings
+from harness.verdict.judge import claims_made
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -47,12 +48,15 @@ class OpenRun:
         self._closing = ExitStack()
         self.progress = Progress()
         self.run: Run | None = None
+        self.family = 0
 
     def get(self) -> Run:
         """Return the run, opening it first if need be."""
         if self.run is None:
             options = _options(self._config)
-            self.run = self._closing.enter_context(opened(options, clock=SystemClock(), teller=self.progress))
+            self.run = self._closing.enter_context(
+                opened(options, clock=SystemClock(), teller=self.progress, family=self.family)
+            )
         return self.run
 
     def close(self) -> None:
@@ -70,6 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("readiness", "production readiness")
     group.addoption("--readiness-profile", default="quick", help="a profile of readiness.toml (default: quick)")
     group.addoption("--readiness-backend", default="auto", choices=("auto", "embedded"), help="what the stack runs on")
+    group.addoption("--readiness-stop-early", action="store_true", help="end a scenario that has failed beyond doubt")
     group.addoption("--readiness-defect", default=None, help="start the subject with this seeded defect")
     group.addoption("--readiness-seed", default=None, type=int, help="of everything random (default: a new one)")
     group.addoption("--readiness-run-id", default=None, help="name of the run's folder (default: a new one)")
@@ -89,6 +94,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
     return None
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count what all scenarios claim together: the more claims, the more of them look broken by chance."""
+    claims = (item.claims for item in session.items if isinstance(item, ScenarioItem))
+    session.config.stash[OPEN_RUN].family = sum(claims)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run, whether the session ended or was interrupted."""
     session.config.stash[OPEN_RUN].close()
@@ -103,8 +114,9 @@ class ScenarioFile(pytest.File):
         options = _options(self.config)
         settings = read_settings(options.project / SETTINGS_FILE)
         check_options(settings, options)
-        planned(scenario, settings, options.profile)
+        plan = planned(scenario, settings, options.profile)
         item = ScenarioItem.from_parent(self, name=scenario.scenario)
+        item.claims = claims_made(plan.objectives)
         item.user_properties.append(("story", scenario.story))
         yield item
 
@@ -116,7 +128,13 @@ class ScenarioFile(pytest.File):
 
 
 class ScenarioItem(pytest.Item):
-    """One scenario, as a test."""
+    """One scenario, as a test.
+
+    Attributes:
+        claims: How many of its promises are judged by chance.
+    """
+
+    claims = 0
 
     def runtest(self) -> None:
         """Run and judge it; anything but a pass is raised."""
@@ -170,4 +188,5 @@ def _options(config: pytest.Config) -> Options:
         seed=new_seed() if seed is None else seed,
         out=Path(config.getoption("--readiness-out")),
         run_id=config.getoption("--readiness-run-id") or new_run_id(),
+        stops_early=config.getoption("--readiness-stop-early"),
     )

@@ -52,6 +52,7 @@ class Options:
         seed: Of everything random.
         out: Folder for the runs' folders.
         run_id: Of this run; it names the run's folder.
+        stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
     """
 
     project: Path
@@ -61,6 +62,7 @@ class Options:
     seed: int
     out: Path
     run_id: str
+    stops_early: bool = False
 
     @property
     def folder(self) -> Path:
@@ -70,7 +72,8 @@ class Options:
     def command(self, scenarios: list[str]) -> str:
         """Return the command that does the same again."""
         defect = f" --defect {self.defect}" if self.defect else ""
-        return f"readiness run {' '.join(scenarios)} --profile {self.profile} --seed {self.seed}{defect}"
+        early = " --stop-early" if self.stops_early else ""
+        return f"readiness run {' '.join(scenarios)} --profile {self.profile} --seed {self.seed}{defect}{early}"
 
 
 def new_run_id() -> str:
@@ -91,12 +94,14 @@ class Run:
         options: What the caller chose.
         settings: What readiness.toml says.
         conditions: What its experiments have in common.
+        family: How many claims all its scenarios make together; a claim may look broken by chance in one of them.
         experiments: Those that are judged already, in order.
     """
 
     options: Options
     settings: Settings
     conditions: Conditions
+    family: int = 1
     experiments: list[Experiment] = field(default_factory=list)
 
     def experiment(self, path: Path) -> Experiment:
@@ -111,7 +116,7 @@ class Run:
         folder = self.options.folder / plan.scenario
         folder.mkdir()
         history = live_through(plan, self.conditions, folder)
-        verdict = judge(plan, history, confidence=self.settings.confidence)
+        verdict = judge(plan, history, confidence=self.settings.confidence, family=self.family)
         text = path.read_text(encoding="utf-8")
         write_experiment(folder, plan, history, verdict, scenario_text=text, profile=self.options.profile)
         write_manifest(folder)
@@ -139,8 +144,14 @@ class Run:
 
 
 @contextmanager
-def opened(options: Options, *, clock: Clock, teller: Teller) -> Iterator[Run]:
+def opened(options: Options, *, clock: Clock, teller: Teller, family: int = 1) -> Iterator[Run]:
     """Open a run; on any exit nothing of it is left but its folder.
+
+    Args:
+        options: What the caller chose.
+        clock: The time.
+        teller: Told how far it is.
+        family: How many claims all its scenarios make together.
 
     Raises:
         SpecError: If readiness.toml cannot be read, or an option is unknown.
@@ -160,9 +171,11 @@ def opened(options: Options, *, clock: Clock, teller: Teller) -> Iterator[Run]:
         ledger=ledger,
         clock=clock,
         teller=teller,
+        confidence=settings.confidence,
+        stops_early=options.stops_early,
     )
     with guarded(ledger.path):
-        yield Run(options=options, settings=settings, conditions=conditions)
+        yield Run(options=options, settings=settings, conditions=conditions, family=family)
         ledger.close()
 
 
@@ -190,7 +203,8 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     Raises:
         SpecError: If it promises nothing, or promises what it cannot prove.
     """
-    whole = scenario.promising(settings.objectives).stretched(settings.profiles[profile].stretch)
+    chosen = settings.profiles[profile]
+    whole = scenario.promising(settings.objectives).stretched(chosen.stretch).extending(chosen.extends_to)
     if not whole.objectives:
         raise SpecError(
             "the scenario promises nothing, and nothing is what it would prove",

@@ -33,6 +33,9 @@ def run(
     keyword: Annotated[str | None, typer.Option("-k", help="Only scenarios that match, as in pytest -k.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
     *,
+    stop_early: Annotated[
+        bool, typer.Option("--stop-early", help="End a scenario as soon as a promise is broken beyond doubt.")
+    ] = False,
     collect_only: Annotated[bool, typer.Option("--collect-only", help="Only list the scenarios.")] = False,
     allure: Annotated[bool, typer.Option(help="Build the Allure page at the end.")] = True,
 ) -> None:
@@ -51,6 +54,7 @@ def run(
         seed=new_seed() if seed is None else seed,
         out=out,
         run_id=new_run_id(),
+        stops_early=stop_early,
     )
     check_options(read_settings(options.project / SETTINGS_FILE), options)
     files = [str(path) for path in chosen(scenarios or [], options.project)]
@@ -94,6 +98,7 @@ def _pytest_arguments(options: Options) -> list[str]:
         f"--readiness-out={options.out}",
         f"--readiness-run-id={options.run_id}",
         *([f"--readiness-defect={options.defect}"] if options.defect else []),
+        *(["--readiness-stop-early"] if options.stops_early else []),
     ]
 
 

@@ -10,11 +10,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseMark:
-    """When a phase really was: samples belong to it by their intended start, in [began_s, ended_s)."""
+    """When a phase really was: samples belong to it by their intended start, in [began_s, ended_s).
+
+    Attributes:
+        name: As the scenario calls it.
+        began_s: Seconds since the origin.
+        ended_s: Seconds since the origin.
+        looks: How often its promises were looked at, each look but the last having made it longer.
+        was_stopped: Whether it was ended early, because a promise was broken beyond doubt.
+    """
 
     name: str
     began_s: float
     ended_s: float
+    looks: int = 1
+    was_stopped: bool = False
 
     @property
     def lasted_s(self) -> float:

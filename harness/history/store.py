@@ -127,7 +127,7 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
     return {
         **rest,
         "tally": tally if tally is None else LoadTally(**tally),
-        "heartbeats": tuple(Heartbeat(**beat) for beat in rest["heartbeats"]),
+        "heartbeats": tuple(Heartbeat.from_json(beat) for beat in rest["heartbeats"]),
         "phases": tuple(PhaseMark(**mark) for mark in rest["phases"]),
         "faults": tuple(_fault(mark) for mark in rest["faults"]),
         "points": tuple(PointMark(**mark) for mark in rest["points"]),

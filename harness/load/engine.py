@@ -62,6 +62,7 @@ class LoadRun:
         self.begins_s = 0.0
         self.overhead_p95_s: float | None = None
         self._plan = plan
+        self._lasts_s = plan.lasts_s
         self._folder = folder
         self._clock = clock
         self._child = child
@@ -91,6 +92,19 @@ class LoadRun:
         self.begins_s = moment_s
         self._tell(json.dumps({"begins_s": self.begins_s}))
 
+    def end_at(self, lasts_s: float) -> None:
+        """Let no request start at or after this, seconds since the origin: earlier than the plan has it."""
+        self._lasts_s = min(self._lasts_s, lasts_s)
+        self._tell(json.dumps({"lasts_s": lasts_s}))
+
+    def so_far(self) -> Samples:
+        """Return what is written down by now: all answers but those of the last second; none of what is under way.
+
+        Raises:
+            LoadError: If nothing is.
+        """
+        return read_raw(self._folder)
+
     def beats(self) -> list[Heartbeat]:
         """Return the heartbeats that came since this was last asked; does not wait."""
         self._take_what_is_there()
@@ -114,7 +128,7 @@ class LoadRun:
         Raises:
             LoadError: If the generator died, did not end in time, or lost count.
         """
-        until_s = self.begins_s + self._plan.lasts_s + self._plan.load.drain + _AFTER_DRAIN_S
+        until_s = self.begins_s + self._lasts_s + self._plan.load.drain + _AFTER_DRAIN_S
         while self._tally is None:
             self._sort(self._next_line(until_s, "did not end"))
         samples = read_raw(self._folder)
@@ -148,7 +162,7 @@ class LoadRun:
 
     def _sort(self, line: dict[str, Any]) -> None:
         if "beat" in line:
-            self._beats.append(Heartbeat(**line["beat"]))
+            self._beats.append(Heartbeat.from_json(line["beat"]))
         if "tally" in line:
             self._tally = LoadTally(**line["tally"])
 

@@ -62,6 +62,7 @@ def _merged_beat(beats: Sequence[Heartbeat]) -> Heartbeat:
         cpu_ratio=max(beat.cpu_ratio for beat in beats),
         planned=sum(beat.planned or 0 for beat in beats),
         overdue=sum(beat.overdue or 0 for beat in beats),
+        controls_s=tuple(latency_s for beat in beats for latency_s in beat.controls_s or ()),
     )
 
 

@@ -41,7 +41,7 @@ class LoadPlan:
         share: Which part of the schedule is this generator's, and of how many: (0, 1) is all of it.
         project: The folder that paths in `load` start from.
         calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
-            and then no verdict can rest on its load.
+            and without a control either: then no verdict can rest on its load.
         allow_remote: Whether other machines may be pressed; by default only this one.
     """
 

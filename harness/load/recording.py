@@ -55,7 +55,9 @@ class RawWriter:
     def flush(self) -> None:
         """Give everything to the file, names first, so that no record has an index without a name."""
         names = {name: [*getattr(self, name)] for name in ("operations", "sources", "replicas")}
-        (self._folder / NAMES_FILE).write_text(json.dumps(names), encoding="utf-8")
+        fresh = self._folder / f".{NAMES_FILE}"
+        fresh.write_text(json.dumps(names), encoding="utf-8")
+        fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: somebody may be reading
         self._file.write(self._held)
         self._file.flush()
         self._held.clear()

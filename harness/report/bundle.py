@@ -59,7 +59,8 @@ def verified(folder: Path) -> Verdict:
     for name, noted in _noted(folder).items():
         _compare(_within(folder, name), noted)
     experiment, _ = read_experiment(folder)
-    verdict = judge(experiment.scenario, experiment.history, confidence=experiment.verdict.confidence)
+    judged = experiment.verdict
+    verdict = judge(experiment.scenario, experiment.history, confidence=judged.confidence, family=judged.family)
     if verdict_text(verdict).encode() != (folder / "verdict.json").read_bytes():
         what = f"judged again, this is another verdict: {verdict.sentence}"
         by = read_json(folder / MANIFEST_FILE).get("harness")

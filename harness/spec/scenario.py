@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate
 from typing import Annotated, Self
 
@@ -52,6 +53,8 @@ class Scenario(Model):
         load: One for all phases; where recovery is promised its rate is steady, or a lighter load would do.
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
+        extends_to: How many times as long as planned a phase may become, while its promises are neither kept nor
+            broken; a profile may say so for all scenarios.
         sometimes: Points that must be reached, or the run proves nothing.
         catches: Ids of seeded defects that must turn this scenario red.
     """
@@ -61,6 +64,7 @@ class Scenario(Model):
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
+    extends_to: float = Field(default=1.0, ge=1, le=16)
     sometimes: tuple[Point, ...] = ()
     catches: tuple[Slug, ...] = ()
 
@@ -68,6 +72,16 @@ class Scenario(Model):
     def lasts_s(self) -> float:
         """Return the length of all phases, in seconds."""
         return sum(phase.lasts for phase in self.phases)
+
+    @property
+    def looks(self) -> int:
+        """Return how often a phase's promises may be looked at: each look but the last may double its length."""
+        return int(math.log2(self.extends_to)) + 1
+
+    @property
+    def longest_s(self) -> float:
+        """Return how long all phases may become, in seconds."""
+        return self.lasts_s * float(2 ** (self.looks - 1))
 
     @property
     def windows(self) -> tuple[tuple[Phase, float, float], ...]:
@@ -84,6 +98,12 @@ class Scenario(Model):
         """Return this scenario with every phase `factor` times as long; recovery objectives stay as they are."""
         phases = tuple(phase.model_copy(update={"lasts": phase.lasts * factor}) for phase in self.phases)
         return self.model_copy(update={"phases": phases, "load": self.load.stretched(factor)})
+
+    def extending(self, factor: float) -> Scenario:
+        """Return this scenario with phases that may become `factor` times as long, where its load lets them."""
+        if self.extends_to > 1 or not self.load.is_steady(0.0, self.lasts_s):
+            return self
+        return self.model_copy(update={"extends_to": factor})
 
     def promising(self, defaults: tuple[Objective, ...]) -> Scenario:
         """Return this scenario with `defaults` before its own objectives, where it has their phase."""
@@ -114,6 +134,15 @@ class Scenario(Model):
             raise ValueError(
                 f"the schedule {self.load.schedule.kind!r} changes the rate after {duration_text(began_s)}, and "
                 "recovery is only seen under unchanged load; let the rate be steady from the first fault on"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_steady_load_goes_on(self) -> Self:
+        if self.extends_to > 1 and not self.load.is_steady(0.0, self.lasts_s):
+            raise ValueError(
+                f"the schedule {self.load.schedule.kind!r} has its own length, so no phase can be made longer; "
+                "leave out extends_to"
             )
         return self
 

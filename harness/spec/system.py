@@ -42,9 +42,11 @@ class Profile(Model):
 
     Attributes:
         stretch: Factor on the length of every phase.
+        extends_to: How many times as long as that a phase may become, while its promises are neither kept nor broken.
     """
 
     stretch: float = Field(gt=0, le=1000)
+    extends_to: float = Field(default=1.0, ge=1, le=16)
 
 
 class Settings(Model):

@@ -61,6 +61,9 @@ def _phases_complete(scenario: Scenario, history: History) -> Iterator[Obligatio
         name, mark = f"phase {phase.name} complete", history.phase(phase.name)
         if mark is None:
             yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never reached")
+        elif mark.was_stopped:
+            sentence = f"it was ended after {mark.lasted_s:.1f} s, because a promise was broken beyond doubt"
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
         elif mark.lasted_s < phase.lasts * (1 - PHASE_TOLERANCE_RATIO):
             sentence = f"it was cut short: {mark.lasted_s:.1f} s of {phase.lasts:g} s"
             yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)

@@ -47,6 +47,8 @@ class Claim:
         events: Requests that count towards the share.
         total: Requests judged.
         effective: How many independent requests they are worth, at most `total`; the bounds are those of so many.
+        p_value: The chance to see this, or worse, of a service that just keeps the promise; None where chance is not
+            what decides.
     """
 
     objective: str
@@ -61,6 +63,7 @@ class Claim:
     events: int
     total: int
     effective: float
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,8 @@ class Verdict:
         sentence: The reason, in one line with its numbers.
         obligations: Evidence that had to be there.
         claims: One for each objective.
-        confidence: Of each one-sided bound.
+        confidence: Of each one-sided bound, and that no claim of the run fails by chance.
+        family: How many claims the whole run makes.
     """
 
     scenario: str
@@ -97,3 +101,4 @@ class Verdict:
     obligations: tuple[Obligation, ...]
     claims: tuple[Claim, ...]
     confidence: float
+    family: int = 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.spec.objective import tightest_s
+from harness.measure.control import control_count, controls_s, is_control_broken
+from harness.spec.objective import Recovery, tightest_s
 from harness.spec.quantity import duration_text
 from harness.verdict.outcome import Obligation, Outcome
 
@@ -39,6 +40,9 @@ BEAT_WITHIN_S = 1.25
 SECONDS_MIN = 3.0
 """The first second opens the connections; less than two more show no rate."""
 
+CONTROLS_MIN_PER_S = 5.0
+"""Half of what the generator asks."""
+
 REQUESTS_MIN = 59
 """Fewer cannot prove even that less than 5 % are slow, at 95 % confidence."""
 
@@ -49,20 +53,22 @@ def load_validity(scenario: Scenario, history: History) -> Iterator[Obligation]:
     if tally is None:
         return
     limit_s = tightest_s(scenario.objectives)
-    yield _alive(scenario.lasts_s, history.heartbeats)
-    yield _offered(judged_seconds(scenario, history.heartbeats))
+    lasts_s = max((mark.ended_s for mark in history.phases), default=0.0)
+    yield _alive(lasts_s, history.heartbeats)
+    yield _offered(judged_seconds(scenario, history))
     yield _lag(tally, limit_s)
     yield _cpu(history.heartbeats)
     yield _overhead(tally, limit_s)
     yield _own_errors(tally)
-    yield _enough(scenario.lasts_s, tally)
+    yield _enough(lasts_s, tally)
+    yield _control(scenario, history)
 
 
-def judged_seconds(scenario: Scenario, beats: Sequence[Heartbeat]) -> list[Heartbeat]:
+def judged_seconds(scenario: Scenario, history: History) -> list[Heartbeat]:
     """Return the heartbeats of seconds that an objective speaks of; what happens in a warm-up is judged by nobody."""
     judged = {objective.during for objective in scenario.objectives}
-    windows = [(began_s, end_s) for phase, began_s, end_s in scenario.windows if phase.name in judged]
-    return [beat for beat in beats if any(began_s < beat.at_s < end_s + 1 for began_s, end_s in windows)]
+    windows = [(mark.began_s, mark.ended_s) for mark in history.phases if mark.name in judged]
+    return [beat for beat in history.heartbeats if any(began_s < beat.at_s < end_s + 1 for began_s, end_s in windows)]
 
 
 def _alive(lasts_s: float, beats: Sequence[Heartbeat]) -> Obligation:
@@ -143,6 +149,25 @@ def _enough(lasts_s: float, tally: LoadTally) -> Obligation:
     if tally.issued < REQUESTS_MIN or lasts_s < SECONDS_MIN:
         return _unproved(name, f"{said} prove nothing (at least {REQUESTS_MIN} in {SECONDS_MIN:g} s)")
     return _met(name, said)
+
+
+def _control(scenario: Scenario, history: History) -> Obligation:
+    """Ask the judged promises of a server that does nothing: if even that breaks them, it is the machine."""
+    name, marks = "control held", {mark.name: mark for mark in history.phases}
+    judged = [
+        (objective, controls_s(history.heartbeats, marks[objective.during]))
+        for objective in scenario.objectives
+        if objective.during in marks and not isinstance(objective, Recovery)
+    ]
+    if any(len(latencies_s) < CONTROLS_MIN_PER_S * marks[each.during].lasted_s for each, latencies_s in judged):
+        return _unproved(name, "nobody asked a server that does nothing, or it was not heard")
+    for objective, latencies_s in judged:
+        if is_control_broken(objective, latencies_s):
+            bad = control_count(objective, latencies_s)
+            said = f"{bad.events} of {bad.total} requests to a server that does nothing broke `{objective}`"
+            return _unproved(name, f"{said} during {objective.during}: that is the machine; {_MEND_MACHINE}")
+    slowest_s = max((latency_s for _, latencies_s in judged for latency_s in latencies_s), default=0.0)
+    return _met(name, f"a server that does nothing, asked meanwhile, took {_ms(slowest_s)} at most")
 
 
 _MEND_RATE = "lower the rate, or press with more cores"

@@ -104,9 +104,7 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     [
         pytest.param(("max: 10%", "max: 3%"), 2, "99 would prove it", id="too little evidence"),
         pytest.param(("max: 10%", "max: 0.1%"), 3, "2 995 error-free requests, this profile sends 100", id="hopeless"),
-        pytest.param(
-            ("{sli: errors, max: 10%", "{sli: slow, over: 10us, max: 10%"), 1, "slow 100.0 %", id="a broken promise"
-        ),
+        pytest.param(("{sli: errors, max: 10%", "{sli: hits, min: 70%"), 1, "hits 0.000 %", id="a broken promise"),
         pytest.param(("target: replica-1", "target: memcached"), 3, "nothing to hit", id="a fault that hits nothing"),
     ],
 )

@@ -265,3 +265,22 @@ def test_v12_a_stall_that_slows_its_own_client_down(sabotaged, victim):
     verdict = sabotaged.live(story(fault=None, objectives=[slow], lasts="8s"), saboteur)
 
     assert verdict.outcome is (Outcome.FAIL if victim == "nginx" else Outcome.ERROR)
+
+
+def test_a_machine_that_stalls_is_not_called_a_broken_service(sabotaged):
+    """The generator itself stands still for a second: a server that does nothing was as slow, so nothing is known."""
+    clock = SystemClock()
+
+    def stall() -> None:
+        sabotaged.signal("load", signal.SIGSTOP)
+        clock.sleep(1.0)  # the stall itself
+        sabotaged.signal("load", signal.SIGCONT)
+
+    slow = {"sli": "slow", "over": "100ms", "max": "5%"}
+    verdict = sabotaged.live(story(fault=None, objectives=[slow], lasts="6s"), Saboteur("baseline", stall))
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "requests of the control broke it as well" in verdict.claims[0].sentence
+    (control,) = [each for each in verdict.obligations if each.name == "control held"]
+    assert control.outcome is Outcome.INCONCLUSIVE
+    assert "that is the machine" in control.sentence

@@ -36,11 +36,11 @@ def with_beats(at, **changes):
     return dataclasses.replace(HEALTHY, heartbeats=tuple(beats))
 
 
-def test_a_healthy_load_meets_all_seven():
+def test_a_healthy_load_meets_all_eight():
     """Nothing is missing, and each says what was seen."""
     said = judged()
 
-    assert len(said) == 7
+    assert len(said) == 8
     assert {outcome for outcome, _ in said.values()} == {Outcome.PASS}
     assert all(sentence for _, sentence in said.values())
 
@@ -130,7 +130,9 @@ def test_a_short_load_proves_nothing():
     """However many requests there were in two seconds."""
     scenario = SCENARIO.stretched(1 / 15)
 
-    assert judged(scenario=scenario)["load long enough"][0] is Outcome.INCONCLUSIVE
+    history = history_of(scenario, [Stretch(lasts_s=2)])
+
+    assert judged(history, scenario)["load long enough"][0] is Outcome.INCONCLUSIVE
 
 
 def test_without_a_tally_there_is_nothing_to_ask():

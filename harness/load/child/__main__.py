@@ -1,6 +1,7 @@
 """The load generator: reads a plan on standard input, presses, and says a JSON line a second on standard output.
 
-in   the plan; then {"begins_s": M}, a moment of CLOCK_MONOTONIC; then nothing: the end of input ends us
+in   the plan; then {"begins_s": M}, a moment of CLOCK_MONOTONIC; then perhaps {"lasts_s": S}, which is earlier than
+     the plan's; then nothing: the end of input ends us
 out  {"ready": true, "overhead_p95_s": …}, or {"refused": …} and no more; {"beat": …} each second; {"tally": …} at the
      end, or nothing counts
 """
@@ -15,6 +16,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import gevent
 from gevent.fileobject import FileObject
 
 from harness.errors import LoadError
-from harness.load.child.calibration import overhead_p95_s
+from harness.load.child.calibration import null_server, overhead_p95_s
 from harness.load.child.generator import Generator
 from harness.load.plan import plan_from_json
 
@@ -41,20 +43,21 @@ def main(folder: Path) -> None:
     _die_with_parent()
     orders = FileObject(sys.stdin.buffer, "rb")
     plan = plan_from_json(orders.readline().decode())
-    own_s = overhead_p95_s(plan, plan.calibration_s, folder) if plan.calibration_s else None
-    generator = Generator(plan, folder, on_beat=lambda beat: say(beat=asdict(beat)))
-    try:
-        generator.seat_users()
-    except LoadError as error:
-        say(refused={"what": error.what, "where": error.where, "mend": error.mend})
-        os._exit(1)
-    say(ready=True, overhead_p95_s=own_s)
-    begins = orders.readline()
-    if begins:
-        gevent.spawn(_end_with_parent, orders)
-        tally = generator.press(json.loads(begins)["begins_s"], overhead_p95_s=own_s)
-        say(tally=asdict(tally))
-    os._exit(0)
+    with null_server() if plan.calibration_s else nullcontext() as null_port:
+        own_s = overhead_p95_s(plan, folder, null_port) if null_port else None
+        generator = Generator(plan, folder, on_beat=lambda beat: say(beat=asdict(beat)))
+        try:
+            generator.seat_users()
+        except LoadError as error:
+            say(refused={"what": error.what, "where": error.where, "mend": error.mend})
+            os._exit(1)
+        say(ready=True, overhead_p95_s=own_s)
+        begins = orders.readline()
+        if begins:
+            gevent.spawn(_obey, orders, generator)
+            tally = generator.press(json.loads(begins)["begins_s"], overhead_p95_s=own_s, control_port=null_port)
+            say(tally=asdict(tally))
+        os._exit(0)  # the server that does nothing sees the end of its input
 
 
 def _die_with_parent() -> None:
@@ -63,8 +66,10 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _end_with_parent(orders: FileObject) -> None:
-    orders.read(1)
+def _obey(orders: FileObject, generator: Generator) -> None:
+    """Let the load end when our parent says, and end with our parent."""
+    while line := orders.readline():
+        generator.end_at(json.loads(line)["lasts_s"])
     os._exit(1)
 
 

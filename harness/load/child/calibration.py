@@ -35,20 +35,21 @@ OPENING_RATIO = 0.2
 """Of the time, which goes to opening connections, and is not counted."""
 
 
-def overhead_p95_s(plan: LoadPlan, lasts_s: float, room: Path) -> float:
+def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
     """Press a server that does nothing for a while, and return the latency that 95 % stayed within, in seconds.
 
     Args:
         plan: What will be pressed with, elsewhere, afterwards.
-        lasts_s: How long.
         room: The run's folder: what is written meanwhile lies there also if we are killed, and nowhere else.
+        null_port: Where the server that does nothing listens.
 
     Raises:
         RuntimeError: If there was nothing to measure.
     """
     per_s = min(PER_S_MAX, max(PER_S, plan.load.peak_per_s(plan.lasts_s)))
     load = Load(arrivals_per_s=per_s, client=plan.load.client, writes="0%", max_in_flight=SEATS, drain="1s")
-    with _null_server() as base_url, tempfile.TemporaryDirectory(prefix=".calibration-", dir=room) as folder:
+    lasts_s, base_url = plan.calibration_s, f"http://127.0.0.1:{null_port}"
+    with tempfile.TemporaryDirectory(prefix=".calibration-", dir=room) as folder:
         generator = Generator(LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=plan.seed), Path(folder))
         generator.seat_users()
         generator.press(time.monotonic())
@@ -61,12 +62,13 @@ def overhead_p95_s(plan: LoadPlan, lasts_s: float, room: Path) -> float:
 
 
 @contextmanager
-def _null_server() -> Iterator[str]:
+def null_server() -> Iterator[int]:
+    """Run a server that does nothing, in a process of its own that ends with us; yield its port."""
     program = [sys.executable, "-I", str(nullserver.__file__)]
     server = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         with gevent.Timeout(10):
             port = int(server.stdout.readline())  # type: ignore[union-attr]  # PIPE was asked for
-        yield f"http://127.0.0.1:{port}"
+        yield port
     finally:
         server.communicate()  # the end of its input ends it

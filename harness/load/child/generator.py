@@ -11,6 +11,7 @@ from locust.env import Environment
 
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
+from harness.load.child.control import Control
 from harness.load.child.lean import LeanUser
 from harness.load.child.locustfile import environment_of
 from harness.load.child.pacing import sleeper
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 FLUSHED_EVERY_S = 1.0
 _DRAIN_POLL_S = 0.01
+_ORDER_POLL_S = 0.25
 
 
 class Generator:
@@ -42,6 +44,7 @@ class Generator:
         self.recorder = Recorder(RawWriter(folder))
         self.desk.recorder = self.recorder
         self.issued = 0
+        self.lasts_s = plan.lasts_s
         self._on_beat = on_beat
         self._said_issued = self._said_planned = self._overdue = 0
         self._runner: Any = None
@@ -75,11 +78,14 @@ class Generator:
         """Let all users go."""
         self._runner.quit()
 
-    def press(self, begins_s: float, *, overhead_p95_s: float | None = None) -> LoadTally:
+    def press(
+        self, begins_s: float, *, overhead_p95_s: float | None = None, control_port: int | None = None
+    ) -> LoadTally:
         """Issue every request when its time comes, then drain, and account for what is left.
 
         Args:
             begins_s: The origin, a moment of the monotonic clock.
+            control_port: Where a server that does nothing is asked meanwhile; None for no control.
             overhead_p95_s: For the tally: what the generator adds by itself.
 
         Raises:
@@ -87,26 +93,39 @@ class Generator:
         """
         self.desk.origin_s = begins_s
         beats = gevent.spawn(self._beat_each_second)
+        control = Control(control_port, self.recorder.control) if control_port else None
+        asking = gevent.spawn(control.ask_from, begins_s) if control else None
         self._issue(begins_s)
+        if asking is not None:
+            asking.kill()
         self._drain()
         beats.kill()
         self._write_down_the_rest()
         self._beat()
         issued = self.issued + self.desk.follow_ups
-        tally = self.recorder.tally(planned=len(self.course), issued=issued, overhead_p95_s=overhead_p95_s)
+        tally = self.recorder.tally(planned=self._planned_until(math.inf), issued=issued, overhead_p95_s=overhead_p95_s)
         if not tally.is_whole:
             raise RuntimeError(f"requests were lost: {tally}")
         return tally
 
+    def end_at(self, lasts_s: float) -> None:
+        """Let no request start at or after this, seconds since the origin; what was issued already stays."""
+        self.lasts_s = min(self.lasts_s, lasts_s)
+
     def _issue(self, begins_s: float) -> None:
         sleep_until = sleeper()
         for intended_s, key, is_write in self.course:
-            sleep_until(begins_s + intended_s)
+            # A schedule may pause for minutes, and an order to end must not wait for its next request.
+            while self.desk.now_s() < min(intended_s, self.lasts_s):
+                sleep_until(begins_s + min(intended_s, self.lasts_s, self.desk.now_s() + _ORDER_POLL_S))
+            if intended_s >= self.lasts_s:
+                break
             operation = "write" if is_write else "read"
             self.desk.waiting.put(Request(intended_s, key, operation, found_room=self.desk.has_room))
             self.issued += 1
             self._overdue += self.desk.now_s() - intended_s > OVERDUE_AFTER_S
-        sleep_until(begins_s + self.plan.lasts_s)
+        while self.desk.now_s() < self.lasts_s:
+            sleep_until(begins_s + min(self.lasts_s, self.desk.now_s() + _ORDER_POLL_S))
 
     def _drain(self) -> None:
         """Wait for answers, but not for ever: a service that hangs must not look like one that was not asked."""
@@ -123,6 +142,9 @@ class Generator:
         while self.desk.waiting.qsize():
             self.recorder.record(self.desk.waiting.get_nowait(), SampleOutcome.NOT_SENT, ended_s=ended_s)
 
+    def _planned_until(self, at_s: float) -> int:
+        return int(np.searchsorted(self.course.intended_s, min(at_s, self.lasts_s)))
+
     def _beat_each_second(self) -> None:
         sleep_until = sleeper()
         second = 0.0
@@ -133,13 +155,13 @@ class Generator:
 
     def _beat(self) -> None:
         at_s = self.desk.now_s()
-        planned = int(np.searchsorted(self.course.intended_s, at_s))
+        planned = self._planned_until(at_s)
         beat = self.recorder.beat(
             at_s,
             issued=self.issued - self._said_issued,
             in_flight=len(self.desk.taken),
             backlog=self.desk.waiting.qsize(),
-            planned=planned - self._said_planned,
+            planned=max(0, planned - self._said_planned),  # fewer, if the load was told to end meanwhile
             overdue=self._overdue,
         )
         self._said_issued, self._said_planned, self._overdue = self.issued, planned, 0

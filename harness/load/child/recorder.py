@@ -65,6 +65,10 @@ class Recorder:
             self._waits_s.append(request.wait_s)
             self._second.lag_max_s = max(self._second.lag_max_s, self._lags_s[-1])
 
+    def control(self, latency_s: float) -> None:
+        """Note how long a request of the control took."""
+        self._second.controls_s.append(round(latency_s, 6))
+
     def client_error(self, said: str) -> None:
         """Note an exception that is not the outcome of a request."""
         self._client_errors.append(said)
@@ -95,6 +99,7 @@ class Recorder:
             cpu_ratio=(time.process_time() - second.cpu_began_s) / max(1e-9, time.monotonic() - second.began_s),
             planned=planned,
             overdue=overdue,
+            controls_s=tuple(second.controls_s),
         )
 
     def tally(self, *, planned: int, issued: int, overhead_p95_s: float | None) -> LoadTally:
@@ -125,6 +130,7 @@ class _Second:
         self.lag_max_s = 0.0
         self.cpu_began_s = time.process_time()
         self.began_s = time.monotonic()
+        self.controls_s: list[float] = []
         self._latencies_s: list[float] = []
 
     def add(self, outcome: SampleOutcome, latency_s: float) -> None:

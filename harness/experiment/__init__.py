@@ -1,0 +1,106 @@
+"""One scenario lived through: a stack of its own, the load, the phases with their faults, and everything noted."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.experiment.conditions import Conditions, Teller
+from harness.experiment.course import Course
+from harness.experiment.notebook import Notebook
+from harness.faults.healing import WORK_PREFIX
+from harness.load.engine import LoadPlan, pressing
+from harness.load.plan import connect_within_s
+from harness.spec.objective import tightest_s
+from harness.stack.embedded import embedded_stack
+from harness.stack.service import Ground
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.history.history import History
+    from harness.spec.scenario import Scenario
+    from harness.stack.stack import Stack
+
+__all__ = ["Conditions", "Teller", "live_through"]
+
+
+def live_through(plan: Scenario, conditions: Conditions, folder: Path) -> History:
+    """Run `plan` once, and return what was seen; logs and raw samples go to `folder`.
+
+    An error of the harness ends the experiment and stands in the history as a trouble; an interruption travels on.
+    Either way everything is undone first.
+    """
+    notebook = Notebook(conditions)
+    try:
+        with _standing(conditions, folder) as stack:
+            notebook.has_started(stack)
+            _press(plan, conditions, stack, notebook, folder)
+    except HarnessError as error:
+        notebook.troubles.append(str(error))
+        notebook.note("trouble", error.what)
+    return notebook.history()
+
+
+@contextmanager
+def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
+    """Start the system on fresh ground, and clear the ground afterwards."""
+    conditions.teller.say(f"{folder.name}: starting {conditions.system.name} ({conditions.backend})")
+    work = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{conditions.run_id}-{folder.name}"
+    logs = folder / "logs"
+    logs.mkdir()
+    entry = conditions.ledger.note("folder", work.name, path=str(work))
+    work.mkdir()
+    work.chmod(0o711)  # the unprivileged user of Postgres must be able to pass
+    ground = Ground(
+        run_id=conditions.run_id,
+        project=conditions.project,
+        logs=logs,
+        work=work,
+        on_spawn=conditions.ledger.note_process,
+    )
+    try:
+        with embedded_stack(
+            conditions.system, ground=ground, clock=conditions.clock, seed=conditions.seed, defect=conditions.defect
+        ) as stack:
+            yield stack
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        conditions.ledger.strike(entry)
+
+
+def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: Notebook, folder: Path) -> None:
+    """Put the load on, and go through the phases under it."""
+    load = LoadPlan(
+        base_url=stack.base_url,
+        load=plan.load,
+        lasts_s=plan.longest_s,
+        seed=conditions.seed,
+        project=str(conditions.project),
+        connect_within_s=connect_within_s(tightest_s(plan.objectives)),
+    )
+    with pressing(
+        load,
+        folder=folder,
+        clock=conditions.clock,
+        run_id=conditions.run_id,
+        on_spawn=partial(conditions.ledger.note_process, "load"),
+    ) as pressure:
+        notebook.has_begun(pressure)
+        at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.faults}
+        course = Course(
+            plan=plan,
+            conditions=conditions,
+            stack=stack,
+            pressure=pressure,
+            notebook=notebook,
+            sent_bytes_at_origin=at_origin,
+        )
+        course.go()
+        conditions.teller.say(f"{plan.scenario}: waiting for the last answers")
+        notebook.has_ended(pressure.finish())

@@ -1,0 +1,55 @@
+"""What all experiments of a run have in common, and whom they tell how far they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.clock import Clock
+    from harness.faults.ledger import Ledger
+    from harness.history.load import Heartbeat
+    from harness.spec.system import System
+
+
+class Teller(Protocol):
+    """Whoever tells people how far a run is."""
+
+    def say(self, text: str) -> None:
+        """Tell one step."""
+
+    def beat(self, *, scenario: str, phase: str, elapsed_s: float, total_s: float, heartbeat: Heartbeat) -> None:
+        """Tell how the load goes; about once a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What all experiments of a run have in common.
+
+    Attributes:
+        run_id: Marks every process.
+        system: What is judged.
+        project: The folder that the subject is imported from.
+        backend: `embedded`.
+        defect: Id of the seeded defect that the subject is started with; None for the healthy service.
+        seed: Of everything random.
+        ledger: Told before anything is done that must be undone.
+        clock: The time.
+        teller: Told how far it is.
+        confidence: Of each one-sided bound.
+        stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
+    """
+
+    run_id: str
+    system: System
+    project: Path
+    backend: str
+    defect: str | None
+    seed: int
+    ledger: Ledger
+    clock: Clock
+    teller: Teller
+    confidence: float = 0.95
+    stops_early: bool = False

@@ -1,0 +1,56 @@
+"""A look at the promises of a phase that is under way; it decides how long to go on, never what the verdict is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.history.history import History
+from harness.spec.objective import Recovery
+from harness.verdict.outcome import Outcome
+from harness.verdict.ratio import is_beyond_doubt, ratio_claim
+
+if TYPE_CHECKING:
+    from harness.history.marks import PhaseMark
+    from harness.history.samples import Samples
+    from harness.spec.objective import RatioObjective
+    from harness.spec.scenario import Scenario
+
+DOUBT_FOR_S = 5.0
+"""Nothing is beyond doubt in a phase that has just begun: what a handful of seconds is worth cannot be estimated."""
+
+
+class Glance:
+    """Looks at a plan's promises while it is carried out.
+
+    Args:
+        plan: The scenario, as it is being run.
+        confidence: Of each one-sided bound.
+    """
+
+    def __init__(self, plan: Scenario, confidence: float) -> None:
+        self._plan = plan
+        self._confidence = confidence
+
+    def has_promises(self, mark: PhaseMark) -> bool:
+        """Tell whether anything is promised of the phase that bounds decide."""
+        return bool(self._promises(mark))
+
+    def is_open(self, samples: Samples, mark: PhaseMark) -> bool:
+        """Tell whether a promise of the phase is neither kept nor broken by what is known."""
+        history = _so_far(samples, mark)
+        claims = [ratio_claim(each, self._plan, history, self._confidence) for each in self._promises(mark)]
+        return any(claim.outcome is Outcome.INCONCLUSIVE for claim in claims)
+
+    def hopeless(self, samples: Samples, mark: PhaseMark) -> RatioObjective | None:
+        """Return the first promise of the phase that is broken beyond doubt, if there is one."""
+        history = _so_far(samples, replace(mark, was_stopped=True))
+        return next((each for each in self._promises(mark) if is_beyond_doubt(each, self._plan, history)), None)
+
+    def _promises(self, mark: PhaseMark) -> list[RatioObjective]:
+        of_phase = [objective for objective in self._plan.objectives if objective.during == mark.name]
+        return [objective for objective in of_phase if not isinstance(objective, Recovery)]
+
+
+def _so_far(samples: Samples, mark: PhaseMark) -> History:
+    return History(run_id="", began_at="", seed=0, backend="", samples=samples, phases=(mark,))

@@ -1,0 +1,95 @@
+"""What is written down while an experiment is under way, also of one that breaks off."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from harness.history.history import History
+from harness.history.marks import Event, PhaseMark
+from harness.history.samples import no_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.experiment.conditions import Conditions
+    from harness.experiment.course import Stretch
+    from harness.faults.injection import Injection
+    from harness.history.load import Heartbeat
+    from harness.history.marks import PointMark
+    from harness.load.engine import LoadResult, LoadRun
+    from harness.stack.stack import Stack
+
+
+class Notebook:
+    """What is written down while an experiment is under way, also of one that breaks off."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._conditions = conditions
+        self._stack: Stack | None = None
+        self._result: LoadResult | None = None
+        self._began_at = datetime.now(UTC)
+        self._events: list[Event] = []
+        self._phases: list[PhaseMark] = []
+        self.origin_s = conditions.clock.now()
+        self.heartbeats: list[Heartbeat] = []
+        self.injections: list[Injection] = []
+        self.points: list[PointMark] = []
+        self.troubles: list[str] = []
+
+    def now_s(self) -> float:
+        """Return the seconds since the run's origin."""
+        return self._conditions.clock.now() - self.origin_s
+
+    def note(self, kind: str, text: str, *, at_s: float | None = None) -> None:
+        """Write down what happens now, or happened at `at_s`."""
+        self._events.append(Event(at_s=round(self.now_s() if at_s is None else at_s, 3), kind=kind, text=text))
+
+    def has_started(self, stack: Stack) -> None:
+        """Write down that the stack is ready."""
+        self._stack = stack
+        first_answer_s = max(part.began_s + part.took_s for part in stack.startup)
+        self._conditions.teller.say(f"ready in {first_answer_s:.1f} s at {stack.base_url}")
+
+    def has_begun(self, pressure: LoadRun) -> None:
+        """Take the load's first intended moment as the origin of all times."""
+        self.origin_s = pressure.begins_s
+        self._began_at = datetime.now(UTC) - timedelta(seconds=self.now_s())
+        if pressure.overhead_p95_s is not None:
+            said = f"the generator itself adds {pressure.overhead_p95_s * 1000:.2f} ms at p95"
+            self.note("load", said)
+            self._conditions.teller.say(said)
+
+    def has_ended(self, result: LoadResult) -> None:
+        """Write down what the load generator counted."""
+        self._result = result
+        self.heartbeats.extend(result.heartbeats)
+        self.note("load", "the load has ended and is accounted for")
+
+    @contextmanager
+    def marking(self, stretch: Stretch) -> Iterator[None]:
+        """Write down when a phase was, also if it breaks off."""
+        try:
+            yield
+        finally:
+            self._phases.append(stretch.mark(now_s=self.now_s()))
+
+    def history(self) -> History:
+        """Return everything as one value."""
+        return History(
+            run_id=self._conditions.run_id,
+            began_at=self._began_at.isoformat(timespec="milliseconds"),
+            seed=self._conditions.seed,
+            backend=self._conditions.backend,
+            defect=self._conditions.defect,
+            heartbeats=tuple(self.heartbeats),
+            phases=tuple(self._phases),
+            faults=tuple(injection.mark() for injection in self.injections),
+            points=tuple(self.points),
+            events=tuple(self._events),
+            startup=self._stack.startup if self._stack else (),
+            troubles=tuple(self.troubles),
+            samples=self._result.samples if self._result else no_samples(),
+            tally=self._result.tally if self._result else None,
+        )

@@ -1,0 +1,44 @@
+"""Whether it was the service at all: the same promises, asked of a server that does nothing.
+
+The control's requests leave the same generator, interleaved with the judged ones, and no fault is ever injected on
+their way. Where they break a promise as well, the machine is too busy to tell what the service did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from harness.history.load import CONTROL_WITHIN_S
+from harness.measure.ratios import Count
+from harness.spec.objective import Errors, Hits, RatioObjective, Slow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.history.load import Heartbeat
+    from harness.history.marks import PhaseMark
+
+
+def controls_s(beats: Sequence[Heartbeat], mark: PhaseMark) -> tuple[float, ...]:
+    """Return the latencies of the control in a phase, by the second; a second belongs to where most of it lies."""
+    within = [beat for beat in beats if mark.began_s <= beat.at_s - 0.5 < mark.ended_s]
+    return tuple(latency_s for beat in within for latency_s in beat.controls_s or ())
+
+
+def control_count(objective: RatioObjective, latencies_s: Sequence[float]) -> Count:
+    """Count the requests of the control that would have been bad by `objective`: slow, or without an answer."""
+    over_s = objective.over if isinstance(objective, Slow) else CONTROL_WITHIN_S
+    bad = sum(latency_s > over_s or latency_s >= CONTROL_WITHIN_S for latency_s in latencies_s)
+    return Count(bad, len(latencies_s))
+
+
+def is_control_broken(objective: RatioObjective, latencies_s: Sequence[float]) -> bool:
+    """Tell whether the control's own share of bad requests would have broken `objective`."""
+    share = control_count(objective, latencies_s).share or 0.0
+    match objective:
+        case Slow() | Errors():
+            return share >= objective.max
+        case Hits():
+            return 1 - share <= objective.min
+        case _:
+            assert_never(objective)

@@ -1,0 +1,198 @@
+"""One promise about a share of requests, judged over its phase: bounds decide, and the sentence holds the numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from harness.measure.control import control_count, controls_s, is_control_broken
+from harness.measure.dependence import effective_total
+from harness.measure.outage import longest_outage_s
+from harness.measure.ratios import Count, count, is_kept
+from harness.spec.objective import Errors, Hits, RatioObjective, Slow
+from harness.spec.quantity import count_text, percent_text
+from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
+from harness.verdict.chance import p_value
+from harness.verdict.looks import confidence_at
+from harness.verdict.outcome import Claim, Outcome
+from harness.verdict.sequential import is_hopeless
+
+if TYPE_CHECKING:
+    from harness.history.history import History
+    from harness.history.marks import PhaseMark
+    from harness.history.samples import Samples
+    from harness.spec.scenario import Scenario
+
+OUTAGE_S = 5
+"""Whole seconds with at least half of the requests bad, that fail a broken promise however few it is worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What a phase says of one promise.
+
+    Attributes:
+        seen: The requests as they were counted.
+        effective: How many independent ones they are worth.
+        lower: One-sided lower bound of the share.
+        upper: One-sided upper bound of the share.
+        confidence: Of each bound.
+        outage_s: How long the service was gone, where that alone breaks the promise; else 0.
+        is_hopeless: Whether the run was stopped because of this promise, and rightly.
+        controls: Requests to a server that does nothing, as the promise would count them, where they broke it as well.
+    """
+
+    seen: Count
+    effective: float
+    lower: float
+    upper: float
+    confidence: float
+    outage_s: int
+    is_hopeless: bool
+    controls: Count | None
+
+    @property
+    def events(self) -> float:
+        """Return how many of the independent requests count towards the share."""
+        return (self.seen.share or 0.0) * self.effective
+
+
+def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History, confidence: float) -> Claim:
+    """Judge one promise about a share of requests.
+
+    Args:
+        objective: The promise.
+        scenario: It is one of its.
+        history: What was seen.
+        confidence: Of all looks together, in (0.5, 1).
+    """
+    found = _evidence(objective, scenario, history, confidence)
+    seen, outcome = found.seen, _outcome(objective, found)
+    is_chance = not (found.outage_s or found.is_hopeless)
+    return Claim(
+        objective=str(objective),
+        sli=objective.sli,
+        phase=objective.during,
+        outcome=outcome,
+        sentence=_sentence(objective, outcome, found, _label(scenario, objective.during)),
+        estimate=seen.share,
+        lower=_stable(found.lower) if seen.total else None,
+        upper=_stable(found.upper) if seen.total else None,
+        limit=objective.limit,
+        events=seen.events,
+        total=seen.total,
+        effective=round(found.effective, 1),
+        p_value=float(f"{p_value(objective, found.events, found.effective):.3g}") if is_chance and seen.total else None,
+    )
+
+
+def is_beyond_doubt(objective: RatioObjective, scenario: Scenario, history: History) -> bool:
+    """Tell whether a promise of a phase that is to be stopped is broken, however often one looked before."""
+    found = _evidence(objective, scenario, history, confidence=0.95)  # of bounds, which this does not ask
+    return found.is_hopeless or found.outage_s > 0
+
+
+def _evidence(objective: RatioObjective, scenario: Scenario, history: History, confidence: float) -> _Evidence:
+    mark, during = history.phase(objective.during), history.during(objective.during)
+    considered = during.of(objective.of) if objective.of else during
+    seen = count(objective, during)
+    effective = effective_total(objective, considered, mark) if mark and seen.total else 0.0
+    events = (seen.share or 0.0) * effective
+    sure = confidence_at(mark.looks if mark else 1, looks=scenario.looks, confidence=confidence)
+    latencies_s = controls_s(history.heartbeats, mark) if mark else ()
+    is_broken = is_control_broken(objective, latencies_s)
+    return _Evidence(
+        seen=seen,
+        effective=effective,
+        lower=lower_bound(events, effective, sure),
+        upper=upper_bound(events, effective, sure),
+        confidence=sure,
+        outage_s=_outage_s(objective, considered, mark, seen),
+        is_hopeless=mark is not None and mark.was_stopped and is_hopeless(objective, events, effective),
+        controls=control_count(objective, latencies_s) if is_broken else None,
+    )
+
+
+def _outage_s(objective: RatioObjective, considered: Samples, mark: PhaseMark | None, seen: Count) -> int:
+    """Return how long the service was gone, if that was long enough to need no bounds; else 0.
+
+    Where the share as a whole keeps its promise, an outage was promised to be bearable. A cold cache is no outage.
+    """
+    if mark is None or isinstance(objective, Hits) or is_kept(objective, seen):
+        return 0
+    lasted_s = longest_outage_s(objective, considered, mark)
+    return lasted_s if lasted_s >= OUTAGE_S else 0
+
+
+def _lasted(outage_s: int) -> str:
+    return f", with an outage of {outage_s} s" if outage_s else ""
+
+
+def _outcome(objective: RatioObjective, found: _Evidence) -> Outcome:
+    """Decide from the bounds; of no requests they are 0 and 1, which is inconclusive by itself."""
+    is_below, is_above = found.upper < objective.limit, found.lower > objective.limit
+    match objective:
+        case Slow() | Errors():
+            good, bad = is_below, is_above
+        case Hits():
+            good, bad = is_above, is_below
+        case _:
+            assert_never(objective)
+    if bad or found.outage_s or found.is_hopeless:
+        # Where a server that does nothing breaks the promise too, it is the machine, and nothing is known.
+        return Outcome.INCONCLUSIVE if found.controls else Outcome.FAIL
+    return Outcome.PASS if good else Outcome.INCONCLUSIVE
+
+
+_RELATIONS = {Outcome.PASS: ("<", ">"), Outcome.FAIL: (">", "<"), Outcome.INCONCLUSIVE: ("vs", "vs")}
+
+
+def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, label: str) -> str:
+    """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
+    name = f"{objective.of} {objective.sli}" if objective.of and objective.sli != "hits" else objective.sli
+    if found.seen.share is None:
+        return f"{outcome}: {name} unknown during {label}; no requests"
+    relation = _RELATIONS[outcome][isinstance(objective, Hits)]
+    bounds = f"[{_percent(found.lower)}, {_percent(found.upper)}]"
+    said = f"{outcome}: {name} {_percent(found.seen.share)} % {bounds} {relation} {_limit(objective)}"
+    return f"{said} during {label}; n = {count_text(found.seen.total)}{_remarks(objective, outcome, found)}"
+
+
+def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
+    worth = f", worth {count_text(int(found.effective))} independent ones"
+    said = worth if found.effective < 0.95 * found.seen.total else ""
+    said += f", with an outage of {found.outage_s} s" if found.outage_s else ""
+    said += ", stopped early: beyond doubt" if found.is_hopeless else ""
+    if found.controls:
+        return f"{said}, but {found.controls.events} of {found.controls.total} requests of the control broke it as well"
+    return said + _wish(objective, outcome, found)
+
+
+def _wish(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
+    """Say how many requests would have been enough, where the share itself looks good."""
+    seen = found.seen
+    if outcome is not Outcome.INCONCLUSIVE or isinstance(objective, Hits) or not is_kept(objective, seen):
+        return ""
+    worth = found.effective / seen.total
+    needed = requests_needed(objective.limit, found.confidence, seen.events * worth) / worth
+    return f", {count_text(math.ceil(needed))} would prove it with {seen.events} such"
+
+
+def _label(scenario: Scenario, phase_name: str) -> str:
+    faults = [str(fault) for phase in scenario.phases if phase.name == phase_name for fault in phase.faults]
+    return f"{phase_name} ({', '.join(faults)})" if faults else phase_name
+
+
+def _limit(objective: RatioObjective) -> str:
+    return percent_text(objective.limit).replace("%", " %")
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, with the digits that matter near the limits we judge (0.1 %, 5 %, 70 %)."""
+    return f"{share * 100:.3f}" if share < 0.005 else f"{share * 100:.1f}"
+
+
+def _stable(share: float) -> float:
+    """Return a bound without the digits in which two machines' mathematics may differ."""
+    return round(share, 9)

@@ -1,0 +1,99 @@
+"""How long an experiment takes: longer while its promises are open, shorter once one is broken beyond doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from fixtures.servers import PROJECT
+from fixtures.stack import DUMMY
+from harness.clock import SystemClock
+from harness.experiment import Conditions, live_through
+from harness.spec.scenario import Scenario
+from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
+
+CONFIDENCE = 0.95
+
+
+@dataclass
+class Listener:
+    """A teller that remembers."""
+
+    said: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Remember it."""
+        self.said.append(text)
+
+    def beat(self, **_: object) -> None:
+        """Let it pass."""
+
+
+@pytest.fixture
+def conditions(ledger):
+    return Conditions(
+        run_id=ledger.run_id, system=DUMMY, project=PROJECT, backend="embedded", defect=None, seed=9, ledger=ledger,
+        clock=SystemClock(), teller=Listener(), confidence=CONFIDENCE,
+    )  # fmt: skip
+
+
+def story(objective, *, lasts="4s", **keys) -> Scenario:
+    return Scenario.model_validate(
+        {
+            "scenario": "measured",
+            "story": "It takes as long as it must.",
+            "load": {"arrivals_per_s": 100, "drain": "1s"},
+            "phases": [{"name": "baseline", "lasts": lasts}, {"name": "after", "lasts": "1s"}],
+            "objectives": [objective],
+        }
+        | keys
+    )
+
+
+def test_an_open_phase_goes_on(conditions, tmp_path):
+    """400 error-free requests do not prove 0.5 %; 1 600, four times as many, do."""
+    scenario = story({"sli": "errors", "max": "0.5%"}, extends_to=4)
+
+    history = live_through(scenario, conditions, tmp_path)
+
+    verdict = judge(scenario, history, confidence=CONFIDENCE)
+    assert verdict.outcome is Outcome.PASS, verdict.sentence
+    baseline, after = history.phases
+    assert (baseline.looks, baseline.lasted_s) == (3, pytest.approx(16, abs=0.05))
+    assert (after.began_s, after.lasted_s) == (baseline.ended_s, pytest.approx(1, abs=0.05))
+    assert sum("goes on for" in said for said in conditions.teller.said) == 2
+    assert history.tally.issued < 1900, (
+        "the load ended with the last phase, not after the longest there could have been"
+    )
+
+
+def test_a_phase_whose_promise_is_kept_does_not_go_on(conditions, tmp_path):
+    """There is nothing to wait for."""
+    history = live_through(story({"sli": "errors", "max": "5%"}, extends_to=4), conditions, tmp_path)
+
+    assert [(mark.looks, round(mark.lasted_s)) for mark in history.phases] == [(1, 4), (1, 1)]
+
+
+def test_a_hopeless_experiment_ends_early_if_asked_to(conditions, tmp_path):
+    """Nothing ever hits: that is beyond doubt after seconds, and a whole minute would not help."""
+    scenario = story({"sli": "hits", "min": "70%"}, lasts="60s")
+
+    history = live_through(scenario, replace(conditions, stops_early=True), tmp_path)
+
+    verdict = judge(scenario, history, confidence=CONFIDENCE)
+    assert verdict.outcome is Outcome.FAIL
+    assert "stopped early: beyond doubt" in verdict.sentence
+    (baseline,) = history.phases
+    assert baseline.was_stopped
+    assert 5 <= baseline.lasted_s < 10
+    assert history.tally.is_whole
+    assert "ended after" in next(each.sentence for each in verdict.obligations if "baseline complete" in each.name)
+
+
+def test_nothing_ends_early_unasked(conditions, tmp_path):
+    """A whole picture is the default, of a broken service as well."""
+    history = live_through(story({"sli": "hits", "min": "70%"}, lasts="6s"), conditions, tmp_path)
+
+    assert [round(mark.lasted_s) for mark in history.phases] == [6, 1]
