@@ -14,6 +14,10 @@ import pytest
 
 from fixtures.made import scenario_of
 from fixtures.queues import queue_history
+from harness.experiment.glance import Glance
+from harness.history.history import History
+from harness.history.marks import PhaseMark
+from harness.measure.ratios import count
 from harness.spec.objective import Slow
 from harness.verdict.bounds import lower_bound, upper_bound
 from harness.verdict.judge import claim_of
@@ -26,6 +30,7 @@ BOTH_SIDES = 0.975
 """Of each bound of an interval that holds the truth with 95 %."""
 OBJECTIVE = Slow(sli="slow", over="100ms", max="5%")
 SCENARIO = scenario_of(faults=False)
+SCENARIO_WITH_OBJECTIVE = SCENARIO.model_copy(update={"objectives": (OBJECTIVE,)})
 TABLE = Path("reports/statistics.md")
 
 
@@ -132,3 +137,68 @@ def test_bounds_hold_as_often_as_they_say(truth, table):
     table.append(tries.row())
 
     assert tries.interval_holds / RUNS >= 0.93
+
+
+STILL_GOOD = [Truth(0.0, 60, 0.045), Truth(0.5, 60, 0.045), Truth(0.8, 60, 0.03), Truth(0.9, 60, 0.03)]
+STOP_RUNS = 300
+
+
+@pytest.mark.parametrize("truth", STILL_GOOD, ids=str)
+def test_a_good_service_is_not_given_up_however_often_one_looks(truth, record_property):
+    """Each second from the fifth on, as `--stop-early` does; a bare estimate gives up more than a quarter of them."""
+    glance, given_up, crossed = Glance(SCENARIO_WITH_OBJECTIVE, CONFIDENCE), 0, 0
+    for number in range(STOP_RUNS):
+        samples = _queue_of(truth, SEED + number).samples
+        looks = [samples.between(0.0, float(second)) for second in range(5, truth.lasts_s + 1)]
+        marks = [
+            PhaseMark(name="baseline", began_s=0.0, ended_s=float(second)) for second in range(5, truth.lasts_s + 1)
+        ]
+        given_up += any(glance.hopeless(*look) is not None for look in zip(looks, marks, strict=True))
+        crossed += any(count(OBJECTIVE, look).share > OBJECTIVE.max for look in looks)
+
+    record_property("given up", f"{given_up} of {STOP_RUNS}, by bare estimate {crossed}")
+    assert given_up <= 0.02 * STOP_RUNS
+    assert crossed > 10 * given_up
+
+
+def test_a_bad_service_is_given_up_early():
+    """Stopping early is worth something: most runs of a service that is far off end in a fifth of the time."""
+    glance, seconds = Glance(SCENARIO_WITH_OBJECTIVE, CONFIDENCE), []
+    for number in range(100):
+        samples = _queue_of(Truth(0.5, 60, 0.2), SEED + number).samples
+        for second in range(5, 61):
+            mark = PhaseMark(name="baseline", began_s=0.0, ended_s=float(second))
+            if glance.hopeless(samples.between(0.0, second), mark) is not None:
+                seconds.append(second)
+                break
+
+    assert len(seconds) >= 95
+    assert sorted(seconds)[len(seconds) // 2] <= 12
+
+
+@pytest.mark.parametrize("truth", BAD[:2], ids=str)
+def test_going_on_while_it_is_open_does_not_make_wrong_passes_likelier(truth, record_property):
+    """Once, twice, four times as long, each look at its own confidence: together at most one in twenty."""
+    longer, passed, looked = SCENARIO_WITH_OBJECTIVE.model_copy(update={"extends_to": 4.0}), 0, Counter()
+    for number in range(RUNS):
+        whole = _queue_of(Truth(truth.busy, 4 * truth.lasts_s, truth.slow_share), SEED + number).samples
+        for look in (1, 2, 3):
+            ended_s = truth.lasts_s * 2.0 ** (look - 1)
+            mark = PhaseMark(name="baseline", began_s=0.0, ended_s=ended_s, looks=look)
+            history = History(
+                run_id="", began_at="", seed=0, backend="", samples=whole.between(0.0, ended_s), phases=(mark,)
+            )
+            outcome = claim_of(OBJECTIVE, longer, history, CONFIDENCE).outcome
+            if outcome is not Outcome.INCONCLUSIVE:
+                break
+        looked[look] += 1
+        passed += outcome is Outcome.PASS
+
+    record_property("passed", f"{passed} of {RUNS}, looks {dict(looked)}")
+    assert passed <= 0.05 * RUNS
+
+
+def _queue_of(truth: Truth, seed: int) -> History:
+    return queue_history(
+        busy=truth.busy, lasts_s=truth.lasts_s, slow_share=truth.slow_share, over_s=OBJECTIVE.over, seed=seed
+    )
