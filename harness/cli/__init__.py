@@ -17,6 +17,7 @@ from harness.cli.heal import heal
 from harness.cli.load import load
 from harness.cli.report import report
 from harness.cli.run import run
+from harness.cli.slo import slo
 from harness.cli.verify import verify
 from harness.errors import HarnessError, Interrupted
 from harness.verdict.outcome import Outcome
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (run, heal, report, verify, load):
+for command in (run, heal, report, verify, slo, load):
     app.command()(command)
 app.command(context_settings=AS_GIVEN)(faultproxy)
 

@@ -113,21 +113,34 @@ def verdict_table(
     """Print every verdict with its reason, then where the report is."""
     console = console or _console()
     _wipe(console)
-    rows = [
-        (_outcome(verdict.outcome), _fit(verdict.scenario, secrets), _fit(reason_of(verdict), secrets))
-        for verdict in verdicts
-    ]
-    if _is_screen(console):
-        _print_table(console, rows)
-    else:
-        _print_lines(console, rows)
+    rows = [(verdict.outcome, verdict.scenario, reason_of(verdict)) for verdict in verdicts]
+    outcome_table("scenario", rows, console=console, secrets=secrets)
     if report:
         _line(console, Text(f"report: {_fit(report, secrets)}"))
 
 
-def _print_table(console: Console, rows: Sequence[tuple[Text, str, str]]) -> None:
+def outcome_table(
+    what: str,
+    judged: Sequence[tuple[Outcome, str, str]],
+    *,
+    console: Console | None = None,
+    secrets: Secrets = NO_SECRETS,
+) -> None:
+    """Print outcomes, each with the name of what was judged and a sentence; `what` heads the names."""
+    console = console or _console()
+    rows = [
+        (_outcome(outcome), _fit(name, secrets), _fit(sentence.removeprefix(f"{outcome}: "), secrets))
+        for outcome, name, sentence in judged
+    ]
+    if _is_screen(console):
+        _print_table(console, what, rows)
+    else:
+        _print_lines(console, rows)
+
+
+def _print_table(console: Console, what: str, rows: Sequence[tuple[Text, str, str]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head in ("outcome", "scenario", "what was seen"):
+    for head in ("outcome", what, "what was seen"):
         table.add_column(head, no_wrap=head != "what was seen")
     for outcome, scenario, sentence in rows:
         table.add_row(outcome, Text(scenario), Text(sentence))

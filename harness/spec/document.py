@@ -59,15 +59,31 @@ def read_yaml(text: str, *, name: str) -> Document:
     Raises:
         SpecError: If it is not YAML, or is something we refuse; it names the line.
     """
+    documents = read_yaml_documents(text, name=name)
+    if len(documents) > 1:
+        raise SpecError(f"{len(documents)} documents in one file", where=name, mend="give each a file of its own")
+    return documents[0]
+
+
+def read_yaml_documents(text: str, *, name: str) -> list[Document]:
+    """Parse a file of one or more YAML documents.
+
+    Raises:
+        SpecError: If it is not YAML, holds nothing, or is something we refuse; it names the line.
+    """
     if len(text.encode()) > MAX_BYTES:
         raise SpecError("file is larger than 1 MiB", where=name, mend="a scenario is a page; split it")
     try:
         _check_events(text, name)
-        root = yaml.compose(text, Loader=_LOADER)
+        roots = [root for root in yaml.compose_all(text, Loader=_LOADER) if root is not None]
     except yaml.YAMLError as error:
         raise _not_yaml(error, name) from error
-    if root is None:
+    if not roots:
         raise SpecError("file is empty", where=name, mend="see docs/scenarios.md for a scenario of ten lines")
+    return [_document(root, name) for root in roots]
+
+
+def _document(root: yaml.Node, name: str) -> Document:
     lines: dict[KeyPath, int] = {}
     return Document(name, _value(root, (), lines, name), lines)
 

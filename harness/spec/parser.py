@@ -17,6 +17,7 @@ from harness.spec.system import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=BaseModel)
@@ -28,7 +29,7 @@ def read_scenario(path: Path) -> Scenario:
     Raises:
         SpecError: If it cannot be read or understood; it names file, line, key path and the nearest known key.
     """
-    return _validated(Scenario, read_yaml(_text_of(path), name=str(path)))
+    return validated(Scenario, read_yaml(text_of(path), name=str(path)))
 
 
 def read_settings(path: Path) -> Settings:
@@ -38,13 +39,18 @@ def read_settings(path: Path) -> Settings:
         SpecError: If it cannot be read or understood.
     """
     try:
-        data = tomllib.loads(_text_of(path))
+        data = tomllib.loads(text_of(path))
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"not TOML: {error}", where=str(path), mend="mend that line") from error
-    return _validated(Settings, Document(str(path), data, {}))
+    return validated(Settings, Document(str(path), data, {}))
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what a file says.
+
+    Raises:
+        SpecError: If it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -52,7 +58,12 @@ def _text_of(path: Path) -> str:
         raise SpecError(f"cannot read the file: {reason}", where=str(path), mend="check the path and rights") from error
 
 
-def _validated(model: type[M], document: Document) -> M:
+def validated(model: type[M], document: Document) -> M:
+    """Return a document as a model.
+
+    Raises:
+        SpecError: If it is none; it names file, line, key path and the nearest known key.
+    """
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
@@ -123,7 +134,12 @@ def _plain(annotation: Any) -> Any:
 
 
 def _keys_of(model: Any) -> list[str]:
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    return list(_fields_of(model)) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return a model's fields by their names in a file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _member(model: Any, tag: str | int) -> Any:
@@ -139,7 +155,7 @@ def _member(model: Any, tag: str | int) -> Any:
 
 def _inside(model: Any, part: str | int) -> Any:
     if isinstance(model, type) and issubclass(model, BaseModel):
-        field = model.model_fields.get(str(part))
+        field = _fields_of(model).get(str(part))
         return field.rebuild_annotation() if field else None
     arguments = get_args(model)
     return (arguments[-1] if get_origin(model) is dict else arguments[0]) if arguments else None

@@ -1,0 +1,77 @@
+"""OpenSLO promises, judged offline against the evidence in a run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.report.bundle import experiments_in, verified
+from harness.report.experiment import read_experiment
+from harness.verdict.outcome import Outcome, worst
+from harness.verdict.ratio import ratio_claim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from harness.report.judged import Experiment
+    from harness.spec.openslo import Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one experiment says of one promise.
+
+    Attributes:
+        slo: The SLO's name.
+        scenario: The experiment's; empty if there was none to ask.
+        objective: The promise, as one of ours.
+        outcome: What can be said.
+        sentence: The outcome with its numbers.
+    """
+
+    slo: str
+    scenario: str
+    objective: str
+    outcome: Outcome
+    sentence: str
+
+
+def judged_against(promises: Sequence[Promise], folder: Path) -> list[Kept]:
+    """Judge promises by the evidence of a run, or of one experiment.
+
+    Raises:
+        ReportError: If the evidence is missing, was cut short or changed.
+    """
+    places = experiments_in(folder)
+    experiments = []
+    for place in places:
+        verified(place)
+        experiments.append(read_experiment(place)[0])
+    return [kept for promise in promises for kept in _judged(promise, experiments)]
+
+
+def _judged(promise: Promise, experiments: Sequence[Experiment]) -> Iterator[Kept]:
+    asked = [each for each in experiments if _is_asked(promise, each)]
+    if not asked:
+        whom = f"the scenario {promise.scenario}" if promise.scenario else "any scenario"
+        sentence = f"{Outcome.INCONCLUSIVE}: no phase {promise.objective.during} of {whom} is in this folder"
+        yield Kept(promise.slo, "", str(promise.objective), Outcome.INCONCLUSIVE, sentence)
+    for experiment in asked:
+        yield _kept(promise, experiment)
+
+
+def _is_asked(promise: Promise, experiment: Experiment) -> bool:
+    scenario = experiment.scenario
+    has_phase = any(phase.name == promise.objective.during for phase in scenario.phases)
+    return has_phase and promise.scenario in {None, scenario.scenario}
+
+
+def _kept(promise: Promise, experiment: Experiment) -> Kept:
+    """Judge one promise; what a run failed to prove of itself is missing from every promise."""
+    scenario, verdict = experiment.scenario, experiment.verdict
+    claim = ratio_claim(promise.objective, scenario, experiment.history, verdict.confidence)
+    unmet = [each for each in verdict.obligations if each.outcome is not Outcome.PASS]
+    outcome = worst([claim.outcome, *(each.outcome for each in unmet)])
+    sentence = claim.sentence if outcome is claim.outcome else f"{outcome}: {unmet[0].name}: {unmet[0].sentence}"
+    return Kept(promise.slo, scenario.scenario, str(promise.objective), outcome, sentence)
