@@ -12,6 +12,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
+from harness.cli.diff import diff
 from harness.cli.faultproxy import AS_GIVEN, faultproxy
 from harness.cli.heal import heal
 from harness.cli.load import load
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (run, heal, report, verify, slo, load):
+for command in (run, heal, report, verify, diff, slo, load):
     app.command()(command)
 app.command(context_settings=AS_GIVEN)(faultproxy)
 

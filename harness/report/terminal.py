@@ -138,6 +138,28 @@ def outcome_table(
         _print_lines(console, rows)
 
 
+def change_table(
+    title: str,
+    changes: Sequence[tuple[str, str, str, str]],
+    *,
+    console: Console | None = None,
+    secrets: Secrets = NO_SECRETS,
+) -> None:
+    """Print what changed: scenario, what, before, after."""
+    console = console or _console()
+    rows = [tuple(_fit(word, secrets) for word in change) for change in changes]
+    if not _is_screen(console):
+        for scenario, what, before, after in rows:
+            _line(console, Text(f"{title}: {scenario}: {what}: {before} -> {after}"))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title=title, title_justify="left")
+    for head in ("scenario", "what", "before", "after"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(word) for word in row))
+    console.print(table)
+
+
 def _print_table(console: Console, what: str, rows: Sequence[tuple[Text, str, str]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for head in ("outcome", what, "what was seen"):

@@ -1,0 +1,183 @@
+"""OpenSLO documents: what they promise is judged as ours is, and what cannot be honoured is refused by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fixtures.made import Stretch, history_of, scenario_of
+from harness.cli import app
+from harness.errors import SpecError
+from harness.report import write_experiment, write_manifest
+from harness.report.slo import judged_against
+from harness.spec.openslo import UNSUPPORTED, read_openslo
+from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
+
+PROJECT = Path(__file__).parents[2]
+GOOD = "good: {metricSource: {type: Readiness, spec: {within: 100ms}}}"
+TOTAL = "total: {metricSource: {type: Readiness}}"
+SLO = f"""\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {{name: fast}}
+spec:
+  service: items
+  indicator:
+    metadata: {{name: latency}}
+    spec:
+      ratioMetric:
+        {GOOD}
+        {TOTAL}
+  timeWindow: [{{duration: 4w, isRolling: true}}]
+  budgetingMethod: Occurrences
+  objectives:
+    - {{target: 0.95}}
+"""
+
+
+def read(tmp_path, text):
+    file = tmp_path / "slo.yaml"
+    file.write_text(text)
+    return read_openslo(file)
+
+
+@pytest.mark.parametrize(
+    ("part", "total", "objective"),
+    [
+        pytest.param("good: {within: 100ms}", "{}", "slow (over 100ms) < 5%", id="good in time"),
+        pytest.param("good: {within: 2s, outcome: ok, operation: write}", "{operation: write}", "write slow (over 2s) < 5%", id="of writes"),
+        pytest.param("bad: {over: 250ms}", "{}", "slow (over 250ms) < 5%", id="bad if late"),
+        pytest.param("bad: {outcome: failed}", "{}", "errors < 5%", id="bad if failed"),
+        pytest.param("good: {outcome: ok, operation: read}", "{operation: read}", "read errors < 5%", id="good if ok"),
+        pytest.param("good: {sources: [l1, l2], operation: read}", "{operation: read}", "hits > 95%", id="good if cached"),
+        pytest.param("good: {outcome: ok, phase: fault}", "{phase: fault}", "errors < 5%", id="of a phase"),
+    ],
+)  # fmt: skip
+def test_a_ratio_is_one_of_our_promises(tmp_path, part, total, objective):
+    """One selection, one promise; the target is what may be left."""
+    word, selected = part.split(": ", 1)
+    text = SLO.replace(GOOD, f"{word}: {{metricSource: {{type: Readiness, spec: {selected}}}}}")
+    text = text.replace(TOTAL, f"total: {{metricSource: {{type: Readiness, spec: {total}}}}}")
+
+    (promise,) = read(tmp_path, text)
+
+    assert str(promise.objective) == objective
+    assert promise.objective.during == ("fault" if "fault" in part else "baseline")
+
+
+def test_a_threshold_takes_its_limit_from_the_objective(tmp_path):
+    """A latency in seconds, and how many may be above it."""
+    text = SLO.replace(
+        f"ratioMetric:\n        {GOOD}\n        {TOTAL}", "thresholdMetric: {metricSource: {type: Readiness}}"
+    )
+
+    (promise,) = read(tmp_path, text.replace("{target: 0.95}", "{op: lte, value: 0.1, targetPercent: 99.9}"))
+
+    assert str(promise.objective) == "slow (over 100ms) < 0.1%"
+
+
+WRONG = [
+    pytest.param("within: 100ms", "", ":9: spec.indicator.spec.ratioMetric", "the same requests", id="good equals total"),
+    pytest.param("within: 100ms", "within: 100ms, operation: read", ":9: spec.indicator.spec.ratioMetric", "not of the same requests", id="another whole"),
+    pytest.param(TOTAL, "total: {metricSource: {type: Readiness, spec: {outcome: ok}}}", ":9:", "leaves requests out", id="a total of good ones"),
+    pytest.param("within: 100ms", "within: 100ms, sources: [l1]", ":15: spec.objectives[0]", "cannot be judged", id="two criteria"),
+    pytest.param("{target: 0.95}", "{target: 1.0}", ":15: spec.objectives[0].target", "less than 1", id="nothing may fail"),
+    pytest.param("{target: 0.95}", "{target: 0.95, op: lte, value: 1}", ":15: spec.objectives[0]", "a ratio has no threshold", id="a threshold"),
+    pytest.param("{target: 0.95}", "{displayName: none}", ":15: spec.objectives[0]", "target or a targetPercent", id="no target"),
+    pytest.param("type: Readiness, spec: {within", "type: Prometheus, spec: {within", ":10:", "type", id="another source"),
+    pytest.param("budgetingMethod: Occurrences", "budgetingMethod: Timeslices", ":13: spec.budgetingMethod", "Occurrences", id="time slices"),
+    pytest.param("isRolling: true", "isRolling: false", ":12: spec.timeWindow[0].isRolling", "", id="a calendar's window"),
+    pytest.param("service: items", "service: items\n  servise: x", ":6: spec.servise", "unknown key 'servise'", id="a typo"),
+    pytest.param("kind: SLO", "kind: AlertPolicy", ":2: kind", "kind 'AlertPolicy' cannot be judged", id="another kind"),
+    pytest.param("kind: SLO", "kind: Service", "slo.yaml", "there is no SLO", id="no SLO"),
+    pytest.param("openslo/v1", "openslo/v2alpha", ":1: apiVersion", "openslo/v1", id="another version"),
+    pytest.param(re.search(r"  indicator:\n(?:   .*\n)+", SLO)[0], "  indicatorRef: latncy\n", ":6: spec.indicatorRef", "no SLI 'latncy'", id="no such SLI"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "where", "what"), WRONG)
+def test_what_is_wrong_is_named_with_its_place(tmp_path, old, new, where, what):
+    """File, line and key path; and what to do instead."""
+    assert old in SLO
+    with pytest.raises(SpecError) as told_error:
+        read(tmp_path, SLO.replace(old, new))
+
+    assert where in told_error.value.where
+    assert what in str(told_error.value)
+    assert told_error.value.mend
+
+
+@pytest.mark.parametrize("field", UNSUPPORTED)
+def test_what_cannot_be_honoured_is_refused_by_name(tmp_path, field):
+    """A field that is passed over is a promise that nobody judges."""
+    with pytest.raises(SpecError, match=rf"`{field}` cannot be honoured") as told_error:
+        read(tmp_path, SLO.replace("{target: 0.95}", f"{{target: 0.95, {field}: 1}}"))
+
+    assert told_error.value.where.endswith(f":15: spec.objectives[0].{field}")
+
+
+def test_labels_may_be_called_anything(tmp_path):
+    """They promise nothing."""
+    assert read(
+        tmp_path, SLO.replace("{name: fast}", "{name: fast, labels: {raw: [a, b]}, annotations: {calendar: x}}")
+    )
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    scenario = scenario_of(objectives=[{"sli": "errors", "max": "1%"}])
+    history = history_of(scenario, [Stretch(lasts_s=50)])
+    folder = tmp_path / "run" / scenario.scenario
+    folder.mkdir(parents=True)
+    (folder / "logs").mkdir()
+    write_experiment(
+        folder, scenario, history, judge(scenario, history, confidence=0.95), scenario_text="", profile="quick"
+    )
+    write_manifest(folder)
+    return folder.parent
+
+
+@pytest.mark.parametrize(
+    ("target", "outcome", "code"), [("0.95", Outcome.PASS, 0), ("0.9999999", Outcome.INCONCLUSIVE, 2)]
+)
+def test_a_promise_is_judged_with_the_same_bounds(tmp_path, run_folder, target, outcome, code):
+    """The exit code is that of a run, and JSON says the same as the table."""
+    file = tmp_path / "slo.yaml"
+    file.write_text(SLO.replace("0.95", target))
+
+    (kept,) = judged_against(read_openslo(file), run_folder)
+    said = CliRunner().invoke(app, ["slo", str(file), "--bundle", str(run_folder), "--json"])
+
+    assert kept.outcome is outcome
+    assert said.exit_code == code, said.output
+    assert json.loads(said.stdout)["objectives"][0]["sentence"] == kept.sentence
+
+
+def test_a_phase_that_is_not_there_is_inconclusive(tmp_path, run_folder):
+    """Nothing seen is nothing proved."""
+    text = SLO.replace("within: 100ms", "within: 100ms, phase: flood").replace(
+        TOTAL, TOTAL.replace("Readiness", "Readiness, spec: {phase: flood}")
+    )
+    file = tmp_path / "slo.yaml"
+    file.write_text(text)
+
+    (kept,) = judged_against(read_openslo(file), run_folder)
+
+    assert kept.outcome is Outcome.INCONCLUSIVE
+    assert "no phase flood" in kept.sentence
+
+
+def test_the_example_of_the_page_is_read():
+    """Copied from docs/, it runs."""
+    promises = read_openslo(PROJECT / "docs/examples/slo.yaml")
+
+    assert [(each.slo, str(each.objective)) for each in promises] == [
+        ("fast", "slow (over 100ms) < 5%"),
+        ("reads-survive-redis", "read errors < 1%"),
+    ]
+    assert (PROJECT / "docs/examples/slo.yaml").read_text() in (PROJECT / "docs/openslo.md").read_text()
