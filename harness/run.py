@@ -5,29 +5,34 @@ Every experiment stands on a stack of its own, so that no scenario inherits what
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from secrets import randbelow, token_hex
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
 from harness.experiment import Conditions, live_through
 from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
-from harness.report import Experiment, write_experiment, write_manifest, write_run
+from harness.report import NO_SECRETS, Experiment, Secrets, write_experiment, write_manifest, write_run
+from harness.report.bundle import LOGS
+from harness.report.egress import SHORTEST_SECRET, redact_file, redacted
 from harness.spec.parser import nearest, read_scenario, read_settings
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from harness.clock import Clock
     from harness.experiment import Teller
+    from harness.history.history import History
     from harness.spec.scenario import Scenario
     from harness.spec.system import Settings
 
@@ -78,12 +83,12 @@ class Options:
 
 def new_run_id() -> str:
     """Return an id that sorts by time and that no other run has."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
 
 
 def new_seed() -> int:
     """Return a seed nobody chose."""
-    return secrets.randbelow(1 << 31)
+    return randbelow(1 << 31)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +100,7 @@ class Run:
         settings: What readiness.toml says.
         conditions: What its experiments have in common.
         family: How many claims all its scenarios make together; a claim may look broken by chance in one of them.
+        secrets: What must not be written, or told.
         experiments: Those that are judged already, in order.
     """
 
@@ -102,6 +108,7 @@ class Run:
     settings: Settings
     conditions: Conditions
     family: int = 1
+    secrets: Secrets = NO_SECRETS
     experiments: list[Experiment] = field(default_factory=list)
 
     def experiment(self, path: Path) -> Experiment:
@@ -115,12 +122,23 @@ class Run:
         plan = planned(read_scenario(path), self.settings, self.options.profile)
         folder = self.options.folder / plan.scenario
         folder.mkdir()
-        history = live_through(plan, self.conditions, folder)
-        verdict = judge(plan, history, confidence=self.settings.confidence, family=self.family)
-        text = path.read_text(encoding="utf-8")
-        write_experiment(folder, plan, history, verdict, scenario_text=text, profile=self.options.profile)
-        write_manifest(folder)
-        experiment = Experiment(plan, history, verdict, folder)
+        keep = partial(self._keep, plan, folder, path.read_text(encoding="utf-8"))
+        history = live_through(plan, self.conditions, folder, on_cut_short=keep)
+        experiment = keep(history)
+        write_manifest(folder)  # the last file, so that only what is whole has one
+        return experiment
+
+    def _keep(self, plan: Scenario, folder: Path, scenario_text: str, history: History) -> Experiment:
+        """Judge what was seen, and write it down; from here on nobody holds a secret any more."""
+        for log in (folder / LOGS).glob("*"):
+            redact_file(log, self.secrets)
+        clean = redacted(history, self.secrets)
+        verdict = judge(plan, clean, confidence=self.settings.confidence, family=self.family)
+        profile = self.options.profile
+        write_experiment(
+            folder, plan, clean, verdict, scenario_text=scenario_text, profile=profile, secrets=self.secrets
+        )
+        experiment = Experiment(plan, clean, verdict, folder)
         self.experiments.append(experiment)
         return experiment
 
@@ -140,6 +158,7 @@ class Run:
             profile=options.profile,
             backend=self.conditions.backend,
             command=options.command([experiment.scenario.scenario for experiment in self.experiments]),
+            secrets=self.secrets,
         )
 
 
@@ -159,6 +178,7 @@ def opened(options: Options, *, clock: Clock, teller: Teller, family: int = 1) -
     """
     settings = read_settings(options.project / SETTINGS_FILE)
     check_options(settings, options)
+    hidden = hidden_variables(settings, os.environ)
     make_folder(options.folder)
     ledger = Ledger(options.folder / FILE_NAME, options.run_id)
     conditions = Conditions(
@@ -173,10 +193,32 @@ def opened(options: Options, *, clock: Clock, teller: Teller, family: int = 1) -
         teller=teller,
         confidence=settings.confidence,
         stops_early=options.stops_early,
+        hidden=hidden,
     )
     with guarded(ledger.path):
-        yield Run(options=options, settings=settings, conditions=conditions, family=family)
+        secrets = Secrets(hidden.values())
+        yield Run(options=options, settings=settings, conditions=conditions, family=family, secrets=secrets)
         ledger.close()
+
+
+def hidden_variables(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the subject's secrets with their values.
+
+    Raises:
+        SpecError: If one is not set, or too short to be told from ordinary words; it names the variable.
+    """
+    hidden = {}
+    for name in settings.system.subject.secrets:
+        value, where = environment.get(name, ""), f"{SETTINGS_FILE}: system.subject.secrets"
+        if len(value) < SHORTEST_SECRET:
+            what = (
+                f"the secret {name} is not set" if not value else f"the secret {name} is shorter than {SHORTEST_SECRET}"
+            )
+            raise SpecError(
+                what, where=where, mend=f"set the variable {name}, to at least {SHORTEST_SECRET} characters"
+            )
+        hidden[name] = value
+    return hidden
 
 
 def check_options(settings: Settings, options: Options) -> None:

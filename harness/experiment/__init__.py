@@ -21,7 +21,7 @@ from harness.stack.embedded import embedded_stack
 from harness.stack.service import Ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from harness.history.history import History
     from harness.spec.scenario import Scenario
@@ -30,11 +30,23 @@ if TYPE_CHECKING:
 __all__ = ["Conditions", "Teller", "live_through"]
 
 
-def live_through(plan: Scenario, conditions: Conditions, folder: Path) -> History:
+def live_through(
+    plan: Scenario,
+    conditions: Conditions,
+    folder: Path,
+    *,
+    on_cut_short: Callable[[History], object] = lambda _history: None,
+) -> History:
     """Run `plan` once, and return what was seen; logs and raw samples go to `folder`.
 
     An error of the harness ends the experiment and stands in the history as a trouble; an interruption travels on.
     Either way everything is undone first.
+
+    Args:
+        plan: The scenario, as it is to be run.
+        conditions: What all experiments of the run have in common.
+        folder: The experiment's own.
+        on_cut_short: Told what was seen until then, if the experiment is interrupted.
     """
     notebook = Notebook(conditions)
     try:
@@ -44,6 +56,13 @@ def live_through(plan: Scenario, conditions: Conditions, folder: Path) -> Histor
     except HarnessError as error:
         notebook.troubles.append(str(error))
         notebook.note("trouble", error.what)
+        notebook.salvage(folder)
+    except KeyboardInterrupt as interruption:
+        notebook.troubles.append(f"the experiment was cut short: {interruption or 'interrupted'}")
+        notebook.note("trouble", "cut short")
+        notebook.salvage(folder)
+        on_cut_short(notebook.history())
+        raise
     return notebook.history()
 
 
@@ -66,7 +85,12 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
     )
     try:
         with embedded_stack(
-            conditions.system, ground=ground, clock=conditions.clock, seed=conditions.seed, defect=conditions.defect
+            conditions.system,
+            ground=ground,
+            clock=conditions.clock,
+            seed=conditions.seed,
+            defect=conditions.defect,
+            hidden=conditions.hidden,
         ) as stack:
             yield stack
     finally:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.clock import Clock
@@ -39,6 +40,7 @@ class Conditions:
         clock: The time.
         teller: Told how far it is.
         confidence: Of each one-sided bound.
+        hidden: Variables that each replica gets besides, whose values must never be written.
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
     """
 
@@ -52,4 +54,5 @@ class Conditions:
     clock: Clock
     teller: Teller
     confidence: float = 0.95
+    hidden: Mapping[str, str] = field(default_factory=dict)
     stops_early: bool = False

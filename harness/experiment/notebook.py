@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from harness.errors import LoadError
 from harness.history.history import History
 from harness.history.marks import Event, PhaseMark
 from harness.history.samples import no_samples
+from harness.load.recording import read_raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.experiment.conditions import Conditions
     from harness.experiment.course import Stretch
@@ -29,6 +32,7 @@ class Notebook:
         self._conditions = conditions
         self._stack: Stack | None = None
         self._result: LoadResult | None = None
+        self._samples = no_samples()
         self._began_at = datetime.now(UTC)
         self._events: list[Event] = []
         self._phases: list[PhaseMark] = []
@@ -67,6 +71,12 @@ class Notebook:
         self.heartbeats.extend(result.heartbeats)
         self.note("load", "the load has ended and is accounted for")
 
+    def salvage(self, folder: Path) -> None:
+        """Keep the requests that were written down before the load broke off, if there are any."""
+        if self._result is None:
+            with suppress(LoadError):
+                self._samples = read_raw(folder)
+
     @contextmanager
     def marking(self, stretch: Stretch) -> Iterator[None]:
         """Write down when a phase was, also if it breaks off."""
@@ -90,6 +100,6 @@ class Notebook:
             events=tuple(self._events),
             startup=self._stack.startup if self._stack else (),
             troubles=tuple(self.troubles),
-            samples=self._result.samples if self._result else no_samples(),
+            samples=self._result.samples if self._result else self._samples,
             tally=self._result.tally if self._result else None,
         )

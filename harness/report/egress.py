@@ -149,6 +149,17 @@ def write_text(path: Path, text: str, secrets: Secrets) -> None:
     write_atomically(path, secrets.redacted(plain(secrets.redacted(text))).encode())
 
 
+def redact_file(path: Path, secrets: Secrets) -> None:
+    """Take secrets out of a file that others wrote, such as a log; one without any is not touched.
+
+    Raises:
+        ReportError: If it cannot be written.
+    """
+    data = path.read_bytes()
+    if secrets.are_in(data):
+        write_atomically(path, secrets.redacted(data.decode("latin-1")).encode("latin-1"))
+
+
 def write_bytes(path: Path, data: bytes, secrets: Secrets) -> None:
     """Write `data` as it is, whole or not at all.
 

@@ -19,6 +19,7 @@ class Subject(Model):
         ready: Path that answers 200 when a replica can serve.
         metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one.
         environment: Variables of each replica; `{redis.port}` and the like are filled in at start.
+        secrets: Names of variables of ours that each replica gets as they are, and whose values are never written.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
     """
 
@@ -26,6 +27,7 @@ class Subject(Model):
     ready: str = Field(default="/health/ready", pattern=r"^/")
     metrics: str = Field(default="/metrics", pattern=r"^/")
     environment: dict[str, str] = Field(default_factory=dict)
+    secrets: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
     defects: dict[Slug, str] = Field(default_factory=dict)
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
 from harness.stack.ports import reserve
-from harness.stack.process import LocalProcess
+from harness.stack.process import LocalProcess, with_variables
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import Edge, Ground
 from harness.stack.stack import REPLICA, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
     from harness.spec.system import Subject, System
@@ -32,11 +32,25 @@ HEALTHY = ""
 
 @contextmanager
 def embedded_stack(
-    system: System, *, ground: Ground, clock: Clock, seed: int, defect: str | None = None
+    system: System,
+    *,
+    ground: Ground,
+    clock: Clock,
+    seed: int,
+    defect: str | None = None,
+    hidden: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
     """Start everything, yield it ready, and leave nothing running on any exit.
 
     Redis, the proxy and `initdb` start at once; then Postgres; then the replicas, which need both, with nginx.
+
+    Args:
+        system: What to start.
+        ground: Where.
+        clock: The time.
+        seed: Of the fault proxy's dice.
+        defect: Id of the seeded defect that replicas are started with.
+        hidden: Variables that each replica gets besides, as they are.
 
     Raises:
         StackError: If a program is missing, or a part dies or is not ready in time.
@@ -53,7 +67,7 @@ def embedded_stack(
         building.wait_until_ready()
         server = ProxyServer(proxy_api)
         replicas = [
-            building.replica(f"{REPLICA}{number + 1}", system.subject, server, defect)
+            with_variables(building.replica(f"{REPLICA}{number + 1}", system.subject, server, defect), hidden or {})
             for number in range(system.replicas)
         ]
         edges = [building.edge(server, "nginx", recipe) for recipe in replicas]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,11 @@ class Recipe:
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
+
+
+def with_variables(recipe: Recipe, variables: Mapping[str, str]) -> Recipe:
+    """Return the recipe with more variables in its environment."""
+    return replace(recipe, environment={**recipe.environment, **variables})
 
 
 def spawn(

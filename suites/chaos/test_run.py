@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import os
 import random
@@ -13,6 +15,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import psutil
 import pytest
@@ -20,6 +23,8 @@ import pytest
 from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.faults.ledger import read_ledger
+from harness.history.samples import RECORD
+from harness.history.store import read_history
 from harness.stack.process import is_gone
 
 CLOCK = SystemClock()
@@ -37,6 +42,15 @@ sli = "errors"
 max = "5%"
 [profiles.quick]
 stretch = 1.0
+"""
+
+HEAD = """from __future__ import annotations
+
+import os
+import sys
+
+TOKEN = os.environ["API_TOKEN"]
+sys.stderr.write(f"our token is {TOKEN}\\n")
 """
 
 SHORT = """
@@ -209,6 +223,73 @@ def test_a_signal_heals_stops_and_is_told_by_the_exit_code(project, number, stat
     assert all(map(is_gone, children))
     assert not work_folders(project)
     assert read_ledger(run_folder(project) / "ledger.jsonl").left == ()
+
+
+def test_an_interrupted_run_leaves_what_it_saw_marked_as_cut_short(project):
+    """Requests, pages and a verdict that is none; and no manifest, so nobody takes it for whole."""
+    run = started(project)
+    for line in run.stdout:
+        if b"baseline" in line:
+            break
+    raw = run_folder(project) / "short/samples.raw"
+    assert is_met_within(
+        lambda: raw.is_file() and raw.stat().st_size > 100 * RECORD.itemsize, deadline_s=20, clock=CLOCK
+    )
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+
+    folder = run_folder(project) / "short"
+    history = read_history(folder)
+    assert len(history.samples) > 100
+    assert any("cut short: SIGTERM" in trouble for trouble in history.troubles)
+    assert json.loads((folder / "verdict.json").read_text())["outcome"] == "error"
+    assert (folder / "index.html").is_file()
+    assert not (folder / "manifest.json").exists()
+    told = readiness(project, "verify", run_folder(project).name)
+    assert told.returncode == 3
+    assert "was cut short" in told.stderr
+
+
+SENTINEL = "s3ntinel/with+odd=chars & more"
+
+
+def test_a_secret_is_in_no_file_of_a_run(project):
+    """The service gets it, logs it, and answers with it; what is left of the run holds it in no form."""
+    (project / "readiness.toml").write_text(SETTINGS.replace('ready = "/"', 'ready = "/"\nsecrets = ["API_TOKEN"]'))
+    leaky = (project / "dummy.py").read_text().replace("from __future__ import annotations", HEAD, 1)
+    leaky = leaky.replace('[(b"content-length", b"2")]', '[(b"content-length", b"2"), (b"x-replica", TOKEN.encode())]')
+    (project / "dummy.py").write_text(leaky)
+    told = subprocess.run(
+        command("run"), cwd=project, capture_output=True, text=True, check=False, timeout=120,
+        env={**environment(), "API_TOKEN": SENTINEL},
+    )  # fmt: skip
+
+    assert told.returncode == 0, told.stdout + told.stderr
+    folder = run_folder(project)
+    assert "[redacted]" in (folder / "short/logs/replica-1.log").read_text(), "the service did not even say it"
+    assert "[redacted]" in read_history(folder / "short").samples.replicas
+    forms = [
+        SENTINEL,
+        quote(SENTINEL),
+        quote_plus(SENTINEL),
+        base64.b64encode(SENTINEL.encode()).decode(),
+        html.escape(SENTINEL),
+    ]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert not [(path, form) for path in files for form in forms if form.encode() in path.read_bytes()]
+    assert not [form for form in forms if form in told.stdout + told.stderr]
+    assert readiness(project, "verify", folder.name).returncode == 0
+
+
+def test_a_secret_that_is_not_set_is_asked_for(project):
+    """Before anything is started, by its name."""
+    (project / "readiness.toml").write_text(SETTINGS.replace('ready = "/"', 'ready = "/"\nsecrets = ["API_TOKEN"]'))
+
+    told = readiness(project, "run", "--no-allure")
+
+    assert told.returncode == 3
+    assert "the secret API_TOKEN is not set" in told.stdout + told.stderr
 
 
 @pytest.mark.parametrize("moment", range(10))
