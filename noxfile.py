@@ -81,7 +81,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def statistics(session: nox.Session) -> None:
-    """How often the judge is wrong where the truth is known: thirteen thousand simulated runs, a few minutes."""
+    """How often verdicts are wrong where the truth is known: some sixty thousand simulated runs, a few minutes."""
     _install(session, "test")
     _pytest(session, "suites/statistics", *session.posargs)
 

@@ -12,6 +12,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
+from harness.cli.baseline import baseline
 from harness.cli.diff import diff
 from harness.cli.faultproxy import AS_GIVEN, faultproxy
 from harness.cli.heal import heal
@@ -34,6 +35,7 @@ app = typer.Typer(
 
 for command in (run, heal, report, verify, diff, slo, load):
     app.command()(command)
+app.add_typer(baseline, name="baseline")
 app.command(context_settings=AS_GIVEN)(faultproxy)
 
 

@@ -46,6 +46,31 @@ def write_experiment(
     Raises:
         ReportError: If a file cannot be written.
     """
+    clean = write_evidence(
+        folder, scenario, history, verdict, scenario_text=scenario_text, profile=profile, secrets=secrets
+    )
+    experiment = Experiment(scenario, clean, verdict, folder)
+    write_pages(experiment, scenario_text=scenario_text, profile=profile, secrets=secrets)
+
+
+def write_evidence(
+    folder: Path,
+    scenario: Scenario,
+    history: History,
+    verdict: Verdict,
+    *,
+    scenario_text: str,
+    profile: str,
+    secrets: Secrets = NO_SECRETS,
+) -> History:
+    """Write what was seen and what was concluded, without any page: the part of `write_experiment` that is hashed.
+
+    Returns:
+        What was seen, as it was written: without secrets.
+
+    Raises:
+        ReportError: If a file cannot be written.
+    """
     clean = redacted(history, secrets)
     write_history(clean, folder)
     write_text(folder / "scenario.yaml", scenario_text, secrets)
@@ -53,8 +78,7 @@ def write_experiment(
     write_text(folder / "system.json", json_text(system_of(clean, profile)), secrets)
     write_text(folder / "timeline.csv", timeline_text(clean), secrets)
     write_text(folder / "verdict.json", verdict_text(verdict), secrets)
-    experiment = Experiment(scenario, clean, verdict, folder)
-    write_pages(experiment, scenario_text=scenario_text, profile=profile, secrets=secrets)
+    return clean
 
 
 def write_pages(experiment: Experiment, *, scenario_text: str, profile: str, secrets: Secrets = NO_SECRETS) -> None:

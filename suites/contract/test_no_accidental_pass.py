@@ -23,10 +23,12 @@ from harness.clock import SystemClock
 from harness.errors import Interrupted, SpecError
 from harness.experiment import Conditions, live_through
 from harness.faults.ledger import Ledger
+from harness.measure.quantities import Block, figures
 from harness.spec.scenario import Scenario
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from harness.verdict.regression import compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,3 +286,23 @@ def test_a_machine_that_stalls_is_not_called_a_broken_service(sabotaged):
     (control,) = [each for each in verdict.obligations if each.name == "control held"]
     assert control.outcome is Outcome.INCONCLUSIVE
     assert "that is the machine" in control.sentence
+
+
+@pytest.mark.parametrize("runs", [2, 5])
+@pytest.mark.parametrize("slow", [(100, 900, 300, 700, 500), (0, 1500, 0, 1500, 750)], ids=["noisy", "wild"])
+def test_v13_no_significant_difference(runs, slow):
+    """Runs that vary too much to show anything are worse by a third, and no test finds it: that is no evidence of equality."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}])
+
+    def blocks(name, factor):
+        histories = [history_of(scenario, [Stretch(lasts_s=30, slow=round(count * factor))]) for count in slow[:runs]]
+        return [
+            Block(run_id=f"{name}-{number}", began_at="", figures=figures(scenario, history))
+            for number, history in enumerate(histories)
+        ]
+
+    rows = compared("made", blocks("before", 1.0), blocks("after", 1.33))
+    about_slow = [row for row in rows if row.quantity in {None, "slow"}]
+
+    assert [row.outcome for row in about_slow] == [Outcome.INCONCLUSIVE]
+    assert about_slow[0].p is None or about_slow[0].p > 0.05
