@@ -1,6 +1,7 @@
 """pytest's door: scenario files are test items, so `-k`, `--collect-only`, JUnit, Allure and IDEs work as everywhere.
 
-A `fail` is a failed assertion, so Allure shows *failed*; `inconclusive` and `error` are other exceptions: *broken*.
+A `fail` is a failed assertion, so Allure shows *failed*; `inconclusive` and `error` are other exceptions: *broken*, and
+in pytest's own words and its JUnit XML an error, not a failure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import HarnessError
 from harness.report import attach_experiment
+from harness.report.egress import line, plain
 from harness.report.terminal import Progress
 from harness.run import SETTINGS_FILE, Options, Run, check_options, new_run_id, new_seed, opened, planned
 from harness.spec.parser import read_scenario, read_settings
@@ -21,7 +23,7 @@ from harness.verdict.judge import claims_made
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from harness.report import Experiment
 
@@ -100,6 +102,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[OPEN_RUN].family = sum(claims)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: whoever else looks at the report has done so
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let only a broken promise be a failure: pytest tells failures from errors by when they happened."""
+    report = yield
+    if isinstance(item, ScenarioItem) and call.excinfo and not isinstance(call.excinfo.value, SloViolated):
+        report.when = "setup"
+    return report
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run, whether the session ended or was interrupted."""
     session.config.stash[OPEN_RUN].close()
@@ -143,7 +156,9 @@ class ScenarioItem(pytest.Item):
         verdict = experiment.verdict
         place.progress.verdict(verdict)
         self.user_properties.append(("verdict", str(verdict.outcome)))
-        self.user_properties += [(f"{claim.sli} during {claim.phase}", claim.sentence) for claim in verdict.claims]
+        self.user_properties += [
+            (f"{claim.sli} during {claim.phase}", line(claim.sentence)) for claim in verdict.claims
+        ]
         attach_experiment(experiment.scenario, experiment.history, verdict, experiment.folder)
         raise_unless_pass(experiment)
 
@@ -154,7 +169,7 @@ class ScenarioItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show verdicts and our errors as sentences, not as tracebacks."""
         told = (HarnessError, SloViolated, InconclusiveVerdict, BrokenExperiment)
-        return str(excinfo.value) if isinstance(excinfo.value, told) else super().repr_failure(excinfo, style)
+        return plain(str(excinfo.value)) if isinstance(excinfo.value, told) else super().repr_failure(excinfo, style)
 
 
 def raise_unless_pass(experiment: Experiment) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +13,13 @@ import typer
 
 from harness import plugin
 from harness.cli.options import OUT, Out
+from harness.cli.results import JUNIT_FILE, Results
 from harness.cli.signals import interruptible
 from harness.cli.watcher import Watcher
 from harness.errors import SpecError
 from harness.report import build_allure_report, write_allure_context
+from harness.report.ctrf import Span
+from harness.report.run import ALLURE_RESULTS
 from harness.report.terminal import verdict_table
 from harness.run import SETTINGS_FILE, Options, check_options, make_folder, new_run_id, new_seed
 from harness.spec.parser import nearest, read_scenario, read_settings
@@ -32,6 +37,7 @@ def run(
     out: Out = OUT,
     keyword: Annotated[str | None, typer.Option("-k", help="Only scenarios that match, as in pytest -k.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
+    ctrf: Annotated[Path | None, typer.Option(help="Also write CTRF JSON here.")] = None,
     *,
     stop_early: Annotated[
         bool, typer.Option("--stop-early", help="End a scenario as soon as a promise is broken beyond doubt.")
@@ -56,15 +62,17 @@ def run(
         run_id=new_run_id(),
         stops_early=stop_early,
     )
-    check_options(read_settings(options.project / SETTINGS_FILE), options)
+    settings = read_settings(options.project / SETTINGS_FILE)
+    check_options(settings, options)
     files = [str(path) for path in chosen(scenarios or [], options.project)]
     arguments = [*files, *_pytest_arguments(options)]
     arguments += ["-k", keyword] if keyword else []
-    arguments += [f"--junitxml={junit}"] if junit else []
     if collect_only:
         raise typer.Exit(_listed(arguments))
+    results = Results(app=settings.system.name, junit=junit, ctrf=ctrf)
+    results.check()
     make_folder(options.folder)
-    raise typer.Exit(_run_and_report(arguments, options, builds_allure=allure))
+    raise typer.Exit(_run_and_report(arguments, options, results, builds_allure=allure))
 
 
 def chosen(names: list[str], project: Path) -> list[Path]:
@@ -107,12 +115,21 @@ def _listed(arguments: list[str]) -> int:
     return 0 if status is pytest.ExitCode.OK else Outcome.ERROR.exit_code
 
 
-def _run_and_report(arguments: list[str], options: Options, *, builds_allure: bool) -> int:
-    """Let pytest run the scenarios, then say what came of it and where the evidence is."""
-    watcher = Watcher()
-    results = options.folder / "allure-results"
-    with interruptible():
-        pytest.main([*arguments, "-s", f"--alluredir={results}"], plugins=[plugin, watcher])
+def _run_and_report(arguments: list[str], options: Options, results: Results, *, builds_allure: bool) -> int:
+    """Let pytest run the scenarios, then say what came of it, where the evidence is, and to other machines."""
+    watcher, began_s = Watcher(), time.time()
+    with tempfile.TemporaryDirectory(prefix="readiness-junit-") as place:
+        arguments = [*arguments, "-s", f"--alluredir={options.folder / ALLURE_RESULTS}"]
+        arguments += [f"--junitxml={Path(place) / JUNIT_FILE}"] if results.junit else []
+        with interruptible():
+            pytest.main(arguments, plugins=[plugin, watcher])
+        try:
+            return _reported(watcher, options, builds_allure=builds_allure)
+        finally:
+            results.write(watcher, options, Path(place), Span(began_s, time.time()))
+
+
+def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int:
     for trouble in watcher.troubles:
         typer.echo(trouble, err=True)
     if watcher.run is None:
@@ -124,6 +141,7 @@ def _run_and_report(arguments: list[str], options: Options, *, builds_allure: bo
     experiments = watcher.run.experiments
     if not experiments:
         return watcher.exit_code
+    results = options.folder / ALLURE_RESULTS
     write_allure_context(results, experiments)
     page = build_allure_report(results, options.folder / "allure") if builds_allure else "not asked for"
     watcher.run.write()  # once more: it links to Allure's page

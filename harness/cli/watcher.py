@@ -9,6 +9,7 @@ import pytest
 
 from harness import plugin
 from harness.errors import Interrupted
+from harness.report.ctrf import Span, Unjudged
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ class Watcher:
     """A pytest plugin for `readiness run`: our own terminal instead of pytest's, and everything that went wrong."""
 
     troubles: list[str] = field(default_factory=list)
+    selected: list[str] = field(default_factory=list)
+    spans: dict[str, Span] = field(default_factory=dict)
+    unjudged: list[Unjudged] = field(default_factory=list)
     signal: Interrupted | None = None
     run: Run | None = None
 
@@ -31,17 +35,24 @@ class Watcher:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be collected."""
         if report.failed:
-            self.troubles.append(str(report.longrepr))
+            self._keep(str(report.nodeid), str(report.longrepr))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Remember what is to be run."""
+        self.selected = [item.name for item in session.items]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what failed without a verdict."""
+        """Keep what failed without a verdict, and when it was."""
+        name = str(report.nodeid).rpartition("::")[2]
+        began_s = self.spans[name].began_s if name in self.spans else report.start
+        self.spans[name] = Span(began_s, report.stop)
         has_verdict = any(name == "verdict" for name, _ in report.user_properties)
         if report.failed and not has_verdict:
-            self.troubles.append(str(report.longrepr))
+            self._keep(name, str(report.longrepr))
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Keep what broke pytest."""
-        self.troubles.append(str(excrepr))
+        self._keep("pytest", str(excrepr))
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember which signal it was."""
@@ -52,6 +63,23 @@ class Watcher:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Remember the run, which is closed by now."""
         self.run = session.config.stash[plugin.OPEN_RUN].run
+
+    def _keep(self, name: str, why: str) -> None:
+        self.troubles.append(why)
+        self.unjudged.append(Unjudged(name, why))
+
+    @property
+    def never_run(self) -> list[Unjudged]:
+        """Return what was to be run, and neither broke nor came to a verdict."""
+        judged = {experiment.scenario.scenario for experiment in self.run.experiments} if self.run else set()
+        broken = {each.name for each in self.unjudged}
+        why = f"it was not run: {self.signal.signal.name if self.signal else 'the run ended before'}"
+        return [Unjudged(name, why) for name in self.selected if name not in judged | broken]
+
+    @property
+    def without_verdict(self) -> list[Unjudged]:
+        """Return everything that was to be run and came to no verdict."""
+        return [*self.unjudged, *self.never_run]
 
     @property
     def exit_code(self) -> int:

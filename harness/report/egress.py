@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import html
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, quote_plus
@@ -137,6 +138,27 @@ def inside(folder: Path, name: str) -> Path:
             mend="use lower-case letters, digits and dashes, at most 63",
         )
     return folder / name
+
+
+def check_place(path: Path, *, option: str) -> None:
+    """See that a file can be written before something long begins, and take an older one away.
+
+    An older one would be taken for this run's, if this run does not live to write its own.
+
+    Raises:
+        ReportError: If it is a folder, or lies where nothing can be written.
+    """
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    what = ""
+    if path.is_dir():
+        what = "it is a folder"
+    elif not parent.is_dir():
+        what = f"{parent} is no folder"
+    elif not os.access(parent, os.W_OK | os.X_OK):
+        what = f"{parent} may not be written to"
+    if what:
+        raise ReportError(f"cannot write: {what}", where=f"{option} {path}", mend="name a file in a folder of yours")
+    path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, secrets: Secrets) -> None:

@@ -19,7 +19,9 @@ from urllib.parse import quote, quote_plus
 
 import psutil
 import pytest
+from jsonschema import Draft7Validator, FormatChecker
 
+from fixtures.ctrf import SCHEMA
 from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.faults.ledger import read_ledger
@@ -95,6 +97,19 @@ def run_folder(project):
     return folder
 
 
+def junit_of(project):
+    """Return how each test case ended, by its name."""
+    cases = ET.parse(project / "junit.xml").iter("testcase")  # noqa: S314 - our own file
+    return {case.get("name"): {child.tag for child in case} - {"properties", "system-out"} for case in cases}
+
+
+def ctrf_of(project):
+    """Return each test's status and our own word for it, by its name; the file keeps to its schema."""
+    report = json.loads((project / "ctrf.json").read_text())
+    Draft7Validator(SCHEMA, format_checker=FormatChecker()).validate(report)
+    return {test["name"]: (test["status"], test["rawStatus"]) for test in report["results"]["tests"]}
+
+
 def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     """The verdict, the samples and the pages are there; nothing of the run lives on."""
     said = readiness(project, "run", "short", "--no-allure", "--seed", "3", "--junit", "junit.xml")
@@ -110,7 +125,7 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     assert (folder / "index.html").is_file()
     assert read_ledger(folder / "ledger.jsonl").is_closed
     assert readiness(project, "verify", folder.name).returncode == 0
-    assert ET.parse(project / "junit.xml").find(".//testcase").get("name") == "short"  # noqa: S314 - our own file
+    assert junit_of(project) == {"short": set()}
 
 
 @pytest.mark.parametrize(
@@ -126,10 +141,21 @@ def test_the_exit_code_is_the_verdict(project, change, status, said):
     """Every way not to pass has a code of its own."""
     (project / "scenarios/short.yaml").write_text(SHORT.replace(*change))
 
-    ended = readiness(project, "run", "--no-allure", "--seed", "9")  # with it, 80 of some 100 requests are in the fault
+    ended = readiness(
+        project, "run", "--no-allure", "--seed", "9",  # with it, 80 of some 100 requests are in the fault
+        "--junit", "junit.xml", "--ctrf", "ctrf.json",
+    )  # fmt: skip
 
     assert ended.returncode == status, ended.stdout + ended.stderr
     assert said in ended.stdout + ended.stderr
+    kind, told = {
+        1: ("failure", ("failed", "fail")),
+        2: ("error", ("other", "inconclusive")),
+        3: ("error", ("other", "error")),
+    }[status]
+    assert list(junit_of(project).values()) == [{kind}]
+    assert list(ctrf_of(project).values()) == [told]
+    assert said in (project / "ctrf.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -190,11 +216,15 @@ def test_no_room_exits_3(project, tmp_path_factory):
     assert "cannot make the run's folder" in ended.stderr
 
 
-def started(project):
+def started(project, *arguments):
     """Start a long run, and wait until its load is on."""
     (project / "scenarios/short.yaml").write_text(SHORT.replace("lasts: 2s", "lasts: 60s"))
     return subprocess.Popen(
-        command("run", "--no-allure"), cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()
+        command("run", "--no-allure", *arguments),
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(),
     )
 
 
@@ -250,6 +280,21 @@ def test_an_interrupted_run_leaves_what_it_saw_marked_as_cut_short(project):
     assert "was cut short" in told.stderr
 
 
+def test_a_cancelled_run_is_told_as_such_to_other_programs(project):
+    """One scenario was cut short, the next was never begun: neither file leaves one out, and none is green."""
+    (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
+    run = started(project, "--junit", "junit.xml", "--ctrf", "ctrf.json")
+    for line in run.stdout:
+        if b"short: baseline" in line:
+            break
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+
+    assert run.returncode == 143
+    assert ctrf_of(project) == {"short": ("other", "error"), "tail": ("other", "error")}
+    assert junit_of(project) == {"short": {"error"}, "tail": {"error"}}
+
+
 SENTINEL = "s3ntinel/with+odd=chars & more"
 
 
@@ -260,7 +305,7 @@ def test_a_secret_is_in_no_file_of_a_run(project):
     leaky = leaky.replace('[(b"content-length", b"2")]', '[(b"content-length", b"2"), (b"x-replica", TOKEN.encode())]')
     (project / "dummy.py").write_text(leaky)
     told = subprocess.run(
-        command("run"), cwd=project, capture_output=True, text=True, check=False, timeout=120,
+        command("run", "--junit", "junit.xml", "--ctrf", "ctrf.json"), cwd=project, capture_output=True, text=True, check=False, timeout=120,
         env={**environment(), "API_TOKEN": SENTINEL},
     )  # fmt: skip
 
@@ -275,7 +320,7 @@ def test_a_secret_is_in_no_file_of_a_run(project):
         base64.b64encode(SENTINEL.encode()).decode(),
         html.escape(SENTINEL),
     ]
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in folder.rglob("*") if path.is_file()] + [project / "junit.xml", project / "ctrf.json"]
     assert len(files) > 20
     assert not [(path, form) for path in files for form in forms if form.encode() in path.read_bytes()]
     assert not [form for form in forms if form in told.stdout + told.stderr]

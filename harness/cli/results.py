@@ -1,0 +1,110 @@
+"""What `readiness run` leaves for other programs: JUnit XML and CTRF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness.errors import ReportError
+from harness.report import NO_SECRETS
+from harness.report.ctrf import Unjudged, ctrf_text
+from harness.report.egress import check_place, redacted, write_text
+from harness.report.judged import Experiment
+from harness.report.junit import junit_text
+from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.cli.watcher import Watcher
+    from harness.report import Secrets
+    from harness.report.ctrf import Span
+    from harness.run import Options
+
+JUNIT_FILE = "junit.xml"
+"""What pytest writes, in a folder that nobody else sees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Where to write what.
+
+    Attributes:
+        app: Name of the judged system.
+        junit: For JUnit XML; None for none.
+        ctrf: For CTRF; None for none.
+    """
+
+    app: str
+    junit: Path | None
+    ctrf: Path | None
+
+    def check(self) -> None:
+        """See that the files can be written, and take older ones away.
+
+        Raises:
+            ReportError: If not.
+        """
+        if self.junit and self.ctrf and self.junit.absolute() == self.ctrf.absolute():
+            raise ReportError("two reports, one file", where=f"--ctrf {self.ctrf}", mend="give each a file of its own")
+        for option, path in (("--junit", self.junit), ("--ctrf", self.ctrf)):
+            if path:
+                check_place(path, option=option)
+
+    def write(self, watcher: Watcher, options: Options, place: Path, whole: Span) -> None:
+        """Write what was asked for, however the run ended.
+
+        Args:
+            watcher: What was seen of the run.
+            options: What the caller chose.
+            place: The folder where pytest left its own JUnit XML.
+            whole: When the run was.
+
+        Raises:
+            ReportError: If a file cannot be written.
+        """
+        secrets = watcher.run.secrets if watcher.run else NO_SECRETS
+        if self.junit:
+            path = place / JUNIT_FILE
+            written = path.read_text(encoding="utf-8") if path.is_file() else ""
+            write_text(self.junit, junit_text(written, _unreported(watcher, is_all=not written), secrets), secrets)
+        if self.ctrf:
+            write_text(self.ctrf, self._ctrf(watcher, options, whole, secrets), secrets)
+
+    def _ctrf(self, watcher: Watcher, options: Options, whole: Span, secrets: Secrets) -> str:
+        experiments = watcher.run.experiments if watcher.run else []
+        facts: dict[str, str | int | None] = {
+            "run_id": options.run_id,
+            "app": self.app,
+            "backend": experiments[0].history.backend if experiments else options.backend,
+            "profile": options.profile,
+            "seed": options.seed,
+            "defect": options.defect,
+            "command": options.command(watcher.selected),
+        }
+        return ctrf_text(
+            [_clean(experiment, secrets) for experiment in experiments],
+            [redacted(each, secrets) for each in watcher.without_verdict],
+            spans=watcher.spans,
+            whole=whole,
+            facts=facts,
+            written_at=datetime.now(UTC),
+        )
+
+
+def _unreported(watcher: Watcher, *, is_all: bool) -> list[Unjudged]:
+    """Return what must be added to JUnit XML: pytest makes no report of what a signal cut short, or kept from running.
+
+    Args:
+        watcher: What was seen of the run.
+        is_all: Whether pytest wrote nothing at all.
+    """
+    verdicts = [experiment.verdict for experiment in watcher.run.experiments] if watcher.run else []
+    told = [Unjudged(each.scenario, each.sentence) for each in verdicts if each.outcome is not Outcome.PASS]
+    return [*told, *(watcher.without_verdict if is_all else watcher.never_run)]
+
+
+def _clean(experiment: Experiment, secrets: Secrets) -> Experiment:
+    """Take secrets out before JSON escapes them."""
+    return Experiment(experiment.scenario, experiment.history, redacted(experiment.verdict, secrets), experiment.folder)
