@@ -13,7 +13,7 @@ from harness.report.baseline import check_comparable, gathered, read_baseline, w
 from harness.report.egress import inside, line
 from harness.spec.quantity import ratio
 from harness.verdict.outcome import Outcome, worst
-from harness.verdict.regression import ALPHA, BLOCKS_MIN, Comparison, compared, uncompared
+from harness.verdict.regression import ALPHA, BLOCKS_MIN, Comparison, compared, missing_text, uncompared
 
 BASELINES = Path("reports/baselines")
 
@@ -21,7 +21,7 @@ baseline = typer.Typer(
     help="Save what runs measured, and tell later whether newer ones are worse.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(help="Of the baseline: letters, digits and dashes.")]
+Name = Annotated[str, typer.Argument(help="Of the baseline: lower-case letters, digits and dashes.")]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs' folders, or their ids; five or more.")]
 
 
@@ -41,7 +41,7 @@ def save(
         typer.echo(line(why))
     short = {scenario: len(side.blocks) for scenario, side in found.sides.items() if len(side.blocks) < BLOCKS_MIN}
     for scenario, count in short.items():
-        typer.echo(f"? inconclusive  {scenario}: {BLOCKS_MIN - count} more runs are needed ({count} of {BLOCKS_MIN})")
+        typer.echo(f"? inconclusive  {scenario}: {missing_text(count)}")
     if short:
         typer.echo("nothing was saved")
         raise typer.Exit(Outcome.INCONCLUSIVE.exit_code)
@@ -90,9 +90,11 @@ def _concluded(rows: list[Comparison], *, strict: bool) -> int:
     counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in Outcome}
     tested = sum(row.p is not None for row in rows)
     said = {Outcome.FAIL: "worse", Outcome.PASS: "no worse", Outcome.INCONCLUSIVE: "not to be told"}
+    by_chance = (
+        f"; were nothing changed, chance would call {tested * ALPHA / 2:.1f} of {tested} worse at most, on average"
+    )
     typer.echo(
-        ", ".join(f"{counts[outcome]} {words}" for outcome, words in said.items())
-        + f"; were nothing changed, chance would call {tested * ALPHA / 2:.1f} of {tested} worse at most, on average"
+        ", ".join(f"{counts[outcome]} {words}" for outcome, words in said.items()) + (by_chance if tested else "")
     )
     if strict or not counts[Outcome.FAIL]:
         return worst(row.outcome for row in rows).exit_code

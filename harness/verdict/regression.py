@@ -82,10 +82,17 @@ def uncompared(scenario: str, why: str) -> Comparison:
 def missing_blocks(before: Sequence[Block], after: Sequence[Block]) -> str:
     """Say how many runs a comparison still needs; nothing if there are enough."""
     return "; ".join(
-        f"{BLOCKS_MIN - len(blocks)} more runs are needed {where} ({len(blocks)} of {BLOCKS_MIN})"
+        missing_text(len(blocks), where)
         for where, blocks in (("in the baseline", before), ("to compare with it", after))
         if len(blocks) < BLOCKS_MIN
     )
+
+
+def missing_text(count: int, where: str = "") -> str:
+    """Return `2 more runs are needed (3 of 5)`."""
+    lacking = BLOCKS_MIN - count
+    needed = "1 more run is needed" if lacking == 1 else f"{lacking} more runs are needed"
+    return f"{needed}{where and f' {where}'} ({count} of {BLOCKS_MIN})"
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any] | None:

@@ -62,7 +62,7 @@ def test_shares(quantity, before, after, outcome):
     assert outcome_of(before, after, quantity=quantity) is outcome
 
 
-@pytest.mark.parametrize(("before", "after", "missing"), [(4, 5, "1 more runs are needed in the baseline (4 of 5)"), (5, 0, "5 more runs are needed to compare")])  # fmt: skip
+@pytest.mark.parametrize(("before", "after", "missing"), [(4, 5, "1 more run is needed in the baseline (4 of 5)"), (5, 0, "5 more runs are needed to compare")])  # fmt: skip
 def test_too_few_runs_are_never_a_pass(before, after, missing):
     """However equal they are."""
     (row,) = compared("made", blocks([0.1] * before), blocks([0.1] * after))
