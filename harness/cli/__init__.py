@@ -21,6 +21,7 @@ from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.slo import slo
 from harness.cli.verify import verify
+from harness.cli.worker import worker
 from harness.errors import HarnessError, Interrupted
 from harness.verdict.outcome import Outcome
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (run, heal, report, verify, diff, slo, load):
+for command in (run, heal, report, verify, diff, slo, load, worker):
     app.command()(command)
 app.add_typer(baseline, name="baseline")
 app.command(context_settings=AS_GIVEN)(faultproxy)

@@ -11,3 +11,6 @@ OUT = Path("reports/runs")
 """Where runs leave their folders, unless somebody says otherwise."""
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for the runs' folders.")]
+
+WORKER_TOKEN = "READINESS_WORKER_TOKEN"  # noqa: S105 - the variable's name
+"""The variable that holds what a worker must know; better than an option, which others on the machine can read."""

@@ -31,6 +31,7 @@ class Heartbeat:
         cpu_ratio: Of one core that the generator used.
         planned: Requests that the schedule wanted to start in it.
         overdue: Of what was issued in it, how many later than `OVERDUE_AFTER_S` after their moment.
+        latencies: The second's latencies as a `Histogram`, in its text form.
         controls_s: Latencies of the control's requests that ended in it: interleaved with the others, from the same
             generator, to a server that does nothing.
     """
@@ -46,6 +47,7 @@ class Heartbeat:
     cpu_ratio: float
     planned: int | None = None
     overdue: int | None = None
+    latencies: str = ""
     controls_s: tuple[float, ...] | None = None
 
     @classmethod

@@ -46,6 +46,16 @@ class Course:
         rows = slice(index, None, of)
         return Course(self.intended_s[rows], self.keys[rows], self.is_write[rows])
 
+    def beginning(self, from_s: float) -> Course:
+        """Return the requests that are meant to start at or after this, seconds since the origin."""
+        rows = slice(int(np.searchsorted(self.intended_s, from_s)), None)
+        return Course(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+
+    def ending(self, until_s: float) -> Course:
+        """Return the requests that are meant to start before this, seconds since the origin."""
+        rows = slice(None, int(np.searchsorted(self.intended_s, until_s)))
+        return Course(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+
     def __iter__(self) -> Iterator[tuple[float, int, bool]]:
         """Hand out intended start, key and whether it writes; a slice at a time, so that a long run needs no lists."""
         for first in range(0, len(self), _SLICE):

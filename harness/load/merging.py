@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.history.histogram import from_text, merged
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.samples import Samples
 
@@ -50,6 +51,7 @@ def merged_beats(series: Sequence[Sequence[Heartbeat]]) -> list[Heartbeat]:
 
 
 def _merged_beat(beats: Sequence[Heartbeat]) -> Heartbeat:
+    latencies = merged(from_text(beat.latencies) for beat in beats)
     return Heartbeat(
         at_s=max(beat.at_s for beat in beats),
         issued=sum(beat.issued for beat in beats),
@@ -57,7 +59,8 @@ def _merged_beat(beats: Sequence[Heartbeat]) -> Heartbeat:
         failed=sum(beat.failed for beat in beats),
         in_flight=sum(beat.in_flight for beat in beats),
         backlog=sum(beat.backlog for beat in beats),
-        p95_s=_worst([beat.p95_s for beat in beats]),
+        p95_s=latencies.quantile_s(0.95),
+        latencies=str(latencies),
         lag_max_s=max(beat.lag_max_s for beat in beats),
         cpu_ratio=max(beat.cpu_ratio for beat in beats),
         planned=sum(beat.planned or 0 for beat in beats),

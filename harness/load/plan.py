@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import LoadError
@@ -94,6 +94,43 @@ class LoadPlan:
     def to_json(self) -> str:
         """Return it on one line."""
         return json.dumps({**asdict(self), "load": self.load.model_dump(mode="json")})
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What of a schedule somebody is to send.
+
+    Attributes:
+        steps: Each takes, of what the one before it left, what is meant to start at or after a moment (seconds since
+            the origin), and of that every n-th request from an index on: (moment, index, n).
+    """
+
+    steps: tuple[tuple[float, int, int], ...]
+
+    @classmethod
+    def own(cls, share: tuple[int, int]) -> Duty:
+        """Return a share of the whole."""
+        return cls(((0.0, *share),))
+
+    def left(self, from_s: float, index: int, of: int) -> Duty:
+        """Return a part of what is left of it from a moment on."""
+        return Duty((*self.steps, (from_s, index, of)))
+
+    def course(self, plan: LoadPlan) -> Course:
+        """Lay out its requests; `plan` may be anybody's of the same load."""
+        course = replace(plan, share=(0, 1)).course()
+        for from_s, index, of in self.steps:
+            course = course.beginning(from_s).part(index, of)
+        return course
+
+    def to_json(self) -> str:
+        """Return it on one line, as an order to take it over."""
+        return json.dumps({"take_over": self.steps})
+
+    @classmethod
+    def from_json(cls, steps: list[list[Any]]) -> Duty:
+        """Read what `to_json` said, inside its `take_over`."""
+        return cls(tuple((from_s, index, of) for from_s, index, of in steps))
 
 
 def connect_within_s(tightest_s: float | None) -> float:

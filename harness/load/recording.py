@@ -5,8 +5,9 @@ Appended to, flushed once a second; a child that is killed leaves a readable pre
 
 from __future__ import annotations
 
+import base64
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,6 +79,35 @@ def read_raw(folder: Path) -> Samples:
     records = np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)
     ordered = records[np.argsort(records["intended_s"], kind="stable")]
     return Samples(ordered, tuple(names["operations"]), tuple(names["sources"]), tuple(names["replicas"]))
+
+
+class RawReader:
+    """Reads what a load child appends, a piece at a time, to be sent elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read_bytes = 0
+
+    def piece(self) -> dict[str, Any] | None:
+        """Return what is new since the last time, as a JSON object for `take_raw`; None if nothing is."""
+        path = self._folder / RAW_FILE
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            file.seek(self._read_bytes)
+            data = file.read()
+        if not data:
+            return None
+        self._read_bytes += len(data)
+        names = json.loads((self._folder / NAMES_FILE).read_text(encoding="utf-8"))
+        return {"raw": base64.b64encode(data).decode(), "names": names}
+
+
+def take_raw(folder: Path, piece: dict[str, Any]) -> None:
+    """Append what a `RawReader` elsewhere read."""
+    (folder / NAMES_FILE).write_text(json.dumps(piece["names"]), encoding="utf-8")
+    with (folder / RAW_FILE).open("ab") as file:
+        file.write(base64.b64decode(piece["raw"]))
 
 
 def remove_raw(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import signal
 
@@ -10,13 +12,17 @@ import psutil
 import pytest
 
 from fixtures.httpserver import http_server
+from fixtures.made import Stretch, history_of, scenario_of
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
+from harness.history.samples import SampleOutcome
 from harness.load.arrivals import course_of
 from harness.load.engine import LoadPlan
 from harness.load.team import pressing_together
 from harness.spec.load import Load
 from harness.stack.process import is_gone
+from harness.verdict.outcome import Outcome
+from harness.verdict.validity import load_validity
 
 CLOCK = SystemClock()
 
@@ -56,7 +62,53 @@ def test_heartbeats_are_told_when_all_have_told_them(tmp_path):
     assert all(100 < beat.issued < 320 for beat in beats[:2])
 
 
-def test_a_generator_that_dies_is_the_end_of_all(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "falls silent"])
+def test_the_others_take_over_from_one_that_is_lost(tmp_path, number):
+    """Its later arrivals are sent by them; what it should have sent meanwhile is unfinished, and its seconds are marked."""
+    with http_server("fast") as server:
+        plan = plan_for(server.base_url, lasts_s=10.0)
+        with pressing_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as team:
+            until_s = team.begins_s + 2.5
+            assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
+            os.kill(team.runs[1].pid, number)
+            result = team.finish()
+
+    whole = course_of(plan.load, lasts_s=10.0, seed=7)
+    records, tally = result.samples.records, result.tally
+    (loss,) = result.losses
+    assert "generator-2 was lost" in loss
+    assert (records["intended_s"] == whole.intended_s).all(), "each arrival is accounted for once"
+    assert tally.is_whole
+    assert tally.planned == len(whole)
+    assert tally.ok + tally.unfinished == tally.issued == len(whole)
+    lost_s = records["intended_s"][result.samples.has_outcome(SampleOutcome.UNFINISHED)]
+    assert len(lost_s) > 20
+    assert (lost_s > 1.0).all(), "what it had told of stays told"
+    assert lost_s.max() < 2.5 + 3.0 + 2.5, "a second after it was missed, others send its share"
+    late = [beat.at_s for beat in result.heartbeats if beat.overdue]
+    assert {math.ceil(at_s - 0.5) for at_s in late} >= {math.ceil(moment) for moment in lost_s if moment > 2.5}
+
+
+def test_what_was_taken_over_is_taken_over_again(tmp_path):
+    """Two of three are lost, one after the other; the last one sends everything that is left."""
+    with http_server("fast") as server:
+        plan = plan_for(server.base_url, lasts_s=10.0)
+        with pressing_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as team:
+            for index, at_s in ((0, 1.5), (1, 4.0)):
+                until_s = team.begins_s + at_s
+                assert is_met_within(lambda until_s=until_s: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
+                os.kill(team.runs[index].pid, signal.SIGKILL)
+                assert is_met_within(lambda: team.check() or len(team.losses) == index + 1, deadline_s=5, clock=CLOCK)  # noqa: B023
+            result = team.finish()
+
+    whole = course_of(plan.load, lasts_s=10.0, seed=7)
+    assert (result.samples.records["intended_s"] == whole.intended_s).all()
+    last = result.samples.between(6.0, 10.0)
+    assert last.has_outcome(SampleOutcome.OK).all()
+    assert len(last) == len(whole.beginning(6.0))
+
+
+def test_the_last_one_that_dies_is_the_end_of_all(tmp_path):
     """An error, never half a load that passes; and nothing is left running."""
     with http_server("fast") as server:
         with pytest.raises(LoadError, match=r"the load generator died \(exit -9\)"):
@@ -64,8 +116,25 @@ def test_a_generator_that_dies_is_the_end_of_all(tmp_path):
                 plan_for(server.base_url, lasts_s=30.0), workers=2, folder=tmp_path, clock=CLOCK
             ) as team:
                 children = [psutil.Process(run.pid) for run in team.runs]
-                os.kill(children[1].pid, signal.SIGKILL)
-                assert is_met_within(lambda: is_gone(children[1]), deadline_s=5, clock=CLOCK)
+                for child in children:
+                    os.kill(child.pid, signal.SIGKILL)
+                assert is_met_within(lambda: all(map(is_gone, children)), deadline_s=5, clock=CLOCK)
                 team.check()
 
     assert all(map(is_gone, children))
+
+
+def test_a_lost_generator_voids_the_seconds_that_it_missed(tmp_path):
+    """The gate that asks whether the load was offered as planned names them."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "50%"}]).stretched(0.2)
+    with http_server("fast") as server:
+        with pressing_together(plan_for(server.base_url, lasts_s=6.0), workers=2, folder=tmp_path, clock=CLOCK) as team:
+            until_s = team.begins_s + 1.5
+            assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
+            os.kill(team.runs[1].pid, signal.SIGKILL)
+            result = team.finish()
+
+    made = history_of(scenario, [Stretch(lasts_s=6)])
+    history = dataclasses.replace(made, samples=result.samples, tally=result.tally, heartbeats=result.heartbeats)
+    said = {each.name: each for each in load_validity(scenario, history)}
+    assert said["offered as planned"].outcome is Outcome.INCONCLUSIVE

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.history.load import Heartbeat, LoadTally
-    from harness.load.plan import LoadPlan
+    from harness.load.arrivals import Course
+    from harness.load.plan import Duty, LoadPlan
 
 FLUSHED_EVERY_S = 1.0
 _DRAIN_POLL_S = 0.01
@@ -45,6 +46,8 @@ class Generator:
         self.desk.recorder = self.recorder
         self.issued = 0
         self.lasts_s = plan.lasts_s
+        self._courses = [self.course]
+        self._issuing: list[gevent.Greenlet] = []
         self._on_beat = on_beat
         self._said_issued = self._said_planned = self._overdue = 0
         self._runner: Any = None
@@ -95,7 +98,9 @@ class Generator:
         beats = gevent.spawn(self._beat_each_second)
         control = Control(control_port, self.recorder.control) if control_port else None
         asking = gevent.spawn(control.ask_from, begins_s) if control else None
-        self._issue(begins_s)
+        self._issuing.append(gevent.spawn(self._issue, self.course))
+        while any(not issuing.dead for issuing in self._issuing):  # there may be more of them by then
+            gevent.joinall(self._issuing, raise_error=True)
         if asking is not None:
             asking.kill()
         self._drain()
@@ -112,9 +117,15 @@ class Generator:
         """Let no request start at or after this, seconds since the origin; what was issued already stays."""
         self.lasts_s = min(self.lasts_s, lasts_s)
 
-    def _issue(self, begins_s: float) -> None:
-        sleep_until = sleeper()
-        for intended_s, key, is_write in self.course:
+    def take_over(self, duty: Duty) -> None:
+        """Send a part of what another generator would have sent, beside one's own."""
+        course = duty.course(self.plan)
+        self._courses.append(course)
+        self._issuing.append(gevent.spawn(self._issue, course))
+
+    def _issue(self, course: Course) -> None:
+        begins_s, sleep_until = self.desk.origin_s, sleeper()
+        for intended_s, key, is_write in course:
             # A schedule may pause for minutes, and an order to end must not wait for its next request.
             while self.desk.now_s() < min(intended_s, self.lasts_s):
                 sleep_until(begins_s + min(intended_s, self.lasts_s, self.desk.now_s() + _ORDER_POLL_S))
@@ -143,7 +154,8 @@ class Generator:
             self.recorder.record(self.desk.waiting.get_nowait(), SampleOutcome.NOT_SENT, ended_s=ended_s)
 
     def _planned_until(self, at_s: float) -> int:
-        return int(np.searchsorted(self.course.intended_s, min(at_s, self.lasts_s)))
+        until_s = min(at_s, self.lasts_s)
+        return sum(int(np.searchsorted(course.intended_s, until_s)) for course in self._courses)
 
     def _beat_each_second(self) -> None:
         sleep_until = sleeper()

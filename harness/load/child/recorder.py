@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import LoadError
+from harness.history.histogram import histogram_of
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.samples import RECORD, SampleOutcome
 
@@ -87,6 +88,7 @@ class Recorder:
         """End a second: keep what is held, and say how it went."""
         self._raw.flush()
         second, self._second = self._second, _Second()
+        latencies = histogram_of(second.latencies_s)
         return Heartbeat(
             at_s=round(at_s, 3),
             issued=issued,
@@ -94,11 +96,12 @@ class Recorder:
             failed=second.failed,
             in_flight=in_flight,
             backlog=backlog,
-            p95_s=second.p95_s(),
+            p95_s=latencies.quantile_s(0.95),
             lag_max_s=second.lag_max_s,
             cpu_ratio=(time.process_time() - second.cpu_began_s) / max(1e-9, time.monotonic() - second.began_s),
             planned=planned,
             overdue=overdue,
+            latencies=str(latencies),
             controls_s=tuple(second.controls_s),
         )
 
@@ -131,15 +134,12 @@ class _Second:
         self.cpu_began_s = time.process_time()
         self.began_s = time.monotonic()
         self.controls_s: list[float] = []
-        self._latencies_s: list[float] = []
+        self.latencies_s = array("d")
 
     def add(self, outcome: SampleOutcome, latency_s: float) -> None:
         self.ok += outcome is SampleOutcome.OK
         self.failed += outcome is not SampleOutcome.OK
-        self._latencies_s.append(latency_s)
-
-    def p95_s(self) -> float | None:
-        return float(np.quantile(self._latencies_s, 0.95)) if self._latencies_s else None
+        self.latencies_s.append(latency_s)
 
 
 def _p99(delays_s: array[float]) -> float:

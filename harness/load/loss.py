@@ -1,0 +1,105 @@
+"""What a generator that was lost leaves: what it told, and every request that nobody can tell anything about."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import LoadError
+from harness.history.load import Heartbeat, LoadTally
+from harness.history.samples import RECORD, SampleOutcome, Samples, no_samples
+from harness.load.arrivals import Course
+from harness.load.engine import LoadResult
+from harness.load.merging import merged_samples
+from harness.load.recording import read_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from harness.load.engine import LoadRun
+    from harness.load.plan import Duty, LoadPlan
+
+_OPERATIONS = ("read", "write")
+
+
+def expected_of(plan: LoadPlan, duties: Sequence[Duty], *, until_s: float) -> Course:
+    """Lay out what was to be sent before a moment, seconds since the origin."""
+    courses = [duty.course(plan).ending(until_s) for duty in duties]
+    columns = zip(*((course.intended_s, course.keys, course.is_write) for course in courses), strict=True)
+    intended_s, keys, is_write = (np.concatenate(column) for column in columns)
+    order = np.argsort(intended_s, kind="stable")
+    return Course(intended_s[order], keys[order], is_write[order])
+
+
+def loss_of(run: LoadRun, expected: Course, *, until_s: float) -> tuple[LoadResult, NDArray[np.float64]]:
+    """Account for a generator that was lost.
+
+    Args:
+        run: What it was.
+        expected: What it was to send.
+        until_s: When others take over, seconds since the origin.
+
+    Returns:
+        Its account, and the moments of the requests that nobody knows of: they are unfinished.
+    """
+    try:
+        # One that only fell silent may have gone on for a while; what it sent from there on is the others' to send.
+        told = read_raw(run.folder).between(-math.inf, until_s)
+    except LoadError:
+        told = no_samples()
+    is_lost = ~np.isin(expected.intended_s, told.records["intended_s"])
+    lost = _unfinished(expected, is_lost, until_s)
+    samples = merged_samples([told, lost])
+    counted = {outcome: int(samples.has_outcome(outcome).sum()) for outcome in SampleOutcome}
+    tally = LoadTally(
+        planned=len(expected),
+        issued=len(samples),
+        ok=counted[SampleOutcome.OK],
+        failed=counted[SampleOutcome.FAILED],
+        unfinished=counted[SampleOutcome.UNFINISHED],
+        not_sent=counted[SampleOutcome.NOT_SENT],
+        lag_p99_s=0.0,  # it never said; the seconds that it missed are marked, and speak for themselves
+        cpu_ratio=0.0,
+        overhead_p95_s=run.overhead_p95_s,
+        client_errors=0,
+    )
+    return LoadResult(samples, tally), expected.intended_s[is_lost]
+
+
+def silent_beats(
+    last_s: float, until_s: float, expected_s: NDArray[np.float64], lost_s: NDArray[np.float64]
+) -> list[Heartbeat]:
+    """Return a heartbeat for each second of which a lost generator said nothing: all that it was to send is overdue."""
+    seconds = range(math.floor(last_s + 0.5) + 1, math.ceil(until_s) + 1)
+    return [_silent_beat(second, expected_s, lost_s) for second in seconds]
+
+
+def _silent_beat(second: int, expected_s: NDArray[np.float64], lost_s: NDArray[np.float64]) -> Heartbeat:
+    planned, lost = (int(((each > second - 1) & (each <= second)).sum()) for each in (expected_s, lost_s))
+    return Heartbeat(
+        at_s=float(second),
+        issued=lost,
+        ok=0,
+        failed=lost,
+        in_flight=0,
+        backlog=0,
+        p95_s=None,
+        lag_max_s=0.0,
+        cpu_ratio=0.0,
+        planned=planned,
+        overdue=max(lost, 1),  # also where nothing was due: nobody was there to see to it
+    )
+
+
+def _unfinished(expected: Course, chosen: NDArray[np.bool_], until_s: float) -> Samples:
+    records = np.zeros(int(chosen.sum()), dtype=RECORD)
+    records["intended_s"], records["sent_s"] = expected.intended_s[chosen], np.nan
+    records["latency_s"] = until_s - records["intended_s"]
+    records["key"], records["version"] = expected.keys[chosen], -1
+    records["operation"] = 1 + expected.is_write[chosen]
+    records["outcome"] = SampleOutcome.UNFINISHED
+    return Samples(records, ("", *_OPERATIONS), ("",), ("",))

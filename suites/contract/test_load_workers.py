@@ -1,0 +1,137 @@
+"""Workers of other machines, here as processes of their own that know no more than an address and a token."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from fixtures.httpserver import http_server
+from fixtures.servers import PROJECT
+from harness.clock import SystemClock, is_met_within
+from harness.errors import LoadError
+from harness.history.samples import SampleOutcome
+from harness.load.arrivals import course_of
+from harness.load.master import Meeting, gathered
+from harness.load.plan import LoadPlan
+from harness.load.worker import press_for
+from harness.spec.load import Load
+from harness.stack.ports import reserve
+from harness.stack.process import is_gone
+
+CLOCK = SystemClock()
+TOKEN = "0123456789abcdef"  # noqa: S105 - of this test
+
+
+def plan_for(base_url, *, lasts_s, **changes):
+    load = Load(arrivals_per_s=200, max_in_flight=21)
+    return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.0, **changes)
+
+
+@contextmanager
+def workers(count, port, token=TOKEN):
+    """Start workers as somebody on another machine would."""
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "worker", "--master-port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "READINESS_WORKER_TOKEN": token}
+    running = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(count)
+    ]
+    try:
+        yield running
+    finally:
+        for each in running:
+            each.kill()
+            each.communicate()
+
+
+def meeting(port, *, count=2, within_s=20.0, host="127.0.0.1"):
+    return Meeting(host=host, port=port, token=TOKEN, workers=count, within_s=within_s)
+
+
+@pytest.fixture
+def port():
+    return reserve().port
+
+
+def test_two_workers_are_one_schedule(tmp_path, port):
+    """Each arrival once, in time by the master's clock; both are let go, and end well."""
+    said: list[str] = []
+    with http_server("fast") as server, workers(2, port) as running:
+        plan = plan_for(server.base_url, lasts_s=3.0)
+        with gathered(plan, meeting(port), folder=tmp_path, clock=CLOCK, say=said.append) as team:
+            result = team.finish()
+        ends = [each.wait(10) for each in running]
+        words = [each.stdout.read() for each in running]
+        read = server.requests()
+
+    whole = course_of(plan.load, lasts_s=3.0, seed=7)
+    assert (result.samples.records["intended_s"] == whole.intended_s).all()
+    assert result.tally.ok == result.tally.planned == read == len(whole)
+    assert ends == [0, 0]
+    assert sorted(re.search(r"part (\d) of 2", each)[1] for each in words) == ["1", "2"]
+    assert sum("its clock is known to" in each for each in said) == 2
+    assert abs((result.samples.records["sent_s"] - result.samples.records["intended_s"]).mean()) < 0.05
+    assert {beat.p95_s is not None for beat in result.heartbeats[:2]} == {True}
+
+
+def test_the_other_takes_over_from_a_worker_that_dies(tmp_path, port):
+    """What it had recorded came home before; its generator dies with it."""
+    with http_server("fast") as server, workers(2, port) as running:
+        plan = plan_for(server.base_url, lasts_s=8.0)
+        with gathered(plan, meeting(port), folder=tmp_path, clock=CLOCK, say=lambda _: None) as team:
+            until_s = team.begins_s + 3.3
+            assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
+            victim = running[0]
+            generators = psutil.Process(victim.pid).children(recursive=True)
+            victim.send_signal(signal.SIGKILL)
+            result = team.finish()
+            assert is_met_within(lambda: all(map(is_gone, generators)), deadline_s=10, clock=CLOCK)
+
+    whole = course_of(plan.load, lasts_s=8.0, seed=7)
+    lost_s = result.samples.records["intended_s"][result.samples.has_outcome(SampleOutcome.UNFINISHED)]
+    assert len(result.losses) == 1
+    assert generators
+    assert (result.samples.records["intended_s"] == whole.intended_s).all()
+    assert result.tally.is_whole
+    assert lost_s.min() > 1.0
+    assert lost_s.max() < 3.3 + 2.5
+    assert result.samples.between(6.0, 8.0).has_outcome(SampleOutcome.OK).all()
+
+
+def test_a_stranger_is_sent_away(tmp_path, port):
+    """Who does not know the token presses nothing, and is told why; the master goes on waiting."""
+    with http_server("fast") as server, workers(1, port, token="guessed") as running:  # noqa: S106 - of this test
+        with pytest.raises(LoadError, match=r"0 of 1 workers came within 5 s"):
+            with gathered(
+                plan_for(server.base_url, lasts_s=1.0), meeting(port, count=1, within_s=5.0), folder=tmp_path,
+                clock=CLOCK, say=lambda _: None,
+            ):  # fmt: skip
+                pass
+        assert running[0].wait(10) == 3
+        assert "the master refused us: the token is not ours" in running[0].stdout.read()
+        assert server.requests() == 0
+
+
+def test_other_machines_are_let_in_only_if_asked_for(tmp_path, port):
+    """By default nobody out there can reach us."""
+    with pytest.raises(LoadError, match="workers of other machines could reach us"):
+        with gathered(
+            plan_for("http://127.0.0.1:9", lasts_s=1.0), meeting(port, host="0.0.0.0"), folder=tmp_path, clock=CLOCK,  # noqa: S104
+            say=lambda _: None,
+        ):  # fmt: skip
+            pass
+
+
+def test_a_master_that_is_not_there_is_named(tmp_path, port):
+    """After trying for a while."""
+    with pytest.raises(LoadError, match=r"no master answered within 0\.5 s"):
+        press_for(
+            "127.0.0.1", port, token=TOKEN, within_s=0.5, project=tmp_path, clock=CLOCK, say=lambda _: None
+        )  # fmt: skip
