@@ -35,7 +35,7 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
     own = claims_made(scenario.objectives)
     alone = [claim_of(objective, scenario, history, confidence) for objective in scenario.objectives]
     claims = beyond_chance(alone, family=max(family, own), confidence=confidence)
-    met = obligations(scenario, history)
+    met = obligations(scenario, history, claims)
     said = [(item.outcome, item.sentence) for item in met] + [(item.outcome, item.sentence) for item in claims]
     outcome = worst(outcome for outcome, _ in said) if claims else Outcome.ERROR
     return Verdict(

@@ -7,26 +7,36 @@ from typing import TYPE_CHECKING
 from harness.history.samples import SampleOutcome
 from harness.spec.point import Answered
 from harness.verdict.outcome import Obligation, Outcome
+from harness.verdict.recovery import phases_before_first_fault
 from harness.verdict.validity import load_validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.history.history import History
     from harness.history.marks import PointMark
     from harness.spec.scenario import Scenario
+    from harness.verdict.outcome import Claim
 
 PHASE_TOLERANCE_RATIO = 0.02
 """A phase may be this much shorter than asked for; timers are late, never early, so any more was cut off."""
 
 
-def obligations(scenario: Scenario, history: History) -> tuple[Obligation, ...]:
-    """Check every obligation of an experiment, in the order in which things happen."""
+def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -> tuple[Obligation, ...]:
+    """Check every obligation of an experiment, in the order in which things happen.
+
+    Args:
+        scenario: As it was run.
+        history: What was seen.
+        claims: What is said of its promises; a service that is not well before the fault cannot show how it takes it.
+    """
     return (
         _ran_to_the_end(history),
         _load_delivered(history),
         *_phases_complete(scenario, history),
+        *_well_before(scenario, claims),
         *_faults_delivered(scenario, history),
+        *_faults_gone(history),
         *_faults_crossed(history),
         *_points_reached(scenario, history),
         *load_validity(scenario, history),
@@ -71,6 +81,29 @@ def _phases_complete(scenario: Scenario, history: History) -> Iterator[Obligatio
             yield Obligation(name=name, outcome=Outcome.PASS, sentence=f"it lasted {mark.lasted_s:.1f} s")
 
 
+def _well_before(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obligation]:
+    before = phases_before_first_fault(scenario.phases)
+    asked = [claim for claim in claims if claim.phase in before]
+    if not scenario.faults or not asked:
+        return
+    unkept = [claim for claim in asked if claim.outcome is not Outcome.PASS]
+    if unkept:
+        sentence = f"`{unkept[0].objective}` was not, during {unkept[0].phase}: {unkept[0].outcome}"
+        yield Obligation(name="promises kept before the fault", outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    else:
+        sentence = f"{len(asked)} of {len(asked)}"
+        yield Obligation(name="promises kept before the fault", outcome=Outcome.PASS, sentence=sentence)
+
+
+def _faults_gone(history: History) -> Iterator[Obligation]:
+    for mark in history.faults:
+        name = f"fault gone: {mark.fault}"
+        if mark.healed_s is None:
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never healed")
+        else:
+            yield Obligation(name=name, outcome=Outcome.PASS, sentence=f"it was healed at {mark.healed_s:.1f} s")
+
+
 def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligation]:
     marks = {(mark.phase, mark.fault): mark for mark in history.faults}
     for phase in scenario.phases:
@@ -81,8 +114,6 @@ def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligati
             elif not mark.is_delivered:
                 unseen = next((dose.seen for dose in mark.doses if not dose.is_delivered), "nobody looked at its dose")
                 yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=unseen)
-            elif mark.healed_s is None:
-                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never healed")
             else:
                 yield Obligation(name=name, outcome=Outcome.PASS, sentence=mark.doses[-1].seen)
 

@@ -59,7 +59,7 @@ def _recovery_said(objective: Recovery, took_s: float | None, total: int, faults
 
 def _promises_before(scenario: Scenario) -> Sequence[RatioObjective]:
     """Return what a good second keeps: the promises of the phases before the first fault."""
-    before = _phases_before_first_fault(scenario.phases)
+    before = phases_before_first_fault(scenario.phases)
     return [
         objective
         for objective in scenario.objectives
@@ -67,6 +67,7 @@ def _promises_before(scenario: Scenario) -> Sequence[RatioObjective]:
     ]
 
 
-def _phases_before_first_fault(phases: Sequence[Phase]) -> set[str]:
+def phases_before_first_fault(phases: Sequence[Phase]) -> set[str]:
+    """Return the names of the phases that nothing was injected before or in; all of them if nothing ever is."""
     first = next((index for index, phase in enumerate(phases) if phase.faults), len(phases))
     return {phase.name for phase in phases[:first]}
