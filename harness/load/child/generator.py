@@ -42,7 +42,10 @@ class Generator:
         self.plan = plan
         self.course = plan.course()
         self.desk = Desk()
-        self.recorder = Recorder(RawWriter(folder))
+        raw = RawWriter(folder)
+        for operation in ("read", "write"):  # numbered before any answer comes, whichever is the first to
+            raw.operations.index(operation)
+        self.recorder = Recorder(raw)
         self.desk.recorder = self.recorder
         self.issued = 0
         self.lasts_s = plan.lasts_s
