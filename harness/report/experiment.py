@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ReportError
 from harness.history.store import read_history, write_history
-from harness.report import html, markdown, plots
+from harness.report import html, markdown
 from harness.report.documents import json_text, read_json, read_verdict, system_of, timeline_text, verdict_text
 from harness.report.egress import NO_SECRETS, Secrets, redacted, write_bytes, write_text
 from harness.report.judged import Experiment
@@ -87,6 +87,8 @@ def write_pages(experiment: Experiment, *, scenario_text: str, profile: str, sec
     Raises:
         ReportError: If a file cannot be written.
     """
+    from harness.report import plots  # noqa: PLC0415 - matplotlib takes a second to import, and few commands draw
+
     scenario, history, folder = experiment.scenario, experiment.history, experiment.folder
     verdict = redacted(experiment.verdict, secrets)
     write_text(folder / "plot.svg", plots.svg(scenario, history, verdict, LIGHT), secrets)
