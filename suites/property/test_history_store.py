@@ -16,7 +16,7 @@ from fixtures import histories
 from harness.errors import ReportError
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
-from harness.history.marks import Dose, Event, FaultMark, PhaseMark, Startup
+from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.samples import RECORD, SampleOutcome, Samples
 from harness.history.store import read_history, write_atomically, write_history
 
@@ -27,7 +27,8 @@ TEXTS = st.text(max_size=20)
 def made(kind, **fields):
     """Build values of a frozen dataclass with finite floats."""
     hints = typing.get_type_hints(kind)
-    floats = {float: FLOATS, float | None: st.none() | FLOATS}
+    series = st.none() | st.lists(FLOATS, max_size=3).map(tuple)
+    floats = {float: FLOATS, float | None: st.none() | FLOATS, tuple[float, ...] | None: series}
     known = {name: floats[hint] if hint in floats else st.from_type(hint) for name, hint in hints.items()}
     return st.builds(kind, **known | fields)
 
@@ -63,6 +64,7 @@ HISTORIES = st.builds(
     heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
     phases=st.lists(made(PhaseMark), max_size=3).map(tuple),
     faults=st.lists(FAULTS, max_size=3).map(tuple),
+    points=st.lists(made(PointMark), max_size=3).map(tuple),
     events=st.lists(made(Event, text=st.text(st.characters(), max_size=20)), max_size=3).map(tuple),
     startup=st.lists(made(Startup), max_size=3).map(tuple),
     troubles=st.lists(TEXTS, max_size=3).map(tuple),
