@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from harness.cli.baseline import baseline
+from harness.cli.check import check
 from harness.cli.diff import diff
 from harness.cli.faultproxy import AS_GIVEN, faultproxy
 from harness.cli.heal import heal
@@ -37,6 +38,7 @@ app = typer.Typer(
 for command in (run, heal, report, verify, diff, slo, load, worker):
     app.command()(command)
 app.add_typer(baseline, name="baseline")
+app.add_typer(check, name="check")
 app.command(context_settings=AS_GIVEN)(faultproxy)
 
 

@@ -1,0 +1,1 @@
+"""HOW IT IS DEPLOYED: deployment files, judged by rules before anything runs."""

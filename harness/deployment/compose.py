@@ -1,0 +1,139 @@
+"""A compose file as far as our rules look at it: each service with its settings, and the line of each key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import SpecError
+from harness.spec.document import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.spec.document import Document
+
+_TOP = frozenset({"name", "version", "services", "networks", "volumes", "configs", "secrets", "include"})
+
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "cap_add": (list,),
+    "depends_on": (list, dict),
+    "deploy": (dict,),
+    "environment": (list, dict),
+    "healthcheck": (dict,),
+    "image": (str,),
+    "logging": (dict,),
+    "networks": (list, dict),
+    "ports": (list,),
+    "restart": (str,),
+    "security_opt": (list,),
+    "user": (str, int),
+    "volumes": (list,),
+}
+"""What the rules look at, and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service.
+
+    Attributes:
+        name: Its key under `services`.
+        says: Its settings, as they stand in the file.
+        compose: The file that it stands in.
+    """
+
+    name: str
+    says: dict[str, Any]
+    compose: Compose
+
+    def line(self, *path: str | int) -> int:
+        """Return the line of one of its keys, or of the nearest thing above it."""
+        whole: tuple[str | int, ...] = ("services", self.name, *path)
+        lines = self.compose.document.lines
+        while whole not in lines:
+            whole = whole[:-1]
+        return lines[whole]
+
+    def part(self, *path: str) -> Any:
+        """Return the value at a path of keys, None if it is not there."""
+        value: Any = self.says
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def items(self, key: str) -> list[Any]:
+        """Return a list, whatever form the file gives it; a mapping becomes its keys."""
+        value = self.says.get(key)
+        return list(value) if isinstance(value, list | dict) else [] if value is None else [value]
+
+    def variables(self) -> Iterator[tuple[str, str | None, str | int]]:
+        """Return its environment: name, value, and the key of its line; a value that comes from outside is None."""
+        value = self.says.get("environment") or {}
+        if isinstance(value, dict):
+            for name, each in value.items():
+                yield name, None if each is None else str(each), name
+        else:
+            for index, word in enumerate(value):
+                name, separator, each = str(word).partition("=")
+                yield name, each if separator else None, index
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """A compose file.
+
+    Attributes:
+        document: Its text as data, with lines.
+    """
+
+    document: Document
+
+    @property
+    def services(self) -> list[Service]:
+        """Return all its services, in order."""
+        return [Service(name, says or {}, self) for name, says in self.document.data["services"].items()]
+
+    def is_internal(self, network: str) -> bool:
+        """Tell whether a network reaches nothing outside."""
+        networks = self.document.data.get("networks") or {}
+        says = networks.get(network)
+        return isinstance(says, dict) and bool(says.get("internal"))
+
+    def volumes(self) -> set[str]:
+        """Return the names of its volumes."""
+        return set(self.document.data.get("volumes") or {})
+
+
+def read_compose(text: str, *, name: str) -> Compose:
+    """Read a compose file.
+
+    Raises:
+        SpecError: If it is not YAML, or not a compose file; it names the line.
+    """
+    document = read_yaml(text, name=name)
+    data = document.data
+    services = data.get("services") if isinstance(data, dict) else None
+    if not isinstance(services, dict) or not services:
+        mend = "a compose file has a mapping `services` with at least one service"
+        raise SpecError("this is no compose file: it has no services", where=name, mend=mend)
+    for key in data:
+        if key not in _TOP and not str(key).startswith("x-"):
+            mend = f"known: {', '.join(sorted(_TOP))}"
+            raise SpecError(f"unknown key {key!r}", where=document.place((key,)), mend=mend)
+    for service, says in services.items():
+        if not isinstance(says, dict):
+            where = document.place(("services", service))
+            raise SpecError("this is no service", where=where, mend="give it an image, and what it needs")
+        _check_shapes(document, ("services", service), says, _SHAPES)
+    _check_shapes(document, (), data, {"networks": (dict,), "volumes": (dict,)})
+    return Compose(document)
+
+
+def _check_shapes(
+    document: Document, above: tuple[str, ...], says: dict[str, Any], shapes: dict[str, tuple[type, ...]]
+) -> None:
+    for key, kinds in shapes.items():
+        if says.get(key) is not None and not isinstance(says[key], kinds):
+            words = " or a ".join({list: "list", dict: "mapping", str: "text", int: "number"}[kind] for kind in kinds)
+            raise SpecError(f"`{key}` is no {words}", where=document.place((*above, key)), mend=f"write a {words}")

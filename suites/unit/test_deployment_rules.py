@@ -1,0 +1,169 @@
+"""Each rule of a deployment file is broken once, at the line where it is, and a good file breaks none."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from fixtures.servers import PROJECT
+from harness.cli import app
+from harness.deployment.compose import read_compose
+from harness.deployment.rules import RULES, findings
+from harness.errors import SpecError
+
+GOOD = """\
+services:
+  web:
+    image: nginx:1.29.1
+    user: "101:101"
+    restart: unless-stopped
+    ports: ["127.0.0.1:8080:8080"]
+    networks: [front, back]
+    depends_on:
+      cache: {condition: service_healthy}
+    volumes: ["./nginx.conf:/etc/nginx/nginx.conf:ro"]
+    security_opt: ["no-new-privileges:true"]
+    healthcheck:
+      test: [CMD, wget, -qO-, "http://127.0.0.1:8080/health"]
+      interval: 5s
+      timeout: 2s
+      retries: 3
+      start_period: 5s
+    deploy: {resources: {limits: {cpus: "0.5", memory: 64M}}}
+    logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
+  cache:
+    image: redis:8.2.1
+    user: "999:999"
+    restart: unless-stopped
+    networks: [back]
+    environment: {CACHE_PASSWORD_FILE: /run/secrets/cache, CACHE_TOKEN: "${CACHE_TOKEN:?}"}
+    volumes: ["cache-data:/data"]
+    security_opt: ["no-new-privileges:true"]
+    healthcheck: {test: [CMD, redis-cli, ping], interval: 5s, timeout: 2s, retries: 3, start_period: 5s}
+    deploy: {resources: {limits: {cpus: "0.5", memory: 256M}}}
+    logging: {driver: local}
+networks:
+  front: {}
+  back: {internal: true}
+volumes:
+  cache-data: {}
+"""
+
+BROKEN = [
+    pytest.param("healthcheck", "    healthcheck: {test: [CMD, redis-cli, ping], interval: 5s, timeout: 2s, retries: 3, start_period: 5s}\n", "", 20, id="no health check"),
+    pytest.param("healthcheck", "{test: [CMD, redis-cli, ping], interval: 5s, timeout: 2s, retries: 3, start_period: 5s}", "{disable: true}", 28, id="switched off"),
+    pytest.param("healthcheck-times", "      start_period: 5s\n", "", 12, id="no start period"),
+    pytest.param("depends-on-health", "\n      cache: {condition: service_healthy}", " [cache]", 8, id="a list"),
+    pytest.param("depends-on-health", "service_healthy", "service_started", 9, id="started only"),
+    pytest.param("restart", 'user: "101:101"\n    restart: unless-stopped', 'user: "101:101"\n    restart: "no"', 5, id="never"),
+    pytest.param("read-only-mounts", "nginx.conf:ro", "nginx.conf", 10, id="a writable file"),
+    pytest.param("read-only-mounts", '"./nginx.conf:/etc/nginx/nginx.conf:ro"', "{type: bind, source: ./x, target: /x}", 10, id="a long mount"),
+    pytest.param("no-secrets", '"${CACHE_TOKEN:?}"', "hunter2", 25, id="a token"),
+    pytest.param("no-secrets", '{CACHE_PASSWORD_FILE: /run/secrets/cache, CACHE_TOKEN: "${CACHE_TOKEN:?}"}', "[A=1, API_KEY=abc]", 25, id="in a list"),
+    pytest.param("loopback-ports", "127.0.0.1:8080:8080", "8080:8080", 6, id="everywhere"),
+    pytest.param("loopback-ports", '"127.0.0.1:8080:8080"', "{target: 8080, published: 8080}", 6, id="everywhere, long"),
+    pytest.param("internal-network", "networks: [back]", "networks: [back, front]", 24, id="a way out"),
+    pytest.param("internal-network", "    networks: [back]\n", "", 20, id="the default network"),
+    pytest.param("named-volume", "cache-data:/data", "/data", 26, id="a nameless volume"),
+    pytest.param("resource-limits", '{cpus: "0.5", memory: 256M}', '{cpus: "0.5"}', 29, id="no memory limit"),
+    pytest.param("non-root", '"999:999"', "root", 22, id="root"),
+    pytest.param("non-root", '    user: "999:999"\n', "", 20, id="nobody says who"),
+    pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    privileged: true", 22, id="privileged"),
+    pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    cap_add: [CAP_SYS_ADMIN]", 22, id="a mighty capability"),
+    pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    pid: host", 22, id="the host's processes"),
+    pytest.param("no-privileges", '"cache-data:/data"', '"cache-data:/data", "/var/run/docker.sock:/s:ro"', 26, id="the engine"),
+    pytest.param("no-new-privileges", 'volumes: ["cache-data:/data"]\n    security_opt: ["no-new-privileges:true"]', 'volumes: ["cache-data:/data"]', 20, id="setuid"),
+    pytest.param("pinned-image", "redis:8.2.1", "redis", 21, id="no tag"),
+    pytest.param("pinned-image", "redis:8.2.1", "localhost:5000/redis:latest", 21, id="latest"),
+    pytest.param("bounded-logs", "{driver: local}", "{driver: json-file}", 30, id="no size"),
+]  # fmt: skip
+
+
+def judged(text):
+    return [(each.rule, each.line) for each in findings(read_compose(text, name="compose.yaml"))]
+
+
+def test_a_good_file_breaks_no_rule():
+    assert judged(GOOD) == []
+
+
+@pytest.mark.parametrize(("rule", "old", "new", "line"), BROKEN)
+def test_each_rule_is_broken_where_it_is(rule, old, new, line):
+    """That rule and no other, with its line."""
+    assert GOOD.count(old) == 1
+
+    assert judged(GOOD.replace(old, new)) == [(rule, line)]
+
+
+def test_every_rule_has_a_bad_example_and_a_row_in_the_docs():
+    page = (PROJECT / "docs/deployment.md").read_text()
+
+    assert {rule.name for rule in RULES} == {case.values[0] for case in BROKEN}
+    assert all(f"| `{rule.name}` |" in page for rule in RULES)
+    assert all(rule.why and rule.mend and rule.source for rule in RULES)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("a: [", "not YAML", id="no YAML"),
+        pytest.param("- 1\n", "has no services", id="a list"),
+        pytest.param("services: {}\n", "has no services", id="no service"),
+        pytest.param("services: {a: 1}\n", "this is no service", id="a number"),
+        pytest.param("services: {a: {image: x}}\nservces: {}\n", "unknown key 'servces'", id="a typo"),
+    ],
+)
+def test_what_is_no_compose_file_is_said(tmp_path, text, said):
+    """One message, and exit code 3."""
+    with pytest.raises(SpecError, match=re.escape(said)):
+        read_compose(text, name="compose.yaml")
+    file = tmp_path / "compose.yaml"
+    file.write_text(text)
+
+    assert isinstance(CliRunner().invoke(app, ["check", "compose", str(file)]).exception, SpecError)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(
+    ["image", "ports", "volumes", "environment", "healthcheck", "depends_on", "deploy", "networks", "user", "logging",
+     "security_opt", "cap_add", "restart"]
+)  # fmt: skip
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=6))
+def test_no_service_is_too_odd_to_be_judged(says):
+    """Whatever stands there: findings, or one error that names the place; never a traceback."""
+    text = json.dumps({"services": {"odd": says}})
+
+    try:
+        found = findings(read_compose(text, name="compose.yaml"))
+    except SpecError:
+        return
+    assert all(each.line == 1 for each in found)
+
+
+def test_the_command_says_line_rule_reason_and_mending(tmp_path):
+    """For people, and as JSON; exit 1 where a rule is broken, 0 where none is."""
+    file = tmp_path / "compose.yaml"
+    file.write_text(GOOD.replace("redis:8.2.1", "redis"))
+    run = CliRunner()
+
+    said = run.invoke(app, ["check", "compose", str(file)])
+    told = json.loads(run.invoke(app, ["check", "compose", str(file), "--json"]).stdout)
+    file.write_text(GOOD)
+    good = run.invoke(app, ["check", "compose", str(file)])
+
+    assert said.exit_code == 1
+    assert f"{file}:21: cache: pinned-image: redis is whatever is newest on that day" in said.stdout
+    assert "the same file is another system tomorrow; name a version" in said.stdout
+    assert [(each["rule"], each["line"]) for each in told["findings"]] == [("pinned-image", 21)]
+    assert (good.exit_code, good.stdout) == (0, f"all of {len(RULES)} rules hold\n")
