@@ -71,8 +71,8 @@ def written(tmp_path, made):
 
 def without_pictures(monkeypatch):
     """Leave out what takes a second and is tried elsewhere."""
-    monkeypatch.setattr("harness.report.experiment.plots.svg", lambda *_: "<svg/>")
-    monkeypatch.setattr("harness.report.experiment.plots.png", lambda *_: b"")
+    monkeypatch.setattr("harness.report.plots.svg", lambda *_: "<svg/>")
+    monkeypatch.setattr("harness.report.plots.png", lambda *_: b"")
 
 
 def hostile(text):
