@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import struct
 from typing import TYPE_CHECKING, cast
@@ -39,7 +38,6 @@ class Endpoint(asyncio.Protocol):
 
     __slots__ = (
         "_connection",
-        "_descriptor",
         "_early",
         "deliver",
         "incoming",
@@ -72,9 +70,7 @@ class Endpoint(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the way out."""
         self.transport = cast("asyncio.Transport", transport)
-        peer = self.transport.get_extra_info("socket")
-        self._descriptor = peer.fileno()
-        _keep_alive(peer)
+        _keep_alive(self.transport.get_extra_info("socket"))
 
     def deliver_early(self) -> None:
         """Deliver what came before both sides were there."""
@@ -115,24 +111,6 @@ class Endpoint(asyncio.Protocol):
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
-
-    def write(self, data: bytes) -> None:
-        """Write to the socket at once where nothing waits before it; else after what does.
-
-        uvloop writes when its round of callbacks is over, from a queue that it keeps for each socket. Writing here
-        instead saves the queue. The socket is closed only after `connection_lost`, so the number is still its own.
-        """
-        if self.is_lost:
-            return
-        if not self.transport.get_write_buffer_size():
-            try:
-                written = os.write(self._descriptor, data)
-            except OSError:  # full, or broken: the transport meets the same, and knows what to do
-                written = 0
-            if written == len(data):
-                return
-            data = data[written:]
-        self.transport.write(data)
 
     def end_writing(self) -> None:
         """Send FIN after what is buffered, and go on reading."""

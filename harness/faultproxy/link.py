@@ -1,6 +1,6 @@
 """One direction of one connection: a source, the stages of its toxics, a sink.
 
-Without toxics the source writes straight into the sink; nothing of this file runs for a byte.
+Without toxics the source writes straight into the sink's transport; nothing of this file runs for a byte.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Link:
             stub.send, stub.end = receive, end
             receive, end = stage.receive, stage.end
         self._first_receive, self._first_end = receive, end
-        self.source.deliver = self._receive if ordered else self.sink.write
+        self.source.deliver = self._receive if ordered else self.sink.transport.write
 
     def _receive(self, data: bytes) -> None:
         self._staged_in_bytes += len(data)
@@ -164,11 +164,11 @@ class Link:
     def _reply(self, data: bytes) -> None:
         # The other end may have finished sending already; then nobody expects an answer.
         if not (self.source.is_lost or self.source.incoming.is_finished):
-            self.source.write(data)
+            self.source.transport.write(data)
 
     def _write(self, data: bytes) -> None:
         self._staged_out_bytes += len(data)
-        self.sink.write(data)
+        self.sink.transport.write(data)
 
     def _finish(self) -> None:
         self.is_finished = True
