@@ -177,11 +177,11 @@ def _records(table: pa.Table, known: dict[str, list[str]]) -> NDArray[np.void]:
 def _indices(column: pa.ChunkedArray, known: Sequence[str] | None) -> NDArray[Any]:
     """Return a column's numbers; for strings, where each stands in `known`."""
     if known is None:
-        return column.to_numpy()  # type: ignore[no-any-return]
+        return column.to_numpy()  # type: ignore[no-any-return]  # pyarrow is untyped
     found = pc.index_in(column.cast(pa.string()), value_set=pa.array(known, pa.string()))
     if found.null_count:
         raise ValueError(f"a name that is not among {', '.join(known)}")
-    return found.to_numpy()  # type: ignore[no-any-return]
+    return found.to_numpy()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def _events(path: Path, count: int) -> tuple[Event, ...]:

@@ -87,4 +87,4 @@ def _rank_sum_shares(ranks: Sequence[int], chosen: int) -> NDArray[np.float64]:
     ways[0, 0] = 1
     for rank in ranks:
         ways[1:, rank:] += ways[:-1, :-rank].copy()
-    return ways[chosen] / math.comb(len(ranks), chosen)  # type: ignore[no-any-return]
+    return ways[chosen] / math.comb(len(ranks), chosen)  # type: ignore[no-any-return]  # a row of an array is an array

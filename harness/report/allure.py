@@ -70,7 +70,7 @@ def attach_experiment(
     result.steps.extend(_steps(history, verdict, said))
     for name, file_name, kind in _ATTACHED:
         if (folder / file_name).is_file():
-            allure.attach.file(str(folder / file_name), name=name, attachment_type=kind)  # type: ignore[no-untyped-call]
+            allure.attach.file(str(folder / file_name), name, kind)  # type: ignore[no-untyped-call]  # Allure is untyped
     allure.attach(secrets.redacted(evidence_text(verdict)), name="evidence", attachment_type=AttachmentType.TEXT)
 
 
@@ -79,7 +79,7 @@ def _running_test() -> TestResult | None:
     for plugin in allure_commons.plugin_manager.get_plugins():
         reporter = getattr(plugin, "allure_logger", None)
         if isinstance(reporter, AllureReporter):
-            return cast("TestResult | None", reporter.get_test(None))  # type: ignore[no-untyped-call]
+            return cast("TestResult | None", reporter.get_test(None))  # type: ignore[no-untyped-call]  # as above
     return None
 
 

@@ -98,7 +98,7 @@ def test_what_was_taken_over_is_taken_over_again(tmp_path):
                 until_s = team.begins_s + at_s
                 assert is_met_within(lambda until_s=until_s: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
                 os.kill(team.runs[index].pid, signal.SIGKILL)
-                assert is_met_within(lambda: team.check() or len(team.losses) == index + 1, deadline_s=5, clock=CLOCK)  # noqa: B023
+                assert is_met_within(lambda: team.check() or len(team.losses) == index + 1, deadline_s=5, clock=CLOCK)  # noqa: B023 - asked within this turn of the loop
             result = team.finish()
 
     whole = course_of(plan.load, lasts_s=10.0, seed=7)

@@ -123,7 +123,7 @@ def test_other_machines_are_let_in_only_if_asked_for(tmp_path, port):
     """By default nobody out there can reach us."""
     with pytest.raises(LoadError, match="workers of other machines could reach us"):
         with gathered(
-            plan_for("http://127.0.0.1:9", lasts_s=1.0), meeting(port, host="0.0.0.0"), folder=tmp_path, clock=CLOCK,  # noqa: S104
+            plan_for("http://127.0.0.1:9", lasts_s=1.0), meeting(port, host="0.0.0.0"), folder=tmp_path, clock=CLOCK,  # noqa: S104 - it must be refused
             say=lambda _: None,
         ):  # fmt: skip
             pass

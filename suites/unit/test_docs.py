@@ -18,6 +18,9 @@ from harness.verdict.bounds import requests_needed
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs/scenarios.md").read_text()
 
+BARE = re.compile(r"# (?:noqa(?:: [A-Z0-9, ]+)?|type: ignore(?:\[[a-z, -]+\])?)$", re.MULTILINE)
+"""An ignored rule with nothing behind it; a reason follows ` - ` or a `#` of its own."""
+
 
 def test_the_example_scenario_is_read():
     """Copied from the page, it runs."""
@@ -44,3 +47,12 @@ def test_the_least_evidence_is_what_the_table_says(limit, cell):
     """Computed, not remembered."""
     assert count_text(requests_needed(limit, 0.95)) == cell
     assert f"| {cell} " in PAGE
+
+
+def test_an_ignored_rule_has_a_reason_beside_it():
+    """As CONTRIBUTING promises, in every file of ours."""
+    files = [path for room in ("harness", "fixtures", "suites") for path in sorted((PROJECT / room).rglob("*.py"))]
+    bare = [f"{path.relative_to(PROJECT)}: {found[0]}" for path in files for found in BARE.finditer(path.read_text())]
+
+    assert len(files) > 200
+    assert bare == []

@@ -85,5 +85,5 @@ def _obey(orders: FileObject, generator: Generator) -> None:
 
 
 if __name__ == "__main__":
-    locust.log.setup_logging("WARNING")  # type: ignore[no-untyped-call]
+    locust.log.setup_logging("WARNING")  # type: ignore[no-untyped-call]  # Locust is untyped
     main(Path(sys.argv[1]))

@@ -124,7 +124,7 @@ class _OpenLoop:
 
     def on_start(self) -> None:
         """Prepare as the class says, outside the schedule; then wait: Locust does not before a user's first task."""
-        super().on_start()  # type: ignore[misc]
+        super().on_start()  # type: ignore[misc]  # the next class is a User
         self.desk.seated += 1
         self.wait_time()
 
@@ -141,7 +141,7 @@ class _OpenLoop:
 
     def context(self) -> dict[str, Any]:
         """Name this user in each of its requests."""
-        return {**super().context(), _SEAT: self}  # type: ignore[misc]
+        return {**super().context(), _SEAT: self}  # type: ignore[misc]  # the next class is a User
 
     def ask(self, name: str) -> None:
         """Notice that a request begins; what is asked while a user is being seated is none of the load."""
