@@ -1,4 +1,7 @@
-"""The command line: `python -m harness.faultproxy -host 127.0.0.1 -port 8474`; flags as Toxiproxy's."""
+"""The command line: `python -m harness.faultproxy -host 127.0.0.1 -port 8474`; flags as Toxiproxy's.
+
+They are read as Go reads flags: with one dash or two, after a blank or `=`, and never shortened.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import re
 import resource
 import signal
 import sys
@@ -30,6 +34,11 @@ if TYPE_CHECKING:
 
     from harness.faultproxy.registry import Wish
 
+# What Go's flags take for a boolean (strconv.ParseBool).
+BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "false", "FALSE", "False"), False
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop.
@@ -37,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 after an orderly end, 1 if the program could not start.
     """
-    flags = _flags().parse_args(arguments)
+    flags = read_flags(sys.argv[1:] if arguments is None else arguments)
     _allow_many_descriptors()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -48,29 +57,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; a mistake in it ends the program with exit code 2, as in Go."""
+    # One dash is written as two first: argparse would take a single one as the start of any flag that begins like it.
+    return _flags().parse_args([re.sub(r"^-(?=[a-z])", "--", argument) for argument in arguments])
+
+
 def _flags() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m harness.faultproxy", description="A TCP fault proxy that speaks Toxiproxy's API."
+        prog="python -m harness.faultproxy",
+        description="A TCP fault proxy that speaks Toxiproxy's API. Flags take one dash or two.",
+        allow_abbrev=False,
+        add_help=False,
     )
-    parser.add_argument("-host", default="localhost", help="where the API listens (default %(default)s)")
-    parser.add_argument("-port", default="8474", help="0 for any free port, named in the log (default %(default)s)")
-    parser.add_argument("-config", type=Path, help="a JSON file with what POST /populate takes, toxics included")
-    parser.add_argument("-seed", type=int, help="repeats every random choice of an earlier run")
-    parser.add_argument("-dial-timeout", type=float, default=10.0, help="seconds an upstream may take to accept")
-    _add_switch(parser, "-proxy-metrics", "serve bytes, connections and hits on /metrics")
-    _add_switch(parser, "-runtime-metrics", "serve memory, descriptors and CPU time on /metrics")
-    _add_switch(parser, "-strict-compat", "behave as Toxiproxy also where that is a nuisance (docs/faultproxy.md)")
-    _add_switch(parser, "-exit-with-parent", "end when standard input ends")
+    parser.add_argument("--help", "--h", action="help", help="print this")
+    parser.add_argument("--host", default="localhost", help="where the API listens (default %(default)s)")
+    parser.add_argument("--port", default="8474", help="0 for any free port, named in the log (default %(default)s)")
+    parser.add_argument("--config", type=Path, help="a JSON file with what POST /populate takes, toxics included")
+    parser.add_argument("--seed", type=int, help="repeats every random choice of an earlier run")
+    parser.add_argument("--dial-timeout", type=float, default=10.0, help="seconds an upstream may take to accept")
+    _add_switch(parser, "--proxy-metrics", "serve bytes, connections and hits on /metrics")
+    _add_switch(parser, "--runtime-metrics", "serve memory, descriptors and CPU time on /metrics")
+    _add_switch(parser, "--strict-compat", "behave as Toxiproxy also where that is a nuisance (docs/faultproxy.md)")
+    _add_switch(parser, "--exit-with-parent", "end when standard input ends")
     version = f"toxiproxy-server version {TOXIPROXY_VERSION}"
-    parser.add_argument("-version", action="version", version=version, help="print the version it behaves as")
+    parser.add_argument("--version", action="version", version=version, help="print the version it behaves as")
     return parser
 
 
 def _add_switch(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
     """Add a flag that may be given as `-flag` or `-flag=false`, which Go's flags may."""
-    parser.add_argument(
-        name, nargs="?", type=lambda text: text.lower() in {"1", "t", "true"}, const=True, default=False, help=help_text
-    )
+    parser.add_argument(name, nargs="?", type=_boolean, const=True, default=False, help=help_text)
+
+
+def _boolean(text: str) -> bool:
+    if text not in BOOLEANS:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return BOOLEANS[text]
 
 
 async def _serve(flags: argparse.Namespace) -> None:

@@ -1,11 +1,13 @@
-"""The pure parts of the fault proxy: wire format, addresses, dice, slicing, delays."""
+"""The pure parts of the fault proxy: flags, wire format, addresses, dice, slicing, delays."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from harness.faultproxy.__main__ import read_flags
 from harness.faultproxy.address import join, port_number, resolve, split_host_port
 from harness.faultproxy.dice import dice_for
 from harness.faultproxy.errors import AddressError, ApiError
@@ -15,6 +17,64 @@ from harness.faultproxy.toxics.latency import Latency
 from harness.faultproxy.toxics.latency_distribution import LatencyDistribution
 from harness.faultproxy.toxics.slicer import Slicer
 from harness.faultproxy.wire import Fields, as_float32, decode, encode, shortest_float32
+
+# Every flag, as people write it with one dash; the value it has then, which is never its default.
+FLAGS = {
+    "-host=::1": ("host", "::1"),
+    "-port=1": ("port", "1"),
+    "-config=proxies.json": ("config", Path("proxies.json")),
+    "-seed=-7": ("seed", -7),
+    "-dial-timeout=0.5": ("dial_timeout", 0.5),
+    "-proxy-metrics": ("proxy_metrics", True),
+    "-runtime-metrics": ("runtime_metrics", True),
+    "-strict-compat": ("strict_compat", True),
+    "-exit-with-parent": ("exit_with_parent", True),
+}
+
+
+@pytest.mark.parametrize("dash", ["", "-"])
+@pytest.mark.parametrize("flag", FLAGS)
+def test_flags_take_one_dash_or_two(flag, dash):
+    """As Go's do, whether the value follows a blank or an equals sign."""
+    field, value = FLAGS[flag]
+
+    assert getattr(read_flags([]), field) != value
+    assert getattr(read_flags([dash + flag]), field) == value
+    assert getattr(read_flags((dash + flag).split("=")), field) == value
+
+
+@pytest.mark.parametrize("dash", ["-", "--"])
+@pytest.mark.parametrize("flag", ["hos ::1", "po=1", "strict", "strict-compat=maybe", "seed x", "help-me"])
+def test_flags_are_never_guessed(flag, dash, capsys):
+    """Half a flag is no flag, as in Go: exit code 2, and the message names it."""
+    with pytest.raises(SystemExit) as ended:
+        read_flags((dash + flag).split())
+
+    assert ended.value.code == 2
+    assert flag.partition("=")[0].split()[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "is_on"), [("true", True), ("T", True), ("1", True), ("false", False), ("0", False)])
+def test_switches_take_gos_booleans(text, is_on):
+    """What strconv.ParseBool takes."""
+    assert read_flags([f"-strict-compat={text}"]).strict_compat == is_on
+
+
+@pytest.mark.parametrize("flag", ["-h", "--h", "-help", "--help"])
+def test_help_is_printed(flag, capsys):
+    """However it is asked for."""
+    with pytest.raises(SystemExit) as ended:
+        read_flags([flag])
+
+    assert ended.value.code == 0
+    assert "--strict-compat" in capsys.readouterr().out
+
+
+def test_defaults_are_toxiproxys():
+    """Where the API listens unless somebody says otherwise."""
+    flags = read_flags([])
+
+    assert (flags.host, flags.port, flags.config, flags.strict_compat) == ("localhost", "8474", None, False)
 
 
 @pytest.mark.parametrize(
