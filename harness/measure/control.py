@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 
 def controls_s(beats: Sequence[Heartbeat], mark: PhaseMark) -> tuple[float, ...]:
-    """Return the latencies of the control in a phase, by the second; a second belongs to where most of it lies."""
-    within = [beat for beat in beats if mark.began_s <= beat.at_s - 0.5 < mark.ended_s]
+    """Return the latencies of the control in a phase."""
+    return controls_between_s(beats, mark.began_s, mark.ended_s)
+
+
+def controls_between_s(beats: Sequence[Heartbeat], began_s: float, ended_s: float) -> tuple[float, ...]:
+    """Return the latencies of the control in a stretch of time; a second belongs to where most of it lies."""
+    within = [beat for beat in beats if began_s <= beat.at_s - 0.5 < ended_s]
     return tuple(latency_s for beat in within for latency_s in beat.controls_s or ())
 
 

@@ -8,30 +8,74 @@ recovered.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.measure.control import controls_between_s, is_control_broken
 from harness.measure.ratios import count, is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.history.history import History
     from harness.history.samples import Samples
     from harness.spec.objective import RatioObjective
 
+CONTROLS_MIN = 5
+"""Half of the control's requests of a second: with fewer, nobody knows what the machine did in it."""
 
-def recovery_s(samples: Samples, promises: Sequence[RatioObjective], *, healed_s: float, until_s: float) -> float:
-    """Return the seconds from `healed_s` to the end of the last bad second, 0.0 if none was bad.
+
+@dataclass(frozen=True, slots=True)
+class BadSecond:
+    """A second in which a promise was not seen to be kept.
+
+    Attributes:
+        after_s: Whole seconds from healing to its beginning.
+        is_services: Whether requests broke a promise that a server that does nothing kept meanwhile; not, if nobody
+            asked, or if it was the machine.
+    """
+
+    after_s: int
+    is_services: bool
+
+
+def bad_seconds(
+    history: History, promises: Sequence[RatioObjective], *, healed_s: float, until_s: float
+) -> tuple[BadSecond, ...]:
+    """Return the bad seconds after healing.
 
     Args:
-        samples: Requests of any time; only those meant to start in [healed_s, until_s) are looked at.
-        promises: What a good second keeps.
+        history: What was seen.
+        promises: What a good second keeps; of none nobody can tell good from bad.
         healed_s: When the fault was undone, seconds since the origin.
         until_s: When watching ended; a last part shorter than a second is not a second.
+
+    Raises:
+        ValueError: If there is no promise.
     """
-    bad = [second for second in range(math.floor(until_s - healed_s)) if _is_bad(samples, promises, healed_s + second)]
-    return float(bad[-1] + 1) if bad else 0.0
+    if not promises:
+        raise ValueError("without a promise no second is good or bad")
+    return tuple(
+        BadSecond(second, _is_services(unkept, during, history, healed_s + second))
+        for second in range(math.floor(until_s - healed_s))
+        if (unkept := _unkept(promises, during := _second(history, healed_s + second))) or not len(during)
+    )
 
 
-def _is_bad(samples: Samples, promises: Sequence[RatioObjective], began_s: float) -> bool:
-    during = samples.between(began_s, began_s + 1)
-    return not all(is_kept(promise, count(promise, during)) for promise in promises)
+def until_last_s(bad: Sequence[BadSecond]) -> float:
+    """Return the seconds from healing to the end of the last bad one, 0.0 if none was bad."""
+    return max((second.after_s + 1.0 for second in bad), default=0.0)
+
+
+def _second(history: History, began_s: float) -> Samples:
+    return history.samples.between(began_s, began_s + 1)
+
+
+def _unkept(promises: Sequence[RatioObjective], during: Samples) -> list[RatioObjective]:
+    return [promise for promise in promises if not is_kept(promise, count(promise, during))]
+
+
+def _is_services(unkept: Sequence[RatioObjective], during: Samples, history: History, began_s: float) -> bool:
+    controls_s = controls_between_s(history.heartbeats, began_s, began_s + 1)
+    broken = [promise for promise in unkept if count(promise, during).total]
+    return len(controls_s) >= CONTROLS_MIN and any(not is_control_broken(promise, controls_s) for promise in broken)

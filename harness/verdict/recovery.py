@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.measure.recovery import recovery_s
+from harness.measure.recovery import bad_seconds, until_last_s
 from harness.spec.objective import Recovery
 from harness.spec.quantity import count_text
 from harness.verdict.outcome import Claim, Outcome
@@ -13,51 +13,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.history.history import History
+    from harness.measure.recovery import BadSecond
     from harness.spec.objective import RatioObjective
     from harness.spec.scenario import Phase, Scenario
 
 
 def recovery_claim(objective: Recovery, scenario: Scenario, history: History) -> Claim:
     """Judge how long it took from healing to the last bad second."""
-    mark = history.phase(objective.during)
-    healed = [fault.healed_s for fault in history.faults if fault.healed_s is not None]
-    seen = history.during(objective.during)
-    took_s = None
-    # Where healing took so long that the time allowed was not watched to its end, staying well was not seen.
-    if mark and healed and len(seen) and mark.ended_s - max(healed) >= objective.within:
-        promises = _promises_before(scenario)
-        took_s = recovery_s(history.samples, promises, healed_s=max(healed), until_s=mark.ended_s)
-    outcome, sentence = _recovery_said(objective, took_s, len(seen), "; ".join(str(fault) for fault in scenario.faults))
+    bad, total = _watched(objective, scenario, history), len(history.during(objective.during))
+    outcome, sentence = _recovery_said(objective, scenario, bad, total)
     return Claim(
         objective=str(objective),
         sli=objective.sli,
         phase=objective.during,
         outcome=outcome,
         sentence=sentence,
-        estimate=took_s,
+        estimate=None if bad is None else until_last_s(bad),
         lower=None,
         upper=None,
         limit=objective.within,
         events=0,
-        total=len(seen),
-        effective=float(len(seen)),
+        total=total,
+        effective=float(total),
     )
 
 
-def _recovery_said(objective: Recovery, took_s: float | None, total: int, faults: str) -> tuple[Outcome, str]:
-    """Say how long it took; not to be back in time, the trigger gone and the load unchanged, is called metastable.
-
-    Source of the word: Bronson et al., Metastable Failures in Distributed Systems (HotOS 2021).
-    """
-    if took_s is None:
-        return Outcome.INCONCLUSIVE, f"inconclusive: recovery was not seen after {faults}"
-    after = f"{objective.within:g} s after {faults}; n = {count_text(total)}"
-    if took_s <= objective.within:
-        return Outcome.PASS, f"pass: recovery {took_s:.1f} s ≤ {after}"
-    return Outcome.FAIL, f"fail: metastable: recovery {took_s:.1f} s > {after}"
-
-
-def _promises_before(scenario: Scenario) -> Sequence[RatioObjective]:
+def promises_before(scenario: Scenario) -> Sequence[RatioObjective]:
     """Return what a good second keeps: the promises of the phases before the first fault."""
     before = phases_before_first_fault(scenario.phases)
     return [
@@ -71,3 +52,39 @@ def phases_before_first_fault(phases: Sequence[Phase]) -> set[str]:
     """Return the names of the phases that nothing was injected before or in; all of them if nothing ever is."""
     first = next((index for index, phase in enumerate(phases) if phase.faults), len(phases))
     return {phase.name for phase in phases[:first]}
+
+
+def _watched(objective: Recovery, scenario: Scenario, history: History) -> tuple[BadSecond, ...] | None:
+    """Return the bad seconds after healing; None if nobody could see them, or tell them from good ones.
+
+    Where healing took so long that the time allowed was not watched to its end, staying well was not seen.
+    """
+    mark, promises = history.phase(objective.during), promises_before(scenario)
+    healed_s = max((fault.healed_s for fault in history.faults if fault.healed_s is not None), default=None)
+    if mark is None or healed_s is None or not promises or not len(history.during(objective.during)):
+        return None
+    if mark.ended_s - healed_s < objective.within:
+        return None
+    return bad_seconds(history, promises, healed_s=healed_s, until_s=mark.ended_s)
+
+
+def _recovery_said(
+    objective: Recovery, scenario: Scenario, bad: tuple[BadSecond, ...] | None, total: int
+) -> tuple[Outcome, str]:
+    """Say how long it took; not to be back in time, the trigger gone and the load unchanged, is called metastable.
+
+    Source of the word: Bronson et al., Metastable Failures in Distributed Systems (HotOS 2021).
+    """
+    faults = "; ".join(str(fault) for fault in scenario.faults)
+    if not promises_before(scenario):
+        why = "nothing was promised before the fault, so no second is good or bad"
+        return Outcome.INCONCLUSIVE, f"inconclusive: recovery after {faults} is unknown: {why}"
+    if bad is None:
+        return Outcome.INCONCLUSIVE, f"inconclusive: recovery was not seen after {faults}"
+    took_s, after = until_last_s(bad), f"{objective.within:g} s after {faults}; n = {count_text(total)}"
+    if took_s <= objective.within:
+        return Outcome.PASS, f"pass: recovery {took_s:.1f} s ≤ {after}"
+    if until_last_s([second for second in bad if second.is_services]) <= objective.within:
+        said = f"inconclusive: recovery {took_s:.1f} s vs {after}"
+        return Outcome.INCONCLUSIVE, f"{said}, but in the late bad seconds the control broke as well, or nobody asked"
+    return Outcome.FAIL, f"fail: metastable: recovery {took_s:.1f} s > {after}"

@@ -13,12 +13,14 @@ from harness.measure.control import control_count, controls_s, is_control_broken
 from harness.spec.objective import Recovery, tightest_s
 from harness.spec.quantity import duration_text
 from harness.verdict.outcome import Obligation, Outcome
+from harness.verdict.recovery import promises_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.history.history import History
     from harness.history.load import Heartbeat, LoadTally
+    from harness.spec.objective import RatioObjective
     from harness.spec.scenario import Scenario
 
 OFFERED_WITHIN_RATIO = 0.01
@@ -153,21 +155,26 @@ def _enough(lasts_s: float, tally: LoadTally) -> Obligation:
 
 def _control(scenario: Scenario, history: History) -> Obligation:
     """Ask the judged promises of a server that does nothing: if even that breaks them, it is the machine."""
-    name, marks = "control held", {mark.name: mark for mark in history.phases}
-    judged = [
-        (objective, controls_s(history.heartbeats, marks[objective.during]))
-        for objective in scenario.objectives
-        if objective.during in marks and not isinstance(objective, Recovery)
-    ]
-    if any(len(latencies_s) < CONTROLS_MIN_PER_S * marks[each.during].lasted_s for each, latencies_s in judged):
+    name = "control held"
+    marks = {phase: mark for phase, _ in _asked(scenario) if (mark := history.phase(phase)) is not None}
+    heard = {phase: controls_s(history.heartbeats, mark) for phase, mark in marks.items()}
+    if any(len(heard[phase]) < CONTROLS_MIN_PER_S * mark.lasted_s for phase, mark in marks.items()):
         return _unproved(name, "nobody asked a server that does nothing, or it was not heard")
-    for objective, latencies_s in judged:
-        if is_control_broken(objective, latencies_s):
-            bad = control_count(objective, latencies_s)
-            said = f"{bad.events} of {bad.total} requests to a server that does nothing broke `{objective}`"
-            return _unproved(name, f"{said} during {objective.during}: that is the machine; {_MEND_MACHINE}")
-    slowest_s = max((latency_s for _, latencies_s in judged for latency_s in latencies_s), default=0.0)
+    for phase, promise in _asked(scenario):
+        latencies_s = heard.get(phase, ())
+        if is_control_broken(promise, latencies_s):
+            bad = control_count(promise, latencies_s)
+            said = f"{bad.events} of {bad.total} requests to a server that does nothing broke `{promise}`"
+            return _unproved(name, f"{said} during {phase}: that is the machine; {_MEND_MACHINE}")
+    slowest_s = max((latency_s for latencies_s in heard.values() for latency_s in latencies_s), default=0.0)
     return _met(name, f"a server that does nothing, asked meanwhile, took {_ms(slowest_s)} at most")
+
+
+def _asked(scenario: Scenario) -> Iterator[tuple[str, RatioObjective]]:
+    """Return each promise about a share with the phase it is asked of; recovery asks for those before the fault."""
+    for objective in scenario.objectives:
+        promises = promises_before(scenario) if isinstance(objective, Recovery) else [objective]
+        yield from ((objective.during, promise) for promise in promises)
 
 
 _MEND_RATE = "lower the rate, or press with more cores"

@@ -77,8 +77,11 @@ def test_short_evidence_says_how_much_would_do():
         pytest.param([Stretch(lasts_s=9), Stretch(lasts_s=1, failed=50)], Outcome.FAIL, 10.0, id="a late relapse"),
         pytest.param([Stretch(lasts_s=10, unfinished=2500)], Outcome.FAIL, 10.0, id="never"),
         pytest.param([Stretch(lasts_s=10, per_s=0)], Outcome.INCONCLUSIVE, None, id="nobody asked"),
+        pytest.param(
+            [Stretch(lasts_s=4), Stretch(lasts_s=5, per_s=0), Stretch(lasts_s=1)], Outcome.INCONCLUSIVE, 9.0, id="nobody asked for a while"
+        ),
     ],
-)
+)  # fmt: skip
 def test_recovery_lasts_until_the_last_bad_second(after, outcome, seconds):
     """Not until the first good one."""
     scenario = scenario_of(objectives=[ERRORS, SLOW, RECOVERY])
@@ -88,6 +91,37 @@ def test_recovery_lasts_until_the_last_bad_second(after, outcome, seconds):
 
     assert (recovery.outcome, recovery.estimate) == (outcome, seconds)
     assert ("metastable" in recovery.sentence) == (outcome is Outcome.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("controls_s", "outcome", "said"),
+    [
+        pytest.param((0.001,) * 10, Outcome.FAIL, "metastable", id="the machine was well"),
+        pytest.param((0.3,) * 10, Outcome.INCONCLUSIVE, "the control broke as well", id="the machine was slow too"),
+        pytest.param((), Outcome.INCONCLUSIVE, "the control broke as well", id="the control was not heard"),
+    ],
+)
+def test_a_machine_that_does_not_recover_is_no_metastable_service(controls_s, outcome, said):
+    """Slow to the end: the service's doing only where a server that does nothing was fast meanwhile."""
+    scenario = scenario_of(objectives=[SLOW, RECOVERY])
+    history = history_of(scenario, [Stretch(lasts_s=40), Stretch(lasts_s=10, slow=2500)])
+    beats = tuple(replace(beat, controls_s=controls_s) if beat.at_s > 40.5 else beat for beat in history.heartbeats)
+
+    verdict = judge(scenario, replace(history, heartbeats=beats), confidence=0.95)
+
+    assert (verdict.outcome, verdict.claims[1].outcome) == (outcome, outcome)
+    assert said in verdict.claims[1].sentence
+    (control,) = [each for each in verdict.obligations if each.name == "control held"]
+    assert control.outcome is (Outcome.PASS if outcome is Outcome.FAIL else Outcome.INCONCLUSIVE)
+
+
+def test_errors_are_not_excused_by_a_slow_machine():
+    """The control was slow, and still answered: it broke another promise than the service did."""
+    scenario = scenario_of(objectives=[ERRORS, SLOW, RECOVERY])
+    history = history_of(scenario, [Stretch(lasts_s=40), Stretch(lasts_s=10, failed=2500)])
+    beats = tuple(replace(beat, controls_s=(0.3,) * 10) if beat.at_s > 40.5 else beat for beat in history.heartbeats)
+
+    assert judge(scenario, replace(history, heartbeats=beats), confidence=0.95).claims[2].outcome is Outcome.FAIL
 
 
 def test_recovery_that_could_not_be_watched_is_not_seen():
@@ -104,7 +138,7 @@ UNSEEN = Dose(at_s=31.0, is_delivered=False, seen="replica-1.redis still answers
 
 
 def broken(change):
-    scenario = scenario_of(objectives=[ERRORS])
+    scenario = scenario_of(objectives=[ERRORS, RECOVERY])
     return judge(scenario, change(history_of(scenario, GOOD)), confidence=0.95)
 
 
