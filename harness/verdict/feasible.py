@@ -13,6 +13,7 @@ from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.quantity import count_text
 from harness.verdict.bounds import requests_needed
 from harness.verdict.looks import confidence_at
+from harness.verdict.recovery import promises_before
 
 if TYPE_CHECKING:
     from harness.spec.objective import RatioObjective
@@ -29,6 +30,7 @@ def check_can_conclude(scenario: Scenario, confidence: float) -> None:
     Raises:
         SpecError: If one cannot; it says how many requests it would take, and how many the scenario sends.
     """
+    _check_survival_can_be_seen(scenario)
     for objective in scenario.objectives:
         if isinstance(objective, Recovery):
             continue
@@ -40,6 +42,33 @@ def check_can_conclude(scenario: Scenario, confidence: float) -> None:
                 where=f"scenario {scenario.scenario}: objectives",
                 mend=f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
             )
+
+
+def _check_survival_can_be_seen(scenario: Scenario) -> None:
+    """See that something is promised before the first fault and after the last: nothing else shows that it held.
+
+    Raises:
+        SpecError: If not; or if recovery is promised where nothing is broken, or before all is healed.
+    """
+    where, after = f"scenario {scenario.scenario}", _after_last_fault(scenario)
+    recovery = [objective for objective in scenario.objectives if isinstance(objective, Recovery)]
+    early = [objective for objective in recovery if objective.during not in after]
+    if early:
+        what = f"`{early[0]}` during {early[0].during} can never be seen: nothing has been broken and healed by then"
+        raise SpecError(what, where=where, mend="promise it of a phase after the last fault, or leave it out")
+    if scenario.faults and not promises_before(scenario):
+        mend = "name the phase before it `baseline`, where readiness.toml's defaults hold, or promise something of it"
+        what = "nothing is promised before the first fault, and a dead service would not mind it"
+        raise SpecError(what, where=where, mend=mend)
+    if scenario.faults and not recovery:
+        mend = f"add an objective such as {{sli: recovery, within: 5s, during: {after[0]}}}"
+        raise SpecError("something is broken, and recovery from it is not promised", where=where, mend=mend)
+
+
+def _after_last_fault(scenario: Scenario) -> list[str]:
+    """Return the names of the phases that nothing is injected in or after, where something was before."""
+    last = max((index for index, phase in enumerate(scenario.phases) if phase.faults), default=len(scenario.phases))
+    return [phase.name for phase in scenario.phases[last + 1 :]]
 
 
 def _most_favourable(objective: RatioObjective, scenario: Scenario, confidence: float) -> tuple[int, float]:

@@ -37,6 +37,7 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
         *_well_before(scenario, claims),
         *_faults_delivered(scenario, history),
         *_faults_gone(history),
+        *_recovery_seen(scenario, claims),
         *_faults_crossed(history),
         *_points_reached(scenario, history),
         *load_validity(scenario, history),
@@ -82,17 +83,37 @@ def _phases_complete(scenario: Scenario, history: History) -> Iterator[Obligatio
 
 
 def _well_before(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obligation]:
-    before = phases_before_first_fault(scenario.phases)
-    asked = [claim for claim in claims if claim.phase in before]
-    if not scenario.faults or not asked:
+    """Where something is broken, see that all was well until then: a dead service does not suffer from a fault."""
+    if not scenario.faults:
         return
+    before, name = phases_before_first_fault(scenario.phases), "promises kept before the fault"
+    asked = [claim for claim in claims if claim.phase in before]
     unkept = [claim for claim in asked if claim.outcome is not Outcome.PASS]
-    if unkept:
+    if not asked:
+        sentence = "nothing was promised, so nobody knows whether the service was well"
+        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    elif unkept:
         sentence = f"`{unkept[0].objective}` was not, during {unkept[0].phase}: {unkept[0].outcome}"
-        yield Obligation(name="promises kept before the fault", outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
     else:
-        sentence = f"{len(asked)} of {len(asked)}"
-        yield Obligation(name="promises kept before the fault", outcome=Outcome.PASS, sentence=sentence)
+        yield Obligation(name=name, outcome=Outcome.PASS, sentence=f"{len(asked)} of {len(asked)}")
+
+
+def _recovery_seen(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obligation]:
+    """Where something is broken, see that it was watched until all was well again; too late is the claim's business."""
+    if not scenario.faults:
+        return
+    name, asked = "recovery seen", [claim for claim in claims if claim.sli == "recovery"]
+    unseen = [claim for claim in asked if claim.outcome is Outcome.INCONCLUSIVE]
+    if not asked:
+        sentence = "no recovery was promised, so nobody knows whether the service came back"
+        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    elif unseen:
+        sentence = unseen[0].sentence.removeprefix(f"{Outcome.INCONCLUSIVE}: ")
+        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    else:
+        sentence = f"the last bad second was over {asked[-1].estimate:.1f} s after healing"
+        yield Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
 
 
 def _faults_gone(history: History) -> Iterator[Obligation]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 LATE = {"kind": "latency", "target": "redis", "delay": "200ms"}
 KEPT = {"sli": "errors", "max": "20%"}
+BACK = {"sli": "recovery", "within": "1s", "during": "after"}
 
 
 @dataclass
@@ -121,17 +122,17 @@ def sabotaged(tmp_path):
             os.killpg(pid, signal.SIGCONT)
 
 
-def story(*, fault=LATE, objectives=(KEPT,), lasts="3s", **load) -> Scenario:
-    """Return a scenario of a few seconds; without a fault, of a baseline alone."""
+def story(*, fault=LATE, objectives=(KEPT,), lasts="2s", **load) -> Scenario:
+    """Return a scenario of a few seconds, which promises all that a fault asks for; without one, of a baseline alone."""
     phases = [{"name": "baseline", "lasts": lasts}]
-    phases += [{"name": "fault", "lasts": "4s", "faults": [fault]}, {"name": "after", "lasts": "1s"}] if fault else []
+    phases += [{"name": "fault", "lasts": "3s", "faults": [fault]}, {"name": "after", "lasts": "3s"}] if fault else []
     return Scenario.model_validate(
         {
             "scenario": "sabotaged",
             "story": "Somebody sees to it that this proves nothing.",
             "load": {"arrivals_per_s": 100, "drain": "1s"} | load,
             "phases": phases,
-            "objectives": list(objectives),
+            "objectives": [*objectives, *([BACK] if fault else [])],
         }
     )
 
@@ -197,7 +198,7 @@ def test_v5_a_target_that_matches_nothing(sabotaged):
 )
 def test_v6_v14_nothing_was_asked(sabotaged, writes, objective):
     """The objective is about operations that never came; planning refuses it, and judging does not pass it."""
-    scenario = story(fault=None, objectives=[objective], writes=writes)
+    scenario = story(fault=None, objectives=[objective], lasts="3s", writes=writes)
     with pytest.raises(SpecError, match="this profile sends 0"):
         check_can_conclude(scenario, CONFIDENCE)
 
@@ -286,6 +287,32 @@ def test_a_machine_that_stalls_is_not_called_a_broken_service(sabotaged):
     (control,) = [each for each in verdict.obligations if each.name == "control held"]
     assert control.outcome is Outcome.INCONCLUSIVE
     assert "that is the machine" in control.sentence
+
+
+DEAD_BEFORE = [Stretch(lasts_s=30, failed=7500), Stretch(lasts_s=10), Stretch(lasts_s=10, failed=2500)]
+DEAD_THROUGHOUT = [Stretch(lasts_s=50, failed=12_500)]
+RECOVERY = {"sli": "recovery", "within": "5s"}
+
+
+@pytest.mark.parametrize(
+    ("objectives", "stretches", "missing"),
+    [
+        pytest.param([RECOVERY], DEAD_THROUGHOUT, {"promises kept before the fault", "recovery seen"}, id="recovery to nothing"),
+        pytest.param([{**KEPT, "during": "fault"}], DEAD_BEFORE, {"promises kept before the fault", "recovery seen"}, id="the fault alone"),
+        pytest.param([{**KEPT, "during": "fault"}, RECOVERY], DEAD_BEFORE, {"promises kept before the fault", "recovery seen"}, id="nothing before"),
+        pytest.param([KEPT], [Stretch(lasts_s=40), Stretch(lasts_s=10, failed=2500)], {"recovery seen"}, id="nothing after"),
+    ],
+)  # fmt: skip
+def test_a_dead_service_that_minds_no_fault(objectives, stretches, missing):
+    """It was dead before the fault, or after it, and nobody had asked: planning refuses it, and judging does not pass it."""
+    scenario = scenario_of(objectives=objectives)
+    with pytest.raises(SpecError):
+        check_can_conclude(scenario, CONFIDENCE)
+
+    verdict = judge(scenario, history_of(scenario, stretches), confidence=CONFIDENCE)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert {each.name for each in verdict.obligations if each.outcome is not Outcome.PASS} == missing
 
 
 @pytest.mark.parametrize("runs", [2, 5])

@@ -16,11 +16,15 @@ from harness.report.judged import Experiment
 from harness.verdict.judge import judge
 
 SYSTEM = {"versions": {"redis": "8.2.1"}, "run_id": "a", "seed": 7}
-OBJECTIVES = [{"sli": "errors", "max": "1%"}, {"sli": "slow", "over": "100ms", "max": "5%", "during": "fault"}]
+OBJECTIVES = [
+    {"sli": "errors", "max": "1%"},
+    {"sli": "slow", "over": "100ms", "max": "5%", "during": "fault"},
+    {"sli": "recovery", "within": "5s"},
+]
 
 
 def experiment(*, name="made", slow=0, system=SYSTEM, max_errors="1%", tmp_path=None):
-    objectives = [{**OBJECTIVES[0], "max": max_errors}, OBJECTIVES[1]]
+    objectives = [{**OBJECTIVES[0], "max": max_errors}, *OBJECTIVES[1:]]
     scenario = scenario_of(objectives=objectives).model_copy(update={"scenario": name})
     history = history_of(scenario, [Stretch(lasts_s=30), Stretch(lasts_s=10, slow=slow), Stretch(lasts_s=10)])
     verdict = judge(scenario, history, confidence=0.95)

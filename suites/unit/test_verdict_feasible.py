@@ -11,6 +11,7 @@ from harness.verdict.feasible import check_can_conclude, fewest_requests
 
 # 250/s for 30 s: 7 500 requests, of which 6 750 read.
 ERRORS = {"sli": "errors", "max": "0.1%"}
+RECOVERY = {"sli": "recovery", "within": "5s"}
 
 
 @pytest.mark.parametrize(
@@ -24,14 +25,33 @@ ERRORS = {"sli": "errors", "max": "0.1%"}
 )
 def test_what_cannot_be_proved_is_refused_with_its_numbers(objective, said):
     with pytest.raises(SpecError, match=said) as refused:
-        check_can_conclude(scenario_of(objectives=[objective]), 0.95)
+        check_can_conclude(scenario_of(faults=False, objectives=[objective]), 0.95)
 
     assert "raise load.arrivals_per_s" in refused.value.mend
 
 
-@pytest.mark.parametrize("objective", [ERRORS, {"sli": "hits", "min": "99.9%"}, {"sli": "recovery", "within": "5s"}])
+@pytest.mark.parametrize("objective", [ERRORS, {"sli": "hits", "min": "99.9%"}])
 def test_what_can_be_proved_is_not(objective):
-    check_can_conclude(scenario_of(objectives=[objective]), 0.95)
+    check_can_conclude(scenario_of(faults=False, objectives=[objective]), 0.95)
+    check_can_conclude(scenario_of(objectives=[objective, RECOVERY]), 0.95)
+
+
+@pytest.mark.parametrize(
+    ("faults", "objectives", "said"),
+    [
+        pytest.param(True, [RECOVERY], "nothing is promised before the first fault", id="recovery to nothing"),
+        pytest.param(True, [{**ERRORS, "during": "fault"}, RECOVERY], "nothing is promised before", id="only the fault"),
+        pytest.param(True, [ERRORS], "recovery from it is not promised", id="no recovery"),
+        pytest.param(True, [ERRORS, {**RECOVERY, "during": "fault"}], "can never be seen", id="too early"),
+        pytest.param(False, [ERRORS, {**RECOVERY, "during": "baseline"}], "can never be seen", id="nothing to recover from"),
+    ],
+)  # fmt: skip
+def test_surviving_a_fault_that_can_never_be_seen_is_refused(faults, objectives, said):
+    """A fault shows something only if all was well before it, and is seen to be well after it."""
+    with pytest.raises(SpecError, match=said) as refused:
+        check_can_conclude(scenario_of(faults=faults, objectives=objectives), 0.95)
+
+    assert refused.value.mend
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])

@@ -17,11 +17,12 @@ from harness.verdict.outcome import Outcome
 
 GROWS = Grows(kind="grows", metric="calls_total", labels={"outcome": "rejected"}, by=3)
 MARK = PointMark(point="calls_total{outcome=rejected} grows by 3", phase="fault")
+PROMISED = [{"sli": "errors", "max": "1%"}, {"sli": "recovery", "within": "5s"}]
 STRETCHES = [Stretch(lasts_s=30), Stretch(lasts_s=10, misses=1), Stretch(lasts_s=10)]
 
 
 def judged(point, *marks):
-    scenario = scenario_of(objectives=[{"sli": "errors", "max": "1%"}]).model_copy(update={"sometimes": (point,)})
+    scenario = scenario_of(objectives=PROMISED).model_copy(update={"sometimes": (point,)})
     return judge(scenario, history_of(scenario, STRETCHES, points=tuple(marks)), confidence=0.95)
 
 
