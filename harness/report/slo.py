@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.report.bundle import experiments_in, verified
 from harness.report.experiment import read_experiment
+from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Outcome, worst
 from harness.verdict.ratio import ratio_claim
 
@@ -68,10 +69,18 @@ def _is_asked(promise: Promise, experiment: Experiment) -> bool:
 
 
 def _kept(promise: Promise, experiment: Experiment) -> Kept:
-    """Judge one promise; what a run failed to prove of itself is missing from every promise."""
-    scenario, verdict = experiment.scenario, experiment.verdict
-    claim = ratio_claim(promise.objective, scenario, experiment.history, verdict.confidence)
-    unmet = [each for each in verdict.obligations if each.outcome is not Outcome.PASS]
+    """Judge one promise; what a run failed to prove of itself is missing from every promise.
+
+    The obligations are asked anew, with the promise among the scenario's own: it may be about a phase that nobody had
+    judged, or about a shorter time than anybody had promised.
+    """
+    verdict, history = experiment.verdict, experiment.history
+    scenario = experiment.scenario.model_copy(
+        update={"objectives": (*experiment.scenario.objectives, promise.objective)}
+    )
+    claim = ratio_claim(promise.objective, scenario, history, verdict.confidence)
+    met = obligations(scenario, history, (*verdict.claims, claim))
+    unmet = [each for each in met if each.outcome is not Outcome.PASS]
     outcome = worst([claim.outcome, *(each.outcome for each in unmet)])
     sentence = claim.sentence if outcome is claim.outcome else f"{outcome}: {unmet[0].name}: {unmet[0].sentence}"
     return Kept(promise.slo, scenario.scenario, str(promise.objective), outcome, sentence)

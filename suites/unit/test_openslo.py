@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from fixtures.made import Stretch, history_of, scenario_of
 from harness.cli import app
 from harness.errors import SpecError
-from harness.report import write_experiment, write_manifest
+from harness.report import verified, write_experiment, write_manifest
 from harness.report.slo import judged_against
 from harness.spec.openslo import UNSUPPORTED, read_openslo
 from harness.verdict.judge import judge
@@ -128,18 +129,24 @@ def test_labels_may_be_called_anything(tmp_path):
     )
 
 
+SCENARIO = scenario_of(objectives=[{"sli": "errors", "max": "1%"}, {"sli": "recovery", "within": "5s"}])
+HISTORY = history_of(SCENARIO, [Stretch(lasts_s=50)])
+
+
+def written(folder, history):
+    """Leave a run of one experiment in `folder`, and return the experiment's own."""
+    place = folder / SCENARIO.scenario
+    place.mkdir(parents=True)
+    (place / "logs").mkdir()
+    verdict = judge(SCENARIO, history, confidence=0.95)
+    write_experiment(place, SCENARIO, history, verdict, scenario_text="", profile="quick")
+    write_manifest(place)
+    return place
+
+
 @pytest.fixture
 def run_folder(tmp_path):
-    scenario = scenario_of(objectives=[{"sli": "errors", "max": "1%"}])
-    history = history_of(scenario, [Stretch(lasts_s=50)])
-    folder = tmp_path / "run" / scenario.scenario
-    folder.mkdir(parents=True)
-    (folder / "logs").mkdir()
-    write_experiment(
-        folder, scenario, history, judge(scenario, history, confidence=0.95), scenario_text="", profile="quick"
-    )
-    write_manifest(folder)
-    return folder.parent
+    return written(tmp_path / "run", HISTORY)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +163,32 @@ def test_a_promise_is_judged_with_the_same_bounds(tmp_path, run_folder, target, 
     assert kept.outcome is outcome
     assert said.exit_code == code, said.output
     assert json.loads(said.stdout)["objectives"][0]["sentence"] == kept.sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"overdue": 50}, "offered as planned: the generator fell behind", id="late in that phase"),
+        pytest.param({"controls_s": (0.3,) * 10}, "control held: 90 of 100", id="the machine was slow"),
+    ],
+)
+def test_a_phase_that_nobody_had_judged_is_asked_whether_its_load_was_valid(tmp_path, change, said):
+    """The run's own verdict is a pass, for it promised nothing of that phase; this promise is about it."""
+    fault_s = [beat for beat in HISTORY.heartbeats if 31 < beat.at_s <= 40]
+    beats = [dataclasses.replace(beat, **change) if beat in fault_s else beat for beat in HISTORY.heartbeats]
+    place = written(tmp_path / "run", dataclasses.replace(HISTORY, heartbeats=tuple(beats)))
+    file = tmp_path / "slo.yaml"
+    file.write_text(
+        SLO.replace("within: 100ms", "within: 100ms, phase: fault").replace(
+            TOTAL, TOTAL.replace("Readiness", "Readiness, spec: {phase: fault}")
+        )
+    )
+
+    (kept,) = judged_against(read_openslo(file), place)
+
+    assert verified(place).outcome is Outcome.PASS
+    assert kept.outcome is Outcome.INCONCLUSIVE
+    assert said in kept.sentence
 
 
 def test_a_phase_that_is_not_there_is_inconclusive(tmp_path, run_folder):
