@@ -62,9 +62,10 @@ load: {arrivals_per_s: 100, drain: 1s}
 phases:
   - {name: baseline, lasts: 2s}
   - {name: fault, lasts: 1s, faults: [{kind: down, target: replica-1}]}
-  - {name: after, lasts: 1s}
+  - {name: after, lasts: 3s}
 objectives:
   - {sli: errors, max: 10%, during: fault}
+  - {sli: recovery, within: 1s, during: after}
 """
 
 
