@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote
 
 from harness.faultproxy import metrics
 from harness.faultproxy import toxic as toxics
-from harness.faultproxy.errors import ApiError, PopulateError, bad_body, invalid_value
+from harness.faultproxy.errors import ApiError, PopulateError, bad_body, invalid_value, too_large
 from harness.faultproxy.httpd import Request, Response
 from harness.faultproxy.log import log
 from harness.faultproxy.registry import Registry, read_wish
@@ -112,7 +112,7 @@ async def list_proxies(api: Api, _request: Request, _names: tuple[str, ...]) -> 
 
 async def create_proxy(api: Api, request: Request, _names: tuple[str, ...]) -> Response:
     """POST /proxies."""
-    proxy = await api.registry.create(read_wish(decode(request.body), is_strict=api.is_strict))
+    proxy = await api.registry.create(read_wish(_decoded(request), is_strict=api.is_strict))
     return _json(201, proxy.shown())
 
 
@@ -124,7 +124,7 @@ async def show_proxy(api: Api, _request: Request, names: tuple[str, ...]) -> Res
 async def update_proxy(api: Api, request: Request, names: tuple[str, ...]) -> Response:
     """POST or PATCH /proxies/{proxy}; both change only what is given."""
     api.registry.get(names[0])
-    proxy = await api.registry.update(names[0], Fields(decode(request.body), "Proxy"))
+    proxy = await api.registry.update(names[0], Fields(_decoded(request), "Proxy"))
     return _json(200, proxy.shown())
 
 
@@ -142,7 +142,7 @@ async def list_toxics(api: Api, _request: Request, names: tuple[str, ...]) -> Re
 async def create_toxic(api: Api, request: Request, names: tuple[str, ...]) -> Response:
     """POST /proxies/{proxy}/toxics; answers 200, not 201."""
     proxy = api.registry.get(names[0])
-    fields = Fields(decode(request.body), "ToxicWrapper")
+    fields = Fields(_decoded(request), "ToxicWrapper")
     taken = {present.name for present in proxy.toxics}
     toxic = toxics.read_toxic(fields, taken, is_strict=api.is_strict)
     proxy.add_toxic(toxic)
@@ -158,7 +158,7 @@ async def update_toxic(api: Api, request: Request, names: tuple[str, ...]) -> Re
     """POST or PATCH /proxies/{proxy}/toxics/{toxic}."""
     proxy = api.registry.get(names[0])
     toxic = proxy.toxic(names[1])
-    fields = Fields(decode(request.body), "ToxicWrapper")
+    fields = Fields(_decoded(request), "ToxicWrapper")
     proxy.change_toxic(toxic, toxics.read_change(toxic, fields, is_strict=api.is_strict))
     return _json(200, toxic.shown())
 
@@ -173,7 +173,7 @@ async def delete_toxic(api: Api, _request: Request, names: tuple[str, ...]) -> R
 async def populate(api: Api, request: Request, _names: tuple[str, ...]) -> Response:
     """POST /populate."""
     try:
-        wishes = read_wishes(decode(request.body), is_strict=api.is_strict)
+        wishes = read_wishes(_decoded(request), is_strict=api.is_strict)
     except ApiError as error:
         raise PopulateError(error, None) from error
     return _json(201, {"proxies": await api.registry.populate(wishes) or None})
@@ -251,6 +251,12 @@ def _handlers_for(segments: tuple[str, ...]) -> Mapping[str, Handler] | None:
 
 def _cleaned(path: str) -> str:
     return "/" + "/".join(segment for segment in path.split("/") if segment)
+
+
+def _decoded(request: Request) -> object:
+    if request.is_too_large:
+        raise too_large()
+    return decode(request.body)
 
 
 def _json(status: int, value: Mapping[str, object] | list[dict[str, object]]) -> Response:

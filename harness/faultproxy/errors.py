@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Percent-encoded, four bytes a character, it still fits into a request's head a hundred times.
+MAX_NAME = 1024
+
 
 class ApiError(Exception):
     """A request that is answered with an error.
@@ -54,6 +57,11 @@ def bad_body(detail: str) -> ApiError:
     return ApiError(400, f"bad request body: {detail}")
 
 
+def too_large() -> ApiError:
+    """Return the 413 for a body that is larger than we read; ours alone, Go reads whatever comes."""
+    return ApiError(413, "bad request body: too large")
+
+
 def missing_field(field: str) -> ApiError:
     """Return the 400 for a field that must be there."""
     return ApiError(400, f"missing required field: {field}")
@@ -74,14 +82,16 @@ def invalid_value(problem: str) -> ApiError:
     return ApiError(400, f"invalid value: {problem}")
 
 
-def refuse_slash(name: str) -> None:
+def refuse_unreachable(name: str) -> None:
     """Refuse a name no URL can reach: Toxiproxy accepts it and cannot delete it until it restarts.
 
     Raises:
-        ApiError: 400, if there is a slash in `name`.
+        ApiError: 400, if there is a slash in `name`, or far too much of it.
     """
     if "/" in name:
         raise invalid_value("name must not contain a slash")
+    if len(name) > MAX_NAME:
+        raise invalid_value(f"name must have at most {MAX_NAME} characters")
 
 
 def proxy_not_found() -> ApiError:

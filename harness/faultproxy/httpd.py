@@ -1,4 +1,7 @@
-"""HTTP/1.1 for the API: bytes to requests (parsed by httptools), answers to bytes. It knows nothing of proxies."""
+"""HTTP/1.1 for the API: bytes to requests (parsed by httptools), answers to bytes. It knows nothing of proxies.
+
+A client holds no more than its share of us: its requests have a size and a time, and so has the taking of answers.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,35 @@ if TYPE_CHECKING:
 # A generous configuration is some kilobytes; Go limits headers to 1 MiB and bodies not at all.
 MAX_BODY_BYTES = 8 * 2**20
 MAX_HEAD_BYTES = 2**20
-# Toxiproxy's idle timeout, seconds (Toxiproxy 2.12, observed).
-IDLE_S = 60.0
+# So many requests may be sent before the first is answered; later ones wait in the kernel, count.
+MAX_WAITING = 16
+# How long a client may read what it was told before we close; Go's http.Server waits as long, seconds.
+PARTING_S = 0.5
 MALFORMED = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
 )
-TOO_LARGE = b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Connection: close\r\n\r\n431 Request Header Fields Too Large"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a client is waited for, in seconds; the figures are Toxiproxy's (2.12, observed).
+
+    Attributes:
+        request_s: For the whole of a request, from its first byte, and for the first one from the connect.
+        idle_s: Between requests.
+        answer_s: For an answer to be taken.
+    """
+
+    request_s: float = 15.0
+    idle_s: float = 60.0
+    answer_s: float = 30.0
+
+
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +61,9 @@ class Request:
         method: In capitals.
         target: The request target as sent, percent-encoded, with its query.
         user_agent: Empty if there is none.
-        body: Never more than `MAX_BODY_BYTES`.
+        body: Never more than `MAX_BODY_BYTES`; empty if there was more.
         keeps_alive: The client wants the connection to stay.
+        is_too_large: There was more body than is read.
     """
 
     method: str
@@ -44,6 +71,7 @@ class Request:
     user_agent: str
     body: bytes
     keeps_alive: bool = True
+    is_too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,44 +88,66 @@ class HttpConnection(asyncio.Protocol):
 
     Args:
         answer: Turns a request into a response and never raises.
+        patience: How long the client is waited for.
     """
 
-    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]], patience: Patience = PATIENCE) -> None:
         self._answer = answer
+        self._patience = patience
         self._parser = httptools.HttpRequestParser(self)
-        self._waiting: deque[Request] = deque()
+        # Bytes are a refusal, and the last thing said.
+        self._waiting: deque[Request | bytes] = deque()
         self._worker: asyncio.Task[None] | None = None
-        self._idle: asyncio.TimerHandle | None = None
-        self.on_message_begin()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._is_taken = asyncio.Event()
+        self._is_taken.set()
+        self._is_ended = self._is_refused = False
+        self._begin()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a first request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._await_request()
+        self._end_within(self._patience.request_s)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # a client may go as it likes
         """Forget the client; a request that is being worked on is finished."""
-        self._stop_idle()
+        self._end_never()
         self._waiting.clear()
+        self._is_taken.set()
 
     def data_received(self, data: bytes) -> None:
-        """Parse."""
-        self._stop_idle()
+        """Parse; what follows a refusal is read and dropped: bytes left unread would turn our end into a reset."""
+        if self._is_refused:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # An upgrade is never accepted: the request was complete and is answered as any other, and the last.
-            self._transport.pause_reading()
+            self._is_refused = True
         except httptools.HttpParserError:
-            self._give_up(MALFORMED)
+            self._refuse(MALFORMED)
+        if len(self._waiting) > MAX_WAITING:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Answer what was asked before the client fell silent, then close."""
+        self._is_ended = True
+        return self._worker is not None
+
+    def pause_writing(self) -> None:
+        """Note that the client does not take its answers."""
+        self._is_taken.clear()
+
+    def resume_writing(self) -> None:
+        """Note that it does."""
+        self._is_taken.set()
 
     def on_message_begin(self) -> None:
         """Start a request (called by the parser, as all `on_` methods are)."""
-        self._target = b""
-        self._head_bytes = 0
-        self._user_agent = self._expects = b""
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._begin()
+        self._is_reading = True
+        if not self._worker:
+            self._end_within(self._patience.request_s)
 
     def on_url(self, part: bytes) -> None:
         """Collect the request target, which may come in parts."""
@@ -119,27 +169,40 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
-        """Collect the body, up to its limit."""
+        """Collect the body; beyond its limit only count it, so that the client comes to read its answer."""
         self._body_bytes += len(part)
         if self._body_bytes > MAX_BODY_BYTES:
-            self._give_up(TOO_LARGE)
+            self._body.clear()
         else:
             self._body.append(part)
 
     def on_message_complete(self) -> None:
         """Queue the request."""
-        if self._transport.is_closing():
-            return
-        self._waiting.append(
-            Request(
-                method=self._parser.get_method().decode("latin-1"),
-                target=self._target.decode("latin-1"),
-                user_agent=self._user_agent.decode("latin-1"),
-                body=b"".join(self._body),
-                keeps_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade(),
+        self._is_reading = False
+        if not self._is_refused:
+            self._queue(
+                Request(
+                    method=self._parser.get_method().decode("latin-1"),
+                    target=self._target.decode("latin-1"),
+                    user_agent=self._user_agent.decode("latin-1"),
+                    body=b"".join(self._body),
+                    keeps_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade(),
+                    is_too_large=self._body_bytes > MAX_BODY_BYTES,
+                )
             )
-        )
+
+    def _begin(self) -> None:
+        self._is_reading = False
+        self._target = b""
+        self._head_bytes = 0
+        self._user_agent = self._expects = b""
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    def _queue(self, asked: Request | bytes) -> None:
+        self._waiting.append(asked)
         if not self._worker:
+            self._end_never()
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
@@ -148,36 +211,67 @@ class HttpConnection(asyncio.Protocol):
                 await self._serve(self._waiting.popleft())
         finally:
             self._worker = None
-        self._await_request()
+        if not self._transport.is_closing():
+            self._await_request()
 
-    async def _serve(self, request: Request) -> None:
-        response = await self._answer(request)
-        self._transport.write(_head(request, response))
-        if request.method != "HEAD":
+    async def _serve(self, asked: Request | bytes) -> None:
+        if isinstance(asked, bytes):
+            self._transport.write(asked)
+            self._part()
+            return
+        response = await self._answer(asked)
+        if not self._transport.is_closing():
+            await self._say(asked, response)
+        if not (asked.keeps_alive or self._transport.is_closing()):
+            self._part()
+
+    async def _say(self, asked: Request, response: Response) -> None:
+        self._transport.write(_head(asked, response))
+        if asked.method != "HEAD":
             self._transport.write(response.body)
-        if not request.keeps_alive:
+        await self._until_taken()
+
+    async def _until_taken(self) -> None:
+        """Wait until the client has taken its answer, nearly; one that does not is not waited for again."""
+        try:
+            async with asyncio.timeout(self._patience.answer_s):
+                await self._is_taken.wait()
+        except TimeoutError:
+            self._transport.abort()
+
+    def _await_request(self) -> None:
+        if self._is_ended:
             self._transport.close()
+        elif not self._is_refused:
+            self._end_within(self._patience.request_s if self._is_reading else self._patience.idle_s)
+            self._transport.resume_reading()
 
     def _count_head(self, part: bytes) -> None:
         self._head_bytes += len(part)
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._give_up(TOO_LARGE)
+            self._refuse(HEAD_TOO_LARGE)
 
-    def _give_up(self, answer: bytes) -> None:
-        if not self._transport.is_closing():
+    def _refuse(self, answer: bytes) -> None:
+        if not self._is_refused:
             log("debug", "Refused a malformed request")
-            self._transport.write(answer)
-            self._transport.close()
+            self._is_refused = True
+            self._queue(answer)
 
-    def _await_request(self) -> None:
-        if not self._transport.is_closing():
-            self._stop_idle()
-            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._transport.close)
+    def _part(self) -> None:
+        """End our side, and leave the client a moment to read before the connection is gone."""
+        self._is_refused = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._end_within(PARTING_S)
 
-    def _stop_idle(self) -> None:
-        if self._idle:
-            self._idle.cancel()
-            self._idle = None
+    def _end_within(self, seconds: float) -> None:
+        self._end_never()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
+
+    def _end_never(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 def _head(request: Request, response: Response) -> bytes:

@@ -18,7 +18,7 @@ from harness.faultproxy.errors import (
     missing_field,
     proxy_exists,
     proxy_not_found,
-    refuse_slash,
+    refuse_unreachable,
 )
 from harness.faultproxy.proxy import Proxy
 from harness.faultproxy.toxic import Toxic, read_toxic
@@ -65,7 +65,7 @@ def read_wish(value: object, place: str = "", *, is_strict: bool = False) -> Wis
         raise missing_field(f"name{place}")
     if not upstream:
         raise missing_field(f"upstream{place}")
-    refuse_slash(name)
+    refuse_unreachable(name)
     return Wish(name, listen or "", upstream, is_enabled is not False, () if is_strict else _read_toxics(fields))
 
 

@@ -6,7 +6,13 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.faultproxy.errors import invalid_stream, invalid_toxic_type, invalid_value, refuse_slash, toxic_exists
+from harness.faultproxy.errors import (
+    invalid_stream,
+    invalid_toxic_type,
+    invalid_value,
+    refuse_unreachable,
+    toxic_exists,
+)
 from harness.faultproxy.schedule import ALWAYS, Schedule
 from harness.faultproxy.toxics import ORIGINAL, TOXICS, UPSTREAM_ONLY
 from harness.faultproxy.wire import Fields, as_float32, shortest_float32
@@ -164,7 +170,7 @@ def _read_schedule(fields: Fields, current: Schedule, *, is_strict: bool) -> Sch
 def _usable_name(name: str, taken: set[str]) -> str:
     if name in taken:
         raise toxic_exists()
-    refuse_slash(name)
+    refuse_unreachable(name)
     return name
 
 
