@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.address import bind, bound_text, resolve
+from harness.faultproxy.address import BACKLOG, bind, bound_text, resolve
 from harness.faultproxy.api import TOXIPROXY_VERSION, Api, read_wishes
 from harness.faultproxy.errors import AddressError, ApiError, StartError
 from harness.faultproxy.httpd import HttpConnection
@@ -105,7 +105,7 @@ async def _serve(flags: argparse.Namespace) -> None:
     await _populate(registry, flags.config, is_strict=program.is_strict)
     api = Api(registry, _metrics(flags, registry), None if program.is_strict else program.events)
     server = await asyncio.get_running_loop().create_server(
-        functools.partial(HttpConnection, api.answer), sock=listener
+        functools.partial(HttpConnection, api.answer), sock=listener, backlog=BACKLOG
     )
     host, port = listener.getsockname()[:2]
     log("info", "Starting Toxiproxy HTTP server", address=bound_text(listener), host=host, port=port)

@@ -6,9 +6,11 @@ fails one of the two parameters.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +46,7 @@ LATENCY = '{"attributes":{"latency":%d,"jitter":%d},"name":"latency_%s","type":"
 HTML_SHOWN = (
     '{"name":"\\u003cé\\u0026\\u2028\ufffd\\u003e","listen":"","upstream":"x","enabled":false,"Logger":{},"toxics":[]}'
 )
+MEBIBYTE = 2**20
 NO_SLASH = "invalid value: name must not contain a slash"
 
 
@@ -430,6 +433,36 @@ def test_http_body_may_be_held_back_until_asked_for(server):
 
     assert asked.startswith(b"HTTP/1.1 100 Continue")
     assert (answer.status, body) == (201, b'{"proxies":null}')
+
+
+def test_http_head_has_a_limit(server):
+    """Of a megabyte, as Go's; the answer arrives although the client is still sending."""
+    answer = server.ask("GET", "/version", headers={"X": "x" * 2 * MEBIBYTE})
+
+    assert (answer.status, answer.text) == (431, "431 Request Header Fields Too Large")
+
+
+@pytest.mark.parametrize("path", ["/populate", "/proxies"])
+def test_deviation_http_body_has_a_limit(server, path):
+    """Of 8 MiB, answered as any bad body is, and the connection goes on; the original reads whatever comes."""
+    answer = server.ask("POST", path, b" " * 9 * MEBIBYTE + b"[]")
+
+    if server.name == "toxiproxy":
+        assert answer.status == (201 if path == "/populate" else 400)
+    else:
+        assert (answer.status, answer.json["error"]) == (413, "bad request body: too large")
+        assert ("proxies" in answer.json) == (path == "/populate")
+
+
+def test_http_clients_may_come_in_crowds(server):
+    """Three hundred find a place in the queue while the server does nothing; nobody has to knock twice."""
+    with contextlib.ExitStack() as leaving:
+        server.process.send_signal(signal.SIGSTOP)
+        leaving.callback(server.process.send_signal, signal.SIGCONT)
+        for _ in range(300):
+            leaving.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=0.5))
+
+    assert server.ask("GET", "/version").status == 200
 
 
 @pytest.mark.parametrize(
