@@ -5,6 +5,7 @@ Toxiproxy 2.12 counts the bytes of a connection only once it ends (observed), an
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from pathlib import Path
@@ -41,6 +42,7 @@ def runtime_metrics() -> str:
     families = [
         _family("process_cpu_seconds_total", "counter", [({}, used.user + used.system)]),
         _family("python_info", "gauge", [({"version": platform.python_version()}, 1)]),
+        _family("python_asyncio_tasks", "gauge", [({}, len(asyncio.all_tasks()))]),
     ]
     if Path("/proc/self/statm").exists():
         resident_bytes = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
