@@ -98,12 +98,17 @@ class Endpoint(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Let the source of what we write wait."""
         self.is_congested = True
-        self.incoming.balance()
+        self._balance()
 
     def resume_writing(self) -> None:
         """Let it go on."""
         self.is_congested = False
+        self._balance()
+
+    def _balance(self) -> None:
         self.incoming.balance()
+        # The source of a link may be answered by a toxic of that link.
+        self.outgoing.balance()
 
     def set_reading(self, is_wanted: bool) -> None:  # noqa: FBT001  # the name says what true means
         """Start or stop reading."""

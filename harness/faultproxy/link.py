@@ -40,6 +40,7 @@ class Link:
         "_connection",
         "_first_end",
         "_first_receive",
+        "_has_replied",
         "_is_paused",
         "_staged_in_bytes",
         "_staged_out_bytes",
@@ -59,7 +60,7 @@ class Link:
         self._stages: dict[Toxic, tuple[Stage, Stub]] = {}
         self._first_receive: Callable[[bytes], None] = drop
         self._first_end: Callable[[], None] = self._finish
-        self._is_paused = False
+        self._is_paused = self._has_replied = False
         self._staged_in_bytes = self._staged_out_bytes = 0
         self.is_finished = self.is_reset = False
 
@@ -102,6 +103,7 @@ class Link:
             applied[0].release()
             applied[1].disarm()
             self._stages.pop(toxic, None)
+            self._has_replied = False
             self._rewire()
             self.balance()
 
@@ -121,8 +123,15 @@ class Link:
         self.balance()
 
     def balance(self) -> None:
-        """Stop reading from the source while the sink or a stage cannot take more; read on when both can."""
-        should_pause = self.sink.is_congested or any(stage.is_full for stage, _ in self._stages.values())
+        """Stop reading from the source while the sink or a stage cannot take more; read on when both can.
+
+        A source that is answered by a stage is heard no more while it does not take its answers.
+        """
+        should_pause = (
+            self.sink.is_congested
+            or (self._has_replied and self.source.is_congested)
+            or any(stage.is_full for stage, _ in self._stages.values())
+        )
         if should_pause != self._is_paused and self.source.is_readable:
             self._is_paused = should_pause
             self.source.set_reading(not should_pause)
@@ -164,6 +173,7 @@ class Link:
     def _reply(self, data: bytes) -> None:
         # The other end may have finished sending already; then nobody expects an answer.
         if not (self.source.is_lost or self.source.incoming.is_finished):
+            self._has_replied = True
             self.source.transport.write(data)
 
     def _write(self, data: bytes) -> None:

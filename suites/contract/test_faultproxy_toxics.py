@@ -25,6 +25,7 @@ from fixtures.faultproxy import (
     toxiproxy_is_missing,
     wait_until,
 )
+from harness.faultproxy.toxics import TOXICS, UPSTREAM_ONLY
 
 OTHER = pytest.param(
     "toxiproxy",
@@ -35,6 +36,7 @@ SLACK_S = 1.0
 # Long enough that a proxy that wanted to send would have.
 QUIET_S = 0.15
 MEGABYTE = 10**6
+PG_STARTUP = (16).to_bytes(4) + (196608).to_bytes(4) + b"user\0a\0\0"
 
 
 @pytest.fixture(scope="module", params=["ours", OTHER])
@@ -723,29 +725,6 @@ class TestUpstream:
             wait_until(lambda: ours.usage()[1] <= before_descriptors, "all connections are gone")
             assert ours.usage()[0] < before_bytes * 1.1
 
-    @pytest.mark.parametrize(
-        ("kind", "attributes"),
-        [
-            ("noop", {}),
-            ("latency", {"latency": 60_000}),
-            ("bandwidth", {"rate": 0}),
-            ("slicer", {"average_size": 1, "delay": 1000}),
-        ],
-    )
-    def test_stalled_reader_costs_little_memory(self, ours, kind, attributes):
-        """A fast sender in front of a reader that stands still costs less than 4 MiB a connection."""
-        with Road(ours) as road:
-            road.poison(kind, **attributes)
-            senders = [road.travel()[1] for _ in range(4)]
-            before_bytes, _ = ours.usage()
-            for sender in senders:
-                sender.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    while select.select([], [sender], [], QUIET_S)[1]:
-                        sender.send(b"x" * 65536)
-
-            assert (ours.usage()[0] - before_bytes) / len(senders) < 4 * 2**20
-
     def _churn(self, road: Road, count: int) -> None:
         for number in range(count):
             ends = road.travel()
@@ -757,3 +736,81 @@ class TestUpstream:
             second.close()
             road._open.clear()
             road._open.append(road._upstream)
+
+
+# Every toxic, with settings under which it holds as much as it ever would; on the stream that it is made for.
+GREEDY = {
+    "bandwidth": {"rate": 0},
+    "connect_blackhole": {},
+    "connection_limit": {"connections": 9},
+    "drop_reply": {"timeout": 60_000},
+    "http_error": {},
+    "latency": {"latency": 60_000},
+    "latency_distribution": {"median": 60_000, "p99": 60_000},
+    "limit_data": {"bytes": 2**40},
+    "noop": {},
+    "postgres_error": {},
+    "redis_error": {},
+    "reset_peer": {"timeout": 60_000},
+    "shared_bandwidth": {"rate": 0},
+    "slicer": {"average_size": 1, "delay": 1000},
+    "slow_close": {"delay": 60_000},
+    "timeout": {"timeout": 0},
+}
+# Beginnings that never come to their end, for those that look for one.
+ENDLESS = {
+    "http_error": [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;"],
+    "postgres_error": [
+        b"\x7f\xff\xff\xff\0\3\0\0",
+        b"\0\0\x27\x10\0\3\0\0",
+        PG_STARTUP + b"Q\x7f\xff\xff\xff",
+        PG_STARTUP + b"P\0\0\xff\xff",
+    ],
+    "redis_error": [b"*2\r\n$3\r\nSET\r\n$", b"*", b"*1\r\n$999\r\n", b"SET "],
+}
+FLOOD_BYTES = 32 * 2**20
+
+
+class TestMemory:
+    """A fast sender in front of a reader that stands still costs less than 4 MiB a connection, whatever is between."""
+
+    def test_knows_every_toxic(self):
+        """A new toxic is put on trial here too."""
+        assert set(GREEDY) == set(TOXICS)
+
+    @pytest.mark.parametrize(
+        ("kind", "beginning"), [(kind, start) for kind in GREEDY for start in ENDLESS.get(kind, [b""])]
+    )
+    def test_stalled_reader_costs_little(self, ours, kind, beginning):
+        """Data without an end, and without a meaning that any toxic could wait for."""
+        with Road(ours) as road:
+            stream = "upstream" if kind in UPSTREAM_ONLY else "downstream"
+            ends = [] if kind in ENDLESS else [road.travel(), road.travel()]
+            road.poison(kind, stream, **GREEDY[kind])
+            ends = ends or [road.travel(), road.travel()]
+            senders = [client if stream == "upstream" else upstream for client, upstream in ends]
+
+            assert flooded_bytes(ours, senders, beginning, b"0" * 65536) / len(senders) < 4 * 2**20
+
+    def test_answers_that_nobody_reads_cost_little(self, our_road):
+        """A client that asks and asks is not heard any more once its answers pile up, and again when it reads them."""
+        our_road.poison("http_error", "upstream")
+        client, _ = our_road.travel()
+
+        assert flooded_bytes(our_road.server, [client], b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 500) < 4 * 2**20
+        client.settimeout(DEADLINE_S)
+        wait_until(lambda: client.recv(2**20) and select.select([], [client], [], 0)[1], "it is heard again")
+
+
+def flooded_bytes(server, senders, beginning: bytes, more: bytes) -> int:
+    """Send until nobody has taken anything for a while, or a lot is sent; return what the server's memory grew by."""
+    before_bytes, _ = server.usage()
+    for sender in senders:
+        sender.sendall(beginning)
+        sender.setblocking(False)
+    sent_bytes = 0
+    with contextlib.suppress(ConnectionError):
+        while sent_bytes < FLOOD_BYTES * len(senders) and (ready := select.select([], senders, [], QUIET_S)[1]):
+            for sender in ready:
+                sent_bytes += sender.send(more)
+    return server.usage()[0] - before_bytes

@@ -11,6 +11,8 @@ import httptools
 if TYPE_CHECKING:
     from harness.faultproxy.toxics.stage import Stub
 
+# More than servers take for a head (nginx 32 KiB, Node 16 KiB); a stream without one in so many bytes is not HTTP.
+MAX_HEAD_BYTES = 64 * 1024
 STATUSES = {status.value: status.phrase for status in HTTPStatus if status >= 200}
 
 
@@ -63,14 +65,18 @@ class HttpErrorStage:
         self._stub = stub
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._target = b""
         self._is_in_head = self._is_in_body = self._is_struck = False
 
     def receive(self, data: bytes) -> None:
         """Parse, then let go of what is decided."""
         self._held.append(data)
+        self._held_bytes += len(data)
         if self._parser:
             self._parse(self._parser, data)
+        if self._held_bytes > MAX_HEAD_BYTES:
+            self._stop_parsing()
         if not self._is_in_head:
             self._let_go()
 
@@ -116,12 +122,17 @@ class HttpErrorStage:
         try:
             parser.feed_data(data)
         except (httptools.HttpParserUpgrade, httptools.HttpParserError):
-            # WebSocket, TLS, or no HTTP at all: nothing of it can be told apart any more, so all of it passes.
-            self._parser = None
-            self._is_in_head = self._is_struck = False
+            # WebSocket, TLS, or no HTTP at all.
+            self._stop_parsing()
+
+    def _stop_parsing(self) -> None:
+        """Let all pass from now on, since nothing can be told apart any more."""
+        self._parser = None
+        self._is_in_head = self._is_struck = False
 
     def _let_go(self) -> None:
         if not self._is_struck:
             for data in self._held:
                 self._stub.send(data)
         self._held.clear()
+        self._held_bytes = 0
