@@ -17,8 +17,6 @@ import sys
 import time
 
 import pytest
-from toxiproxy import Toxiproxy
-from toxiproxy.exceptions import NotFound, ProxyExists
 
 from fixtures.faultproxy import (
     DEADLINE_S,
@@ -647,55 +645,6 @@ def test_reset_heals_and_enables_and_keeps_connections(server):
         assert upstream.recv(5) == b"alive"
         assert server.must("GET", "/proxies/a")["enabled"]
         assert server.must("GET", "/proxies/road/toxics") == []
-
-
-class TestToxiproxyPython:
-    """The published Python client, unmodified."""
-
-    @pytest.fixture
-    def client(self, server, monkeypatch):
-        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(variable, raising=False)
-        client = Toxiproxy()
-        client.update_api_consumer("127.0.0.1", server.port)
-        return client
-
-    def test_client_lives_a_whole_life(self, client, server):
-        """Create, poison, disable, heal and destroy through the client's own methods."""
-        assert client.running()
-        assert json.loads(client.version()) == {"version": "2.12.0"}
-        with Road(server) as road:
-            proxy = client.get_proxy("road")
-            proxy.add_toxic(type="latency", attributes={"latency": 1}, toxicity=0.5)
-            toxics = proxy.toxics()
-            with proxy.down():
-                was_refused = not is_listening(road.address)
-            proxy.destroy_toxic("latency_downstream")
-
-            assert toxics["latency_downstream"].attributes == {"latency": 1, "jitter": 0}
-            assert was_refused
-            assert is_listening(road.address)
-            assert proxy.toxics() == {}
-            assert client.reset()
-
-    def test_client_sees_its_exceptions(self, client):
-        """Errors arrive as the client's own exceptions."""
-        proxy = client.create(name="made", upstream="127.0.0.1:1", listen="127.0.0.1:0")
-
-        assert proxy.enabled
-        with pytest.raises(ProxyExists):
-            client.create(name="made", upstream="127.0.0.1:1")
-        with pytest.raises(NotFound):
-            proxy.destroy_toxic("nothing")
-        assert client.destroy(proxy)
-
-    def test_client_populates(self, client):
-        """The client's populate, which deletes and creates."""
-        made = client.populate([{"name": "one", "upstream": "127.0.0.1:1", "listen": "127.0.0.1:0"}])
-
-        assert [proxy.name for proxy in made] == ["one"]
-        client.destroy_all()
-        assert client.proxies() == {}
 
 
 # What we do otherwise on purpose: (body of a new toxic or proxy, our status, the original's, why).

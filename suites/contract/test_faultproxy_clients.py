@@ -9,17 +9,18 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from chaoslib.experiment import run_experiment
-from toxiproxy import Toxiproxy
 
 from fixtures.faultproxy import started, toxiproxy_is_missing
 from fixtures.servers import start_redis
 
 NODE_CLIENT = "toxiproxy-node-client@4.1.0"
-VISIT = Path("fixtures/clients/toxiproxy_node_client.js").resolve()
+NODE_VISIT = Path("fixtures/clients/toxiproxy_node_client.js").resolve()
+PYTHON_VISIT = Path("fixtures/clients/toxiproxy_python.py").resolve()
 INSTALLED_WITHIN_S = 60
 VISITED_WITHIN_S = 30
 
@@ -59,7 +60,7 @@ def node_modules(tmp_path_factory):
 
 def test_toxiproxy_node_client(server, redis_port, node_modules):
     """Every method that it has, and what toxics do to a real connection."""
-    command = ["node", str(VISIT), f"http://127.0.0.1:{server.port}", f"127.0.0.1:{redis_port}"]
+    command = ["node", str(NODE_VISIT), f"http://127.0.0.1:{server.port}", f"127.0.0.1:{redis_port}"]
     visit = subprocess.run(
         command,
         capture_output=True,
@@ -156,25 +157,36 @@ def _call(module, func, **arguments):
     return {"provider": {"type": "python", "module": module, "func": func, "arguments": arguments}}
 
 
-def test_toxiproxy_python(server, redis_port, monkeypatch):
-    """The client that the harness itself drives, as it comes from PyPI."""
-    monkeypatch.setattr("toxiproxy.api.APIConsumer.port", server.port)
-    client = Toxiproxy()
-    assert client.running()
-    assert b"2.12.0" in client.version()
+def test_toxiproxy_python(server, redis_port):
+    """The client that the harness itself drives, in a process of its own: here it comes as it is on PyPI."""
+    command = [sys.executable, str(PYTHON_VISIT), str(server.port), f"127.0.0.1:{redis_port}"]
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    visit = subprocess.run(
+        command, capture_output=True, text=True, timeout=VISITED_WITHIN_S, check=False, env=environment
+    )
+    assert visit.returncode == 0, visit.stderr
+    seen = json.loads(visit.stdout)
 
-    proxy = client.create(name="python", upstream=f"127.0.0.1:{redis_port}", listen="127.0.0.1:0")
-    proxy.add_toxic(type="latency", attributes={"latency": 100})
-    assert list(proxy.toxics()) == ["latency_downstream"]
-    assert proxy.get_toxic("latency_downstream").attributes["latency"] == 100
-    proxy.destroy_toxic("latency_downstream")
-    assert proxy.get_toxic("latency_downstream") is None
-    proxy.disable()
-    assert not client.get_proxy("python").enabled
-    client.reset()
-    assert client.get_proxy("python").enabled
-    assert not client.get_proxy("python").toxics()
-    wished = {"name": "more", "upstream": f"127.0.0.1:{redis_port}", "listen": "127.0.0.1:0"}
-    assert [each.name for each in client.populate([wished])] == ["more"]
-    client.destroy_all()
-    assert client.proxies() == {}
+    assert seen == {
+        "is_unmodified": True,
+        "running": True,
+        "version": {"version": "2.12.0"},
+        "created": ["python", True, True, False],
+        "twice": "ProxyExists",
+        "toxics": {
+            "listed": ["latency_downstream"],
+            "shown": ["latency", "downstream", 0.5, {"latency": 100, "jitter": 0}],
+            "twice": "ProxyExists",
+            "unknown": "InvalidToxic",
+            "absent": "NotFound",
+            "left": None,
+        },
+        "down": [False, True],
+        "disabled": [False, False],
+        "reset": [True, True, []],
+        "enabled": True,
+        "populated": ["more"],
+        "all": ["more", "python"],
+        "destroyed": [True, ["python"]],
+        "left": {},
+    }
