@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from harness.cli.options import WORKER_TOKEN
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
-from harness.errors import SpecError
+from harness.errors import LoadError, SpecError
 from harness.load.engine import LoadPlan
 from harness.load.master import Meeting, gathered
 from harness.load.team import pressing_together
@@ -22,10 +22,16 @@ from harness.measure.series import percentile_s
 from harness.report.terminal import Progress
 from harness.run import new_seed
 from harness.spec.load import Load
-from harness.spec.quantity import duration_s
+from harness.spec.quantity import count_text, duration_s
+from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from harness.load.engine import LoadResult
 
 JOIN_WITHIN_S = 300.0
 """Time for pods to be scheduled and images to be pulled."""
+
+_WORDS = {"ok": "ok", "failed": "failed", "unfinished": "unfinished", "not_sent": "not sent"}
 
 
 def load(
@@ -44,7 +50,11 @@ def load(
     *,
     allow_remote: Annotated[bool, typer.Option(help="Yes, that machine is yours to press.")] = False,
 ) -> None:
-    """Put open-arrival load on an address, and say what came back; judges nothing."""
+    """Put open-arrival load on an address, and say what came back; judges nothing of it.
+
+    Exit codes: 0 pressed as asked; 2 nothing was issued, or a generator was lost; 3 nothing answered, a user's task
+    raised, or the load could not be put on.
+    """
     plan = LoadPlan(
         base_url=url,
         load=_load_of(rate, client, locustfile),
@@ -65,10 +75,45 @@ def load(
                 progress.beat(scenario=url, phase="load", elapsed_s=elapsed_s, total_s=plan.lasts_s, heartbeat=beat)
             clock.sleep(0.1)
         result = pressure.finish()
-    for loss in result.losses:
-        typer.echo(loss, err=True)
-    p95_s = percentile_s(result.samples.records["latency_s"], 0.95)
-    typer.echo(f"{result.tally}; p95 {p95_s * 1000:.1f} ms from the intended start" if p95_s else str(result.tally))
+    typer.echo(summary(result))
+    check_answered(result, url)
+    raise typer.Exit(_exit_code(result))
+
+
+def summary(result: LoadResult) -> str:
+    """Return what came of a load, in sentences."""
+    tally, p95_s = result.tally, percentile_s(result.samples.records["latency_s"], 0.95)
+    counts = (f"{count_text(getattr(tally, name))} {word}" for name, word in _WORDS.items())
+    said = [f"{count_text(tally.planned)} arrivals planned, {count_text(tally.issued)} requests: {', '.join(counts)}"]
+    if p95_s is not None:
+        said.append(f"95 of 100 took {p95_s * 1000:.1f} ms at most, from the intended start")
+        said.append(f"the generator's own lag was {tally.lag_p99_s * 1000:.1f} ms at p99")
+    return "\n".join(said)
+
+
+def check_answered(result: LoadResult, url: str) -> None:
+    """See that somebody was there, and that the users did not break.
+
+    Raises:
+        LoadError: If not one request was answered, with success or without; or a user raised what no request explains.
+    """
+    tally = result.tally
+    if tally.client_errors:
+        what = f"{tally.client_errors} exceptions that no request explains; the first: {tally.client_error}"
+        raise LoadError(what, where=url, mend="see that the locustfile's tasks run as they stand")
+    if tally.issued and not tally.ok and not result.samples.records["status"].any():
+        what = f"nothing answered: not one of {count_text(tally.issued)} requests"
+        raise LoadError(what, where=url, mend="see that the service is up, and that this is its address")
+
+
+def _exit_code(result: LoadResult) -> int:
+    """Say what keeps the load from being what was asked for, and return the exit code."""
+    lacks = list(result.losses)
+    if not result.tally.issued:
+        lacks.append("not one request was issued: press longer, or at a higher rate")
+    for lack in lacks:
+        typer.echo(f"{Outcome.INCONCLUSIVE}: {lack}", err=True)
+    return (Outcome.INCONCLUSIVE if lacks else Outcome.PASS).exit_code
 
 
 def _meeting(bind: str, token: str, workers: int, progress: Progress) -> Meeting:
