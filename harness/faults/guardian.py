@@ -15,12 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import FaultError, HarnessError
 from harness.faults.healing import heal
-from harness.faults.ledger import read_ledger
+from harness.faults.ledger import FILE_NAME, Ledger, read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+OF_PAGES = f"pages-{FILE_NAME}"
+"""The ledger of whoever builds pages when a run is over; the run's own is evidence by then."""
 
 _GONE_WITHIN_S = 10.0
 
@@ -29,7 +32,7 @@ _GONE_WITHIN_S = 10.0
 def guarded(ledger: Path) -> Iterator[None]:
     """Keep a guardian over `ledger` while inside; return when it has seen the end and gone."""
     reading, writing = os.pipe()
-    with ledger.with_name("guardian.log").open("wb") as log:
+    with ledger.with_name("guardian.log").open("ab") as log:
         guardian = subprocess.Popen(
             [sys.executable, "-m", "harness.faults.guardian", str(ledger)],
             stdin=reading,
@@ -44,6 +47,31 @@ def guarded(ledger: Path) -> Iterator[None]:
         os.close(writing)
         with suppress(subprocess.TimeoutExpired):
             guardian.wait(_GONE_WITHIN_S)
+
+
+@contextmanager
+def noted(path: Path, run_id: str) -> Iterator[Ledger]:
+    """Keep a ledger of its own while inside, under a guardian; afterwards nothing that was noted or marked is left.
+
+    Raises:
+        FaultError: If somebody alive keeps it already, or something noted in it cannot be undone.
+    """
+    if path.is_file():
+        _undo(path)
+    ledger = Ledger(path, run_id)
+    try:
+        with guarded(path):
+            yield ledger
+    finally:
+        _undo(path)
+
+
+def _undo(path: Path) -> None:
+    page = read_ledger(path)
+    if page.is_running() and page.pid != os.getpid():
+        raise FaultError("somebody is at it already", where=str(path), mend=f"wait until process {page.pid} has ended")
+    heal(page)
+    path.unlink()
 
 
 def watch(ledger: Path) -> int:

