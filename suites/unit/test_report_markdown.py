@@ -81,7 +81,7 @@ def test_an_experiment_that_broke_off_says_why():
     lines = page_of(histories.broke_off)
 
     assert "The load generator never gave its count." in lines
-    assert any(line.startswith("- **broke off:** postgres is not ready after 30 s") for line in lines)
+    assert any(line.startswith("- **broke off:** postgres gave no healthy answer within 20 s") for line in lines)
 
 
 @pytest.mark.parametrize(
