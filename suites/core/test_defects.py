@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from fixtures import defects
+from fixtures import defects, histories
 from fixtures.defects import DEFECTS, installed
+from fixtures.defects.proof import escape
 from fixtures.reference.core.breaker import BreakerPolicy, State
 from fixtures.reference.core.errors import Unavailable
 from fixtures.reference.core.memory import Document, Slot
 from fixtures.reference.core.redis_link import Script
 from fixtures.reference.parts import Design
+from fixtures.servers import PROJECT
 from harness.clock import FakeClock
+from harness.report.documents import run_text
+from harness.run import planned
+from harness.spec.parser import read_scenario, read_settings
+from harness.verdict.judge import judge
 
 ECHO = Script("return ARGV[1]")
 
@@ -78,7 +85,39 @@ def test_each_defect_changes_the_design_and_says_what_it_breaks(defect):
 
     assert installed(defect, Design()) != Design()
     assert row.module == defect.replace("-", "_")
-    assert all([row.what, row.caught_by, row.breaks])
+
+
+def test_each_defect_can_be_chosen_and_breaks_what_its_scenario_promises():
+    """readiness.toml offers every row of the table and no other; the scenario that catches it has such an objective."""
+    settings = read_settings(PROJECT / "readiness.toml")
+    scenarios = {
+        scenario.scenario: scenario for scenario in map(read_scenario, (PROJECT / "scenarios").rglob("*.yaml"))
+    }
+    promised = {
+        name: {each.sli for each in planned(scenarios[row.caught_by], settings, "quick").objectives}
+        for name, row in DEFECTS.items()
+    }
+
+    assert settings.system.subject.defects.keys() == DEFECTS.keys()
+    assert [name for name, row in DEFECTS.items() if row.breaks not in promised[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("made", "breaks", "said"),
+    [
+        pytest.param(histories.breaker_never_opens, "slow", None, id="caught"),
+        pytest.param(histories.breaker_never_opens, "hits", "`hits` is not what failed", id="for something else"),
+        pytest.param(histories.redis_latency, "slow", "`slow` is not what failed", id="a pass"),
+        pytest.param(histories.nothing_seen, "slow", "`slow` is not what failed", id="inconclusive"),
+    ],
+)
+def test_a_defect_is_caught_for_what_it_breaks_or_it_got_away(tmp_path, made, breaks, said):
+    """An exit code alone would take any red for the right one."""
+    (tmp_path / "verdict.json").write_text(run_text([judge(*made(), confidence=0.95)], {}))
+
+    how = escape(replace(DEFECTS["breaker-never-opens"], breaks=breaks), tmp_path)
+
+    assert how is None if said is None else said in how
 
 
 def test_unknown_defect_is_refused_with_those_that_are_known():
