@@ -22,7 +22,7 @@ from harness.faultproxy.address import BACKLOG, bind, bound_text, resolve
 from harness.faultproxy.api import TOXIPROXY_VERSION, Api, read_wishes
 from harness.faultproxy.errors import AddressError, ApiError, StartError
 from harness.faultproxy.httpd import HttpConnection
-from harness.faultproxy.log import log
+from harness.faultproxy.log import DEFAULT_LEVEL, LEVELS, log
 from harness.faultproxy.metrics import proxy_metrics, runtime_metrics
 from harness.faultproxy.program import Program
 from harness.faultproxy.registry import Registry
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after an orderly end, 1 if the program could not start.
     """
     flags = read_flags(sys.argv[1:] if arguments is None else arguments)
+    _settle_log_level(default="trace" if flags.strict_compat else DEFAULT_LEVEL)
     _allow_many_descriptors()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -85,6 +86,14 @@ def _flags() -> argparse.ArgumentParser:
     return parser
 
 
+def _settle_log_level(default: str) -> None:
+    wanted = os.environ.get("LOG_LEVEL", "")
+    if wanted.lower() not in LEVELS:
+        os.environ["LOG_LEVEL"] = default
+    if wanted and wanted.lower() not in LEVELS:
+        log("error", f'unknown LOG_LEVEL value: "{wanted}"')
+
+
 def _add_switch(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
     """Add a flag that may be given as `-flag` or `-flag=false`, which Go's flags may."""
     parser.add_argument(name, nargs="?", type=_boolean, const=True, default=False, help=help_text)
@@ -100,19 +109,26 @@ async def _serve(flags: argparse.Namespace) -> None:
     program = _program(flags)
     registry = Registry(program)
     stopped = _stop_signals(watch_parent=flags.exit_with_parent)
-    listener = await _bind_api(f"{flags.host}:{flags.port}")
+    listener = await _bind_api(f"{flags.host}:{flags.port}", is_strict=program.is_strict)
     log("info", "Starting Toxiproxy", version=TOXIPROXY_VERSION, seed=program.seed)
     await _populate(registry, flags.config, is_strict=program.is_strict)
     api = Api(registry, _metrics(flags, registry), None if program.is_strict else program.events)
+    async with contextlib.AsyncExitStack() as leaving:
+        leaving.callback(registry.stop)
+        if listener:
+            server = await _answer_on(listener, api)
+            leaving.callback(server.close)
+        await stopped.wait()
+        log("info", "Shutting down")
+
+
+async def _answer_on(listener: socket.socket, api: Api) -> asyncio.Server:
     server = await asyncio.get_running_loop().create_server(
         functools.partial(HttpConnection, api.answer), sock=listener, backlog=BACKLOG
     )
     host, port = listener.getsockname()[:2]
     log("info", "Starting Toxiproxy HTTP server", address=bound_text(listener), host=host, port=port)
-    await stopped.wait()
-    log("info", "Shutting down")
-    server.close()
-    registry.stop()
+    return server
 
 
 def _program(flags: argparse.Namespace) -> Program:
@@ -123,9 +139,9 @@ def _program(flags: argparse.Namespace) -> Program:
 def _metrics(flags: argparse.Namespace, registry: Registry) -> tuple[Callable[[], str], ...]:
     parts: list[Callable[[], str]] = []
     if flags.proxy_metrics:
-        parts.append(lambda: proxy_metrics(registry.all()))
+        parts.append(lambda: proxy_metrics(registry.all(), is_strict=flags.strict_compat))
     if flags.runtime_metrics:
-        parts.append(runtime_metrics)
+        parts.append(lambda: runtime_metrics(is_strict=flags.strict_compat))
     return tuple(parts)
 
 
@@ -147,12 +163,15 @@ def _read_config(config: Path, *, is_strict: bool) -> list[Wish]:
     return read_wishes(decode(config.read_bytes()), is_strict=is_strict)
 
 
-async def _bind_api(wanted: str) -> socket.socket:
+async def _bind_api(wanted: str, *, is_strict: bool) -> socket.socket | None:
     """Listen for the API; unlike the original, no API means no program."""
     try:
         return bind(await resolve(wanted))
     except AddressError as error:
-        raise StartError(f"{error} (choose another -port, or 0 for any free one)") from error
+        if not is_strict:
+            raise StartError(f"{error} (choose another -port, or 0 for any free one)") from error
+        log("error", "Cannot listen for the API", err=str(error))
+        return None
 
 
 def _stop_signals(*, watch_parent: bool) -> asyncio.Event:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.faultproxy.dice import dice_for
 from harness.faultproxy.endpoint import Endpoint
 from harness.faultproxy.link import Link
+from harness.faultproxy.toxics import LINGERING
 
 if TYPE_CHECKING:
     from random import Random
@@ -67,11 +68,11 @@ class Connection:
         """Tell whether `toxic` applies here, by its schedule and its toxicity.
 
         The dice are thrown once per connection and toxic, so raising a toxicity only ever adds connections. The
-        original throws again on every change of the toxic or of its neighbours.
+        original throws again on every change of the toxic or of its neighbours, and so does strict mode.
         """
         if not toxic.applies_to(self.number):
             return False
-        return toxic.toxicity >= 1 or self.dice(toxic, "toxicity").random() < toxic.toxicity
+        return toxic.toxicity >= 1 or self.dice(toxic, f"toxicity {toxic.throws}").random() < toxic.toxicity
 
     def first_hit(self, toxic: Toxic) -> None:
         """Note that `toxic` has acted here for the first time."""
@@ -87,6 +88,8 @@ class Connection:
         for link in self._links.values():
             link.start()
         for endpoint in (self.client, self.server):
+            if self._lingers() and not endpoint.is_lost:
+                endpoint.make_its_end_a_reset()
             endpoint.deliver_early()
             if endpoint.is_ended:
                 self.endpoint_ended(endpoint)
@@ -130,10 +133,13 @@ class Connection:
         self.server.cut()
 
     def reset(self) -> None:
-        """Reset both sides now."""
+        """Reset both sides now; in strict mode only if the connection began under a toxic that resets."""
         self._give_up("reset")
-        self.client.reset()
-        self.server.reset()
+        for endpoint in (self.client, self.server):
+            (endpoint.cut if self._proxy.program.is_strict else endpoint.reset)()
+
+    def _lingers(self) -> bool:
+        return self._proxy.program.is_strict and any(toxic.kind in LINGERING for toxic in self._proxy.toxics)
 
     def _pass_reset_on(self, endpoint: Endpoint) -> None:
         if endpoint.outgoing.is_finished:

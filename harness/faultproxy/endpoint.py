@@ -133,8 +133,12 @@ class Endpoint(asyncio.Protocol):
     def reset(self) -> None:
         """Close now with RST."""
         if not self.is_lost:
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+            self.make_its_end_a_reset()
             self.transport.abort()
+
+    def make_its_end_a_reset(self) -> None:
+        """Let the kernel send RST instead of FIN whenever the socket is closed."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
 
 
 def _keep_alive(peer: socket.socket) -> None:

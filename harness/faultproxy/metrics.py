@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from harness.faultproxy.proxy import Proxy
 
@@ -22,12 +22,14 @@ STREAMS = ("upstream", "downstream")
 Sample = tuple[dict[str, str], float]
 
 
-def proxy_metrics(proxies: list[Proxy]) -> str:
-    """Return what moved through each proxy, and what its toxics did."""
+def proxy_metrics(proxies: list[Proxy], *, is_strict: bool = False) -> str:
+    """Return what moved through each proxy, and what its toxics did; in strict mode only what the original tells."""
+    if is_strict:
+        ended = [proxy for proxy in proxies if proxy.has_ended_connections]
+        return _moved(ended, lambda proxy, stream: proxy.past_bytes[stream])
     return "".join(
         [
-            _family("toxiproxy_proxy_received_bytes_total", "counter", _bytes(proxies, 0)),
-            _family("toxiproxy_proxy_sent_bytes_total", "counter", _bytes(proxies, 1)),
+            _moved(proxies, lambda proxy, stream: proxy.moved_bytes(stream)),
             _family("toxiproxy_proxy_connections", "gauge", ((_of(p), len(p.connections)) for p in proxies)),
             _family("toxiproxy_proxy_connections_total", "counter", ((_of(p), p.connection_count) for p in proxies)),
             _family("toxiproxy_toxic_hits_total", "counter", _toxics(proxies, "hits")),
@@ -36,14 +38,13 @@ def proxy_metrics(proxies: list[Proxy]) -> str:
     )
 
 
-def runtime_metrics() -> str:
+def runtime_metrics(*, is_strict: bool = False) -> str:
     """Return what this process uses; memory and descriptors only where /proc tells them."""
     used = os.times()
-    families = [
-        _family("process_cpu_seconds_total", "counter", [({}, used.user + used.system)]),
-        _family("python_info", "gauge", [({"version": platform.python_version()}, 1)]),
-        _family("python_asyncio_tasks", "gauge", [({}, len(asyncio.all_tasks()))]),
-    ]
+    families = [_family("process_cpu_seconds_total", "counter", [({}, used.user + used.system)])]
+    if not is_strict:
+        families.append(_family("python_info", "gauge", [({"version": platform.python_version()}, 1)]))
+        families.append(_family("python_asyncio_tasks", "gauge", [({}, len(asyncio.all_tasks()))]))
     if Path("/proc/self/statm").exists():
         resident_bytes = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         families.append(_family("process_resident_memory_bytes", "gauge", [({}, resident_bytes)]))
@@ -51,10 +52,12 @@ def runtime_metrics() -> str:
     return "".join(families)
 
 
-def _bytes(proxies: list[Proxy], which: int) -> Iterator[Sample]:
-    for proxy in proxies:
-        for stream in STREAMS:
-            yield {"direction": stream, **_of(proxy)}, proxy.moved_bytes(stream)[which]
+def _moved(proxies: list[Proxy], count: Callable[[Proxy, str], tuple[int, int]]) -> str:
+    pairs = [({"direction": stream, **_of(proxy)}, count(proxy, stream)) for proxy in proxies for stream in STREAMS]
+    received, sent = ([(labels, pair[which]) for labels, pair in pairs] for which in (0, 1))
+    return _family("toxiproxy_proxy_received_bytes_total", "counter", received) + _family(
+        "toxiproxy_proxy_sent_bytes_total", "counter", sent
+    )
 
 
 def _toxics(proxies: list[Proxy], what: str) -> Iterator[Sample]:

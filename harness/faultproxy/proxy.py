@@ -35,6 +35,7 @@ class Proxy:
         connections: Those that are open, or being closed.
         connection_count: How many were taken so far; the number of the latest.
         toxics: In order of creation, both streams.
+        past_bytes: What connections that have ended received and sent, by direction.
     """
 
     def __init__(self, name: str, listen: str, upstream: str, program: Program) -> None:
@@ -48,12 +49,17 @@ class Proxy:
         self._timetables: dict[Toxic, Timetable] = {}
         self._arrivals: set[asyncio.Task[None]] = set()
         self.connection_count = 0
-        self._past_bytes = {"upstream": (0, 0), "downstream": (0, 0)}
+        self.past_bytes = {"upstream": (0, 0), "downstream": (0, 0)}
 
     @property
     def is_enabled(self) -> bool:
         """Tell whether it listens."""
         return self._listener is not None
+
+    @property
+    def has_ended_connections(self) -> bool:
+        """Tell whether any connection has come and gone."""
+        return self.connection_count > len(self.connections) + len(self._arrivals)
 
     def shown(self) -> dict[str, object]:
         """Return the proxy in the API's form and order."""
@@ -112,15 +118,15 @@ class Proxy:
     def forget(self, connection: Connection) -> None:
         """Let go of a connection whose sockets are gone, but not of what it moved."""
         self.connections.discard(connection)
-        for stream, (received, sent) in self._past_bytes.items():
+        for stream, (received, sent) in self.past_bytes.items():
             link = connection.link(stream)
-            self._past_bytes[stream] = (received + link.received_bytes, sent + link.sent_bytes)
+            self.past_bytes[stream] = (received + link.received_bytes, sent + link.sent_bytes)
         self.note("connection_closed", connection=connection.number, ending=connection.ending)
 
     def moved_bytes(self, stream: str) -> tuple[int, int]:
         """Return how many bytes were received and sent in one direction so far, open connections included."""
         links = [connection.link(stream) for connection in self.connections]
-        received, sent = self._past_bytes[stream]
+        received, sent = self.past_bytes[stream]
         return received + sum(link.received_bytes for link in links), sent + sum(link.sent_bytes for link in links)
 
     def note(self, kind: str, **facts: object) -> None:
@@ -145,12 +151,14 @@ class Proxy:
         self._start_timetable(toxic)
         for connection in tuple(self.connections):
             connection.link(toxic.direction).add(toxic)
+        self._throw_again_before(toxic)
         self._mind_the_door()
         self.note("toxic_added", toxic=toxic.name, type=toxic.kind, stream=toxic.direction)
 
     def change_toxic(self, toxic: Toxic, change: Change) -> None:
         """Change a toxic on connections present and future; a schedule starts anew only if it is another."""
         toxic.settings, toxic.toxicity = change.settings, change.toxicity
+        toxic.throws += self.program.is_strict
         if toxic.when != change.when:
             toxic.when = change.when
             self._start_timetable(toxic)
@@ -162,10 +170,19 @@ class Proxy:
         # Links first: their order of stages follows this list.
         for connection in tuple(self.connections):
             connection.link(toxic.direction).remove(toxic)
+        self._throw_again_before(toxic)
         self.toxics.remove(toxic)
         self._timetables.pop(toxic).stop()
         self._mind_the_door()
         self.note("toxic_removed", toxic=toxic.name, hits=toxic.hits, connections=toxic.connections)
+
+    def _throw_again_before(self, toxic: Toxic) -> None:
+        """Throw the dice of the toxic before this one anew, which the original does whenever it has to rewire it."""
+        if self.program.is_strict:
+            ordered = self.toxics_of(toxic.direction)
+            for neighbour in ordered[: ordered.index(toxic)][-1:]:
+                neighbour.throws += 1
+                self._follow(neighbour)
 
     def _follow(self, toxic: Toxic) -> None:
         for connection in tuple(self.connections):

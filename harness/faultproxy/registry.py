@@ -53,7 +53,7 @@ def read_wish(value: object, place: str = "", *, is_strict: bool = False) -> Wis
     Args:
         value: The decoded object.
         place: Appended to errors, " at proxy 2".
-        is_strict: Ignore `toxics`, as the original does.
+        is_strict: Ignore `toxics` and accept any name, as the original does.
 
     Raises:
         ApiError: 400.
@@ -65,7 +65,8 @@ def read_wish(value: object, place: str = "", *, is_strict: bool = False) -> Wis
         raise missing_field(f"name{place}")
     if not upstream:
         raise missing_field(f"upstream{place}")
-    refuse_unreachable(name)
+    if not is_strict:
+        refuse_unreachable(name)
     return Wish(name, listen or "", upstream, is_enabled is not False, () if is_strict else _read_toxics(fields))
 
 
@@ -151,17 +152,21 @@ class Registry:
     async def reset(self) -> None:
         """Lift every toxic and enable every proxy; one that cannot listen does not keep the others from it.
 
+        In strict mode it does: whatever comes after it is left alone, and so are its own toxics.
+
         Raises:
             ApiError: 500 for the first that could not listen.
         """
         failures: list[ApiError] = []
         for proxy in self.all():
-            for toxic in tuple(proxy.toxics):
-                proxy.remove_toxic(toxic)
             try:
                 await _enable(proxy)
             except ApiError as error:
+                if self.program.is_strict:
+                    raise
                 failures.append(error)
+            for toxic in tuple(proxy.toxics):
+                proxy.remove_toxic(toxic)
         if failures:
             raise failures[0]
 
@@ -191,11 +196,11 @@ class Registry:
         if address.text == existing.listen and wish.upstream == existing.upstream:
             _ensure_toxics(existing, wish.toxics)
             return existing
+        # If the new one cannot listen, the old one stays, disabled, as in the original.
+        existing.stop_listening()
+        existing.cut_connections()
+        replacement = self._add(wish, address if wish.is_enabled else None)
         existing.dismiss()
-        # Stored even if it cannot listen, and disabled then: the one before it is gone either way.
-        replacement = self._add(wish, None)
-        if wish.is_enabled:
-            _listen(replacement, address)
         return replacement
 
 
@@ -235,24 +240,29 @@ def _change(proxy: Proxy, listen: str, upstream: str, address: Address, *, wante
     should_listen = was_enabled if wanted is None else wanted
     moves = address.text != proxy.listen or upstream != proxy.upstream
     if moves or should_listen != was_enabled:
-        _move(proxy, listen, address, should_listen=should_listen)
-        proxy.upstream = upstream
+        _move(proxy, listen, upstream, address, should_listen=should_listen)
 
 
-def _move(proxy: Proxy, listen: str, address: Address, *, should_listen: bool) -> None:
-    """Listen elsewhere, or not at all, and end the connections of before; if that fails, all stays as it was."""
-    before, was_enabled = proxy.listen, proxy.is_enabled
+def _move(proxy: Proxy, listen: str, upstream: str, address: Address, *, should_listen: bool) -> None:
+    """Listen and lead elsewhere, or not at all, and end the connections of before; if that fails, all stays as it was.
+
+    In strict mode it stays half done: stopped, with the addresses that could not be had.
+    """
+    before, was_enabled = (proxy.listen, proxy.upstream), proxy.is_enabled
     # First of all, because the new address may overlap the old one.
     proxy.stop_listening()
-    proxy.listen = listen
-    if should_listen:
-        try:
+    proxy.listen, proxy.upstream = listen, upstream
+    try:
+        if should_listen:
             _listen(proxy, address)
-        except ApiError:
-            proxy.listen = before
+    except ApiError:
+        if proxy.program.is_strict:
+            proxy.cut_connections()
+        else:
+            proxy.listen, proxy.upstream = before
             if was_enabled:
-                _listen(proxy, bound_address(before))
-            raise
+                _listen(proxy, bound_address(proxy.listen))
+        raise
     proxy.cut_connections()
 
 

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.toxics.latency import MAX_MS
+from harness.faultproxy.toxics.duration import MAX_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

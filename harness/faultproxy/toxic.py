@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.faultproxy.errors import (
+    ApiError,
     invalid_stream,
     invalid_toxic_type,
     invalid_value,
@@ -15,6 +17,7 @@ from harness.faultproxy.errors import (
 )
 from harness.faultproxy.schedule import ALWAYS, Schedule
 from harness.faultproxy.toxics import ORIGINAL, TOXICS, UPSTREAM_ONLY
+from harness.faultproxy.toxics.duration import too_long
 from harness.faultproxy.wire import Fields, as_float32, shortest_float32
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class Toxic:
         connections_before: How many connections its proxy had taken when it was created, count.
         hits: How often it has acted since it was created, count.
         connections: On how many connections it has acted, count.
+        throws: How often its dice were thrown anew, which they are in strict mode only, count.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Toxic:
     connections_before: int = 0
     hits: int = 0
     connections: int = 0
+    throws: int = 0
 
     @property
     def direction(self) -> str:
@@ -94,7 +99,7 @@ def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> T
     Args:
         fields: The request.
         taken: Names that are in use.
-        is_strict: Accept any toxicity, and know no extensions, as the original.
+        is_strict: Accept any toxicity, name and time, and know no extensions, as the original.
 
     Raises:
         ApiError: 400, or 409 for a taken name.
@@ -110,8 +115,8 @@ def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> T
         raise invalid_toxic_type()
     if kind in UPSTREAM_ONLY and stream.lower() != "upstream":
         raise invalid_value(f"{kind} works on the upstream stream")
-    name = _usable_name(name or f"{kind}_{stream}", taken)
-    settings = read_settings(TOXICS[kind](), attributes)
+    name = _usable_name(name or f"{kind}_{stream}", taken, is_strict=is_strict)
+    settings = read_settings(TOXICS[kind](), attributes, is_strict=is_strict)
     share = _usable_toxicity(1.0 if toxicity is None else toxicity, is_strict=is_strict)
     return Toxic(name, kind, stream, settings, share, _read_schedule(fields, ALWAYS, is_strict=is_strict))
 
@@ -122,30 +127,51 @@ def read_change(toxic: Toxic, fields: Fields, *, is_strict: bool = False) -> Cha
     Args:
         toxic: What is to be changed.
         fields: The request.
-        is_strict: Accept any toxicity, and know no extensions, as the original.
+        is_strict: Accept any toxicity and time, and know no extensions, as the original.
 
     Raises:
-        ApiError: 400; nothing has changed then.
+        ApiError: 400; nothing has changed then. In strict mode the attributes that were right have, for connections
+            to come.
     """
-    given = fields.number("toxicity")
-    toxicity = _usable_toxicity(toxic.toxicity if given is None else given, is_strict=is_strict)
-    settings = read_settings(toxic.settings, fields.nested("attributes", f"{type(toxic.settings).__name__}Toxic"))
+    attributes = fields.nested("attributes", f"{type(toxic.settings).__name__}Toxic")
+    try:
+        given = fields.number("toxicity")
+        toxicity = _usable_toxicity(toxic.toxicity if given is None else given, is_strict=is_strict)
+        settings = read_settings(toxic.settings, attributes, is_strict=is_strict)
+    except ApiError:
+        if is_strict:
+            _take_what_is_right(toxic, attributes)
+        raise
     return Change(settings, toxicity, _read_schedule(fields, toxic.when, is_strict=is_strict))
 
 
-def read_settings(current: Settings, fields: Fields) -> Settings:
+def read_settings(current: Settings, fields: Fields, *, is_strict: bool = False) -> Settings:
     """Return `current` with those attributes replaced that `fields` has.
 
     Raises:
-        ApiError: 400, for a wrong type or a value that cannot work.
+        ApiError: 400, for a wrong type or a value that cannot work, or surely is a mistake.
     """
     fields = fields.renamed(f"{type(current).__name__}Toxic.attributes")
     given = {attribute.name: _read_attribute(fields, attribute) for attribute in dataclasses.fields(current)}
-    settings = dataclasses.replace(current, **{name: value for name, value in given.items() if value is not None})
-    problem = settings.problem()
+    settings = _replaced(current, given)
+    problem = settings.problem() or (None if is_strict else too_long(settings))
     if problem:
         raise invalid_value(problem)
     return settings
+
+
+def _take_what_is_right(toxic: Toxic, fields: Fields) -> None:
+    given = {}
+    for attribute in dataclasses.fields(toxic.settings):
+        with contextlib.suppress(ApiError):
+            given[attribute.name] = _read_attribute(fields, attribute)
+    settings = _replaced(toxic.settings, given)
+    if not settings.problem():
+        toxic.settings = settings
+
+
+def _replaced(current: Settings, given: dict[str, object]) -> Settings:
+    return dataclasses.replace(current, **{name: value for name, value in given.items() if value is not None})
 
 
 def _read_attribute(fields: Fields, attribute: dataclasses.Field[Any]) -> object:
@@ -167,10 +193,11 @@ def _read_schedule(fields: Fields, current: Schedule, *, is_strict: bool) -> Sch
     return schedule
 
 
-def _usable_name(name: str, taken: set[str]) -> str:
+def _usable_name(name: str, taken: set[str], *, is_strict: bool) -> str:
     if name in taken:
         raise toxic_exists()
-    refuse_unreachable(name)
+    if not is_strict:
+        refuse_unreachable(name)
     return name
 
 

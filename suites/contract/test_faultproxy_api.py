@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -23,6 +25,7 @@ from fixtures.faultproxy import (
     Road,
     Server,
     address_of,
+    free_port,
     how_it_ended,
     is_listening,
     ours_command,
@@ -45,10 +48,10 @@ HTML_SHOWN = (
     '{"name":"\\u003cé\\u0026\\u2028\ufffd\\u003e","listen":"","upstream":"x","enabled":false,"Logger":{},"toxics":[]}'
 )
 MEBIBYTE = 2**20
-NO_SLASH = "invalid value: name must not contain a slash"
+ALL = ["ours", "strict", OTHER]
 
 
-@pytest.fixture(scope="module", params=["ours", "strict", OTHER])
+@pytest.fixture(scope="module", params=ALL)
 def running(request):
     with started(request.param) as server:
         yield server
@@ -632,6 +635,57 @@ def test_populate_stops_at_the_first_that_cannot_listen(server):
     assert list(server.must("GET", "/proxies")) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("listen", "is_same"),
+    [
+        ("127.0.0.1:{port}", True),
+        ("localhost:{port}", True),
+        ("127.0.0.1:0", False),
+        ("0.0.0.0:{port}", False),
+        (":{port}", False),
+        ("", False),
+    ],
+)
+def test_populate_compares_what_is_asked_for_with_what_is_bound(server, listen, is_same):
+    """Port 0 and every interface are never what was bound, so such a proxy is replaced each time; localhost is 127.0.0.1."""
+    port = address_of(server.must("POST", "/proxies", A)["listen"])[1]
+    wish = {**A, "listen": listen.format(port=port)}
+    if not is_same:
+        server.must("POST", "/populate", [wish])  # from now on it is bound as it asks to be
+    server.must("POST", "/proxies/a/toxics", {"type": "noop"})
+
+    server.must("POST", "/populate", [wish])
+
+    assert len(server.must("GET", "/proxies/a/toxics")) == is_same
+
+
+def test_populate_takes_the_last_of_a_name(server):
+    """Two wishes of one name are two answers, the first of which is gone already."""
+    answer = server.must("POST", "/populate", [A, {**A, "upstream": "other:1"}])
+
+    assert [(proxy["upstream"], proxy["enabled"]) for proxy in answer["proxies"]] == [
+        ("127.0.0.1:1", False),
+        ("other:1", True),
+    ]
+    assert server.must("GET", "/proxies/a")["upstream"] == "other:1"
+
+
+def test_populate_keeps_the_old_where_the_new_cannot_listen(server):
+    """It is disabled then, with its own address, upstream and toxics."""
+    busy = server.must("POST", "/proxies", {**A, "name": "b"})["listen"]
+    listen = server.must("POST", "/proxies", A)["listen"]
+    server.must("POST", "/proxies/a/toxics", {"type": "noop"})
+
+    answer = server.ask("POST", "/populate", [{**A, "listen": busy, "upstream": "other:1"}])
+
+    shown = server.must("GET", "/proxies/a")
+    assert (answer.status, answer.json["proxies"]) == (500, None)
+    assert (shown["listen"], shown["upstream"], shown["enabled"]) == (listen, "127.0.0.1:1", False)
+    assert [toxic["type"] for toxic in shown["toxics"]] == ["noop"]
+    assert not is_listening(address_of(listen))
+    assert server.must("PATCH", "/proxies/a", {"enabled": True})["enabled"]
+
+
 def test_reset_heals_and_enables_and_keeps_connections(server):
     """All toxics are gone, all proxies listen, and healthy connections live on."""
     server.must("POST", "/proxies", OFF)
@@ -647,49 +701,76 @@ def test_reset_heals_and_enables_and_keeps_connections(server):
         assert server.must("GET", "/proxies/road/toxics") == []
 
 
-# What we do otherwise on purpose: (body of a new toxic or proxy, our status, the original's, why).
+def test_deviation_reset_does_all_it_can(server):
+    """One proxy that cannot listen is answered with 500; the original stops there, its toxics and the rest undone."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = "{}:{}".format(*taken.getsockname())
+        server.must("POST", "/proxies", {**A, "listen": listen, "enabled": False})
+        server.must("POST", "/proxies/a/toxics", {"type": "noop"})
+        server.must("POST", "/proxies", {**OFF, "name": "b"})
+
+        answer = server.ask("POST", "/reset")
+
+        is_ours = server.name == "ours"
+        assert (answer.status, answer.text) == (500, error(f"listen tcp {listen}: bind: address already in use", 500))
+        assert (server.must("GET", "/proxies/a/toxics") == []) == is_ours
+        if server.name != "toxiproxy":  # there the order is drawn anew each time
+            assert server.must("GET", "/proxies/b")["enabled"] == is_ours
+
+
+# What we do otherwise on purpose: (body of a new toxic, our status, strict mode's, the original's, why).
 DEVIATIONS = {
-    "toxicity above 1": ({"type": "noop", "toxicity": 2.5}, 400, 200, "a mistaken percentage must not pass for always"),
-    "toxicity below 0": ({"type": "noop", "toxicity": -1}, 400, 200, "it would mean never, silently"),
-    "negative rate": ({"type": "bandwidth", "attributes": {"rate": -1}}, 400, 200, "the original dies on first data"),
-    "slicer without a size": ({"type": "slicer"}, 400, 200, "the original dies on first data"),
+    "toxicity above 1": ({"type": "noop", "toxicity": 2.5}, 400, 200, 200, "a percentage must not pass for always"),
+    "toxicity below 0": ({"type": "noop", "toxicity": -1}, 400, 200, 200, "it would mean never, silently"),
+    "slash in a toxic's name": ({"type": "noop", "name": "a/b"}, 400, 200, 200, "no URL reaches it"),
+    "far too long a name": ({"type": "noop", "name": "n" * 1025}, 400, 200, 200, "no URL should have to reach it"),
+    "latency of days": ({"type": "latency", "attributes": {"latency": 10**9}}, 400, 200, 200, "a mistaken unit"),
+    "jitter of days": ({"type": "latency", "attributes": {"jitter": 10**9}}, 400, 200, 200, "a mistaken unit"),
+    "timeout of days": ({"type": "timeout", "attributes": {"timeout": 10**9}}, 400, 200, 200, "a mistaken unit"),
+    "reset after days": ({"type": "reset_peer", "attributes": {"timeout": 10**9}}, 400, 200, 200, "a mistaken unit"),
+    "close after days": ({"type": "slow_close", "attributes": {"delay": 10**9}}, 400, 200, 200, "a mistaken unit"),
+    "pauses of days": (
+        {"type": "slicer", "attributes": {"average_size": 1, "delay": 10**12}},
+        400,
+        200,
+        200,
+        "a mistaken unit",
+    ),
+    "negative rate": ({"type": "bandwidth", "attributes": {"rate": -1}}, 400, 400, 200, "the original dies of data"),
+    "slicer without a size": ({"type": "slicer"}, 400, 400, 200, "the original dies of data"),
     "slicer that varies too much": (
         {"type": "slicer", "attributes": {"average_size": 2, "size_variation": 3}},
+        400,
         400,
         200,
         "the original duplicates bytes",
     ),
-    "negative jitter": ({"type": "latency", "attributes": {"jitter": -1}}, 400, 200, "the original panics"),
-    "jitter overflow": ({"type": "latency", "attributes": {"jitter": 2**62}}, 400, 200, "the original panics"),
-    "slash in a toxic's name": ({"type": "noop", "name": "a/b"}, 400, 200, "no URL reaches it"),
+    "negative jitter": ({"type": "latency", "attributes": {"jitter": -1}}, 400, 400, 200, "the original panics"),
+    "jitter overflow": ({"type": "latency", "attributes": {"jitter": 2**62}}, 400, 400, 200, "the original panics"),
 }
-
-
-def _expected(server, name: str) -> int:
-    _, ours, original, _ = DEVIATIONS[name]
-    # Strict mode restores everything that does not crash.
-    is_restored = name.startswith("toxicity")
-    return original if server.name == "toxiproxy" or (server.name == "strict" and is_restored) else ours
 
 
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_documented_deviation(server, name):
-    """Values that crash the original are refused; both answers are pinned."""
-    body = DEVIATIONS[name][0]
+    """Mistakes are refused, and taken in strict mode; what kills the original is refused there too."""
+    body, ours, strict, original, _ = DEVIATIONS[name]
     server.must("POST", "/proxies", OFF)
 
-    assert server.ask("POST", "/proxies/a/toxics", body).status == _expected(server, name)
+    answer = server.ask("POST", "/proxies/a/toxics", body)
+
+    assert answer.status == {"ours": ours, "strict": strict, "toxiproxy": original}[server.name]
 
 
 def test_failed_toxic_update_changes_nothing(server):
-    """Deviation: the original applies the attributes before the one that was wrong."""
+    """Deviation: the original applies the attributes that were right, though not to connections that are open."""
     with Road(server) as road:
         toxic = road.poison("latency", latency=5)
 
-        answer = server.ask("PATCH", toxic, {"attributes": {"latency": 77, "jitter": "bad"}})
+        answer = server.ask("PATCH", toxic, {"attributes": {"jitter": "bad", "latency": 77}, "toxicity": 0.5})
 
+        shown = server.must("GET", toxic)
         assert answer.status == 400
-        assert server.must("GET", toxic)["attributes"]["latency"] == (77 if server.name == "toxiproxy" else 5)
+        assert (shown["attributes"]["latency"], shown["toxicity"]) == (5 if server.name == "ours" else 77, 1)
 
 
 def test_failed_proxy_update_changes_nothing(server):
@@ -702,25 +783,26 @@ def test_failed_proxy_update_changes_nothing(server):
 
         shown = server.must("GET", "/proxies/road")
         assert answer.status == 500
-        if server.name != "toxiproxy":
+        if server.name == "ours":
             client.sendall(b"alive")
             assert upstream.recv(5) == b"alive"
             assert (shown["enabled"], address_of(shown["listen"])) == (True, road.address)
         else:
+            assert how_it_ended(client) == "fin"
             assert (shown["enabled"], shown["listen"]) == (False, busy)
 
 
-def test_failed_enabling_elsewhere_changes_nothing():
-    """A disabled proxy that cannot listen where it was sent stays disabled, with the address it had."""
-    with started("ours") as ours:
-        busy = ours.must("POST", "/proxies", A)["listen"]
-        ours.must("POST", "/proxies", {**OFF, "name": "b"})
+def test_failed_enabling_elsewhere_changes_nothing(server):
+    """Deviation: the original keeps the address that cannot be had, and the upstream that came with it."""
+    busy = server.must("POST", "/proxies", A)["listen"]
+    server.must("POST", "/proxies", {**OFF, "name": "b"})
 
-        answer = ours.ask("PATCH", "/proxies/b", {"listen": busy, "upstream": "other:1", "enabled": True})
+    answer = server.ask("PATCH", "/proxies/b", {"listen": busy, "upstream": "other:1", "enabled": True})
 
-        shown = ours.must("GET", "/proxies/b")
-        assert answer.status == 500
-        assert (shown["listen"], shown["upstream"], shown["enabled"]) == ("localhost:0", "127.0.0.1:1", False)
+    shown = server.must("GET", "/proxies/b")
+    kept = ("localhost:0", "127.0.0.1:1") if server.name == "ours" else (busy, "other:1")
+    assert answer.status == 500
+    assert ((shown["listen"], shown["upstream"]), shown["enabled"]) == (kept, False)
 
 
 def test_toxics_come_with_their_proxy(server):
@@ -753,16 +835,24 @@ def test_populate_ensures_listed_toxics():
         ]
 
 
-def test_proxy_with_a_slash_is_refused():
-    """Deviation, ours only: the original would keep such a proxy until it restarts."""
-    with started("ours") as ours:
-        answer = ours.ask("POST", "/proxies", {**A, "name": "a/b"})
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("proxy", "problem"), [("a/b", "not contain a slash"), ("n" * 1025, "have at most 1024 characters")]
+)
+def test_deviation_proxy_that_no_url_reaches_is_refused(name, proxy, problem):
+    """The original keeps it until it restarts."""
+    with started(name) as server:
+        answer = server.ask("POST", "/proxies", {**A, "name": proxy})
 
-        assert (answer.status, answer.text) == (400, error(NO_SLASH, 400))
+        if name == "ours":
+            assert (answer.status, answer.text) == (400, error(f"invalid value: name must {problem}", 400))
+        else:
+            assert (answer.status, list(server.must("GET", "/proxies"))) == (201, [proxy])
+            assert server.ask("GET", f"/proxies/{quote('a/b', safe='')}").status == 404
 
 
-def test_busy_api_port_ends_the_program():
-    """Deviation: the original logs an error and lives on without an API."""
+def test_deviation_busy_api_port_ends_the_program():
+    """The program says so and ends; strict mode and the original live on, as the next test shows."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
@@ -775,13 +865,71 @@ def test_busy_api_port_ends_the_program():
     )
 
 
-def test_signal_ends_the_program_in_order():
-    """SIGTERM is exit code 0, and takes the listeners along."""
-    with started("ours") as ours:
-        listen = ours.must("POST", "/proxies", A)["listen"]
-        ours.process.terminate()
+@pytest.mark.parametrize("name", ["strict", OTHER])
+def test_deviation_busy_api_port_leaves_the_original_without_an_api(name, tmp_path):
+    """It logs the error and serves what its configuration holds."""
+    config = tmp_path / "proxies.json"
+    listen = f"127.0.0.1:{free_port()}"
+    config.write_text(json.dumps([{**A, "listen": listen}]))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with running_on(port, name, "-config", str(config)) as process:
+            wait_until(lambda: is_listening(address_of(listen)), "the configured proxy listens")
+            logged = next(line for line in process.stdout if b'"error"' in line)
 
-        assert ours.process.wait(DEADLINE_S) == 0
+            assert b"address already in use" in logged
+            assert process.poll() is None
+
+
+@contextlib.contextmanager
+def running_on(port: str, name: str, *flags: str, **environment: str):
+    """Run one of the implementations on a port, its log in a pipe; in the end, tell it to go."""
+    flags = ("-strict-compat", *flags) if name == "strict" else flags
+    program = ["toxiproxy-server", "-host", "127.0.0.1"] if name == "toxiproxy" else ours_command()
+    command = [*program, *flags, "-port", port]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+    ) as process:
+        yield process
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
+
+
+# Which levels are logged by a start, one request and an end, for each LOG_LEVEL; None is none.
+LOGGED = {
+    None: ({"info"}, {"info", "debug"}),
+    "nonsense": ({"error", "info"}, {"error", "info", "debug"}),
+    "debug": ({"info", "debug"}, {"info", "debug"}),
+    "INFO": ({"info"}, {"info"}),
+    "error": (set(), set()),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("level", LOGGED)
+def test_log_level_chooses_what_is_logged(name, level, monkeypatch):
+    """In any case. Without a level, or one it knows, the original logs everything; ours is `info`, a deviation."""
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    port = str(free_port())
+    with running_on(port, name, **({"LOG_LEVEL": level} if level else {})) as process:
+        wait_until(lambda: is_listening(("127.0.0.1", int(port))), "the API listens")
+        Server(name, int(port), process).must("GET", "/version")
+        process.terminate()
+        lines = [json.loads(line) for line in process.stdout]
+
+    ours, original = LOGGED[level]
+    assert {line["level"] for line in lines} == (ours if name == "ours" else original)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ALL)
+def test_signal_ends_the_program_in_order(name, number):
+    """With exit code 0, and the listeners are gone."""
+    with started(name) as server:
+        listen = server.must("POST", "/proxies", A)["listen"]
+        server.process.send_signal(number)
+
+        assert server.process.wait(DEADLINE_S) == 0
         assert not is_listening(address_of(listen))
 
 
@@ -868,9 +1016,9 @@ def metric(server, name: str, **labels: str) -> float | None:
     return None
 
 
-@pytest.mark.parametrize("name", ["ours", OTHER])
+@pytest.mark.parametrize("name", ALL)
 def test_metrics_count_bytes_in_toxiproxys_names(name):
-    """Both directions, received and sent; in ours while the connection is open, in the original after it."""
+    """Both directions, received and sent; in ours while the connection is open, in the original only after it."""
     with started(name, "-proxy-metrics") as server, Road(server) as road:
         client, upstream = road.travel()
         client.sendall(b"12345")
@@ -878,19 +1026,46 @@ def test_metrics_count_bytes_in_toxiproxys_names(name):
         upstream.sendall(b"123")
         client.recv(3)
         labels = {"proxy": "road", "listener": f"127.0.0.1:{road.address[1]}", "direction": "upstream"}
-        if server.name == "toxiproxy":
-            client.close()
-            wait_until(
-                lambda: metric(server, "toxiproxy_proxy_sent_bytes_total", **labels) is not None, "bytes are counted"
-            )
+        sent = "toxiproxy_proxy_sent_bytes_total"
+        assert metric(server, sent, **labels) == (5 if name == "ours" else None)
+        client.close()
+        wait_until(lambda: metric(server, sent, **labels) == 5, "bytes are counted")
+        client, upstream = road.travel()
+        client.sendall(b"1234567")
+        upstream.recv(7)
+        assert metric(server, sent, **labels) == (12 if name == "ours" else 5)
 
         content_type = server.ask("GET", "/metrics").headers["Content-Type"]
         assert content_type.startswith("text/plain; version=0.0.4; charset=utf-8")
-        for what in ("received", "sent"):
-            assert metric(server, f"toxiproxy_proxy_{what}_bytes_total", **labels) == 5
-            if server.name == "ours":
-                downstream = {**labels, "direction": "downstream"}
-                assert metric(server, f"toxiproxy_proxy_{what}_bytes_total", **downstream) == 3
+        assert metric(server, "toxiproxy_proxy_received_bytes_total", **labels) == (12 if name == "ours" else 5)
+        if name == "ours":
+            downstream = {**labels, "direction": "downstream"}
+            assert metric(server, sent, **downstream) == 3
+            assert metric(server, "toxiproxy_proxy_received_bytes_total", **downstream) == 3
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_deviation_metrics_tell_more(name):
+    """Connections, hits and Python are ours alone, absent in strict mode; Go's own families are Toxiproxy's alone."""
+    with started(name, "-proxy-metrics", "-runtime-metrics") as server, Road(server) as road:
+        road.poison("noop")
+        client, upstream = road.travel()
+        client.close()
+        upstream.close()
+        wait_until(lambda: "toxiproxy_proxy_sent_bytes_total" in families(server), "bytes are counted")
+        shown = families(server)
+
+    original = {"toxiproxy_proxy_received_bytes_total", "toxiproxy_proxy_sent_bytes_total"}
+    if name == "ours":
+        assert {family for family in shown if family.startswith("toxi")} > original
+        assert "python_info" in shown
+    else:
+        assert {family for family in shown if family.startswith(("toxi", "python"))} == original
+    assert any(family.startswith(("go_", "promhttp_")) for family in shown) == (name == "toxiproxy")
+
+
+def families(server) -> set[str]:
+    return set(re.findall(r"^# TYPE (\S+)", server.ask("GET", "/metrics").text, re.MULTILINE))
 
 
 def test_metrics_count_connections_and_hits():
@@ -910,31 +1085,50 @@ def test_metrics_count_connections_and_hits():
         assert "process_open_fds " in ours.ask("GET", "/metrics").text
 
 
-def test_config_is_populated_at_the_start(tmp_path):
-    """The array of POST /populate, toxics included."""
+@pytest.mark.parametrize("name", ALL)
+def test_config_is_populated_at_the_start(name, tmp_path):
+    """The array of POST /populate; toxics in it are ours alone."""
     config = tmp_path / "proxies.json"
     config.write_text(json.dumps([{**A, "toxics": [{"type": "latency"}]}]))
-    with started("ours", "-config", str(config)) as ours:
-        shown = ours.must("GET", "/proxies/a")
+    with started(name, "-config", str(config)) as server:
+        shown = server.must("GET", "/proxies/a")
 
-        assert (shown["enabled"], [toxic["type"] for toxic in shown["toxics"]]) == (True, ["latency"])
+        assert shown["enabled"]
+        assert [toxic["type"] for toxic in shown["toxics"]] == ["latency"] * (name == "ours")
 
 
-@pytest.mark.parametrize("text", [None, "[", "{}", '[{"name":"a"}]', '[{"name":"a","upstream":"x","listen":"bad"}]'])
+BAD_CONFIGS = [None, "[", "{}", '[{"name":"a"}]', '[{"name":"a","upstream":"x","listen":"bad"}]']
+
+
+@pytest.mark.parametrize("text", BAD_CONFIGS)
 def test_deviation_bad_config_ends_the_program(tmp_path, text):
+    """Ours says what is wrong with it and ends."""
+    ended = subprocess.run(
+        ours_command("-config", str(written(tmp_path, text))),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"faultproxy cannot start: {tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["strict", OTHER])
+@pytest.mark.parametrize("text", BAD_CONFIGS)
+def test_deviation_bad_config_leaves_the_original_empty(name, tmp_path, text):
     """The original logs it and starts without proxies; so does strict mode."""
-    config = tmp_path / "proxies.json"
+    with started(name, "-config", str(written(tmp_path, text))) as server:
+        assert server.must("GET", "/proxies") == {}
+
+
+def written(folder, text: str | None):
+    """Write a configuration, or none, and return where."""
+    config = folder / "proxies.json"
     if text:
         config.write_text(text)
-
-    ended = subprocess.run(
-        ours_command("-config", str(config)), capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
-    with started("strict", "-config", str(config)) as strict:
-        proxies = strict.must("GET", "/proxies")
-
-    assert (ended.returncode, ended.stderr.startswith(f"faultproxy cannot start: {config}")) == (1, True)
-    assert proxies == {}
+    return config
 
 
 def test_version_is_printed():
@@ -954,7 +1148,3 @@ def test_readiness_starts_it_with_its_own_flags():
         assert server.ask("GET", "/version").json == {"version": "2.12.0"}
         process.terminate()
     assert process.returncode == 0
-
-    wrong = subprocess.run([*command, "-prot", "0"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert wrong.returncode == 2
-    assert "-prot" in wrong.stderr

@@ -46,4 +46,8 @@ TOXICS = ORIGINAL | EXTENSIONS
 # These read what clients ask, so that is where they are put unless somebody says otherwise, which is refused.
 UPSTREAM_ONLY = frozenset({"http_error", "postgres_error", "redis_error"})
 
-__all__ = ["ORIGINAL", "TOXICS", "UPSTREAM_ONLY"]
+# In the original a connection that begins while its proxy has one of these ends with RST, however and whenever it ends
+# (Toxiproxy 2.12, observed); strict mode does the same.
+LINGERING = frozenset({"reset_peer"})
+
+__all__ = ["LINGERING", "ORIGINAL", "TOXICS", "UPSTREAM_ONLY"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.toxics.latency import MAX_MS
+from harness.faultproxy.toxics.duration import milliseconds
 
 if TYPE_CHECKING:
     from harness.faultproxy.toxics.stage import Stub
@@ -24,13 +24,13 @@ class DropReply:
     """
 
     pass_bytes: int = 0
-    timeout: int = 0
+    timeout: int = milliseconds()
 
     def problem(self) -> str | None:
         """Refuse what means nothing."""
         if self.pass_bytes < 0:
             return "pass_bytes must not be negative"
-        return None if 0 <= self.timeout <= MAX_MS else f"timeout must be from 0 to {MAX_MS} ms"
+        return None if self.timeout >= 0 else "timeout must not be negative"
 
     def stage(self, stub: Stub) -> DropReplyStage:
         """Return the stage for one link."""

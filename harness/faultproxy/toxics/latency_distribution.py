@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.toxics.latency import MAX_MS, LatencyStage
+from harness.faultproxy.toxics.duration import MAX_MS
+from harness.faultproxy.toxics.latency import LatencyStage
 
 if TYPE_CHECKING:
     from random import Random

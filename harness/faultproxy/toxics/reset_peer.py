@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.toxics.latency import MAX_MS
+from harness.faultproxy.toxics.duration import milliseconds
 
 if TYPE_CHECKING:
     from harness.faultproxy.toxics.stage import Stub
@@ -23,11 +23,11 @@ class ResetPeer:
         timeout: Milliseconds from that byte, or from the moment the toxic meets an open connection.
     """
 
-    timeout: int = 0
+    timeout: int = milliseconds()
 
     def problem(self) -> str | None:
-        """Refuse a wait no clock can keep."""
-        return None if self.timeout <= MAX_MS else f"timeout must be at most {MAX_MS} ms"
+        """Accept everything: a wait below 0 is none, as in the original."""
+        return None
 
     def stage(self, stub: Stub) -> ResetPeerStage:
         """Return the stage for one link."""

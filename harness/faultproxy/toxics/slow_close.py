@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.toxics.latency import MAX_MS
+from harness.faultproxy.toxics.duration import milliseconds
 
 if TYPE_CHECKING:
     from harness.faultproxy.toxics.stage import Stub
@@ -19,11 +19,11 @@ class SlowClose:
         delay: Milliseconds; nothing is delayed below 1.
     """
 
-    delay: int = 0
+    delay: int = milliseconds()
 
     def problem(self) -> str | None:
-        """Refuse a delay no clock can keep."""
-        return None if self.delay <= MAX_MS else f"delay must be at most {MAX_MS} ms"
+        """Accept everything: a delay below 0 is none, as in the original."""
+        return None
 
     def stage(self, stub: Stub) -> SlowCloseStage:
         """Return the stage for one link."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.toxics.latency import MAX_MS
+from harness.faultproxy.toxics.duration import milliseconds
 
 if TYPE_CHECKING:
     from harness.faultproxy.toxics.stage import Stub
@@ -22,11 +22,11 @@ class Timeout:
             starts them anew (Toxiproxy 2.12, observed). Below 1: never.
     """
 
-    timeout: int = 0
+    timeout: int = milliseconds()
 
     def problem(self) -> str | None:
-        """Refuse a wait no clock can keep."""
-        return None if self.timeout <= MAX_MS else f"timeout must be at most {MAX_MS} ms"
+        """Accept everything: a wait below 1 never ends, as in the original."""
+        return None
 
     def stage(self, stub: Stub) -> TimeoutStage:
         """Return the stage for one link."""
