@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.deployment.compose import is_yes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -66,26 +68,30 @@ _GOOD_CONDITIONS = {"service_healthy", "service_completed_successfully"}
 _RESTARTS = {"always", "unless-stopped", "on-failure"}
 _SECRET = re.compile(r"(?i)(password|passwd|secret|token|api_?key|private_?key|credential)")
 _FILE_SUFFIX = re.compile(r"(?i)_file$")
-_FROM_OUTSIDE = re.compile(r"^\$\{?[A-Za-z_]")
+_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+_FROM_OUTSIDE = re.compile(r"^\$[A-Za-z_]")
 _STATEFUL = re.compile(
-    r"(?:^|/)(?:postgres|postgresql|mysql|mariadb|mongo|redis|valkey|prometheus|rabbitmq|elasticsearch)\b"
+    "elasticsearch|mariadb|mongo|mongodb|mysql|postgis|postgres|postgresql|prometheus|rabbitmq|redis|timescaledb|valkey"
 )
+_SCRATCH = re.compile(r"^/(tmp|var/tmp|run|var/run|dev)(/|:|$)")
 _MIGHTY = {"ALL", "SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH"}
-_ROOT = {"", "root", "0", "0:0", "root:root"}
+_ROOT = {"", "root", "0"}
 
 
 def _no_healthcheck(service: Service) -> Iterator[Place]:
     check = service.says.get("healthcheck")
+    if service.is_job():
+        return
     if not isinstance(check, dict):
         yield service.line(), "it has no healthcheck"
-    elif check.get("disable") or check.get("test") in ("NONE", ["NONE"]):
+    elif is_yes(check.get("disable")) or check.get("test") in ("NONE", ["NONE"]):
         yield service.line("healthcheck"), "its healthcheck is switched off"
 
 
 def _incomplete_healthcheck(service: Service) -> Iterator[Place]:
     check = service.says.get("healthcheck")
-    if isinstance(check, dict) and not check.get("disable"):
-        missing = [key for key in _HEALTHCHECK if key not in check]
+    if isinstance(check, dict) and not is_yes(check.get("disable")):
+        missing = [key for key in _HEALTHCHECK if check.get(key) is None]
         if missing:
             yield service.line("healthcheck"), f"its healthcheck leaves {', '.join(missing)} to chance"
 
@@ -102,7 +108,7 @@ def _waits_for_a_start_only(service: Service) -> Iterator[Place]:
 
 def _stays_down(service: Service) -> Iterator[Place]:
     policy = service.part("deploy", "restart_policy", "condition") or service.says.get("restart")
-    if str(policy).partition(":")[0] not in _RESTARTS and policy != "any":
+    if str(policy).partition(":")[0] not in _RESTARTS and policy != "any" and not service.is_job():
         yield service.line("restart"), f"its restart policy is {policy or 'not given'}"
 
 
@@ -116,7 +122,7 @@ def _writable_configuration(service: Service) -> Iterator[Place]:
 def _mount(mount: Any) -> tuple[str, bool]:
     """Return a mount's source, and whether it is read-only."""
     if isinstance(mount, dict):
-        return str(mount.get("source", "")), bool(mount.get("read_only"))
+        return str(mount.get("source", "")), is_yes(mount.get("read_only"))
     source, *rest = str(mount).split(":")
     return (source if rest else ""), "ro" in (rest[1].split(",") if len(rest) > 1 else ())
 
@@ -124,7 +130,8 @@ def _mount(mount: Any) -> tuple[str, bool]:
 def _secret_inside(service: Service) -> Iterator[Place]:
     for name, value, key in service.variables():
         is_secret = bool(_SECRET.search(name)) and not _FILE_SUFFIX.search(name)
-        if is_secret and value and not _FROM_OUTSIDE.match(value):
+        passwords = [value] if is_secret else _PASSWORD_IN_URL.findall(value or "")
+        if any(each and not _FROM_OUTSIDE.match(each) for each in passwords):
             yield service.line("environment", key), f"the value of {name} stands in the file"
 
 
@@ -145,7 +152,7 @@ def _port_text(port: Any) -> str:
 
 def _reaches_outside(service: Service) -> Iterator[Place]:
     networks = service.items("networks")
-    if service.says.get("ports") or service.says.get("network_mode") == "none":
+    if service.says.get("ports") or service.says.get("network_mode"):  # a mode is none, another's, or `no-privileges`
         return
     outside = [str(name) for name in networks if not service.compose.is_internal(str(name))]
     if outside or not networks:
@@ -154,30 +161,36 @@ def _reaches_outside(service: Service) -> Iterator[Place]:
 
 
 def _forgets_its_state(service: Service) -> Iterator[Place]:
-    if not _STATEFUL.search(str(service.says.get("image", "")).partition(":")[0]):
-        return
     named = service.compose.volumes()
-    if not any(_mount(mount)[0] in named for mount in service.items("volumes")):
+    keeps = any(_mount(mount)[0] in named for mount in service.items("volumes"))
+    forgets = any(not _SCRATCH.match(str(path)) for path in service.items("tmpfs"))
+    if _STATEFUL.fullmatch(_image_name(service)[0]) and not keeps and not forgets:
         yield service.line("volumes"), "it keeps state, and no named volume holds it"
+
+
+def _image_name(service: Service) -> tuple[str, str]:
+    """Return the last word of its image, and the tag."""
+    name, _, tag = str(service.says.get("image") or "").partition("@")[0].rpartition("/")[2].partition(":")
+    return name, tag
 
 
 def _unlimited(service: Service) -> Iterator[Place]:
     limits = service.part("deploy", "resources", "limits")
     limits = limits if isinstance(limits, dict) else {}
-    has_memory = "memory" in limits or "mem_limit" in service.says
-    has_cpu = "cpus" in limits or "cpus" in service.says
+    has_memory = limits.get("memory") or service.says.get("mem_limit")
+    has_cpu = limits.get("cpus") or service.says.get("cpus")
     missing = [name for name, has in (("memory", has_memory), ("cpus", has_cpu)) if not has]
     if missing:
         yield service.line("deploy"), f"nothing limits its {' and '.join(missing)}"
 
 
 def _is_root(service: Service) -> Iterator[Place]:
-    if str(service.says.get("user", "")) in _ROOT:
+    if str(service.says.get("user") or "").partition(":")[0] in _ROOT:
         yield service.line("user"), f"it runs as {service.says.get('user') or 'whoever the image says, mostly root'}"
 
 
 def _is_privileged(service: Service) -> Iterator[Place]:
-    if service.says.get("privileged"):
+    if is_yes(service.says.get("privileged")):
         yield service.line("privileged"), "it is privileged"
     for key in ("network_mode", "pid", "ipc", "userns_mode"):
         if service.says.get(key) == "host":
@@ -202,7 +215,7 @@ def _unpinned(service: Service) -> Iterator[Place]:
         if "build" not in service.says:
             yield service.line(), "it has neither an image nor a build"
         return
-    name, _, tag = str(image).rpartition("/")[2].partition(":")
+    name, tag = _image_name(service)
     if "@sha256:" not in str(image) and tag in {"", "latest"}:
         yield service.line("image"), f"{name} is whatever is newest on that day"
 
@@ -273,7 +286,7 @@ RULES = (
     Rule(
         name="named-volume",
         why="the next `up` with another image begins with nothing",
-        mend="mount a named volume where it keeps its data",
+        mend="mount a named volume where it keeps its data, or a tmpfs there if it may forget",
         source="Docker, Volumes",
         broken=_forgets_its_state,
     ),

@@ -2,6 +2,7 @@
 
 Refused, each with its line: more than 1 MiB, nesting deeper than 32, anchors and aliases (a handful of them expands
 to gigabytes), duplicate keys, tags, and YAML 1.1's `yes`, `no`, `on`, `off`, which read like words and mean booleans.
+Files that are not ours to simplify may use some of these: see `fragments.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 import yaml
 
 from harness.errors import SpecError
+from harness.spec.fragments import MAX_DEPTH, written_out
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 32
 
 KeyPath = tuple[str | int, ...]
 
@@ -53,33 +54,40 @@ def path_text(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def read_yaml(text: str, *, name: str) -> Document:
+def read_yaml(text: str, *, name: str, has_fragments: bool = False) -> Document:
     """Parse one YAML document.
+
+    Args:
+        text: What the file says.
+        name: The file, as messages name it.
+        has_fragments: It may use anchors, merge keys and Compose's tags, which are written out.
 
     Raises:
         SpecError: If it is not YAML, or is something we refuse; it names the line.
     """
-    documents = read_yaml_documents(text, name=name)
+    documents = read_yaml_documents(text, name=name, has_fragments=has_fragments)
     if len(documents) > 1:
         raise SpecError(f"{len(documents)} documents in one file", where=name, mend="give each a file of its own")
     return documents[0]
 
 
-def read_yaml_documents(text: str, *, name: str) -> list[Document]:
+def read_yaml_documents(text: str, *, name: str, has_fragments: bool = False) -> list[Document]:
     """Parse a file of one or more YAML documents.
 
     Raises:
         SpecError: If it is not YAML, holds nothing, or is something we refuse; it names the line.
     """
     if len(text.encode()) > MAX_BYTES:
-        raise SpecError("file is larger than 1 MiB", where=name, mend="a scenario is a page; split it")
+        raise SpecError("file is larger than 1 MiB", where=name, mend="split it; a page is enough")
     try:
-        _check_events(text, name)
+        _check_events(text, name, has_fragments=has_fragments)
         roots = [root for root in yaml.compose_all(text, Loader=_LOADER) if root is not None]
     except yaml.YAMLError as error:
         raise _not_yaml(error, name) from error
     if not roots:
-        raise SpecError("file is empty", where=name, mend="see docs/scenarios.md for a scenario of ten lines")
+        raise SpecError("file is empty", where=name, mend="docs/ has an example of each kind of file")
+    if has_fragments:
+        roots = [written_out(root, name=name) for root in roots]
     return [_document(root, name) for root in roots]
 
 
@@ -88,16 +96,16 @@ def _document(root: yaml.Node, name: str) -> Document:
     return Document(name, _value(root, (), lines, name), lines)
 
 
-def _check_events(text: str, name: str) -> None:
+def _check_events(text: str, name: str, *, has_fragments: bool) -> None:
     """Refuse aliases and deep nesting from the event stream, which is flat and cannot overflow the stack."""
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
         where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        if not has_fragments and (isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None)):
             raise SpecError("anchors and aliases are refused", where=where, mend="write the value out")
         if depth > MAX_DEPTH:
-            raise SpecError(f"nested deeper than {MAX_DEPTH}", where=where, mend="a scenario is five levels deep")
+            raise SpecError(f"nested deeper than {MAX_DEPTH}", where=where, mend="five levels are enough")
 
 
 def _not_yaml(error: yaml.YAMLError, name: str) -> SpecError:
@@ -138,4 +146,7 @@ def _scalar(node: yaml.ScalarNode, where: str) -> Any:
     if node.tag.endswith(":bool") and node.value not in ("true", "false"):
         mend = f"write true or false, or quote the word: '{node.value}'"
         raise SpecError(f"{node.value!r} means a boolean in YAML", where=where, mend=mend)
-    return yaml.constructor.SafeConstructor().construct_object(node)
+    try:
+        return yaml.constructor.SafeConstructor().construct_object(node)
+    except ValueError as error:  # `0x_`, or more digits than Python reads
+        raise SpecError("this is no number that can be read", where=where, mend="mend it, or quote the word") from error

@@ -463,3 +463,35 @@ def test_settings_keep_the_password_to_themselves(monkeypatch):
 
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in repr(settings.store_policy())
+
+
+def test_settings_take_the_password_from_a_file(monkeypatch, tmp_path):
+    """As a container's secret: the newline at its end is none of it, and nothing shows it."""
+    (tmp_path / "secret").write_text("hunter2\n")
+    monkeypatch.setenv("REFERENCE_POSTGRES_PASSWORD_FILE", str(tmp_path / "secret"))
+
+    settings = Settings()
+
+    assert settings.store_policy().options()["password"] == "hunter2"  # noqa: S105 - made up
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("holds", "password", "said"),
+    [
+        pytest.param(None, "", "cannot be read", id="no file"),
+        pytest.param("\n", "", "is empty", id="an empty file"),
+        pytest.param("hunter2", "correct horse", "both set", id="two passwords"),
+    ],
+)
+def test_settings_refuse_a_password_that_is_none_or_two(monkeypatch, tmp_path, holds, password, said):
+    """Said at the start, with no password in the message."""
+    if holds is not None:
+        (tmp_path / "secret").write_text(holds)
+    monkeypatch.setenv("REFERENCE_POSTGRES_PASSWORD_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("REFERENCE_POSTGRES_PASSWORD", password)
+
+    with pytest.raises(ValueError, match=said) as refused:
+        Settings()
+
+    assert "input_value" not in str(refused.value)  # where pydantic would show it

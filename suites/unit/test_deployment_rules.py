@@ -65,21 +65,29 @@ BROKEN = [
     pytest.param("read-only-mounts", '"./nginx.conf:/etc/nginx/nginx.conf:ro"', "{type: bind, source: ./x, target: /x}", 10, id="a long mount"),
     pytest.param("no-secrets", '"${CACHE_TOKEN:?}"', "hunter2", 25, id="a token"),
     pytest.param("no-secrets", '{CACHE_PASSWORD_FILE: /run/secrets/cache, CACHE_TOKEN: "${CACHE_TOKEN:?}"}', "[A=1, API_KEY=abc]", 25, id="in a list"),
+    pytest.param("no-secrets", "${CACHE_TOKEN:?}", "${CACHE_TOKEN:-hunter2}", 25, id="a default"),
+    pytest.param("no-secrets", 'CACHE_TOKEN: "${CACHE_TOKEN:?}"', "CACHE_URL: redis://app:hunter2@cache", 25, id="in a URL"),
     pytest.param("loopback-ports", "127.0.0.1:8080:8080", "8080:8080", 6, id="everywhere"),
     pytest.param("loopback-ports", '"127.0.0.1:8080:8080"', "{target: 8080, published: 8080}", 6, id="everywhere, long"),
+    pytest.param("loopback-ports", "127.0.0.1:8080:8080", "${BIND:-0.0.0.0}:${PORT:-8080}:8080", 6, id="everywhere, by default"),
     pytest.param("internal-network", "networks: [back]", "networks: [back, front]", 24, id="a way out"),
     pytest.param("internal-network", "    networks: [back]\n", "", 20, id="the default network"),
     pytest.param("named-volume", "cache-data:/data", "/data", 26, id="a nameless volume"),
+    pytest.param("named-volume", 'volumes: ["cache-data:/data"]', "tmpfs: [/tmp]", 20, id="room to scratch"),
     pytest.param("resource-limits", '{cpus: "0.5", memory: 256M}', '{cpus: "0.5"}', 29, id="no memory limit"),
     pytest.param("non-root", '"999:999"', "root", 22, id="root"),
     pytest.param("non-root", '    user: "999:999"\n', "", 20, id="nobody says who"),
+    pytest.param("non-root", '"999:999"', "0:999", 22, id="root in another group"),
+    pytest.param("non-root", '"999:999"', "", 22, id="nobody"),
     pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    privileged: true", 22, id="privileged"),
+    pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    privileged: yes", 22, id="privileged, in a word"),
     pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    cap_add: [CAP_SYS_ADMIN]", 22, id="a mighty capability"),
     pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    pid: host", 22, id="the host's processes"),
     pytest.param("no-privileges", '"cache-data:/data"', '"cache-data:/data", "/var/run/docker.sock:/s:ro"', 26, id="the engine"),
     pytest.param("no-new-privileges", 'volumes: ["cache-data:/data"]\n    security_opt: ["no-new-privileges:true"]', 'volumes: ["cache-data:/data"]', 20, id="setuid"),
     pytest.param("pinned-image", "redis:8.2.1", "redis", 21, id="no tag"),
     pytest.param("pinned-image", "redis:8.2.1", "localhost:5000/redis:latest", 21, id="latest"),
+    pytest.param("pinned-image", "redis:8.2.1", "redis:${TAG:-latest}", 21, id="latest, by default"),
     pytest.param("bounded-logs", "{driver: local}", "{driver: json-file}", 30, id="no size"),
 ]  # fmt: skip
 
@@ -100,6 +108,126 @@ def test_each_rule_is_broken_where_it_is(rule, old, new, line):
     assert judged(GOOD.replace(old, new)) == [(rule, line)]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("127.0.0.1:8080:8080", "127.0.0.1:${PORT:-8080}:8080", id="a port with a default"),
+        pytest.param("127.0.0.1:8080:8080", "${BIND:-127.0.0.1}:${PORT:?which}:8080", id="an address with a default"),
+        pytest.param('volumes: ["cache-data:/data"]', "tmpfs: [/data]", id="what may be forgotten, and says so"),
+        pytest.param("redis:8.2.1", "localhost:5000/redis:${TAG:?}", id="a tag from outside"),
+        pytest.param("    networks: [back]\n", '    network_mode: "service:web"\n', id="the network of another one"),
+        pytest.param("image: redis:8.2.1", 'image: redis:8.2.1\n    privileged: "false"', id="a switch that is off, as text"),
+        pytest.param('CACHE_TOKEN: "${CACHE_TOKEN:?}"', 'CACHE_URL: "redis://app:${PASSWORD:?}@cache"', id="a URL with a password from outside"),
+    ],
+)  # fmt: skip
+def test_what_only_looks_broken_is_not(old, new):
+    """Defaults are judged as what runs, and what only the outside knows is not judged."""
+    assert GOOD.count(old) == 1
+
+    assert judged(GOOD.replace(old, new)) == []
+
+
+@pytest.mark.parametrize("image", ["redis@sha256:0123", "localhost:5000/library/redis:8.2.1", "bitnami/postgresql:18"])
+def test_what_keeps_state_is_known_by_any_name(image):
+    """With a digest, or from a registry of one's own."""
+    assert judged(GOOD.replace("redis:8.2.1", image).replace("cache-data:/data", "/data")) == [("named-volume", 26)]
+
+
+def test_an_exporter_is_not_what_it_exports():
+    """The word `postgres` in a name does not make it a database."""
+    exporter = GOOD.replace("redis:8.2.1", "prom/postgres-exporter:1.2")
+
+    assert judged(exporter.replace('volumes: ["cache-data:/data"]', "tmpfs: /tmp")) == []
+
+
+def test_a_job_may_end():
+    """What others wait for to end needs no health check and no second start; everything else holds for it."""
+    job = """\
+  migration:
+    image: migration:1
+    user: "10001"
+    networks: [back]
+    restart: "no"
+    security_opt: ["no-new-privileges:true"]
+    deploy: {resources: {limits: {cpus: "0.5", memory: 64M}}}
+    logging: {driver: local}
+networks:
+"""
+    nobody_waits = GOOD.replace("networks:\n", job, 1)
+    waits = "    depends_on:\n      migration: {condition: service_completed_successfully}\n"
+
+    assert judged(nobody_waits.replace("    depends_on:\n", waits)) == []
+    assert [rule for rule, _ in judged(nobody_waits)] == ["healthcheck", "restart"]
+
+
+FRAGMENTS = """\
+x-steady: &steady
+  restart: unless-stopped
+  user: "101:101"
+  logging: &logging
+    driver: local
+x-safe: &safe
+  security_opt: ["no-new-privileges:true"]
+  user: root
+services:
+  web:
+    <<: [*steady, *safe]
+    image: !override nginx:1.29.1
+    profiles: [on]
+    networks: [back]
+    ports: !reset ["8080:8080"]
+    healthcheck: {test: [CMD, nginx, -t], interval: 5s, timeout: 2s, retries: 3, start_period: 5s}
+    deploy: {resources: {limits: {cpus: "0.5", memory: 64M}}}
+  other:
+    extends: {service: web}
+    environment: {A: b}
+    volumes: !override ["./x:/x:ro"]
+networks:
+  back: {internal: yes}
+"""
+
+
+def test_fragments_and_inheritance_are_written_out():
+    """Anchors, merged ones, Compose's tags and what is extended: all there, so no rule is broken."""
+    web, other = read_compose(FRAGMENTS, name="compose.yaml").services
+
+    assert judged(FRAGMENTS) == []
+    assert web.says["user"] == "101:101"
+    assert web.says["profiles"] == ["on"]
+    assert other.says["logging"] == {"driver": "local"}
+    assert (web.line("logging", "driver"), other.line("logging"), other.line("volumes", 0)) == (5, 4, 21)
+
+
+def test_what_a_fragment_breaks_is_broken_where_it_is_written():
+    """One mistake in a fragment is a finding for each service that uses it, with the fragment's line."""
+    assert judged(FRAGMENTS.replace("restart: unless-stopped", "restart: no")) == [("restart", 2), ("restart", 2)]
+
+
+def test_lists_and_mappings_are_inherited():
+    """A list is added to, and takes the other form where it meets it; a command is another one; each with its line."""
+    text = """\
+services:
+  base:
+    environment: [A=1, TOKEN=x]
+    volumes:
+      - ./a:/a
+    command: [serve, --fast]
+  heir:
+    extends: base
+    environment: {A: "2"}
+    volumes:
+      - ./b:/b
+    command: [serve]
+"""
+    _, heir = read_compose(text, name="compose.yaml").services
+
+    assert list(heir.variables()) == [("A", "2", "A"), ("TOKEN", "x", "TOKEN")]
+    assert heir.says["volumes"] == ["./a:/a", "./b:/b"]
+    assert heir.says["command"] == ["serve"]
+    assert [heir.line("environment", name) for name in ("A", "TOKEN")] == [9, 3]
+    assert [heir.line("volumes", index) for index in (0, 1)] == [5, 11]
+
+
 def test_every_rule_has_a_bad_example_and_a_row_in_the_docs():
     page = (PROJECT / "docs/deployment.md").read_text()
 
@@ -116,8 +244,18 @@ def test_every_rule_has_a_bad_example_and_a_row_in_the_docs():
         pytest.param("services: {}\n", "has no services", id="no service"),
         pytest.param("services: {a: 1}\n", "this is no service", id="a number"),
         pytest.param("services: {a: {image: x}}\nservces: {}\n", "unknown key 'servces'", id="a typo"),
+        pytest.param("services: {a: {image: x}}\ninclude: [b.yaml]\n", "includes other files", id="includes"),
+        pytest.param("services: {a: {extends: {file: b, service: b}}}\n", "service of another file", id="extends a file"),
+        pytest.param("services: {a: {extends: b}, b: {extends: {service: a}}}\n", "leads back here", id="in a circle"),
+        pytest.param("services: {a: {extends: {service: [b]}}}\n", "is not there", id="extends nothing"),
+        pytest.param("services: {a: {image: !secret x}}\n", "tag '!secret' is refused", id="a tag"),
+        pytest.param("x-a: &a 1\nservices: {a: {<<: *a}}\n", "only a mapping can be merged", id="merges a number"),
+        pytest.param("services: {a: {image: x, ? [b] : 1}}\n", "a key is no word", id="a list for a key"),
+        pytest.param("services: &a {a: *a}\n", "grow without end", id="holds itself"),
+        pytest.param("services: {a: &a {<<: *a}}\n", "grow without end", id="merges itself"),
+        pytest.param("x-0: &a0 [x]\n" + "".join(f"x-{n + 1}: &a{n + 1} [{f'*a{n},' * 9}]\n" for n in range(9)), "grow without end", id="a bomb"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_compose_file_is_said(tmp_path, text, said):
     """One message, and exit code 3."""
     with pytest.raises(SpecError, match=re.escape(said)):
@@ -135,7 +273,7 @@ VALUES = st.recursive(
 )
 KEYS = st.sampled_from(
     ["image", "ports", "volumes", "environment", "healthcheck", "depends_on", "deploy", "networks", "user", "logging",
-     "security_opt", "cap_add", "restart"]
+     "security_opt", "cap_add", "restart", "extends", "tmpfs", "privileged", "network_mode"]
 )  # fmt: skip
 
 

@@ -92,9 +92,12 @@ def test_a_fault_in_the_last_phase_is_refused(tmp_path):
     [
         pytest.param("", "file is empty", id="empty"),
         pytest.param("- 1\n- 2\n", "Input should be", id="a list"),
-        pytest.param("[" * 100_000, "nested deeper than 32", id="deep"),
+        pytest.param("[" * 100, "nested deeper than 32", id="deep"),
+        pytest.param("[" * 100_000, "nest", id="deeper than the parser itself goes"),
         pytest.param("a: " + "x" * (1 << 20), "larger than 1 MiB", id="large"),
         pytest.param("a: &a [x]\nb: *a\n", "anchors and aliases", id="alias"),
+        pytest.param("a: " + "9" * 5000, "no number that can be read", id="more digits than Python reads"),
+        pytest.param("a: 0x_", "no number that can be read", id="no digits"),
     ],
 )
 def test_hostile_files_are_refused(tmp_path, text, what):
