@@ -46,16 +46,21 @@ def requests_needed(limit: float, confidence: float, events: float = 0) -> int:
 
     The figure to quote when evidence is short: 2 995 error-free requests for 0.1 % at 95 %.
     """
-    enough = math.ceil(events) + 1
-    while upper_bound(events, enough, confidence) >= limit:
+    least = enough = math.ceil(events) + 1
+    while not _is_proved(limit, events, enough, confidence):
         enough *= 2
     short = enough // 2
     while enough - short > 1:
         middle = (short + enough) // 2
-        short, enough = (
-            (middle, enough) if upper_bound(min(events, middle), middle, confidence) >= limit else (short, middle)
-        )
-    return enough
+        short, enough = (short, middle) if _is_proved(limit, events, middle, confidence) else (middle, enough)
+    # On the very edge the bound itself decides, as it does for a verdict.
+    on_the_edge = (count for count in (enough - 1, enough) if count >= least)
+    return next((count for count in on_the_edge if upper_bound(events, count, confidence) < limit), enough + 1)
+
+
+def _is_proved(limit: float, events: float, total: float, confidence: float) -> bool:
+    """Tell whether the upper bound is below `limit`, but for the last digit: sixty times faster than to look for it."""
+    return events < total and beta_cdf(limit, events + 1, total - events) > confidence
 
 
 def _check(events: float, total: float) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+from fixtures.luck import is_full, luck, runs_of
 from fixtures.made import scenario_of
 from fixtures.queues import queue_history
 from harness.measure.quantities import Block, Quantity, figures
@@ -20,7 +21,7 @@ from harness.verdict.outcome import Outcome
 from harness.verdict.regression import compared
 
 SEED = 20_261_124
-TRIES = 400
+TRIES = runs_of(400)
 RUNS = 5
 SCENARIO = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}])
 TABLE = Path("reports/regression.md")
@@ -98,6 +99,8 @@ def table():
     """Collect the rows, and write them down at the end."""
     rows: list[str] = []
     yield rows
+    if not is_full():
+        return
     head = (
         "| truth | tests over requests see a change | p95: worse / no worse / not to be told | slow share: the same |"
     )
@@ -111,9 +114,9 @@ def test_an_unchanged_service_is_called_worse_in_at_most_one_comparison_of_forty
     tries = tried(truth)
     table.append(tries.row())
 
-    assert tries.share("p95", Outcome.FAIL) <= 0.045
-    assert tries.share("slow", Outcome.FAIL) <= 0.045
-    assert truth.busy == 0 or tries.requests_differ / TRIES > 0.25
+    assert tries.share("p95", Outcome.FAIL) <= 0.045 + luck(0.045, TRIES)
+    assert tries.share("slow", Outcome.FAIL) <= 0.045 + luck(0.045, TRIES)
+    assert truth.busy == 0 or tries.requests_differ / TRIES > 0.25 - luck(0.25, TRIES)
 
 
 @pytest.mark.parametrize("truth", SLOWER, ids=str)
@@ -121,10 +124,10 @@ def test_a_clearly_slower_service_is_hardly_ever_called_no_worse(truth, table):
     tries = tried(truth)
     table.append(tries.row())
 
-    assert tries.share("p95", Outcome.PASS) <= 0.05
-    assert tries.share("slow", Outcome.PASS) <= 0.05
+    assert tries.share("p95", Outcome.PASS) <= 0.05 + luck(0.05, TRIES)
+    assert tries.share("slow", Outcome.PASS) <= 0.05 + luck(0.05, TRIES)
     if truth in {Truth(0.0, 1.15), Truth(0.5, 1.3)}:
-        assert tries.share("p95", Outcome.FAIL) >= 0.9
+        assert tries.share("p95", Outcome.FAIL) >= 0.9 - luck(0.9, TRIES)
 
 
 @pytest.mark.parametrize("truth", AT_THE_FLOOR, ids=str)
@@ -133,4 +136,4 @@ def test_a_shift_of_the_floor_is_called_no_worse_in_one_comparison_of_twenty(tru
     tries = tried(truth)
     table.append(tries.row())
 
-    assert tries.share("p95", Outcome.PASS) <= 0.07
+    assert tries.share("p95", Outcome.PASS) <= 0.07 + luck(0.07, TRIES)

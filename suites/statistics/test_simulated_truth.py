@@ -1,7 +1,8 @@
 """How often the judge is wrong, where the truth is known; and how often a bare estimate is.
 
 The table goes to reports/statistics.md; docs/statistics.md shows one and explains it. Every run has a seed of its own,
-counted from SEED, so each figure can be had again.
+counted from SEED, so each figure can be had again. READINESS_STATISTICS_RUNS=200 takes a fifth of the runs, and leaves
+the table as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.made import scenario_of
+from fixtures.luck import is_full, luck, runs_of
+from fixtures.made import Stretch, history_of, scenario_of
 from fixtures.queues import queue_history
 from harness.experiment.glance import Glance
 from harness.history.history import History
@@ -24,7 +26,7 @@ from harness.verdict.judge import claim_of
 from harness.verdict.outcome import Outcome
 
 SEED = 20_261_123
-RUNS = 1000
+RUNS = runs_of(1000)
 CONFIDENCE = 0.95
 BOTH_SIDES = 0.975
 """Of each bound of an interval that holds the truth with 95 %."""
@@ -107,6 +109,8 @@ def table():
     """Collect the rows, and write them down at the end."""
     rows: list[str] = []
     yield rows
+    if not is_full():
+        return
     head = "| truth, at a limit of 5 % | passes by bare estimate | by naive bounds | ours: pass / fail / inconclusive | 95 % interval holds |"
     TABLE.parent.mkdir(exist_ok=True)
     TABLE.write_text("\n".join([head, "|---|---|---|---|---|", *rows, ""]), encoding="utf-8")
@@ -117,7 +121,7 @@ def test_a_bad_service_passes_in_at_most_one_run_of_twenty(truth, table):
     tries = tried(truth)
     table.append(tries.row())
 
-    assert tries.share(Outcome.PASS) <= 0.05
+    assert tries.share(Outcome.PASS) <= 0.05 + luck(0.05, RUNS)
     assert tries.point_pass / RUNS > 2 * tries.share(Outcome.PASS)
 
 
@@ -126,8 +130,8 @@ def test_a_clearly_good_service_passes(truth, table):
     tries = tried(truth)
     table.append(tries.row())
 
-    assert tries.share(Outcome.PASS) >= 0.95
-    assert tries.share(Outcome.FAIL) <= 0.01
+    assert tries.share(Outcome.PASS) >= 0.95 - luck(0.95, RUNS)
+    assert tries.share(Outcome.FAIL) <= 0.01 + luck(0.01, RUNS)
 
 
 @pytest.mark.parametrize("truth", LIMIT, ids=str)
@@ -136,11 +140,11 @@ def test_bounds_hold_as_often_as_they_say(truth, table):
     tries = tried(truth)
     table.append(tries.row())
 
-    assert tries.interval_holds / RUNS >= 0.93
+    assert tries.interval_holds / RUNS >= 0.93 - luck(0.93, RUNS)
 
 
 STILL_GOOD = [Truth(0.0, 60, 0.045), Truth(0.5, 60, 0.045), Truth(0.8, 60, 0.03), Truth(0.9, 60, 0.03)]
-STOP_RUNS = 300
+STOP_RUNS = runs_of(300) if is_full() else runs_of(100)
 
 
 @pytest.mark.parametrize("truth", STILL_GOOD, ids=str)
@@ -157,7 +161,7 @@ def test_a_good_service_is_not_given_up_however_often_one_looks(truth, record_pr
         crossed += any(count(OBJECTIVE, look).share > OBJECTIVE.max for look in looks)
 
     record_property("given up", f"{given_up} of {STOP_RUNS}, by bare estimate {crossed}")
-    assert given_up <= 0.02 * STOP_RUNS
+    assert given_up / STOP_RUNS <= 0.02 + luck(0.02, STOP_RUNS)
     assert crossed > 10 * given_up
 
 
@@ -195,7 +199,35 @@ def test_going_on_while_it_is_open_does_not_make_wrong_passes_likelier(truth, re
         passed += outcome is Outcome.PASS
 
     record_property("passed", f"{passed} of {RUNS}, looks {dict(looked)}")
-    assert passed <= 0.05 * RUNS
+    assert passed / RUNS <= 0.05 + luck(0.05, RUNS)
+
+
+SHORT = [Truth(0.9, 24, 0.08), Truth(0.9, 10, 0.08), Truth(0.8, 24, 0.005), Truth(0.5, 10, 0.005)]
+WORTH_MIN = 100
+"""What a guard would ask of a pass: so many independent requests; another, thirty seconds."""
+
+
+@pytest.mark.parametrize("truth", SHORT, ids=str)
+def test_two_guards_are_not_needed_for_what_is_promised(truth, record_property):
+    """At most one wrong pass in twenty, in phases of any length; docs/statistics.md says what the guards would cost."""
+    claims = [claim_of(OBJECTIVE, SCENARIO, _queue_of(truth, SEED + number), CONFIDENCE) for number in range(RUNS)]
+    passed = [claim for claim in claims if claim.outcome is Outcome.PASS]
+    guarded = [claim for claim in passed if claim.effective >= WORTH_MIN]
+
+    record_property("passes", f"{len(passed) / RUNS:.1%}, worth {WORTH_MIN} or more {len(guarded) / RUNS:.1%}")
+    if truth.slow_share > OBJECTIVE.max:
+        assert len(passed) / RUNS <= 0.05 + luck(0.05, RUNS)
+
+
+def test_one_story_in_a_short_phase_would_never_pass_the_guards():
+    """Why they are not taken: 60 slow ones in a row, until the breaker opens, are 2 % of 15 s; the promise is 10 %."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "10%"}]).stretched(0.5)
+    until_it_opens, then = Stretch(lasts_s=0.3, per_s=200, slow=60), Stretch(lasts_s=14.7, per_s=200)
+
+    claim = claim_of(scenario.objectives[0], scenario, history_of(scenario, [until_it_opens, then]), CONFIDENCE)
+
+    assert claim.outcome is Outcome.PASS
+    assert claim.effective < WORTH_MIN
 
 
 def _queue_of(truth: Truth, seed: int) -> History:
