@@ -17,13 +17,14 @@ from harness.cli.check import check
 from harness.cli.diff import diff
 from harness.cli.faultproxy import AS_GIVEN, faultproxy
 from harness.cli.heal import heal
+from harness.cli.images import images
 from harness.cli.load import load
 from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.slo import slo
 from harness.cli.verify import verify
 from harness.cli.worker import worker
-from harness.errors import HarnessError, Interrupted
+from harness.errors import HarnessError, refusal
 from harness.verdict.outcome import Outcome
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (run, heal, report, verify, diff, slo, load, worker):
+for command in (run, heal, report, verify, diff, slo, load, worker, images):
     app.command()(command)
 app.add_typer(baseline, name="baseline")
 app.add_typer(check, name="check")
@@ -49,11 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
         status = Outcome.ERROR.exit_code
+    except OSError as error:
+        typer.echo(f"error: {refusal(error)}", err=True)
+        status = Outcome.ERROR.exit_code
     except TyperException as error:
         typer.echo(f"error: {error.format_message()}\n  mend:  readiness --help lists what there is", err=True)
         status = Outcome.ERROR.exit_code  # the usual 2 would mean `inconclusive`
-    except Interrupted as error:
-        status = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         status = 128 + signal.SIGINT
     sys.exit(status)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from harness.clock import SystemClock
 from harness.report.egress import NO_SECRETS, Secrets, line
-from harness.report.words import outcome_text, reason_of, seconds_of, thousands
+from harness.report.words import SYMBOLS, outcome_text, reason_of, seconds_of, thousands
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -88,9 +88,16 @@ class Progress:
         self._place = place
 
     def verdict(self, verdict: Verdict) -> None:
-        """Say how one experiment ended."""
+        """Say how one experiment ended, and tick off what had to be shown for it: what is missing has a line each."""
         reason = f"{verdict.scenario}: {reason_of(verdict)}"
         self._print(Text.assemble(_outcome(verdict.outcome), " ", _fit(reason, self._secrets)))
+        met = [item.name for item in verdict.obligations if item.outcome is Outcome.PASS]
+        ticked = f"shown, {len(met)} of {len(verdict.obligations)}: {' · '.join(met) or 'nothing'}"
+        self._print(Text(f"  {SYMBOLS[Outcome.PASS]} {_fit(ticked, self._secrets)}"))
+        for item in verdict.obligations:
+            if item.outcome is not Outcome.PASS:
+                missing = _fit(f"{item.name}: {item.sentence}", self._secrets)
+                self._print(Text.assemble("  ", (SYMBOLS[item.outcome], STYLES[item.outcome]), f" {missing}"))
 
     def _print(self, text: Text) -> None:
         _wipe(self._console)
@@ -155,6 +162,22 @@ def change_table(
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title=title, title_justify="left")
     for head in ("scenario", "what", "before", "after"):
         table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(word) for word in row))
+    console.print(table)
+
+
+def image_table(images: Sequence[tuple[str, str, str, float]], *, console: Console | None = None) -> None:
+    """Print what became of each image: role, reference, how it was had, and the seconds that it took."""
+    console = console or _console()
+    rows = [(role, line(image), how, seconds_of(took_s)) for role, image, how, took_s in images]
+    if not _is_screen(console):
+        for role, image, how, took in rows:
+            _line(console, Text(f"{role:<8}  {how:<6}  {took:>8}  {image}"))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for head in ("role", "image", "how", "took"):
+        table.add_column(head, overflow="fold", justify="right" if head == "took" else "left")
     for row in rows:
         table.add_row(*(Text(word) for word in row))
     console.print(table)

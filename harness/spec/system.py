@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import PurePosixPath
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.spec.model import Model
 from harness.spec.objective import Objective
@@ -21,6 +22,9 @@ class Subject(Model):
         environment: Variables of each replica; `{redis.port}` and the like are filled in at start.
         secrets: Names of variables of ours that each replica gets as they are, and whose values are never written.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
+        image: A ready image of it, for containers: a reference that the engine has or can pull.
+        dockerfile: Or how that image is built: a file below the folder that holds readiness.toml, which is also what
+            the build is given, as far as .dockerignore leaves it (docs/containers.md).
     """
 
     app: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
@@ -29,6 +33,17 @@ class Subject(Model):
     environment: dict[str, str] = Field(default_factory=dict)
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
     defects: dict[Slug, str] = Field(default_factory=dict)
+    image: str | None = Field(default=None, min_length=1)
+    dockerfile: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _has_one_image(self) -> Self:
+        if self.image and self.dockerfile:
+            raise ValueError("image and dockerfile are two answers to one question; keep the one that is meant")
+        path = PurePosixPath(self.dockerfile or "")
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{self.dockerfile!r} leads elsewhere; name a file below the folder of readiness.toml")
+        return self
 
 
 class System(Model):
@@ -45,17 +60,19 @@ class Profile(Model):
     Attributes:
         stretch: Factor on the length of every phase.
         extends_to: How many times as long as that a phase may become, while its promises are neither kept nor broken.
+        confidence: Of each one-sided bound, where it is not the one of all profiles.
     """
 
     stretch: float = Field(gt=0, le=1000)
     extends_to: float = Field(default=1.0, ge=1, le=16)
+    confidence: float | None = Field(default=None, gt=0.5, lt=1)
 
 
 class Settings(Model):
     """The whole of readiness.toml.
 
     Attributes:
-        confidence: Of each one-sided bound; 0.95 by default, 0.99 for release gates.
+        confidence: Of each one-sided bound, unless a profile says otherwise; 0.95 by default, 0.99 for release gates.
         system: What is judged.
         objectives: What holds in every scenario's baseline.
         profiles: By name.
@@ -65,3 +82,8 @@ class Settings(Model):
     system: System
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     profiles: Annotated[dict[Slug, Profile], Field(min_length=1)]
+
+    def confidence_of(self, profile: str) -> float:
+        """Return the confidence of each one-sided bound in one of the profiles."""
+        own = self.profiles[profile].confidence
+        return self.confidence if own is None else own

@@ -1,0 +1,130 @@
+"""The Docker engine: whether one answers, and the removal of what a run has left on it.
+
+Everything that a run makes there carries its id as a label, and only what carries it is ever touched.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, NotFound
+
+from harness.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docker import DockerClient
+
+RUN_LABEL = "readiness.run"
+"""Label of every container, network and volume that a run makes; its value is the run's id."""
+
+ANSWER_WITHIN_S = 60.0
+"""An engine that starts a container on a busy machine is slow, one that hangs is never ready."""
+
+GONE = NotFound
+"""Raised by what has been removed already."""
+
+_KNOCK_WITHIN_S = 3.0
+_AT_ONCE = 8
+_USUAL = "unix:///var/run/docker.sock"
+
+
+@contextmanager
+def speaking(what: str) -> Iterator[None]:
+    """Turn every way in which the engine can refuse into one error.
+
+    Args:
+        what: What it was asked for, as in "could not …".
+
+    Raises:
+        StackError: If the engine refused, or did not answer.
+    """
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        said = getattr(error, "explanation", None) or str(error)
+        is_full = "no space left" in said
+        mend = "make room on its disk: docker system df" if is_full else "see what it says of itself: docker info"
+        raise StackError(f"the engine could not {what}: {said}", where="the Docker engine", mend=mend) from error
+
+
+@contextmanager
+def unless_it_is_so() -> Iterator[None]:
+    """Take a conflict for what it mostly is: what was asked for is the case already."""
+    try:
+        yield
+    except APIError as error:
+        if error.status_code != requests.codes.conflict:
+            raise
+
+
+def address() -> str:
+    """Return where the engine is: DOCKER_HOST, else the docker context that was chosen, else the usual socket."""
+    chosen = os.environ.get("DOCKER_HOST") or ContextAPI.get_context().Host
+    return str(chosen or _USUAL)
+
+
+def connect(where: str | None = None) -> DockerClient:
+    """Return a client of the engine at `where`, or of the one that the environment names.
+
+    Raises:
+        StackError: If none answers within 3 s, or it may not be used; it says which.
+    """
+    where = where or address()
+    try:
+        _knock(where)
+        client = docker.from_env(timeout=_KNOCK_WITHIN_S, environment={**os.environ, "DOCKER_HOST": where})
+    except PermissionError as error:
+        mend = "join the group that owns its socket (often `docker`), or use --backend embedded"
+        raise StackError("the Docker engine may not be used by this user", where=where, mend=mend) from error
+    except (OSError, DockerException) as error:  # a requests.RequestException is an OSError
+        mend = "start one, or use --backend embedded"
+        raise StackError("no Docker engine answers", where=where, mend=mend) from error
+    client.api.timeout = ANSWER_WITHIN_S
+    return client
+
+
+def _knock(where: str) -> None:
+    """Connect to the engine's socket, if it is one of this machine: docker-py does not tell why it could not.
+
+    Raises:
+        OSError: If nobody listens there; PermissionError if that is not for us to know.
+    """
+    scheme, _, path = where.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(_KNOCK_WITHIN_S)
+            door.connect(path)
+
+
+def remove_all_of(run_id: str, client: DockerClient) -> list[str]:
+    """Remove every container, network and volume that carries the run's label; return a line for each.
+
+    Raises:
+        StackError: If the engine refuses.
+    """
+    marked = {"label": f"{RUN_LABEL}={run_id}"}
+    with speaking(f"remove what run {run_id} left"), ThreadPoolExecutor(_AT_ONCE) as pool:
+        containers = client.containers.list(all=True, filters=marked, ignore_removed=True)
+        removed = list(pool.map(lambda each: _removed("container", each, force=True, v=True), containers))
+        removed += [_removed("network", each) for each in client.networks.list(filters=marked)]
+        removed += [_removed("volume", each) for each in client.volumes.list(filters=marked)]
+    return [line for line in removed if line]
+
+
+def _removed(kind: str, thing: Any, **options: bool) -> str:
+    """Remove one thing; say so, or nothing if somebody was first."""
+    try:
+        with unless_it_is_so():  # a removal is under way
+            thing.remove(**options)
+    except NotFound:
+        return ""
+    return f"removed {kind} {thing.name}"
