@@ -14,7 +14,10 @@ A broken promise of the *judged* service is not an error: it is the verdict `fai
 
 from __future__ import annotations
 
+import errno
 import signal
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class HarnessError(Exception):
@@ -39,6 +42,16 @@ class SpecError(HarnessError):
 
 class StackError(HarnessError):
     """A component is missing, cannot start, died, or is not ready in time."""
+
+
+def refusal(error: OSError) -> StackError:
+    """Return what the operating system refused, such as room on a disk, as an error that says how to mend it."""
+    is_full = error.errno in _NO_ROOM
+    return StackError(
+        f"the system refused: {error.strerror or error}",
+        where=str(error.filename or "a file that was open already"),
+        mend="make room there, or point TMPDIR and --out elsewhere" if is_full else "see what stands in the way there",
+    )
 
 
 class FaultError(HarnessError):

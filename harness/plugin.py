@@ -6,6 +6,7 @@ in pytest's own words and its JUnit XML an error, not a failure.
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.clock import SystemClock
-from harness.errors import HarnessError
+from harness.errors import HarnessError, SpecError, refusal
 from harness.report import attach_experiment
 from harness.report.egress import line, plain
 from harness.report.terminal import Progress
 from harness.run import SETTINGS_FILE, Options, Run, check_options, new_run_id, new_seed, opened, planned
 from harness.spec.parser import read_scenario, read_settings
+from harness.stack.backend import AUTO, BACKEND_VARIABLE, BACKENDS
 from harness.verdict.judge import claims_made
 from harness.verdict.outcome import Outcome
 
@@ -51,21 +53,42 @@ class OpenRun:
         self.progress = Progress()
         self.run: Run | None = None
         self.family = 0
+        self.scenarios: tuple[str, ...] = ()
+        self._files: dict[str, Path] = {}
+
+    def take(self, name: str, path: Path) -> None:
+        """Note which file a scenario is in; its name also names its folder in the run.
+
+        Raises:
+            SpecError: If another file holds a scenario of the same name.
+        """
+        first = self._files.setdefault(name, path)
+        if first != path:
+            where, mend = f"{first} and {path}", "give one of them another name: it also names its folder in the run"
+            raise SpecError(f"two scenarios are called {name!r}", where=where, mend=mend)
 
     def get(self) -> Run:
         """Return the run, opening it first if need be."""
         if self.run is None:
             options = _options(self._config)
             self.run = self._closing.enter_context(
-                opened(options, clock=SystemClock(), teller=self.progress, family=self.family)
+                opened(
+                    options,
+                    clock=SystemClock(),
+                    teller=self.progress,
+                    family=self.family,
+                    scenarios=self.scenarios,
+                )
             )
         return self.run
 
     def close(self) -> None:
         """Undo whatever is left, then write the run's own pages."""
-        self._closing.close()
-        if self.run is not None:
-            self.run.write()
+        try:
+            self._closing.close()
+        finally:
+            if self.run is not None:
+                self.run.write()
 
 
 OPEN_RUN = pytest.StashKey[OpenRun]()
@@ -75,7 +98,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of `readiness run`, with a prefix so that they meet nobody else's."""
     group = parser.getgroup("readiness", "production readiness")
     group.addoption("--readiness-profile", default="quick", help="a profile of readiness.toml (default: quick)")
-    group.addoption("--readiness-backend", default="auto", choices=("auto", "embedded"), help="what the stack runs on")
+    backend = os.environ.get(BACKEND_VARIABLE, AUTO)
+    group.addoption("--readiness-backend", default=backend, help=f"what the stack runs on: {', '.join(BACKENDS)}")
     group.addoption("--readiness-stop-early", action="store_true", help="end a scenario that has failed beyond doubt")
     group.addoption("--readiness-defect", default=None, help="start the subject with this seeded defect")
     group.addoption("--readiness-seed", default=None, type=int, help="of everything random (default: a new one)")
@@ -97,9 +121,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count what all scenarios claim together: the more claims, the more of them look broken by chance."""
-    claims = (item.claims for item in session.items if isinstance(item, ScenarioItem))
-    session.config.stash[OPEN_RUN].family = sum(claims)
+    """Note what is to be run, and count what it claims: the more claims, the more of them look broken by chance."""
+    items, place = [item for item in session.items if isinstance(item, ScenarioItem)], session.config.stash[OPEN_RUN]
+    place.family = sum(item.claims for item in items)
+    place.scenarios = tuple(item.name for item in items)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: whoever else looks at the report has done so
@@ -124,6 +149,7 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file; a mistake in it, or a promise that it cannot prove, is a collection error that says so."""
         scenario = read_scenario(self.path)
+        self.config.stash[OPEN_RUN].take(scenario.scenario, self.path)
         options = _options(self.config)
         settings = read_settings(options.project / SETTINGS_FILE)
         check_options(settings, options)
@@ -167,7 +193,9 @@ class ScenarioItem(pytest.Item):
         return self.path, 0, f"scenario {self.name}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show verdicts and our errors as sentences, not as tracebacks."""
+        """Show verdicts, our errors and the system's refusals as sentences, not as tracebacks."""
+        if isinstance(excinfo.value, OSError):
+            return plain(str(refusal(excinfo.value)))
         told = (HarnessError, SloViolated, InconclusiveVerdict, BrokenExperiment)
         return plain(str(excinfo.value)) if isinstance(excinfo.value, told) else super().repr_failure(excinfo, style)
 

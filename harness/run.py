@@ -20,10 +20,19 @@ from harness.errors import SpecError, StackError
 from harness.experiment import Conditions, live_through
 from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
-from harness.report import NO_SECRETS, Experiment, Secrets, write_experiment, write_manifest, write_run
-from harness.report.bundle import LOGS
+from harness.report import (
+    NO_SECRETS,
+    Experiment,
+    Secrets,
+    write_experiment,
+    write_manifest,
+    write_run,
+    write_run_manifest,
+)
+from harness.report.bundle import LOGS, MANIFEST_FILE
 from harness.report.egress import SHORTEST_SECRET, redact_file, redacted
 from harness.spec.parser import nearest, read_scenario, read_settings
+from harness.stack.backend import AUTO, BACKENDS, choose, prepare
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
 
@@ -38,9 +47,6 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "readiness.toml"
 
-BACKENDS = ("auto", "embedded")
-"""`auto` is `embedded`, as long as there is no other."""
-
 FREE_BYTES_NEEDED = 500 << 20
 """Room for a run: a Postgres cluster (80 MB with its log), programs copied for it (34 MB), samples and plots."""
 
@@ -52,7 +58,7 @@ class Options:
     Attributes:
         project: The folder that holds readiness.toml.
         profile: A profile of readiness.toml.
-        backend: `auto` or `embedded`.
+        backend: `auto`, `containers` or `embedded`.
         defect: Id of a seeded defect that the subject is started with.
         seed: Of everything random.
         out: Folder for the runs' folders.
@@ -78,7 +84,9 @@ class Options:
         """Return the command that does the same again."""
         defect = f" --defect {self.defect}" if self.defect else ""
         early = " --stop-early" if self.stops_early else ""
-        return f"readiness run {' '.join(scenarios)} --profile {self.profile} --seed {self.seed}{defect}{early}"
+        backend = f" --backend {self.backend}" if self.backend != AUTO else ""
+        chosen = f"--profile {self.profile} --seed {self.seed}{backend}{defect}{early}"
+        return f"readiness run {' '.join(scenarios)} {chosen}"
 
 
 def new_run_id() -> str:
@@ -100,6 +108,7 @@ class Run:
         settings: What readiness.toml says.
         conditions: What its experiments have in common.
         family: How many claims all its scenarios make together; a claim may look broken by chance in one of them.
+        scenarios: The names of all that are to be run; a run that lacks one is not whole.
         secrets: What must not be written, or told.
         experiments: Those that are judged already, in order.
     """
@@ -108,6 +117,7 @@ class Run:
     settings: Settings
     conditions: Conditions
     family: int = 1
+    scenarios: tuple[str, ...] = ()
     secrets: Secrets = NO_SECRETS
     experiments: list[Experiment] = field(default_factory=list)
 
@@ -133,7 +143,7 @@ class Run:
         for log in (folder / LOGS).glob("*"):
             redact_file(log, self.secrets)
         clean = redacted(history, self.secrets)
-        verdict = judge(plan, clean, confidence=self.settings.confidence, family=self.family)
+        verdict = judge(plan, clean, confidence=self.conditions.confidence, family=self.family)
         profile = self.options.profile
         write_experiment(
             folder, plan, clean, verdict, scenario_text=scenario_text, profile=profile, secrets=self.secrets
@@ -160,10 +170,15 @@ class Run:
             command=options.command([experiment.scenario.scenario for experiment in self.experiments]),
             secrets=self.secrets,
         )
+        whole = {each.scenario.scenario for each in self.experiments if (each.folder / MANIFEST_FILE).is_file()}
+        if whole == set(self.scenarios):
+            write_run_manifest(options.folder, whole)
 
 
 @contextmanager
-def opened(options: Options, *, clock: Clock, teller: Teller, family: int = 1) -> Iterator[Run]:
+def opened(
+    options: Options, *, clock: Clock, teller: Teller, family: int = 1, scenarios: tuple[str, ...] = ()
+) -> Iterator[Run]:
     """Open a run; on any exit nothing of it is left but its folder.
 
     Args:
@@ -171,33 +186,44 @@ def opened(options: Options, *, clock: Clock, teller: Teller, family: int = 1) -
         clock: The time.
         teller: Told how far it is.
         family: How many claims all its scenarios make together.
+        scenarios: Their names.
 
     Raises:
         SpecError: If readiness.toml cannot be read, or an option is unknown.
-        StackError: If there is not enough room.
+        StackError: If there is not enough room, no engine answers that was asked for, or an image cannot be had.
     """
     settings = read_settings(options.project / SETTINGS_FILE)
     check_options(settings, options)
     hidden = hidden_variables(settings, os.environ)
+    choice = choose(options.backend, settings.system.subject, options.project)
+    teller.say(str(choice))
+    prepare(choice, settings.system.subject, options.project, teller.say)
     make_folder(options.folder)
     ledger = Ledger(options.folder / FILE_NAME, options.run_id)
     conditions = Conditions(
         run_id=options.run_id,
         system=settings.system,
         project=options.project.resolve(),
-        backend="embedded",
+        backend=choice.backend,
         defect=options.defect,
         seed=options.seed,
         ledger=ledger,
         clock=clock,
         teller=teller,
-        confidence=settings.confidence,
+        confidence=settings.confidence_of(options.profile),
         stops_early=options.stops_early,
         hidden=hidden,
     )
     with guarded(ledger.path):
         secrets = Secrets(hidden.values())
-        yield Run(options=options, settings=settings, conditions=conditions, family=family, secrets=secrets)
+        yield Run(
+            options=options,
+            settings=settings,
+            conditions=conditions,
+            family=family,
+            scenarios=scenarios,
+            secrets=secrets,
+        )
         ledger.close()
 
 
@@ -253,7 +279,7 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
             where=f"scenario {scenario.scenario}",
             mend="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
         )
-    check_can_conclude(whole, settings.confidence)
+    check_can_conclude(whole, settings.confidence_of(profile))
     return whole
 
 

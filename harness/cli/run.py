@@ -13,23 +13,25 @@ import typer
 
 from harness import plugin
 from harness.cli.options import OUT, Out
-from harness.cli.results import JUNIT_FILE, Results
+from harness.cli.results import Results
 from harness.cli.signals import interruptible
 from harness.cli.watcher import Watcher
 from harness.errors import SpecError
-from harness.report import build_allure_report, write_allure_context
+from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
 from harness.report.ctrf import Span
-from harness.report.run import ALLURE_RESULTS
-from harness.report.terminal import verdict_table
+from harness.report.run import ALLURE_REPORT, ALLURE_RESULTS
 from harness.run import SETTINGS_FILE, Options, check_options, make_folder, new_run_id, new_seed
 from harness.spec.parser import nearest, read_scenario, read_settings
+from harness.stack.backend import AUTO, BACKEND_VARIABLE
 from harness.verdict.outcome import Outcome
 
 
 def run(
     scenarios: Annotated[list[str] | None, typer.Argument(help="Names or files; all of scenarios/ if none.")] = None,
     profile: Annotated[str, typer.Option(help="How long: a profile of readiness.toml (quick, full, soak).")] = "quick",
-    backend: Annotated[str, typer.Option(help="What the stack runs on: auto or embedded.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(envvar=BACKEND_VARIABLE, help="What the stack runs on: auto, containers or embedded.")
+    ] = AUTO,
     defect: Annotated[str | None, typer.Option(help="Start the service with this seeded defect.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of everything random; printed, so that a run can be repeated.")
@@ -84,16 +86,17 @@ def chosen(names: list[str], project: Path) -> list[Path]:
     files = sorted((project / plugin.SCENARIOS_FOLDER).rglob("*.yaml"))
     if not names:
         return files or [project / plugin.SCENARIOS_FOLDER]
-    return [Path(name) if Path(name).is_file() else _by_name(name, files) for name in names]
+    return [path for name in names for path in ([Path(name)] if Path(name).is_file() else _by_name(name, files))]
 
 
-def _by_name(name: str, files: list[Path]) -> Path:
-    known = {read_scenario(path).scenario: path for path in files}
-    if name not in known:
-        raise SpecError(
-            f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", mend=nearest(name, list(known))
-        )
-    return known[name]
+def _by_name(name: str, files: list[Path]) -> list[Path]:
+    """Find the scenario called so; where two are, both, for the plugin to refuse."""
+    known = [(read_scenario(path).scenario, path) for path in files]
+    found = [path for each, path in known if each == name]
+    if not found:
+        mend = nearest(name, [each for each, _ in known])
+        raise SpecError(f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", mend=mend)
+    return found
 
 
 def _pytest_arguments(options: Options) -> list[str]:
@@ -118,15 +121,16 @@ def _listed(arguments: list[str]) -> int:
 def _run_and_report(arguments: list[str], options: Options, results: Results, *, builds_allure: bool) -> int:
     """Let pytest run the scenarios, then say what came of it, where the evidence is, and to other machines."""
     watcher, began_s = Watcher(), time.time()
-    with tempfile.TemporaryDirectory(prefix="readiness-junit-") as place:
+    # pytest's own XML goes into a file that has no name, and so goes with us, however we end.
+    with interruptible(), tempfile.TemporaryFile("w+", encoding="utf-8") as xml:
         arguments = [*arguments, "-s", f"--alluredir={options.folder / ALLURE_RESULTS}"]
-        arguments += [f"--junitxml={Path(place) / JUNIT_FILE}"] if results.junit else []
-        with interruptible():
-            pytest.main(arguments, plugins=[plugin, watcher])
+        arguments += [f"--junitxml=/dev/fd/{xml.fileno()}"] if results.junit else []
         try:
+            pytest.main(arguments, plugins=[plugin, watcher])
             return _reported(watcher, options, builds_allure=builds_allure)
         finally:
-            results.write(watcher, options, Path(place), Span(began_s, time.time()))
+            xml.seek(0)
+            results.write(watcher, options, xml.read(), Span(began_s, time.time()))
 
 
 def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int:
@@ -141,10 +145,12 @@ def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int
     experiments = watcher.run.experiments
     if not experiments:
         return watcher.exit_code
+    verdict_table([experiment.verdict for experiment in experiments], str(options.folder / "index.html"))
     results = options.folder / ALLURE_RESULTS
     write_allure_context(results, experiments)
-    page = build_allure_report(results, options.folder / "allure") if builds_allure else "not asked for"
-    watcher.run.write()  # once more: it links to Allure's page
-    verdict_table([experiment.verdict for experiment in experiments], str(options.folder / "index.html"))
+    page: object = "not asked for"
+    if builds_allure:
+        page = build_allure_report(results, options.folder / ALLURE_REPORT, say=Progress().say)
+        watcher.run.write()  # once more: it links to Allure's page
     typer.echo(f"allure: {page}")
     return watcher.exit_code

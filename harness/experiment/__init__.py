@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, refusal
 from harness.experiment.conditions import Conditions, Teller
 from harness.experiment.course import Course
 from harness.experiment.notebook import Notebook
@@ -17,7 +17,7 @@ from harness.faults.healing import WORK_PREFIX
 from harness.load.engine import LoadPlan, pressing
 from harness.load.plan import connect_within_s
 from harness.spec.objective import tightest_s
-from harness.stack.embedded import embedded_stack
+from harness.stack.backend import CONTAINERS, standing
 from harness.stack.service import Ground
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def live_through(
 ) -> History:
     """Run `plan` once, and return what was seen; logs and raw samples go to `folder`.
 
-    An error of the harness ends the experiment and stands in the history as a trouble; an interruption travels on.
-    Either way everything is undone first.
+    An error of the harness, or a refusal of the system, ends the experiment and stands in the history as a trouble; an
+    interruption travels on. Either way everything is undone first.
 
     Args:
         plan: The scenario, as it is to be run.
@@ -53,9 +53,10 @@ def live_through(
         with _standing(conditions, folder) as stack:
             notebook.has_started(stack)
             _press(plan, conditions, stack, notebook, folder)
-    except HarnessError as error:
-        notebook.troubles.append(str(error))
-        notebook.note("trouble", error.what)
+    except (HarnessError, OSError) as error:
+        told = refusal(error) if isinstance(error, OSError) else error
+        notebook.troubles.append(str(told))
+        notebook.note("trouble", told.what)
         notebook.salvage(folder)
     except KeyboardInterrupt as interruption:
         notebook.troubles.append(f"the experiment was cut short: {interruption or 'interrupted'}")
@@ -84,18 +85,35 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
         on_spawn=conditions.ledger.note_process,
     )
     try:
-        with embedded_stack(
-            conditions.system,
-            ground=ground,
-            clock=conditions.clock,
-            seed=conditions.seed,
-            defect=conditions.defect,
-            hidden=conditions.hidden,
-        ) as stack:
+        with (
+            _noted_containers(conditions),
+            standing(
+                conditions.backend,
+                conditions.system,
+                ground=ground,
+                clock=conditions.clock,
+                seed=conditions.seed,
+                defect=conditions.defect,
+                hidden=conditions.hidden,
+            ) as stack,
+        ):
             yield stack
     finally:
         shutil.rmtree(work, ignore_errors=True)
         conditions.ledger.strike(entry)
+
+
+@contextmanager
+def _noted_containers(conditions: Conditions) -> Iterator[None]:
+    """Note in the ledger that there will be containers, until there are none any more."""
+    if conditions.backend != CONTAINERS:
+        yield
+        return
+    from harness.stack.engine import address  # noqa: PLC0415 - a Docker client, only where it is needed
+
+    entry = conditions.ledger.note("containers", conditions.run_id, engine=address())
+    yield
+    conditions.ledger.strike(entry)
 
 
 def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: Notebook, folder: Path) -> None:

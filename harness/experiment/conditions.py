@@ -33,7 +33,7 @@ class Conditions:
         run_id: Marks every process.
         system: What is judged.
         project: The folder that the subject is imported from.
-        backend: `embedded`.
+        backend: `embedded` or `containers`.
         defect: Id of the seeded defect that the subject is started with; None for the healthy service.
         seed: Of everything random.
         ledger: Told before anything is done that must be undone.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +37,14 @@ _SAME_START_S = 0.05
 def heal(page: Page) -> list[str]:
     """Undo everything that `page` has left, newest first; return what was undone, a line each.
 
-    Faults come first, while the proxies still run; then the run's processes; then folders.
+    Faults come first, while the proxies still run; then the run's processes and containers; then folders.
 
     Raises:
         FaultError: If something could not be undone.
     """
     done = [line for entry in page.left for line in _undo_fault(entry)]
     done += _end_processes(page) if not page.is_closed else []
+    done += [line for entry in page.left for line in _remove_containers(entry, page.run_id)]
     done += [line for entry in page.left for line in _remove_folder(entry)]
     return done
 
@@ -104,6 +105,18 @@ def _name(process: psutil.Process) -> str:
         return str(process.name())
     except psutil.Error:
         return "gone"
+
+
+def _remove_containers(entry: Entry, run_id: str) -> Iterator[str]:
+    if entry.kind != "containers":
+        return
+    from harness.stack import engine  # noqa: PLC0415 - most guardians never need a Docker client
+
+    try:
+        with closing(engine.connect(entry.facts["engine"])) as client:
+            yield from engine.remove_all_of(run_id, client)
+    except StackError as error:
+        raise FaultError(error.what, where=f"{entry}", mend=error.mend) from error
 
 
 def _remove_folder(entry: Entry) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,11 +18,12 @@ import psutil
 from harness.errors import FaultError
 
 if TYPE_CHECKING:
+    from io import FileIO
     from pathlib import Path
 
 FILE_NAME = "ledger.jsonl"
 
-Kind = Literal["process", "folder", "toxic", "disabled"]
+Kind = Literal["process", "folder", "toxic", "disabled", "containers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +32,10 @@ class Entry:
 
     Attributes:
         number: Its place in the ledger.
-        kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy).
+        kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy), `containers`
+            (remove whatever on an engine carries the run's label).
         name: What people call it.
-        facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`.
+        facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`.
     """
 
     number: int
@@ -74,10 +77,28 @@ class Ledger:
         self._append({"closed": True})
 
     def _append(self, line: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                _write_whole(file, (json.dumps(line, sort_keys=True) + "\n").encode())
+        except OSError as error:  # what cannot be noted must not be done
+            raise FaultError(
+                f"cannot write the ledger: {error.strerror}",
+                where=str(self.path),
+                mend="make room on that disk, or choose another folder: --out FOLDER",
+            ) from error
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
+    """Append `data` and flush it to the disk, or nothing of it: half a line would spoil the one that comes next."""
+    before = file.tell()
+    try:
+        while data:
+            data = data[file.write(data) :]
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.truncate(before)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +132,18 @@ class Page:
 def read_ledger(path: Path) -> Page:
     """Read a ledger, also one that a dying run left with half a last line.
 
+    One without a single whole line is as good as closed: nothing is done before it is noted.
+
     Raises:
         FaultError: If it cannot be read, or says something that no ledger of ours says.
     """
     head: dict[str, Any] = {}
     is_closed, noted = False, dict[int, Entry]()
     try:
-        for line in _whole_lines(path):
+        lines = _whole_lines(path)
+        if not lines:
+            return Page(path, path.parent.name, pid=0, started_s=0.0, is_closed=True, left=())
+        for line in lines:
             head = line if "run" in line else head
             is_closed = is_closed or "closed" in line
             if "do" in line:

@@ -6,6 +6,7 @@ import statistics
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.stack.proxy import Toxic
 
@@ -25,6 +26,9 @@ LOW_TOLERANCE = (0.002, 0.05)
 
 HIGH_TOLERANCE = (0.050, 0.10)
 """And this much too large: our own question also waits for a busy machine, which is no fault of the dose."""
+
+
+COUNTED_WITHIN_S = 2.0
 
 
 class Cut:
@@ -79,7 +83,10 @@ class Delay:
 
     def look(self) -> tuple[bool, str]:
         """Ask a question through every edge, and compare the time it takes with the dose that was asked for."""
+        asked_bytes = sum(LOOKS * len(self._stack.services[edge.server].question) for edge in self._edges)
+        until_bytes = self.crossed_bytes() + asked_bytes
         seen = list(zip(self._edges, _together(self._added_s, self._edges), strict=True))
+        self._settle(until_bytes)
         said = ", ".join(f"{edge.name} +{added_s * 1000:.0f} ms" for edge, added_s in seen)
         return all(self._is_dose(added_s) for _, added_s in seen), f"{said} (asked: {self._fault})"
 
@@ -94,6 +101,19 @@ class Delay:
             if self._name in self._stack.proxy.toxics(edge.name):
                 raise _still_there(self._fault, edge)
             ledger.strike(entry)
+
+    def _settle(self, until_bytes: int) -> None:
+        """Wait until our own questions are counted, which Toxiproxy does a little after a connection's end.
+
+        Raises:
+            FaultError: If they never are: a proxy that does not count proves no traffic.
+        """
+        is_counted = is_met_within(
+            lambda: self.crossed_bytes() >= until_bytes, deadline_s=COUNTED_WITHIN_S, clock=SystemClock()
+        )
+        if not is_counted:
+            mend = "see proxy.log: it must run with -proxy-metrics"
+            raise FaultError("the fault proxy does not count what crosses it", where=str(self._fault), mend=mend)
 
     def _added_s(self, edge: Edge) -> float:
         """Return by how much the edge slows a conversation down: its round trip less the direct one, in seconds."""
@@ -124,12 +144,17 @@ def _together(look: Callable[[Edge], float], edges: Sequence[Edge]) -> list[floa
 
 
 def _is_refused(stack: Stack, edge: Edge) -> bool:
+    """Tell whether the edge lets nobody through.
+
+    A published port of a container is answered by the engine, which accepts, finds nobody and closes: that is a refusal
+    as well, where the proxy itself says that it does not listen.
+    """
     try:
         stack.services[edge.server].round_trip_s(edge.listen)
-    except ConnectionRefusedError:
-        return True
-    except OSError:
+    except TimeoutError:
         return False
+    except ConnectionError:
+        return not stack.proxy.is_enabled(edge.name)
     return False
 
 

@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
 from harness.stack.ports import reserve
-from harness.stack.process import LocalProcess, with_variables
+from harness.stack.process import LocalProcess
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
+from harness.stack.recipe import with_variables
 from harness.stack.service import Edge, Ground
-from harness.stack.stack import REPLICA, Stack
+from harness.stack.stack import HEALTHY, REPLICA, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
     from harness.spec.system import Subject, System
-    from harness.stack.process import Recipe
-
-HEALTHY = ""
-"""What `{defect}` stands for when the healthy service is judged."""
+    from harness.stack.recipe import Recipe
 
 
 @contextmanager
@@ -119,7 +117,7 @@ class _Building:
     def edge(self, server: ProxyServer, client: str, upstream: Recipe) -> Edge:
         """Open an edge from `client` to what `upstream` describes, which need not run yet."""
         listen = server.create(f"{client}.{upstream.name}", upstream.address)
-        edge = Edge(client, upstream.name, listen)
+        edge = Edge(client, upstream.name, listen, given=listen)
         self.edges.append(edge)
         return edge
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
 from harness.stack import binaries
 from harness.stack.ports import reserve
-from harness.stack.process import Recipe
-from harness.stack.question import seconds_to_answer
+from harness.stack.recipe import ContainerRecipe, Recipe
+from harness.stack.service import ANYWHERE, Address
+from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from harness.stack.service import Address, Ground
+    from harness.stack.service import Ground
+
+PORT = 8080
+"""Where it listens in a container."""
+
+_PLACE = "/etc/readiness/nginx.conf"
 
 ALIVE = "/nginx-alive"
 """Answered by nginx itself, so that its own health is told from the replicas'."""
@@ -72,24 +77,36 @@ def local(ground: Ground, upstreams: Sequence[Address]) -> Recipe:
     """Write the configuration into the work folder and describe nginx as a local process."""
     address = reserve()
     path = ground.work / "nginx.conf"
-    path.write_text(configuration(address, upstreams, ground.work))
+    # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
+    user = "user root;" if os.geteuid() == 0 else ""
+    path.write_text(configuration(address, upstreams, ground.work, user=user))
     program = [str(binaries.nginx()), "-p", str(ground.work), "-c", str(path)]
     return Recipe(
         name="nginx",
         argv=[*program, "-e", "stderr", "-g", "daemon off;"],
         address=address,
-        is_answering=is_answering,
-        round_trip_s=partial(seconds_to_answer, question=f"GET {ALIVE} HTTP/1.0\r\n\r\n".encode()),
-        version=version,
+        signs=SIGNS,
         death_signal=signal.SIGTERM,  # "fast": the master also ends its workers
     )
 
 
-def configuration(listen: Address, upstreams: Sequence[Address], work: Path) -> str:
+def contained(image: str, upstreams: Sequence[Address]) -> ContainerRecipe:
+    """Describe nginx as a container."""
+    return ContainerRecipe(
+        name="nginx",
+        image=image,
+        port=PORT,
+        published={PORT: reserve()},
+        command=["nginx", "-p", "/tmp", "-c", _PLACE, "-e", "stderr", "-g", "daemon off;"],  # noqa: S108 - its own
+        files={_PLACE: configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"))},  # noqa: S108 - its own
+        user="101:101",  # as the official image calls its unprivileged user
+        signs=SIGNS,
+    )
+
+
+def configuration(listen: Address, upstreams: Sequence[Address], work: Path, *, user: str = "") -> str:
     """Return the text of nginx.conf."""
     servers = "\n".join(f"        server {address} max_fails=1 fail_timeout=1s;" for address in upstreams)
-    # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
-    user = "user root;" if os.geteuid() == 0 else ""
     return _CONFIGURATION.format(listen=listen, servers=servers, work=work, user=user, alive=ALIVE)
 
 
@@ -112,3 +129,6 @@ def version(address: Address) -> str:
     except httpx.HTTPError as error:
         raise ConnectionError(str(error)) from error
     return str(server).replace("/", " ")
+
+
+SIGNS = Signs(is_answering=is_answering, question=f"GET {ALIVE} HTTP/1.0\r\n\r\n".encode(), version=version)

@@ -7,7 +7,6 @@ import pwd
 import shutil
 import signal
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -15,14 +14,19 @@ import psycopg
 from harness.errors import StackError
 from harness.stack import binaries
 from harness.stack.ports import reserve
-from harness.stack.process import Recipe, last_lines, spawn
-from harness.stack.question import seconds_to_answer
+from harness.stack.process import last_lines, spawn
+from harness.stack.recipe import ContainerRecipe, Recipe
+from harness.stack.service import ANYWHERE, Address
+from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from harness.stack.service import Address, Ground
+    from harness.stack.service import Ground
+
+PORT = 5432
+"""Where it listens in a container."""
 
 USER = "postgres"
 DATABASE = "postgres"
@@ -77,28 +81,44 @@ def local(cluster: Cluster) -> Recipe:
         tail = last_lines(cluster.log, 8)
         raise StackError(f"initdb failed (exit {status})", where=str(cluster.data), mend=f"its last words:\n{tail}")
     address = reserve()
-    settings = {
-        "listen_addresses": address.host,
-        "port": str(address.port),
-        "unix_socket_directories": "",
-        "shared_buffers": "32MB",
-        "max_connections": "60",
-    }
     return Recipe(
         name="postgres",
         argv=[
             str(cluster.home / "bin/postgres"),
             *("-D", str(cluster.data)),
-            *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+            *_options(address),
+            *("-c", "unix_socket_directories="),
         ],
         address=address,
-        is_answering=is_answering,
-        round_trip_s=partial(seconds_to_answer, question=SSL_REQUEST),
-        version=version,
+        signs=SIGNS,
         user=cluster.user,
         stop_signal=signal.SIGINT,  # "fast": cut sessions, then a clean end
         death_signal=signal.SIGQUIT,  # "immediate": also ends its children and gives back shared memory
     )
+
+
+def contained(image: str) -> ContainerRecipe:
+    """Describe the server as a container: the official image makes its cluster at start, ours has one."""
+    return ContainerRecipe(
+        name="postgres",
+        image=image,
+        port=PORT,
+        published={PORT: reserve()},
+        command=["postgres", *_options(Address(ANYWHERE, PORT))],
+        environment={"POSTGRES_HOST_AUTH_METHOD": "trust"},  # its network is the run's own
+        memory_mib=512,
+        signs=SIGNS,
+    )
+
+
+def _options(address: Address) -> list[str]:
+    settings = {
+        "listen_addresses": address.host,
+        "port": str(address.port),
+        "shared_buffers": "32MB",
+        "max_connections": "60",
+    }
+    return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
 
 def is_answering(address: Address) -> bool:
@@ -127,6 +147,9 @@ def _connection(address: Address) -> psycopg.Connection:
     return psycopg.connect(
         host=address.host, port=address.port, user=USER, dbname=DATABASE, connect_timeout=1, sslmode="disable"
     )
+
+
+SIGNS = Signs(is_answering=is_answering, question=SSL_REQUEST, version=version)
 
 
 def _unprivileged_user() -> str | None:

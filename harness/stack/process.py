@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,9 @@ from harness.errors import StackError
 from harness.stack.service import Address, Ground, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from harness.stack.recipe import Recipe
 
 RUN_MARK = "READINESS_RUN"
 """Environment variable of every process that we start; who does not carry our run's id is never touched."""
@@ -26,42 +27,6 @@ RUN_MARK = "READINESS_RUN"
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START")
 _STOP_WITHIN_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How one component is run, and how one knows it.
-
-    Attributes:
-        name: Its name in the stack.
-        argv: Program and arguments; the program is an absolute path.
-        address: Where it will listen.
-        is_answering: Asks it through an address, at once; may raise OSError.
-        round_trip_s: See `Service.round_trip_s`.
-        version: See `Service.version`.
-        environment: Beside the few variables that every child gets.
-        cwd: Where it runs; the stack's work folder if None.
-        user: Unprivileged user to become; None to stay who we are.
-        stop_signal: Its polite end.
-        death_signal: What the kernel sends it when we die; one that also ends its own children.
-    """
-
-    name: str
-    argv: Sequence[str]
-    address: Address
-    is_answering: Callable[[Address], bool]
-    round_trip_s: Callable[[Address], float]
-    version: Callable[[Address], str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    cwd: Path | None = None
-    user: str | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
-    death_signal: signal.Signals = signal.SIGKILL
-
-
-def with_variables(recipe: Recipe, variables: Mapping[str, str]) -> Recipe:
-    """Return the recipe with more variables in its environment."""
-    return replace(recipe, environment={**recipe.environment, **variables})
 
 
 def spawn(
@@ -123,7 +88,7 @@ class LocalProcess:
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
-            return self.is_alive() and self._recipe.is_answering(self.direct)
+            return self.is_alive() and self._recipe.signs.is_answering(self.direct)
         except OSError:
             return False
 
@@ -131,13 +96,18 @@ class LocalProcess:
         """Tell whether its main process exists."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def question(self) -> bytes:
+        """What `round_trip_s` asks."""
+        return self._recipe.signs.question
+
     def round_trip_s(self, via: Address) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
-        return self._recipe.round_trip_s(via)
+        return self._recipe.signs.round_trip_s(via)
 
     def version(self) -> str:
         """Return what it says it is."""
-        return self._recipe.version(self.direct)
+        return self._recipe.signs.version(self.direct)
 
     def start(self) -> None:
         """Start it on the same address.

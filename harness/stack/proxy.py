@@ -14,6 +14,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -23,14 +24,22 @@ from toxiproxy.api import APIConsumer
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
 from harness.errors import StackError
-from harness.stack.process import Recipe
-from harness.stack.question import seconds_to_answer
-from harness.stack.service import LOOPBACK, Address
+from harness.stack import meter
+from harness.stack.ports import reserve
+from harness.stack.recipe import ContainerRecipe, Recipe
+from harness.stack.service import ANYWHERE, LOOPBACK, Address
+from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from toxiproxy.proxy import Proxy
+
+PORT = 8474
+"""Where its API listens in a container."""
+
+METER_PORT = 8475
+"""Where the meter in its sandbox listens."""
 
 ANSWER_WITHIN_S = 5.0
 """A frozen server must not freeze the harness (Toxiproxy 2.12 can freeze for good when a reader stalls)."""
@@ -61,6 +70,7 @@ class _HardenedRequests:
 
 toxiproxy.api.requests = _HardenedRequests()
 _SPEAKING = threading.Lock()
+_ANY_PORT = Address(LOOPBACK, 0)
 _CROSSED = r'^toxiproxy_proxy_received_bytes_total{{direction="upstream",.*proxy="{edge}".*}} (\S+)$'
 
 
@@ -84,15 +94,22 @@ class Toxic:
 
 
 class ProxyServer:
-    """A running fault proxy, ours or Toxiproxy, by the address of its API."""
+    """A running fault proxy, ours or Toxiproxy, by the address of its API.
 
-    def __init__(self, api: Address) -> None:
+    Args:
+        api: Where its API listens.
+        open_bytes: What clients have sent through an edge on connections that are still open, where the server counts
+            only those that have ended, as Toxiproxy does; ours counts all.
+    """
+
+    def __init__(self, api: Address, open_bytes: Callable[[str], int] = lambda _edge: 0) -> None:
         self.api = api
+        self._open_bytes = open_bytes
 
-    def create(self, name: str, upstream: Address) -> Address:
+    def create(self, name: str, upstream: Address, listen: Address = _ANY_PORT) -> Address:
         """Put a proxy before `upstream`; return the address where it listens."""
         with self._speaking(f"create the proxy {name}") as server:
-            created = server.create(upstream=str(upstream), name=name, listen=f"{LOOPBACK}:0")
+            created = server.create(upstream=str(upstream), name=name, listen=str(listen))
         host, _, port = created.listen.rpartition(":")
         return Address(host, int(port))
 
@@ -135,7 +152,7 @@ class ProxyServer:
         with self._speaking(f"count what crossed {edge}"):
             metrics = APIConsumer.get("/metrics").text
         counted = re.search(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE)
-        return int(float(counted[1])) if counted else 0
+        return (int(float(counted[1])) if counted else 0) + self._open_bytes(edge)
 
     def version(self) -> str:
         """Return the version that the server claims."""
@@ -173,9 +190,34 @@ def local(address: Address, seed: int) -> Recipe:
         name="proxy",
         argv=[sys.executable, "-m", "harness.faultproxy", *options],
         address=address,
+        signs=_signs("fault proxy, Toxiproxy API"),
+    )
+
+
+def contained(image: str, seed: int, doors: Mapping[int, Address]) -> ContainerRecipe:
+    """Describe the real Toxiproxy as a container, with a meter in its sandbox.
+
+    Args:
+        image: Present in the engine.
+        seed: Of its dice.
+        doors: Where each port that a proxy will listen on is reached from here.
+    """
+    return ContainerRecipe(
+        name="proxy",
+        image=image,
+        port=PORT,
+        published={PORT: reserve(), METER_PORT: reserve(), **doors},
+        command=["-host", ANYWHERE, "-port", str(PORT), "-seed", str(seed), "-proxy-metrics"],
+        sandbox=["python3", "-c", Path(meter.__file__).read_text(encoding="utf-8"), str(METER_PORT)],
+        signs=_signs("Toxiproxy"),
+    )
+
+
+def _signs(called: str) -> Signs:
+    return Signs(
         is_answering=is_answering,
-        round_trip_s=lambda via: seconds_to_answer(via, b"GET /version HTTP/1.0\r\n\r\n"),
-        version=lambda at: f"fault proxy, Toxiproxy API {ProxyServer(at).version()}",
+        question=b"GET /version HTTP/1.0\r\n\r\n",
+        version=lambda at: f"{called} {ProxyServer(at).version()}",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import redis
@@ -11,11 +10,15 @@ from redis.retry import Retry
 
 from harness.stack import binaries
 from harness.stack.ports import reserve
-from harness.stack.process import Recipe
-from harness.stack.question import seconds_to_answer
+from harness.stack.recipe import ContainerRecipe, Recipe
+from harness.stack.service import ANYWHERE, Address
+from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
-    from harness.stack.service import Address, Ground
+    from harness.stack.service import Ground
+
+PORT = 6379
+"""Where it listens in a container."""
 
 PING = b"PING\r\n"
 """The inline form, answered without any greeting."""
@@ -24,22 +27,36 @@ PING = b"PING\r\n"
 def local(ground: Ground) -> Recipe:
     """Describe a Redis server as a local process."""
     address = reserve()
+    return Recipe(
+        name="redis",
+        argv=[str(binaries.redis_server()), *_options(address), "--dir", str(ground.work)],
+        address=address,
+        signs=SIGNS,
+    )
+
+
+def contained(image: str) -> ContainerRecipe:
+    """Describe a Redis server as a container."""
+    everywhere = Address(ANYWHERE, PORT)
+    return ContainerRecipe(
+        name="redis",
+        image=image,
+        port=PORT,
+        published={PORT: reserve()},
+        command=["redis-server", *_options(everywhere), "--protected-mode", "no"],  # its network is the run's own
+        signs=SIGNS,
+    )
+
+
+def _options(address: Address) -> list[str]:
     options = {
         "--bind": address.host,
         "--port": str(address.port),
-        "--dir": str(ground.work),
         "--save": "",  # a cache: its loss is one of the faults that a service must survive
         "--appendonly": "no",
         "--daemonize": "no",
     }
-    return Recipe(
-        name="redis",
-        argv=[str(binaries.redis_server()), *(word for option in options.items() for word in option)],
-        address=address,
-        is_answering=is_answering,
-        round_trip_s=partial(seconds_to_answer, question=PING),
-        version=version,
-    )
+    return [word for option in options.items() for word in option]
 
 
 def is_answering(address: Address) -> bool:
@@ -71,3 +88,6 @@ def _client(address: Address) -> redis.Redis:
     return redis.Redis(
         host=address.host, port=address.port, socket_timeout=within_s, socket_connect_timeout=within_s, retry=once
     )
+
+
+SIGNS = Signs(is_answering=is_answering, question=PING, version=version)

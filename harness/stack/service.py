@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 """Everything listens here and nowhere else."""
 
+ANYWHERE = "0.0.0.0"  # noqa: S104 - inside a container, whose published ports are on loopback only
+"""Where everything listens that has a network of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -50,12 +53,14 @@ class Edge:
     Attributes:
         client: Who uses it.
         server: The service at its end.
-        listen: Where the proxy listens: the address that the client is given.
+        listen: Where the proxy listens, as seen from here: what probes use.
+        given: The same door as the client sees it, which is elsewhere where each container has a network of its own.
     """
 
     client: str
     server: str
     listen: Address
+    given: Address
 
     @property
     def name(self) -> str:
@@ -79,6 +84,10 @@ class Service(Protocol):
 
     def is_alive(self) -> bool:
         """Tell whether its main process exists."""
+
+    @property
+    def question(self) -> bytes:
+        """What `round_trip_s` asks: as many bytes as one look of ours sends."""
 
     def round_trip_s(self, via: Address) -> float:
         """Ask its cheapest question over a new connection to `via`; return the seconds until the answer.

@@ -12,14 +12,18 @@ import httpx
 
 from harness.errors import SpecError
 from harness.stack.ports import reserve
-from harness.stack.process import Recipe
-from harness.stack.question import seconds_to_answer
+from harness.stack.recipe import ContainerRecipe, Recipe
+from harness.stack.service import ANYWHERE, Address
+from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.spec.system import Subject
-    from harness.stack.service import Address, Ground
+    from harness.stack.service import Ground
+
+PORT = 8000
+"""Where a replica listens in a container."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_.]+)\}")
 
@@ -37,17 +41,51 @@ def local(name: str, subject: Subject, ground: Ground, facts: Mapping[str, str])
         SpecError: If a placeholder is unknown.
     """
     address = reserve()
-    serve = ["-m", "uvicorn", subject.app, "--factory", "--host", address.host, "--port", str(address.port)]
-    tuned = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    version = f"{subject.app} on uvicorn {version_of('uvicorn')}, Python {sys.version.split()[0]}"
     return Recipe(
         name=name,
-        argv=[sys.executable, *serve, *tuned, "--timeout-keep-alive", "75"],
+        argv=[sys.executable, *_serving(subject, address)],
         address=address,
-        is_answering=partial(is_answering, path=subject.ready),
-        round_trip_s=partial(seconds_to_answer, question=f"GET {subject.ready} HTTP/1.0\r\n\r\n".encode()),
-        version=lambda _: f"{subject.app} on uvicorn {version_of('uvicorn')}, Python {sys.version.split()[0]}",
+        signs=_signs(subject, version),
         environment=filled(subject.environment, facts),
         cwd=ground.project,
+    )
+
+
+def contained(name: str, subject: Subject, image: str, facts: Mapping[str, str]) -> ContainerRecipe:
+    """Describe one replica as a container; its image holds the application and a `python` with uvicorn.
+
+    Args:
+        name: `replica-1`, `replica-2`, …
+        subject: What to serve.
+        image: Present in the engine.
+        facts: What placeholders such as `{redis.port}` stand for.
+
+    Raises:
+        SpecError: If a placeholder is unknown.
+    """
+    return ContainerRecipe(
+        name=name,
+        image=image,
+        port=PORT,
+        published={PORT: reserve()},
+        command=["python", *_serving(subject, Address(ANYWHERE, PORT))],
+        environment=filled(subject.environment, facts),
+        signs=_signs(subject, f"{subject.app} in {image}"),
+    )
+
+
+def _serving(subject: Subject, address: Address) -> list[str]:
+    serve = ["-m", "uvicorn", subject.app, "--factory", "--host", address.host, "--port", str(address.port)]
+    tuned = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    return [*serve, *tuned, "--timeout-keep-alive", "75"]
+
+
+def _signs(subject: Subject, version: str) -> Signs:
+    return Signs(
+        is_answering=partial(is_answering, path=subject.ready),
+        question=f"GET {subject.ready} HTTP/1.0\r\n\r\n".encode(),
+        version=lambda _: version,
     )
 
 

@@ -11,6 +11,7 @@ from harness.errors import FaultError
 from harness.faults.injection import injected
 from harness.faults.ledger import read_ledger
 from harness.spec.fault import Down, Kill, Latency
+from harness.stack.ready import wait_until_ready
 
 CLOCK = SystemClock()
 FAULTS = [
@@ -116,3 +117,17 @@ def test_a_death_that_did_not_happen_is_noticed(stack, ledger):
         stack.services["replica-1"].start()
         assert is_met_within(stack.services["replica-1"].is_ready, deadline_s=10, clock=CLOCK)
         assert not injection.look().is_delivered
+
+
+def test_a_dead_server_is_no_cut(stack, ledger):
+    """Nobody answers either, but the way is open: that is another fault than the one that was asked for."""
+    redis = stack.services["redis"]
+    with injected(Down(kind="down", target="redis"), into=stack, ledger=ledger, clock=CLOCK) as injection:
+        redis.kill()
+        for edge in stack.edges_into("redis"):
+            stack.proxy.enable(edge.name)
+        dose = injection.look()
+        redis.start()
+        wait_until_ready([redis], clock=CLOCK)
+
+    assert not dose.is_delivered

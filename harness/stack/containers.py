@@ -1,0 +1,175 @@
+"""The whole system as containers, with the real Toxiproxy: where a Docker engine answers.
+
+load ──► nginx ──► [replica-1 │ replica-2] ──► [redis, postgres]
+every arrow after nginx is an edge: a connection through Toxiproxy that can be hurt alone
+
+One network a run, in which each component goes by its name; ports are published on loopback only.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.errors import StackError
+from harness.history.marks import Startup
+from harness.stack import nginx, postgres, proxy, redis, subject
+from harness.stack.container import Container, Site, network_for
+from harness.stack.engine import connect, remove_all_of
+from harness.stack.images import resolve
+from harness.stack.ports import reserve
+from harness.stack.proxy import ProxyServer
+from harness.stack.ready import wait_until_ready
+from harness.stack.recipe import with_variables
+from harness.stack.service import ANYWHERE, Address, Edge
+from harness.stack.stack import HEALTHY, REPLICA, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.clock import Clock
+    from harness.spec.system import System
+    from harness.stack.images import Images
+    from harness.stack.recipe import ContainerRecipe
+    from harness.stack.service import Ground
+
+FIRST_DOOR = 20001
+"""Toxiproxy listens for the edges on this port and those after it, inside."""
+
+DEPENDENCIES = ("redis", "postgres")
+
+
+@contextmanager
+def containers_stack(
+    system: System,
+    *,
+    ground: Ground,
+    clock: Clock,
+    seed: int,
+    defect: str | None = None,
+    hidden: Mapping[str, str] | None = None,
+) -> Iterator[Stack]:
+    """Start everything, yield it ready, and leave nothing on the engine on any exit; see `embedded_stack`.
+
+    Raises:
+        StackError: If no engine answers, an image is missing, or a part dies or is not ready in time.
+        SpecError: If the subject's environment names an unknown placeholder.
+    """
+    client = connect()
+    images = resolve(client, system.subject, ground.project)
+    with ExitStack() as leaving:
+        leaving.callback(client.close)
+        leaving.callback(remove_all_of, ground.run_id, client)
+        began_s = clock.now()
+        site = Site(ground=ground, network=network_for(ground), base=images.base)
+        building = _Building(site, clock, began_s, leaving)
+        plan = _Plan(system, images, defect or HEALTHY)
+        toxiproxy = proxy.contained(images.proxy, seed, plan.doors)
+        building.start(redis.contained(images.redis), postgres.contained(images.postgres), toxiproxy)
+        server = ProxyServer(toxiproxy.direct, plan.meter(toxiproxy.published[proxy.METER_PORT]))
+        for edge in plan.edges:
+            server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.given.port))
+        replicas = [with_variables(plan.replica(name), hidden or {}) for name in plan.replicas]
+        balancer = nginx.contained(images.nginx, [edge.given for edge in plan.edges if edge.client == "nginx"])
+        building.start(*replicas, balancer)
+        yield Stack(
+            backend="containers",
+            services=building.services,
+            edges=plan.edges,
+            proxy=server,
+            entry=balancer.direct,
+            startup=tuple(building.startup),
+        )
+
+
+class _Plan:
+    """Who talks to whom, by which door: known before anything runs, since ports are published at start."""
+
+    def __init__(self, system: System, images: Images, defect: str) -> None:
+        self._subject = system.subject
+        self._images = images
+        self._defect = defect
+        self.replicas = [f"{REPLICA}{number + 1}" for number in range(system.replicas)]
+        pairs = [(name, each) for name in self.replicas for each in DEPENDENCIES]
+        pairs += [("nginx", name) for name in self.replicas]
+        self.doors = {FIRST_DOOR + number: reserve() for number in range(len(pairs))}
+        self.edges = tuple(
+            Edge(client, upstream, listen, given=Address("proxy", port))
+            for (client, upstream), (port, listen) in zip(pairs, self.doors.items(), strict=True)
+        )
+
+    def upstream(self, edge: Edge) -> Address:
+        """Return where Toxiproxy finds what stands behind an edge."""
+        ports = {"redis": redis.PORT, "postgres": postgres.PORT}
+        return Address(edge.server, ports.get(edge.server, subject.PORT))
+
+    def replica(self, name: str) -> ContainerRecipe:
+        """Describe one replica, with an edge of its own to each dependency."""
+        facts = {"replica": name, "defect": self._defect}
+        facts |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
+        for edge in self.edges:
+            if edge.client == name:
+                facts |= {f"{edge.server}.host": edge.given.host, f"{edge.server}.port": str(edge.given.port)}
+        return subject.contained(name, self._subject, self._images.service, facts)
+
+    def meter(self, address: Address) -> Meter:
+        """Return what counts the bytes on open connections, by edge."""
+        return Meter(address, {edge.name: str(edge.given.port) for edge in self.edges})
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """The script `meter.py` in the proxy's sandbox.
+
+    Attributes:
+        address: Where it answers.
+        ports: The port inside, by edge.
+    """
+
+    address: Address
+    ports: Mapping[str, str]
+
+    def __call__(self, edge: str) -> int:
+        """Return what clients have sent through an edge on connections that are still open, in bytes.
+
+        Raises:
+            StackError: If it does not answer.
+        """
+        try:
+            with socket.create_connection((self.address.host, self.address.port), timeout=5) as connection:
+                counted = json.loads(connection.makefile("rb").read())
+            return int(counted.get(self.ports[edge], 0))
+        except (OSError, ValueError) as error:
+            mend = "see proxy-sandbox.log: the kernel of the engine's machine must offer sock_diag"
+            raise StackError(f"the meter does not answer: {error}", where=str(self.address), mend=mend) from error
+
+
+@dataclass
+class _Building:
+    """A stack that is being started, step by step."""
+
+    site: Site
+    clock: Clock
+    began_s: float
+    leaving: ExitStack
+    services: dict[str, Container] = field(default_factory=dict)
+    startup: list[Startup] = field(default_factory=list)
+
+    def start(self, *recipes: ContainerRecipe) -> None:
+        """Start these at once, and wait until all are ready; note how long each took."""
+        services = [Container(recipe, self.site) for recipe in recipes]
+        for service in services:
+            self.services[service.name] = service
+            self.leaving.callback(service.leave)
+        began_s = self.clock.now()
+        with ThreadPoolExecutor(len(services)) as pool:
+            list(pool.map(Container.start, services))
+        ready = wait_until_ready(services, clock=self.clock)
+        since_s = began_s - self.began_s
+        for service, ready_s in zip(services, ready, strict=True):
+            part = Startup(part=service.name, began_s=since_s, took_s=ready_s - began_s, version=service.version())
+            self.startup.append(part)

@@ -1,0 +1,89 @@
+"""How a component is run, as values: as a local process, and as a container."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from harness.stack.service import Address
+    from harness.stack.signs import Signs
+
+IDLE = ("sleep", "infinity")
+"""What a sandbox does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one component is run as a local process.
+
+    Attributes:
+        name: Its name in the stack.
+        argv: Program and arguments; the program is an absolute path.
+        address: Where it will listen.
+        signs: How one knows it.
+        environment: Beside the few variables that every child gets.
+        cwd: Where it runs; the stack's work folder if None.
+        user: Unprivileged user to become; None to stay who we are.
+        stop_signal: Its polite end.
+        death_signal: What the kernel sends it when we die; one that also ends its own children.
+    """
+
+    name: str
+    argv: Sequence[str]
+    address: Address
+    signs: Signs
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRecipe:
+    """How one component is run as a container.
+
+    Attributes:
+        name: Its name in the stack, and its alias in the network.
+        image: Present in the engine.
+        port: Where it listens, inside.
+        published: Where each port inside is reached from here, on loopback; `port` is one of them.
+        signs: How one knows it.
+        command: Instead of the image's own; what is added to its entry point.
+        environment: Its variables.
+        files: Text by path inside, there before it starts.
+        user: Instead of the image's own.
+        memory_mib: More, and the kernel kills it. There is no limit to its processor time: one would throttle it in
+            bursts, which looks like the service's own latency.
+        sandbox: What its sandbox does.
+    """
+
+    name: str
+    image: str
+    port: int
+    published: Mapping[int, Address]
+    signs: Signs
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    memory_mib: int = 256
+    sandbox: Sequence[str] = IDLE
+
+    @property
+    def direct(self) -> Address:
+        """Return where it is reached from here."""
+        return self.published[self.port]
+
+
+AnyRecipe = TypeVar("AnyRecipe", Recipe, ContainerRecipe)
+
+
+def with_variables(recipe: AnyRecipe, variables: Mapping[str, str]) -> AnyRecipe:
+    """Return the recipe with more variables in its environment."""
+    return replace(recipe, environment={**recipe.environment, **variables})
