@@ -77,6 +77,7 @@ class LoadRun:
         self._clock = clock
         self._beats: list[Heartbeat] = []
         self._tally: LoadTally | None = None
+        self._refusal: LoadError | None = None
 
     @property
     def pid(self) -> int | None:
@@ -181,10 +182,14 @@ class LoadRun:
             self._beats.append(Heartbeat.from_json(line["beat"]))
         if "raw" in line:
             take_raw(self.folder, line)
+        if "refused" in line:
+            self._refusal = LoadError(**line["refused"])
         if "tally" in line:
             self._tally = LoadTally(**line["tally"])
 
     def _died(self, how: str) -> LoadError:
+        if self._refusal is not None:
+            return self._refusal
         log = self.folder / "logs" / "load.log"
         tail = last_lines(log, 12) or "(it wrote nothing)"
         said = f"the load generator {how}{self.link.status()}"

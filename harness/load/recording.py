@@ -54,13 +54,22 @@ class RawWriter:
         self._held += record
 
     def flush(self) -> None:
-        """Give everything to the file, names first, so that no record has an index without a name."""
+        """Give everything to the file, names first, so that no record has an index without a name.
+
+        Raises:
+            LoadError: If it cannot be written.
+        """
         names = {name: [*getattr(self, name)] for name in ("operations", "sources", "replicas")}
         fresh = self._folder / f".{NAMES_FILE}"
-        fresh.write_text(json.dumps(names), encoding="utf-8")
-        fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: somebody may be reading
-        self._file.write(self._held)
-        self._file.flush()
+        try:
+            fresh.write_text(json.dumps(names), encoding="utf-8")
+            fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: somebody may be reading
+            self._file.write(self._held)
+            self._file.flush()
+        except OSError as error:
+            what = f"the load generator cannot write its samples: {error.strerror}"
+            mend = "make room on that disk, or choose another folder: --out FOLDER"
+            raise LoadError(what, where=str(self._folder / RAW_FILE), mend=mend) from error
         self._held.clear()
 
 

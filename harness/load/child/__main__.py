@@ -2,8 +2,8 @@
 
 in   the plan; then {"begins_s": M}, a moment of CLOCK_MONOTONIC; then perhaps {"take_over": …}, what another generator
      left behind, and {"lasts_s": S}, which is earlier than the plan's; the end of input ends us
-out  {"ready": true, "overhead_p95_s": …}, or {"refused": …} and no more; {"beat": …} each second; {"tally": …} at the
-     end, or nothing counts
+out  {"ready": true, "overhead_p95_s": …}; {"beat": …} each second; {"tally": …} at the end, or nothing counts; at any
+     time {"refused": …}, and no more
 """
 
 # ruff: noqa: I001 - locust patches sockets when imported, so it comes before whatever uses them
@@ -49,15 +49,15 @@ def main(folder: Path) -> None:
         generator = Generator(plan, folder, on_beat=lambda beat: say(beat=asdict(beat)))
         try:
             generator.seat_users()
+            say(ready=True, overhead_p95_s=own_s)
+            begins = orders.readline()
+            if begins:
+                gevent.spawn(_obey, orders, generator)
+                tally = generator.press(json.loads(begins)["begins_s"], overhead_p95_s=own_s, control_port=null_port)
+                say(tally=asdict(tally))
         except LoadError as error:
             say(refused={"what": error.what, "where": error.where, "mend": error.mend})
             os._exit(1)
-        say(ready=True, overhead_p95_s=own_s)
-        begins = orders.readline()
-        if begins:
-            gevent.spawn(_obey, orders, generator)
-            tally = generator.press(json.loads(begins)["begins_s"], overhead_p95_s=own_s, control_port=null_port)
-            say(tally=asdict(tally))
         os._exit(0)  # the server that does nothing sees the end of its input
 
 

@@ -95,6 +95,7 @@ class Generator:
             overhead_p95_s: For the tally: what the generator adds by itself.
 
         Raises:
+            LoadError: If the samples cannot be written.
             RuntimeError: If a request was lost.
         """
         self.desk.origin_s = begins_s
@@ -103,7 +104,8 @@ class Generator:
         asking = gevent.spawn(control.ask_from, begins_s) if control else None
         self._issuing.append(gevent.spawn(self._issue, self.course))
         while any(not issuing.dead for issuing in self._issuing):  # there may be more of them by then
-            gevent.joinall(self._issuing, raise_error=True)
+            # What breaks the beats, such as a full disk, breaks us; they never end by themselves.
+            gevent.joinall([*self._issuing, beats], raise_error=True, count=len(self._issuing))
         if asking is not None:
             asking.kill()
         self._drain()
