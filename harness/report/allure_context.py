@@ -27,14 +27,14 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
         "messageRegex": r"^.*INCONCLUSIVE: [\s\S]*$",
     },
     {
-        "name": "Component not ready",
-        "matchedStatuses": ["broken"],
-        "messageRegex": rf"^.*error: .*(?:{_NOT_READY})[\s\S]*$",
-    },
-    {
         "name": "Fault not under control",
         "matchedStatuses": ["broken"],
         "messageRegex": r"^.*error: the fault (?:`|proxy )[\s\S]*$",
+    },
+    {
+        "name": "Component not ready",
+        "matchedStatuses": ["broken"],
+        "messageRegex": rf"^.*error: .*(?:{_NOT_READY})[\s\S]*$",
     },
     {"name": "Harness error", "matchedStatuses": ["broken"]},
 )
