@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
 from harness.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into `Interrupted`; later ones must not cut the healing short."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into `Interrupted`; later ones must not cut the healing short.
+
+    Raises:
+        typer.Exit: With the signal's exit code, once everything inside is undone; typer itself makes 130 of each.
+    """
 
     def interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - the signature that `signal` calls
         for each in numbers:
@@ -26,6 +32,8 @@ def interruptible() -> Iterator[None]:
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
+    except Interrupted as error:
+        raise typer.Exit(error.exit_code) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
