@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import plugin
-from harness.errors import Interrupted
+from harness.errors import Interrupted, refusal
 from harness.report.ctrf import Span, Unjudged
 from harness.verdict.outcome import Outcome, worst
 
@@ -50,18 +50,20 @@ class Watcher:
         if report.failed and not has_verdict:
             self._keep(name, str(report.longrepr))
 
-    def pytest_internalerror(self, excrepr: object) -> None:
-        """Keep what broke pytest."""
-        self._keep("pytest", str(excrepr))
+    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+        """Keep what broke pytest; tell it that a refusal of the system needs no traceback."""
+        error = excinfo.value
+        self._keep("pytest", str(refusal(error)) if isinstance(error, OSError) else str(excrepr))
+        return isinstance(error, OSError)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember which signal it was."""
         if isinstance(excinfo.value, Interrupted):
             self.signal = excinfo.value
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Remember the run, which is closed by now."""
+        """Remember the run, before it is closed: that may fail."""
         self.run = session.config.stash[plugin.OPEN_RUN].run
 
     def _keep(self, name: str, why: str) -> None:
