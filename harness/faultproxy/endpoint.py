@@ -7,6 +7,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING, cast
 
+from harness.faultproxy.counting import is_counted_by_kernel, read_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,8 +21,8 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 KEEPALIVE_S = 15
 
 
-class Endpoint(asyncio.Protocol):
-    """Hand what the socket receives to `deliver`, which is the peer's `write` when there are no toxics.
+class Endpoint(asyncio.BaseProtocol):
+    """Hand what the socket receives to the peer's `write` when there are no toxics: then nothing in Python runs for it.
 
     Args:
         connection: Told when this side ends or is lost.
@@ -28,8 +30,7 @@ class Endpoint(asyncio.Protocol):
     Attributes:
         outgoing: The link this is the source of.
         incoming: The link this is the sink of.
-        deliver: Takes the bytes that arrive.
-        received_bytes: How many arrived so far.
+        data_received: Takes the bytes that arrive.
         is_congested: The socket takes no more for now.
         is_ended: The peer has sent FIN.
         is_lost: The socket is gone.
@@ -39,28 +40,37 @@ class Endpoint(asyncio.Protocol):
     __slots__ = (
         "_connection",
         "_early",
-        "deliver",
+        "_received_bytes",
+        "data_received",
         "incoming",
         "is_broken",
         "is_congested",
         "is_ended",
         "is_lost",
         "outgoing",
-        "received_bytes",
         "transport",
     )
 
     outgoing: Link
     incoming: Link
     transport: asyncio.Transport
+    data_received: Callable[[bytes], None]
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         # A server may greet before its client is adopted, and uvloop cannot be told to wait in `connection_made`.
         self._early: list[bytes] = []
-        self.deliver: Callable[[bytes], None] = self._early.append
-        self.received_bytes = 0
+        self.data_received = self._early.append
+        # Counted here as bytes pass, or by the kernel until the socket is lost.
+        self._received_bytes = 0
         self.is_congested = self.is_ended = self.is_lost = self.is_broken = False
+
+    @property
+    def received_bytes(self) -> int:
+        """Return how many bytes arrived so far."""
+        if self.is_lost or not is_counted_by_kernel():
+            return self._received_bytes
+        return read_bytes(self.transport.get_extra_info("socket"), is_ended=self.is_ended)
 
     @property
     def is_readable(self) -> bool:
@@ -75,13 +85,22 @@ class Endpoint(asyncio.Protocol):
     def deliver_early(self) -> None:
         """Deliver what came before both sides were there."""
         for data in self._early:
-            self.deliver(data)
+            self.data_received(data)
         self._early.clear()
 
-    def data_received(self, data: bytes) -> None:
-        """Count and deliver."""
-        self.received_bytes += len(data)
-        self.deliver(data)
+    def deliver_to(self, take: Callable[[bytes], None]) -> None:
+        """Hand what arrives to `take` from now on."""
+        self.data_received = take if is_counted_by_kernel() else self._counting(take)
+        if not self.is_lost:
+            # uvloop looks the method up here, once, and then calls it without a detour.
+            self.transport.set_protocol(self)
+
+    def _counting(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        def count(data: bytes) -> None:
+            self._received_bytes += len(data)
+            take(data)
+
+        return count
 
     def eof_received(self) -> bool:
         """Send the end on, and stay open: the other direction may have more to say."""
@@ -91,6 +110,7 @@ class Endpoint(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the connection; an error means the peer has reset."""
+        self._received_bytes = self.received_bytes
         self.is_lost = True
         self.is_broken = exc is not None
         self._connection.endpoint_lost(self)

@@ -65,14 +65,10 @@ class Link:
         self.is_finished = self.is_reset = False
 
     @property
-    def received_bytes(self) -> int:
-        """Return how many bytes the source has sent so far."""
-        return self.source.received_bytes
-
-    @property
-    def sent_bytes(self) -> int:
-        """Return how many bytes were written to the sink so far."""
-        return self.source.received_bytes - self._staged_in_bytes + self._staged_out_bytes
+    def moved_bytes(self) -> tuple[int, int]:
+        """Return how many bytes the source has sent so far, and how many were written to the sink."""
+        received = self.source.received_bytes
+        return received, received - self._staged_in_bytes + self._staged_out_bytes
 
     def start(self) -> None:
         """Apply the toxics the proxy has now, and let bytes flow."""
@@ -119,7 +115,7 @@ class Link:
             stub.send, stub.end = drop, _ignore_end
         self._stages.clear()
         self._first_end = _ignore_end
-        self.source.deliver = drop
+        self.source.deliver_to(drop)
         self.balance()
 
     def balance(self) -> None:
@@ -162,7 +158,7 @@ class Link:
             stub.send, stub.end = receive, end
             receive, end = stage.receive, stage.end
         self._first_receive, self._first_end = receive, end
-        self.source.deliver = self._receive if ordered else self.sink.transport.write
+        self.source.deliver_to(self._receive if ordered else self.sink.transport.write)
 
     def _receive(self, data: bytes) -> None:
         self._staged_in_bytes += len(data)

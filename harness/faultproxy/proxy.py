@@ -118,16 +118,15 @@ class Proxy:
     def forget(self, connection: Connection) -> None:
         """Let go of a connection whose sockets are gone, but not of what it moved."""
         self.connections.discard(connection)
-        for stream, (received, sent) in self.past_bytes.items():
-            link = connection.link(stream)
-            self.past_bytes[stream] = (received + link.received_bytes, sent + link.sent_bytes)
+        for stream, (past_received, past_sent) in self.past_bytes.items():
+            received, sent = connection.link(stream).moved_bytes
+            self.past_bytes[stream] = (past_received + received, past_sent + sent)
         self.note("connection_closed", connection=connection.number, ending=connection.ending)
 
     def moved_bytes(self, stream: str) -> tuple[int, int]:
         """Return how many bytes were received and sent in one direction so far, open connections included."""
-        links = [connection.link(stream) for connection in self.connections]
-        received, sent = self.past_bytes[stream]
-        return received + sum(link.received_bytes for link in links), sent + sum(link.sent_bytes for link in links)
+        moved = [self.past_bytes[stream], *(connection.link(stream).moved_bytes for connection in self.connections)]
+        return sum(received for received, _ in moved), sum(sent for _, sent in moved)
 
     def note(self, kind: str, **facts: object) -> None:
         """Add to the event log."""

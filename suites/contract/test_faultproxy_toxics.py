@@ -453,6 +453,8 @@ class TestResetPeer:
     def test_deviation_resets_connections_that_were_idle_before(self, road):
         """A pool's idle connections are what a reset meets; the original waits for data there, and then sends FIN."""
         client, upstream = road.travel()
+        client.sendall(b"open")
+        assert upstream.recv(4) == b"open"
         is_ours = road.server.name == "ours"
 
         road.poison("reset_peer", timeout=0)
