@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import OUT
-from harness.report import experiments_in, verified
+from harness.report import verified_run
 from harness.verdict.outcome import worst
 
 
@@ -17,11 +17,10 @@ def verify(
 ) -> None:
     """See that a run's evidence is unchanged, and judge it again: the same verdict, byte for byte.
 
-    Exit codes are the verdict's own; 3 if a file is missing, cut short or changed, or the verdict would be another.
+    Exit codes are the verdict's own; 3 if an experiment or a file is missing, cut short or changed, or the verdict
+    would be another.
     """
-    outcomes = []
-    for place in experiments_in(folder if folder.is_dir() else OUT / folder):
-        verdict = verified(place)
-        outcomes.append(verdict.outcome)
+    verdicts = verified_run(folder if folder.is_dir() else OUT / folder)
+    for place, verdict in verdicts.items():
         typer.echo(f"{place.name}: evidence unchanged, judged again the same: {verdict.sentence}")
-    raise typer.Exit(worst(outcomes).exit_code)
+    raise typer.Exit(worst(verdict.outcome for verdict in verdicts.values()).exit_code)

@@ -5,14 +5,15 @@ rebuild                        all pages of a finished run again, from its evide
 attach_experiment              one experiment in the running Allure test; nothing happens without `--alluredir`
 write_allure_context           environment, categories and executor beside Allure's results
 build_allure_report            Allure's own HTML, or a sentence why not
-write_manifest, verified       a folder of evidence by its hashes, and judged again
+write_manifest, verified       an experiment's evidence by its hashes, and judged again
+write_run_manifest, verified_run    the same for a whole run: none of its experiments may be missing
 Progress, verdict_table        the terminal
 """
 
 from harness.report.allure import attach_experiment
 from harness.report.allure_context import write_allure_context
 from harness.report.allure_site import build_allure_report
-from harness.report.bundle import experiments_in, verified, write_manifest
+from harness.report.bundle import experiments_in, verified, verified_run, write_manifest, write_run_manifest
 from harness.report.egress import NO_SECRETS, Secrets
 from harness.report.experiment import write_experiment
 from harness.report.judged import Experiment
@@ -30,8 +31,10 @@ __all__ = [
     "rebuild",
     "verdict_table",
     "verified",
+    "verified_run",
     "write_allure_context",
     "write_experiment",
     "write_manifest",
     "write_run",
+    "write_run_manifest",
 ]

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from harness.errors import ReportError
 from harness.measure.quantities import Block, figures
-from harness.report.bundle import experiments_in, verified
+from harness.report.bundle import verified_run
 from harness.report.documents import json_text, read_json
 from harness.report.egress import NO_SECRETS, Secrets, write_text
 from harness.report.experiment import read_experiment
@@ -84,8 +84,7 @@ def gathered(folders: Iterable[Path]) -> Gathered:
     """
     found: dict[str, Side] = {}
     left_out = []
-    for place in (place for folder in folders for place in experiments_in(folder)):
-        verdict = verified(place)
+    for place, verdict in (found for folder in folders for found in verified_run(folder).items()):
         experiment, _ = read_experiment(place)
         unmet = _unmet(verdict)
         if unmet:

@@ -1,37 +1,48 @@
 """A run's folder as evidence: every file by its hash, and the verdict found again from nothing but what is there.
 
-The manifest covers what was seen and what was concluded. Pages and pictures are not in it: `readiness report` makes
-them again from the evidence.
+An experiment's manifest covers what was seen and what was concluded; the run's own covers the manifests of all its
+experiments, so that none can go missing unseen. Pages and pictures are in neither: `readiness report` makes them again
+from the evidence.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
+from harness.faults.ledger import FILE_NAME as LEDGER_FILE
 from harness.history.store import EVENTS_FILE, HISTORY_FILE, SAMPLES_FILE
-from harness.report.documents import json_text, read_json, verdict_text
+from harness.report.documents import json_text, read_json, run_text, verdict_text
 from harness.report.egress import NO_SECRETS, write_text
 from harness.report.experiment import read_experiment
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from harness.verdict.outcome import Verdict
 
 MANIFEST_FILE = "manifest.json"
+RUN_MANIFEST_FILE = "run-manifest.json"
+VERDICT_FILE = "verdict.json"
 SCHEMA = 1
 EVIDENCE = (
     *(SAMPLES_FILE, EVENTS_FILE, HISTORY_FILE),
-    *("scenario.yaml", "scenario.json", "system.json", "timeline.csv", "verdict.json"),
+    *("scenario.yaml", "scenario.json", "system.json", "timeline.csv", VERDICT_FILE),
 )
+RUN_EVIDENCE = (VERDICT_FILE, LEDGER_FILE)
+"""Of a whole run, beside its experiments."""
 LOGS = "logs"
 
 _NAME = re.compile(rf"(?:{LOGS}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
+_RUN_NAME = re.compile(rf"[a-z0-9][a-z0-9-]*/{MANIFEST_FILE}|[a-z0-9][a-z0-9.-]*")
+_CONCLUDED = ("outcome", "exit_code", "experiments")
+"""What a run's verdict holds that follows from its experiments' own."""
 _MEND = "take the folder from where it was made, again"
 
 
@@ -43,8 +54,42 @@ def write_manifest(folder: Path) -> None:
     """
     logs = sorted(f"{LOGS}/{path.name}" for path in (folder / LOGS).glob("*.log"))
     files = {name: _fingerprint(folder / name) for name in [*EVIDENCE, *logs]}
-    data = {"schema": SCHEMA, "harness": version("readiness-harness"), "files": files}
-    write_text(folder / MANIFEST_FILE, json_text(data), NO_SECRETS)
+    write_text(folder / MANIFEST_FILE, _manifest_text(files), NO_SECRETS)
+
+
+def write_run_manifest(folder: Path, experiments: Iterable[str]) -> None:
+    """Note the manifests of a run's experiments, and its own files; the last file of a run, so what has it is whole.
+
+    Args:
+        folder: The run's.
+        experiments: The names of all that were to be run.
+
+    Raises:
+        ReportError: If one of them has no manifest, or the run's own cannot be written.
+    """
+    names = [f"{name}/{MANIFEST_FILE}" for name in sorted(experiments)]
+    names += [name for name in RUN_EVIDENCE if name == VERDICT_FILE or (folder / name).is_file()]
+    files = {name: _fingerprint(folder / name) for name in names}
+    write_text(folder / RUN_MANIFEST_FILE, _manifest_text(files), NO_SECRETS)
+
+
+def _manifest_text(files: dict[str, Any]) -> str:
+    return json_text({"schema": SCHEMA, "harness": version("readiness-harness"), "files": files})
+
+
+def verified_run(folder: Path) -> dict[Path, Verdict]:
+    """See that all the evidence of a run, or of one experiment, is as it was written, and judge it again.
+
+    Returns:
+        The verdict of each experiment, by its folder.
+
+    Raises:
+        ReportError: As `verified` and `experiments_in` do, or if the run says another verdict than its experiments.
+    """
+    verdicts = {place: verified(place) for place in experiments_in(folder)}
+    if folder not in verdicts:
+        _compare_said(folder, verdicts.values())
+    return verdicts
 
 
 def verified(folder: Path) -> Verdict:
@@ -56,16 +101,16 @@ def verified(folder: Path) -> Verdict:
     Raises:
         ReportError: If a file is missing, was cut short or changed, or the verdict would be another; it names which.
     """
-    for name, noted in _noted(folder).items():
-        _compare(_within(folder, name), noted)
+    for name, noted in _noted(folder / MANIFEST_FILE, EVIDENCE).items():
+        _compare(_within(folder, name, _NAME, MANIFEST_FILE), noted)
     experiment, _ = read_experiment(folder)
     judged = experiment.verdict
     verdict = judge(experiment.scenario, experiment.history, confidence=judged.confidence, family=judged.family)
-    if verdict_text(verdict).encode() != (folder / "verdict.json").read_bytes():
+    if verdict_text(verdict).encode() != (folder / VERDICT_FILE).read_bytes():
         what = f"judged again, this is another verdict: {verdict.sentence}"
         by = read_json(folder / MANIFEST_FILE).get("harness")
         mend = f"it was judged by version {by} of the harness, this is {version('readiness-harness')}"
-        raise ReportError(what, where=str(folder / "verdict.json"), mend=mend)
+        raise ReportError(what, where=str(folder / VERDICT_FILE), mend=mend)
     return verdict
 
 
@@ -73,19 +118,53 @@ def experiments_in(folder: Path) -> list[Path]:
     """Return the experiments' folders of a run's folder, or the folder itself if it is an experiment's.
 
     Raises:
-        ReportError: If there is none, or one broke off before its evidence was whole.
+        ReportError: If there is none; one, or the run, broke off before its evidence was whole; or they are not those
+            that were run.
     """
     if (folder / MANIFEST_FILE).is_file():
         return [folder]
-    begun = sorted(path.parent for path in folder.glob(f"*/{LOGS}"))
-    if not begun:
+    is_noted = (folder / RUN_MANIFEST_FILE).is_file()
+    begun = {path.parent for name in (LOGS, HISTORY_FILE) for path in folder.glob(f"*/{name}")}
+    if not begun and not is_noted:
         mend = "give the folder of a run: reports/runs/<id>"
         raise ReportError("there is no experiment in this folder", where=str(folder), mend=mend)
-    for each in begun:
-        if not (each / MANIFEST_FILE).is_file():
-            mend = "run the scenario again; what was seen until then is in the folder"
-            raise ReportError("this experiment was cut short: it has no manifest", where=str(each), mend=mend)
-    return begun
+    noted = _experiments_noted(folder) if is_noted else set()
+    for each in sorted(begun - noted):
+        _raise_unless_whole(each)
+    if not is_noted:
+        mend = "run its scenarios again; those that were finished can be named one by one: RUN/SCENARIO"
+        raise ReportError("this run was cut short: it has no manifest", where=str(folder), mend=mend)
+    if begun - noted:
+        what = "this is none of the run's experiments: its manifest does not name it"
+        raise ReportError(what, where=str(min(begun - noted)), mend=_MEND)
+    return sorted(noted)
+
+
+def _raise_unless_whole(folder: Path) -> None:
+    if not (folder / MANIFEST_FILE).is_file():
+        mend = "run the scenario again; what was seen until then is in the folder"
+        raise ReportError("this experiment was cut short: it has no manifest", where=str(folder), mend=mend)
+
+
+def _experiments_noted(folder: Path) -> set[Path]:
+    """Return the experiments that a run's manifest names, having seen that it names what is there."""
+    for name, noted in (files := _noted(folder / RUN_MANIFEST_FILE, (VERDICT_FILE,))).items():
+        _compare(_within(folder, name, _RUN_NAME, RUN_MANIFEST_FILE), noted)
+    return {folder / name.partition("/")[0] for name in files if name.endswith(f"/{MANIFEST_FILE}")}
+
+
+def _compare_said(folder: Path, verdicts: Iterable[Verdict]) -> None:
+    """See that a run says of its experiments what they say themselves."""
+    path = folder / VERDICT_FILE
+    said = read_json(path)
+    facts = {name: value for name, value in said.items() if name not in _CONCLUDED}
+    if _in_any_order(said) != _in_any_order(json.loads(run_text(list(verdicts), facts))):
+        raise ReportError("the run says another verdict than its experiments", where=str(path), mend=_MEND)
+
+
+def _in_any_order(said: dict[str, Any]) -> dict[str, Any]:
+    experiments = said.get("experiments")
+    return {**said, "experiments": sorted(map(json_text, experiments if isinstance(experiments, list) else []))}
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -96,24 +175,23 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _noted(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the manifest's files, having seen that it is a manifest and names all the evidence."""
-    path = folder / MANIFEST_FILE
+def _noted(path: Path, evidence: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the files of the manifest `path`, having seen that it is a manifest and names all the evidence."""
     data = read_json(path)
     if data.get("schema") != SCHEMA:
         mend = f"use a harness that reads it; this one knows schema {SCHEMA}"
         raise ReportError(f"unknown schema {data.get('schema')!r}", where=f"{path}: schema", mend=mend)
     files = data.get("files")
-    if not isinstance(files, dict) or not set(EVIDENCE) <= set(files):
+    if not isinstance(files, dict) or not set(evidence) <= set(files):
         raise ReportError("the manifest does not name all the evidence", where=f"{path}: files", mend=_MEND)
     return files
 
 
-def _within(folder: Path, name: str) -> Path:
+def _within(folder: Path, name: str, allowed: re.Pattern[str], manifest: str) -> Path:
     """Return a file of the folder; a manifest from elsewhere must not make us read what is not in it."""
     path = folder / name
-    if not _NAME.fullmatch(name) or path.is_symlink() or path.parent.is_symlink():
-        raise ReportError(f"{name!r} leads out of the folder", where=str(folder / MANIFEST_FILE), mend=_MEND)
+    if not allowed.fullmatch(name) or path.is_symlink() or path.parent.is_symlink():
+        raise ReportError(f"{name!r} leads out of the folder", where=str(folder / manifest), mend=_MEND)
     return path
 
 

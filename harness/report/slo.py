@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.report.bundle import experiments_in, verified
+from harness.report.bundle import verified_run
 from harness.report.experiment import read_experiment
 from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Outcome, worst
@@ -44,11 +44,7 @@ def judged_against(promises: Sequence[Promise], folder: Path) -> list[Kept]:
     Raises:
         ReportError: If the evidence is missing, was cut short or changed.
     """
-    places = experiments_in(folder)
-    experiments = []
-    for place in places:
-        verified(place)
-        experiments.append(read_experiment(place)[0])
+    experiments = [read_experiment(place)[0] for place in verified_run(folder)]
     return [kept for promise in promises for kept in _judged(promise, experiments)]
 
 

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fixtures.made import Stretch, history_of, scenario_of
+from fixtures.runs import run_folder
 from harness.cli import app
-from harness.report import write_experiment, write_manifest
 from harness.report.difference import difference
 from harness.report.judged import Experiment
 from harness.verdict.judge import judge
@@ -74,14 +74,7 @@ def test_a_scenario_that_is_only_in_one_run_is_named():
 
 def written(folder, **kinds):
     one, _ = experiment(**kinds)
-    place = folder / one.scenario.scenario
-    place.mkdir(parents=True)
-    (place / "logs").mkdir()
-    write_experiment(
-        place, one.scenario, replace(one.history, run_id=folder.name), one.verdict, scenario_text="", profile="quick"
-    )
-    write_manifest(place)
-    return str(folder)
+    return str(run_folder(folder, [(one.scenario, replace(one.history, run_id=folder.name))]))
 
 
 def test_the_command_says_it_in_words_and_in_json(tmp_path):

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fixtures.made import Stretch, history_of, scenario_of
+from fixtures.runs import run_folder
 from harness.cli import app
 from harness.errors import SpecError
-from harness.report import verified, write_experiment, write_manifest
+from harness.report import verified_run
 from harness.report.slo import judged_against
 from harness.spec.openslo import UNSUPPORTED, read_openslo
-from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 
 PROJECT = Path(__file__).parents[2]
@@ -133,32 +133,21 @@ SCENARIO = scenario_of(objectives=[{"sli": "errors", "max": "1%"}, {"sli": "reco
 HISTORY = history_of(SCENARIO, [Stretch(lasts_s=50)])
 
 
-def written(folder, history):
-    """Leave a run of one experiment in `folder`, and return the experiment's own."""
-    place = folder / SCENARIO.scenario
-    place.mkdir(parents=True)
-    (place / "logs").mkdir()
-    verdict = judge(SCENARIO, history, confidence=0.95)
-    write_experiment(place, SCENARIO, history, verdict, scenario_text="", profile="quick")
-    write_manifest(place)
-    return place
-
-
 @pytest.fixture
-def run_folder(tmp_path):
-    return written(tmp_path / "run", HISTORY)
+def run(tmp_path):
+    return run_folder(tmp_path / "run", [(SCENARIO, HISTORY)])
 
 
 @pytest.mark.parametrize(
     ("target", "outcome", "code"), [("0.95", Outcome.PASS, 0), ("0.9999999", Outcome.INCONCLUSIVE, 2)]
 )
-def test_a_promise_is_judged_with_the_same_bounds(tmp_path, run_folder, target, outcome, code):
+def test_a_promise_is_judged_with_the_same_bounds(tmp_path, run, target, outcome, code):
     """The exit code is that of a run, and JSON says the same as the table."""
     file = tmp_path / "slo.yaml"
     file.write_text(SLO.replace("0.95", target))
 
-    (kept,) = judged_against(read_openslo(file), run_folder)
-    said = CliRunner().invoke(app, ["slo", str(file), "--bundle", str(run_folder), "--json"])
+    (kept,) = judged_against(read_openslo(file), run)
+    said = CliRunner().invoke(app, ["slo", str(file), "--bundle", str(run), "--json"])
 
     assert kept.outcome is outcome
     assert said.exit_code == code, said.output
@@ -176,7 +165,7 @@ def test_a_phase_that_nobody_had_judged_is_asked_whether_its_load_was_valid(tmp_
     """The run's own verdict is a pass, for it promised nothing of that phase; this promise is about it."""
     fault_s = [beat for beat in HISTORY.heartbeats if 31 < beat.at_s <= 40]
     beats = [dataclasses.replace(beat, **change) if beat in fault_s else beat for beat in HISTORY.heartbeats]
-    place = written(tmp_path / "run", dataclasses.replace(HISTORY, heartbeats=tuple(beats)))
+    run = run_folder(tmp_path / "run", [(SCENARIO, dataclasses.replace(HISTORY, heartbeats=tuple(beats)))])
     file = tmp_path / "slo.yaml"
     file.write_text(
         SLO.replace("within: 100ms", "within: 100ms, phase: fault").replace(
@@ -184,14 +173,14 @@ def test_a_phase_that_nobody_had_judged_is_asked_whether_its_load_was_valid(tmp_
         )
     )
 
-    (kept,) = judged_against(read_openslo(file), place)
+    (kept,) = judged_against(read_openslo(file), run)
 
-    assert verified(place).outcome is Outcome.PASS
+    assert [verdict.outcome for verdict in verified_run(run).values()] == [Outcome.PASS]
     assert kept.outcome is Outcome.INCONCLUSIVE
     assert said in kept.sentence
 
 
-def test_a_phase_that_is_not_there_is_inconclusive(tmp_path, run_folder):
+def test_a_phase_that_is_not_there_is_inconclusive(tmp_path, run):
     """Nothing seen is nothing proved."""
     text = SLO.replace("within: 100ms", "within: 100ms, phase: flood").replace(
         TOTAL, TOTAL.replace("Readiness", "Readiness, spec: {phase: flood}")
@@ -199,7 +188,7 @@ def test_a_phase_that_is_not_there_is_inconclusive(tmp_path, run_folder):
     file = tmp_path / "slo.yaml"
     file.write_text(text)
 
-    (kept,) = judged_against(read_openslo(file), run_folder)
+    (kept,) = judged_against(read_openslo(file), run)
 
     assert kept.outcome is Outcome.INCONCLUSIVE
     assert "no phase flood" in kept.sentence

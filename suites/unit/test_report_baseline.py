@@ -9,12 +9,10 @@ import shutil
 import pytest
 
 from fixtures import histories
+from fixtures.runs import run_folder
 from harness.cli import main
 from harness.errors import ReportError
-from harness.report import write_manifest
 from harness.report.baseline import gathered, read_baseline
-from harness.report.experiment import write_evidence
-from harness.verdict.judge import judge
 
 
 def write_run(place, number, *, slower=1.0, arrivals_per_s=None, profile="quick", **changes):
@@ -25,12 +23,7 @@ def write_run(place, number, *, slower=1.0, arrivals_per_s=None, profile="quick"
         scenario = scenario.model_copy(update={"load": load})
     history = dataclasses.replace(history, run_id=f"run-{number}", **changes)
     history.samples.records["latency_s"] *= slower * (1 + number % 5 / 1000)
-    folder = place / f"run-{number}" / scenario.scenario
-    (folder / "logs").mkdir(parents=True)
-    verdict = judge(scenario, history, confidence=0.95)
-    write_evidence(folder, scenario, history, verdict, scenario_text="scenario: …\n", profile=profile)
-    write_manifest(folder)
-    return folder.parent
+    return run_folder(place / f"run-{number}", [(scenario, history)], profile=profile)
 
 
 @pytest.fixture(scope="module")
