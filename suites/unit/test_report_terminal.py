@@ -11,6 +11,7 @@ from harness.clock import FakeClock
 from harness.history.load import Heartbeat
 from harness.report import Progress, Secrets, verdict_table
 from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
 
 VERDICTS = [
     judge(*make(), confidence=0.95)
@@ -70,6 +71,26 @@ def test_a_log_gets_a_line_for_each_phase_and_every_ten_seconds():
         ["redis-latency: baseline", "14 of 42 s"],
     ]
     assert lines[0].endswith("250/s, p95 13 ms, 0 failed, 3 in flight")
+
+
+def test_a_verdict_comes_with_its_checklist():
+    """What was shown in one line, by name; what was not has a line of its own, with what was seen instead."""
+    log = console(is_terminal=False)
+    passed, _, unseen, broken = VERDICTS
+    for verdict in (passed, unseen, broken):
+        Progress(log).verdict(verdict)
+
+    said = log.file.getvalue()
+    assert (
+        "✓ pass no-fault: 3 objectives kept\n  ✓ shown, 12 of 12: ran to the end · load delivered · phase warmup"
+        in said
+    )
+    assert "\n  ? load delivered: not one request was issued\n" in said
+    assert "\n  ? fault delivered: redis down: replica-1.redis: PING answered after 0.3 ms (asked: refused)\n" in said
+    assert "\n  ? recovery seen: " in said
+    assert "\n  ! ran to the end: postgres" in said
+    missing = sum(item.outcome is not Outcome.PASS for verdict in (unseen, broken) for item in verdict.obligations)
+    assert len(said.splitlines()) == 3 * 2 + missing
 
 
 def test_a_log_has_no_control_characters():
