@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from harness.report.ctrf import Span
     from harness.run import Options
 
-JUNIT_FILE = "junit.xml"
-"""What pytest writes, in a folder that nobody else sees."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
@@ -52,13 +49,13 @@ class Results:
             if path:
                 check_place(path, option=option)
 
-    def write(self, watcher: Watcher, options: Options, place: Path, whole: Span) -> None:
+    def write(self, watcher: Watcher, options: Options, written: str, whole: Span) -> None:
         """Write what was asked for, however the run ended.
 
         Args:
             watcher: What was seen of the run.
             options: What the caller chose.
-            place: The folder where pytest left its own JUnit XML.
+            written: pytest's own JUnit XML; an empty text if it did not come to that.
             whole: When the run was.
 
         Raises:
@@ -66,8 +63,6 @@ class Results:
         """
         secrets = watcher.run.secrets if watcher.run else NO_SECRETS
         if self.junit:
-            path = place / JUNIT_FILE
-            written = path.read_text(encoding="utf-8") if path.is_file() else ""
             write_text(self.junit, junit_text(written, _unreported(watcher, is_all=not written), secrets), secrets)
         if self.ctrf:
             write_text(self.ctrf, self._ctrf(watcher, options, whole, secrets), secrets)
