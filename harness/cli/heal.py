@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from harness.cli.options import OUT, Out
+from harness.errors import HarnessError
+from harness.faults.guardian import OF_PAGES
 from harness.faults.healing import heal as heal_page
 from harness.faults.ledger import FILE_NAME, close_page, read_ledger
+from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def heal(out: Out = OUT) -> None:
-    """Undo what killed runs left: faults, processes, folders. Harmless if there is nothing."""
-    found = 0
-    for path in sorted(out.glob(f"*/{FILE_NAME}")):
-        page = read_ledger(path)
-        if page.is_closed or page.is_running():
+    """Undo what killed runs left: faults, processes, folders. Harmless if there is nothing.
+
+    What cannot be undone is told at once, and keeps nothing else from being undone; the exit code is 3 then.
+    """
+    found, troubles = 0, 0
+    for path in sorted([*out.glob(f"*/{FILE_NAME}"), *out.glob(f"*/{OF_PAGES}")]):
+        try:
+            lines = _healed(path)
+        except HarnessError as error:
+            troubles += 1
+            typer.echo(f"error: {error}", err=True)
             continue
-        for line in heal_page(page):
-            found += 1
-            typer.echo(f"{page.run_id}: {line}")
-        close_page(page)
-    typer.echo(f"undone: {found}" if found else "nothing to undo")
+        found += len(lines)
+        for line in lines:
+            typer.echo(line)
+    typer.echo(f"undone: {found}" if found or troubles else "nothing to undo")
+    if troubles:
+        raise typer.Exit(Outcome.ERROR.exit_code)
+
+
+def _healed(path: Path) -> list[str]:
+    """Undo what one run left, and close its ledger; return what was undone, a line each."""
+    page = read_ledger(path)
+    if page.is_closed or page.is_running():
+        return []
+    lines = [f"{page.run_id}: {line}" for line in heal_page(page)]
+    close_page(page)
+    return lines

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -67,6 +69,43 @@ def test_half_a_last_line_is_no_entry(ledger):
     assert [entry.name for entry in page.left] == ["whole"]
     close_page(page)
     assert read_ledger(ledger.path).is_closed
+
+
+def test_a_ledger_without_a_whole_line_asks_for_nothing(tmp_path):
+    """Its run was killed before it had noted anything, and so before it had done anything."""
+    (tmp_path / "ledger.jsonl").write_text('{"pid": 1')
+
+    page = read_ledger(tmp_path / "ledger.jsonl")
+
+    assert (page.is_closed, page.is_running(), heal(page)) == (True, False, [])
+
+
+def test_a_full_disk_is_told_with_what_to_do():
+    """What cannot be noted is an error, so that it is not done."""
+    with pytest.raises(FaultError, match=r"cannot write the ledger: No space left on device[\s\S]*make room"):
+        Ledger(Path("/dev/full"), "full")
+
+
+@contextmanager
+def no_file_longer_than(length_bytes):
+    """Refuse to make files longer than that, which is as near to a full disk as one comes without a disk of one's own."""
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length_bytes, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
+
+
+def test_an_entry_that_found_no_room_spoils_nothing(ledger):
+    """Half of it was written already: it is taken back, and what is noted before and after can be read."""
+    ledger.note("folder", "before", path="/nowhere")
+    with no_file_longer_than(ledger.path.stat().st_size + 10):
+        with pytest.raises(FaultError, match="cannot write the ledger: File too large"):
+            ledger.note("folder", "meanwhile", path="/nowhere")
+    ledger.note("folder", "after", path="/nowhere")
+
+    assert [entry.name for entry in read_ledger(ledger.path).left] == ["after", "before"]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +228,48 @@ def test_the_guardian_undoes_what_a_killed_run_left(tmp_path):
     assert not psutil.pid_exists(int(pid)) or is_gone(psutil.Process(int(pid)))
     assert json.loads(path.read_text().splitlines()[0])["run"] == "killed"
     assert not read_ledger(path).is_running()
+
+
+LIVES_ON = KILLED.replace("os.kill(os.getpid(), signal.SIGKILL)", "signal.pause()")
+
+
+def readiness_heal(out):
+    """Run the command as people do."""
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "heal", "--out", str(out)]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_command_undoes_what_even_the_guardian_did_not(tmp_path):
+    """Run and guardian are killed: what they left is named and undone, whatever other ledgers there are."""
+    for name, text in (("a-garbled", "not json\n"), ("b-empty", ""), ("c-killed", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ledger.jsonl").write_text(text)
+    run = subprocess.Popen(
+        [sys.executable, "-c", LIVES_ON, str(tmp_path / "c-killed/ledger.jsonl")], cwd=PROJECT, stdout=subprocess.PIPE
+    )
+    work, pid = run.stdout.readline().decode().split()
+    child = psutil.Process(int(pid))
+    (guardian,) = [each for each in child.parent().children() if "harness.faults.guardian" in each.cmdline()]
+    guardian.kill()
+    run.kill()
+    run.wait()  # not communicate(): the child holds the pipe, too
+    run.stdout.close()
+
+    said = readiness_heal(tmp_path)
+
+    ended, *rest = said.stdout.splitlines()
+    assert ended.startswith(f"killed: ended process {pid} (")
+    assert rest == [f"killed: removed {work}", "undone: 2"]
+    assert is_gone(child)
+    assert not Path(work).exists()
+    assert said.returncode == 3
+    assert "cannot read the ledger" in said.stderr
+    assert "a-garbled" in said.stderr
+    assert "b-empty" not in said.stderr
+
+    (tmp_path / "a-garbled/ledger.jsonl").unlink()
+    again = readiness_heal(tmp_path)
+    assert (again.returncode, again.stdout) == (0, "nothing to undo\n")
 
 
 def test_a_ledger_knows_whether_its_run_is_alive(tmp_path, ledger):
