@@ -138,12 +138,11 @@ class LoadRun:
         """See that the generator lives.
 
         Raises:
-            LoadError: If it died before it had accounted for everything.
+            LoadError: If it died, or fell silent, before it had accounted for everything.
         """
-        has_ended = self.link.has_ended()  # asked first: its tally may come between the two
-        self._take_what_is_there()
-        if self._tally is None and (self.link.lines.is_at_end or has_ended):
-            raise self._died("died")
+        if self.is_lost:
+            is_silent = not (self.link.lines.is_at_end or self.link.has_ended())
+            raise self._died(f"said nothing for {SILENT_FOR_S:g} s" if is_silent else "died")
 
     def finish(self) -> LoadResult:
         """Wait until everything is drained, and take the evidence.

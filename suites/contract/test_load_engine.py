@@ -17,7 +17,7 @@ from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
-from harness.load.engine import LoadPlan, pressing
+from harness.load.engine import SILENT_FOR_S, LoadPlan, pressing
 from harness.load.recording import read_raw
 from harness.spec.load import Load
 from harness.stack.process import is_gone
@@ -195,7 +195,7 @@ def test_waiting_for_a_slow_service_is_not_the_generators_lag(tmp_path):
         tally = press(server.base_url, tmp_path, per_s=900.0, lasts_s=2.0, max_in_flight=5).tally
 
     assert tally.wait_p99_s > 0.3
-    assert tally.lag_p99_s < 0.05
+    assert tally.lag_p99_s < tally.wait_p99_s / 5  # told apart; how late it is by itself is the machine's business
 
 
 def test_heartbeats_reach_the_end_and_count_what_was_planned(tmp_path):
@@ -261,6 +261,26 @@ def test_check_notices_a_dead_generator(tmp_path):
             psutil.Process(load.pid).wait(5)
             with pytest.raises(LoadError, match="died"):
                 load.check()
+
+
+def test_check_notices_a_generator_that_fell_silent(tmp_path):
+    """It lives, and is stopped: after three heartbeats that did not come it is as good as dead."""
+
+    def noticed():
+        try:
+            load.check()
+        except LoadError as error:
+            return error.what
+        return ""
+
+    with http_server("fast") as server:
+        with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+            assert is_met_within(load.beats, deadline_s=10, clock=CLOCK)
+            stopped_s = CLOCK.now()
+            os.kill(load.pid, signal.SIGSTOP)
+            assert is_met_within(noticed, deadline_s=SILENT_FOR_S + 2, clock=CLOCK)
+            assert noticed() == "the load generator said nothing for 3 s"
+            assert CLOCK.now() - stopped_s > SILENT_FOR_S - 1.25
 
 
 def test_the_generator_is_gone_afterwards(tmp_path):
