@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import psutil
 import pytest
 
 from fixtures.httpserver import http_server
-from fixtures.servers import PROJECT
+from fixtures.servers import PROJECT, free_port
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
@@ -220,6 +222,36 @@ def test_what_the_generator_adds_by_itself_is_measured_before_it_is_ready(tmp_pa
     assert 0.00005 < load.overhead_p95_s == result.tally.overhead_p95_s < 0.2
     assert read == result.tally.issued
     assert result.tally.client_errors == 0
+
+
+DEAF = """
+import locust
+from contextlib import contextmanager
+import sys
+from pathlib import Path
+from harness.load.child import __main__ as child
+
+@contextmanager
+def nobody():
+    yield int(sys.argv[2])
+
+child.null_server = nobody
+child.main(Path(sys.argv[1]))
+"""
+
+
+def test_a_calibration_that_fails_says_what_to_do(tmp_path):
+    """A server that does nothing did not even answer: told as every other error is, with where and how to mend it."""
+    plan = dataclasses.replace(plan_for("http://127.0.0.1:9"), calibration_s=0.2)
+    command = [sys.executable, "-c", DEAF, str(tmp_path), str(free_port())]
+    told = subprocess.run(
+        command, cwd=PROJECT, input=plan.to_json() + "\n", capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert told.returncode == 1
+    refused = json.loads(told.stdout)["refused"]
+    assert re.match("a server that does nothing answered 0 of [0-9]+ requests", refused["what"])
+    assert "run on a quieter one" in refused["mend"]
 
 
 def test_no_requests_are_an_honest_zero(tmp_path):

@@ -27,7 +27,7 @@ from gevent.fileobject import FileObject
 from harness.errors import LoadError
 from harness.load.child.calibration import null_server, overhead_p95_s
 from harness.load.child.generator import Generator
-from harness.load.plan import Duty, plan_from_json
+from harness.load.plan import Duty, LoadPlan, plan_from_json
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -44,20 +44,24 @@ def main(folder: Path) -> None:
     _go_first()
     orders = FileObject(sys.stdin.buffer, "rb")
     plan = plan_from_json(orders.readline().decode())
+    try:
+        _press(plan, folder, orders)
+    except LoadError as error:
+        say(refused={"what": error.what, "where": error.where, "mend": error.mend})
+        os._exit(1)
+
+
+def _press(plan: LoadPlan, folder: Path, orders: FileObject) -> None:
     with null_server() if plan.calibration_s else nullcontext() as null_port:
         own_s = overhead_p95_s(plan, folder, null_port) if null_port else None
         generator = Generator(plan, folder, on_beat=lambda beat: say(beat=asdict(beat)))
-        try:
-            generator.seat_users()
-            say(ready=True, overhead_p95_s=own_s)
-            begins = orders.readline()
-            if begins:
-                gevent.spawn(_obey, orders, generator)
-                tally = generator.press(json.loads(begins)["begins_s"], overhead_p95_s=own_s, control_port=null_port)
-                say(tally=asdict(tally))
-        except LoadError as error:
-            say(refused={"what": error.what, "where": error.where, "mend": error.mend})
-            os._exit(1)
+        generator.seat_users()
+        say(ready=True, overhead_p95_s=own_s)
+        begins = orders.readline()
+        if begins:
+            gevent.spawn(_obey, orders, generator)
+            tally = generator.press(json.loads(begins)["begins_s"], overhead_p95_s=own_s, control_port=null_port)
+            say(tally=asdict(tally))
         os._exit(0)  # the server that does nothing sees the end of its input
 
 

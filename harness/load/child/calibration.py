@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import gevent
 import numpy as np
 
+from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
 from harness.load import nullserver
 from harness.load.child.generator import Generator
@@ -34,6 +35,8 @@ SEATS = 50
 OPENING_RATIO = 0.2
 """Of the time, which goes to opening connections, and is not counted."""
 
+_MEND = "this machine is too busy to press from; run on a quieter one"
+
 
 def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
     """Press a server that does nothing for a while, and return the latency that 95 % stayed within, in seconds.
@@ -44,7 +47,7 @@ def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
         null_port: Where the server that does nothing listens.
 
     Raises:
-        RuntimeError: If there was nothing to measure.
+        LoadError: If it did not answer every request: there is nothing to measure then, and nothing to press from.
     """
     per_s = min(PER_S_MAX, max(PER_S, plan.load.peak_per_s(plan.lasts_s)))
     load = Load(arrivals_per_s=per_s, client=plan.load.client, writes="0%", max_in_flight=SEATS, drain="1s")
@@ -57,7 +60,8 @@ def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
         samples = read_raw(Path(folder)).between(OPENING_RATIO * lasts_s, lasts_s)
     answered = samples.records["latency_s"][samples.has_outcome(SampleOutcome.OK)]
     if len(answered) < len(samples) or not len(answered):
-        raise RuntimeError(f"a server that does nothing answered {len(answered)} of {len(samples)} requests")
+        what = f"a server that does nothing answered {len(answered)} of {len(samples)} requests"
+        raise LoadError(what, where="before the load", mend=_MEND)
     return float(np.quantile(answered, 0.95))
 
 
@@ -67,7 +71,8 @@ def null_server() -> Iterator[int]:
     program = [sys.executable, "-I", str(nullserver.__file__)]
     server = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        with gevent.Timeout(10):
+        late = LoadError("a server that does nothing did not start", where="before the load", mend=_MEND)
+        with gevent.Timeout(10, late):
             port = int(server.stdout.readline())  # type: ignore[union-attr]  # PIPE was asked for
         yield port
     finally:

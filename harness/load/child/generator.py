@@ -9,6 +9,7 @@ import gevent
 import numpy as np
 from locust.env import Environment
 
+from harness.errors import LoadError
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
 from harness.load.child.control import Control
@@ -54,6 +55,7 @@ class Generator:
         self._on_beat = on_beat
         self._said_issued = self._said_planned = self._overdue = 0
         self._runner: Any = None
+        self._folder = folder
 
     def seat_users(self) -> None:
         """Spawn as many users as requests may be in flight; they wait for requests, which costs nothing.
@@ -96,7 +98,7 @@ class Generator:
 
         Raises:
             LoadError: If the samples cannot be written.
-            RuntimeError: If a request was lost.
+            LoadError: If a request was lost.
         """
         self.desk.origin_s = begins_s
         beats = gevent.spawn(self._beat_each_second)
@@ -115,7 +117,8 @@ class Generator:
         issued = self.issued + self.desk.follow_ups
         tally = self.recorder.tally(planned=self._planned_until(math.inf), issued=issued, overhead_p95_s=overhead_p95_s)
         if not tally.is_whole:
-            raise RuntimeError(f"requests were lost: {tally}")
+            mend = "this is a bug of ours; keep the folder, and tell us"
+            raise LoadError(f"requests were lost: {tally}", where=str(self._folder), mend=mend)
         return tally
 
     def end_at(self, lasts_s: float) -> None:
