@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,9 +13,13 @@ from fixtures.servers import PROJECT
 from fixtures.stack import DUMMY
 from harness.clock import SystemClock
 from harness.experiment import Conditions, live_through
+from harness.faults.ledger import read_ledger
 from harness.spec.scenario import Scenario
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from harness.faults.ledger import Ledger
 
 CONFIDENCE = 0.95
 
@@ -90,6 +97,41 @@ def test_a_hopeless_experiment_ends_early_if_asked_to(conditions, tmp_path):
     assert 5 <= baseline.lasted_s < 10
     assert history.tally.is_whole
     assert "ended after" in next(each.sentence for each in verdict.obligations if "baseline complete" in each.name)
+
+
+@dataclass
+class Assassin(Listener):
+    """A teller that ends one of the run's components when the load has been on for a while."""
+
+    ledger: Ledger | None = None
+    victim: str = "nginx"
+    after_s: float = 6.0
+
+    def beat(self, *, elapsed_s: float, **_: object) -> None:
+        """Strike once it is time."""
+        if elapsed_s >= self.after_s and self.ledger:
+            entries = read_ledger(self.ledger.path).left
+            pid = next(entry.facts["pid"] for entry in entries if (entry.kind, entry.name) == ("process", self.victim))
+            os.killpg(pid, signal.SIGKILL)  # nginx and its workers
+            self.ledger = None
+
+
+def test_an_outage_ends_it_early_where_bounds_alone_would_not(conditions, tmp_path):
+    """Well for six seconds, then gone: worth a handful of independent requests, and hopeless all the same."""
+    assassin = Assassin(ledger=conditions.ledger)
+    scenario = story({"sli": "errors", "max": "10%"}, lasts="60s")
+
+    history = live_through(scenario, replace(conditions, teller=assassin, stops_early=True), tmp_path)
+
+    assert assassin.ledger is None, "nobody was killed"
+    (claim,) = judge(scenario, history, confidence=CONFIDENCE).claims
+    assert claim.outcome is Outcome.FAIL
+    assert claim.lower < claim.limit, "the bounds would have been enough"
+    assert "with an outage of" in claim.sentence
+    assert "stopped early: beyond doubt" not in claim.sentence
+    (baseline,) = history.phases
+    assert baseline.was_stopped
+    assert 10 < baseline.lasted_s < 20
 
 
 def test_nothing_ends_early_unasked(conditions, tmp_path):
