@@ -1,0 +1,23 @@
+"""A run that was judged elsewhere, some time ago: every machine and every version finds the same verdicts in it."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner
+
+from fixtures import golden
+from harness.cli import app
+from harness.report import verified_run
+
+
+def test_a_run_is_judged_to_the_same_bytes_on_every_machine():
+    """Kept, open and broken: bounds, what requests are worth, recovery, and every sentence. See fixtures/golden.py."""
+    verdicts = verified_run(golden.FOLDER)
+    told = CliRunner().invoke(app, ["verify", str(golden.FOLDER)])
+
+    assert {place.name: str(verdict.outcome) for place, verdict in verdicts.items()} == {
+        "broken": "fail",
+        "kept": "pass",
+        "open": "inconclusive",
+    }
+    assert told.exit_code == 1
+    assert told.output.count("evidence unchanged, judged again the same") == 3
