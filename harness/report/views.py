@@ -42,14 +42,15 @@ def latency(view: Axes, scenario: Scenario, history: History, seconds: Sequence[
     view.minorticks_off()
     _dots(view, history, palette)
     middle_s = [second.at_s + 0.5 for second in seconds]
-    for name, values, color, width in (
-        ("p50", [second.p50_s for second in seconds], palette.median, 1.2),
-        ("p95", [second.p95_s for second in seconds], palette.tail, 2.0),
+    # One name hangs below the end of its line and one stands above it: they never meet, since p50 ≤ p95.
+    for name, values, color, width, up_points in (
+        ("p50", [second.p50_s for second in seconds], palette.median, 1.2, -5),
+        ("p95", [second.p95_s for second in seconds], palette.tail, 2.0, 5),
     ):
         drawn = _numbers(values)
         view.plot(middle_s, drawn, color=color, linewidth=width, solid_joinstyle="round", zorder=5)
         if np.isfinite(drawn).any():
-            _beside(view, drawn[np.isfinite(drawn)][-1], name, color, weight="bold")
+            _beside(view, drawn[np.isfinite(drawn)][-1], name, color, weight="bold", up_points=up_points)
     _latency_limits(view, scenario, palette)
 
 
@@ -170,10 +171,10 @@ def _title(view: Axes, text: str, palette: Palette) -> None:
     view.set_ylabel(text, color=palette.ink, fontsize=8.5, labelpad=6)
 
 
-def _beside(view: Axes, y: float, text: str, color: str, *, weight: str = "normal") -> None:
+def _beside(view: Axes, y: float, text: str, color: str, *, weight: str = "normal", up_points: float = 0) -> None:
     """Write `text` at the right of the axes, at the height of what it names."""
     view.annotate(
-        text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+        text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(6, up_points), textcoords="offset points",
         color=color, fontsize=8, va="center", weight=weight, annotation_clip=False,
     )  # fmt: skip
 
