@@ -28,9 +28,13 @@ def plan_for(base_url, *, lasts_s, client="fast"):
     return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.2)
 
 
-@pytest.mark.parametrize("client", ["fast", "lean"])
-def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client):
-    """In 14 s at 200/s: p95 within 3 % of the truth, computed from the moments of stop and start; stock Locust: 1/446."""
+@pytest.mark.parametrize(("client", "times"), [("fast", 1.0), ("lean", 0.5)])
+def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client, times):
+    """In 14 s at 200/s: p95 within 3 % of the truth; stock Locust: 1/446.
+
+    The truth is the server's own: when it wrote each answer, first come, first served. A server that answered all that
+    was held up in no time at all would be the least that an open loop can see.
+    """
     moments_s = {}
     with http_server("fast") as server:
 
@@ -38,18 +42,22 @@ def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client)
             server.process.send_signal(number)
             moments_s[name] = CLOCK.now()
 
-        with pressing(plan_for(server.base_url, lasts_s=LASTS_S, client=client), folder=tmp_path, clock=CLOCK) as load:
+        plan = plan_for(server.base_url, lasts_s=times * LASTS_S, client=client)
+        with pressing(plan, folder=tmp_path, clock=CLOCK) as load:
             for name, at_s, number in (("stop", STOPS_S, signal.SIGSTOP), ("go on", GOES_ON_S, signal.SIGCONT)):
-                threading.Timer(load.begins_s + at_s - CLOCK.now(), send, [name, number]).start()
+                threading.Timer(load.begins_s + times * at_s - CLOCK.now(), send, [name, number]).start()
             result = load.finish()
             stopped_s, went_on_s = (moments_s[name] - load.begins_s for name in ("stop", "go on"))
+        answers_s = np.array(server.answers_s()) - load.begins_s
 
     intended_s, latency_s = (result.samples.records[name] for name in ("intended_s", "latency_s"))
+    assert result.tally.ok == result.tally.issued == len(answers_s)
+    truth_s = np.sort(answers_s) - intended_s
     is_held_up = (intended_s >= stopped_s) & (intended_s < went_on_s)
-    truth_s = np.where(is_held_up, went_on_s - intended_s, 0.0)
-    assert result.tally.ok == result.tally.issued
+    least_s = np.where(is_held_up, went_on_s - intended_s, 0.0)
     assert np.quantile(latency_s, 0.95) == pytest.approx(np.quantile(truth_s, 0.95), rel=0.03)
-    assert (latency_s > 0.1).sum() == pytest.approx((truth_s > 0.1).sum(), rel=0.1)  # what was held up is served first
+    assert np.quantile(latency_s, 0.95) >= 0.97 * np.quantile(least_s, 0.95)
+    assert (latency_s > 0.1).sum() == pytest.approx((truth_s > 0.1).sum(), rel=0.1)
 
 
 @pytest.mark.parametrize("client", ["fast", "lean"])
