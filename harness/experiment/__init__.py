@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ def live_through(
     conditions: Conditions,
     folder: Path,
     *,
+    on: Stack | None = None,
     on_cut_short: Callable[[History], object] = lambda _history: None,
 ) -> History:
     """Run `plan` once, and return what was seen; logs and raw samples go to `folder`.
@@ -46,11 +47,12 @@ def live_through(
         plan: The scenario, as it is to be run.
         conditions: What all experiments of the run have in common.
         folder: The experiment's own.
+        on: What it is lived through on, where something stands already and stays; else on a stack of its own.
         on_cut_short: Told what was seen until then, if the experiment is interrupted.
     """
     notebook = Notebook(conditions)
     try:
-        with _standing(conditions, folder) as stack:
+        with nullcontext(on) if on else _standing(conditions, folder) as stack:
             notebook.has_started(stack)
             _press(plan, conditions, stack, notebook, folder)
     except (HarnessError, OSError) as error:

@@ -1,14 +1,18 @@
 """The fourteen known ways to a green without evidence, each brought about for real: not one may end in a pass.
 
 V1 to V14 are the vacuous greens that surveyed tools are documented to give. Runs here are real, on a stack of servers
-with a subject that has nothing inside, and are sabotaged while they are under way.
+with a subject that has nothing inside, and are sabotaged while they are under way; where that breaks the stack itself,
+on one of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,11 +23,14 @@ import requests
 from fixtures.made import Stretch, history_of, scenario_of
 from fixtures.servers import PROJECT
 from fixtures.stack import DUMMY
-from harness.clock import SystemClock
-from harness.errors import Interrupted, SpecError
+from harness.clock import SystemClock, is_met_within
+from harness.errors import Interrupted, ReportError, SpecError
 from harness.experiment import Conditions, live_through
-from harness.faults.ledger import Ledger
+from harness.faults.healing import marked_processes
+from harness.faults.ledger import Ledger, read_ledger
 from harness.measure.quantities import Block, figures
+from harness.report import verified_run
+from harness.spec.openslo import read_openslo
 from harness.spec.scenario import Scenario
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
@@ -62,14 +69,16 @@ class Sabotaged:
 
     Args:
         folder: For its evidence.
+        stack: What stands already.
     """
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, stack) -> None:
         self.folder = folder
+        self.stack = stack
         self.ledger = Ledger(folder / "ledger.jsonl", f"test-{os.getpid():x}-{folder.name[-12:]}")
         self.stopped: list[int] = []
 
-    def live(self, scenario: Scenario, saboteur: Saboteur):
+    def live(self, scenario: Scenario, saboteur: Saboteur, *, breaks_the_stack: bool = False):
         """Run it, and judge it."""
         conditions = Conditions(
             run_id=self.ledger.run_id,
@@ -84,7 +93,8 @@ class Sabotaged:
         )
         place = self.folder / scenario.scenario
         place.mkdir()
-        verdict = judge(scenario, live_through(scenario, conditions, place), confidence=CONFIDENCE)
+        history = live_through(scenario, conditions, place, on=None if breaks_the_stack else self.stack)
+        verdict = judge(scenario, history, confidence=CONFIDENCE)
         assert saboteur.done, "the sabotage never happened"
         return verdict
 
@@ -114,8 +124,8 @@ class Sabotaged:
 
 
 @pytest.fixture
-def sabotaged(tmp_path):
-    run = Sabotaged(tmp_path)
+def sabotaged(tmp_path, embedded_stack):
+    run = Sabotaged(tmp_path, embedded_stack)
     yield run
     for pid in run.stopped:
         with suppress(ProcessLookupError):
@@ -141,7 +151,7 @@ def test_v1_a_fault_action_that_raises(sabotaged):
     """The proxy dies before the fault: the fault cannot be done."""
     saboteur = Saboteur("baseline", lambda: sabotaged.signal("proxy", signal.SIGKILL))
 
-    verdict = sabotaged.live(story(), saboteur)
+    verdict = sabotaged.live(story(), saboteur, breaks_the_stack=True)
 
     assert verdict.outcome is Outcome.ERROR
     assert "fault proxy" in verdict.sentence
@@ -157,9 +167,9 @@ def test_v2_a_fault_without_effect(sabotaged):
     assert "asked: redis +200ms" in verdict.sentence
 
 
-@pytest.mark.parametrize("factor", [0.25, 2, 4])
-def test_v3_a_wrong_dose(sabotaged, factor):
-    """A quarter, twice, four times what was asked for."""
+@pytest.mark.parametrize("factor", [0, 0.25, 2, 4])
+def test_v2_v3_a_wrong_dose(sabotaged, factor):
+    """None at all (the toxic is there, and does nothing), a quarter, twice, four times what was asked for."""
     saboteur = Saboteur("fault", lambda: sabotaged.redose(factor))
 
     verdict = sabotaged.live(story(), saboteur)
@@ -208,19 +218,117 @@ def test_v6_v14_nothing_was_asked(sabotaged, writes, objective):
     assert "no requests" in verdict.sentence
 
 
+EQUAL = """
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: always}
+spec:
+  service: items
+  indicator:
+    metadata: {name: answered}
+    spec:
+      ratioMetric:
+        good: {metricSource: {type: Readiness, spec: {GOOD}}}
+        total: {metricSource: {type: Readiness, spec: {TOTAL}}}
+  timeWindow: [{duration: 4w, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{target: 0.95}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "total"),
+    [
+        pytest.param("", "", id="all of all"),
+        pytest.param("operation: read", "operation: read", id="reads of reads"),
+        pytest.param("outcome: ok", "outcome: ok", id="good ones of good ones"),
+    ],
+)
+def test_v14_good_and_total_are_the_same(tmp_path, good, total):
+    """A ratio that is always 1 promises nothing: refused, with the place where it stands."""
+    file = tmp_path / "slo.yaml"
+    file.write_text(EQUAL.replace("GOOD", good).replace("TOTAL", total))
+
+    with pytest.raises(SpecError, match=r"spec\.indicator\.spec\.ratioMetric"):
+        read_openslo(file)
+
+
 def test_v7_every_request_failed(sabotaged):
     """The balancer dies at once: all that was measured is errors, and errors are no success."""
     saboteur = Saboteur("baseline", lambda: sabotaged.signal("nginx", signal.SIGKILL))
     slow = {"sli": "slow", "over": "100ms", "max": "20%"}
 
-    verdict = sabotaged.live(story(fault=None, objectives=[slow, KEPT], lasts="8s"), saboteur)
+    verdict = sabotaged.live(story(fault=None, objectives=[slow, KEPT], lasts="8s"), saboteur, breaks_the_stack=True)
 
     assert verdict.outcome is Outcome.FAIL
     assert [claim.outcome for claim in verdict.claims] == [Outcome.FAIL, Outcome.FAIL]
 
 
+CANCELLED = """
+scenario: cancelled
+story: Redis answers late for a minute, and nobody waits for the end of it.
+load: {arrivals_per_s: 100, drain: 1s}
+phases:
+  - {name: baseline, lasts: 2s}
+  - {name: fault, lasts: 60s, faults: [{kind: latency, target: redis, delay: 200ms}]}
+  - {name: recovery, lasts: 3s}
+objectives: [{sli: recovery, within: 1s}]
+"""
+SETTINGS = """
+[system]
+name = "dummy"
+[system.subject]
+app = "dummy:create_app"
+ready = "/"
+[[objectives]]
+sli = "errors"
+max = "20%"
+[profiles.quick]
+stretch = 1.0
+"""
+
+
+@pytest.fixture
+def hurt(tmp_path):
+    """`readiness run` as a pipeline starts it, in mid-fault."""
+    shutil.copy(PROJECT / "fixtures/dummy.py", tmp_path / "dummy.py")
+    (tmp_path / "readiness.toml").write_text(SETTINGS)
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios/cancelled.yaml").write_text(CANCELLED)
+    run = subprocess.Popen(
+        [sys.executable, "-c", "from harness.cli import main; main()", "run", "--no-allure", "--backend", "embedded"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )  # fmt: skip
+    for line in run.stdout:
+        if line.startswith("cancelled: fault, "):
+            break
+    yield run, next((tmp_path / "reports/runs").iterdir())
+    run.kill()
+    run.communicate()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_v8_a_run_that_is_ended_in_mid_fault(hurt, number, status):
+    """Not exit 0, the fault healed and everything stopped; and what is left is called cut short, never a pass."""
+    run, folder = hurt
+    injected = [entry for entry in read_ledger(folder / "ledger.jsonl").left if entry.kind == "toxic"]
+    assert injected, "the fault is not there yet"
+
+    run.send_signal(number)
+    said, _ = run.communicate(timeout=30)
+
+    assert run.returncode == status
+    assert is_met_within(lambda: not list(marked_processes(folder.name)), deadline_s=10, clock=SystemClock())
+    if number == signal.SIGTERM:  # after SIGKILL the proxies that held the fault are gone with everything else
+        assert "healing redis +200ms" in said
+        assert read_ledger(folder / "ledger.jsonl").left == ()
+    with pytest.raises(ReportError, match="this experiment was cut short"):
+        verified_run(folder)
+
+
 def test_v8_a_run_that_is_cancelled(sabotaged):
-    """A signal in mid-fault leaves no verdict behind; `readiness run` exits 143 (suites/chaos/test_run.py)."""
+    """A signal in mid-fault leaves no verdict behind."""
 
     def cancel() -> None:
         raise Interrupted(signal.SIGTERM)
@@ -230,7 +338,7 @@ def test_v8_a_run_that_is_cancelled(sabotaged):
 
 
 def test_v9_no_objective_at_all():
-    """A scenario that promises nothing proves nothing."""
+    """A scenario that promises nothing proves nothing; planning refuses it (suites/unit/test_run_plan.py)."""
     verdict = judge(
         scenario_of(faults=False), history_of(scenario_of(faults=False), [Stretch(lasts_s=30)]), confidence=0.95
     )
@@ -265,7 +373,8 @@ def test_v12_a_stall_that_slows_its_own_client_down(sabotaged, victim):
     saboteur = Saboteur("baseline", lambda: sabotaged.signal(victim, signal.SIGSTOP))
     slow = {"sli": "slow", "over": "100ms", "max": "20%"}
 
-    verdict = sabotaged.live(story(fault=None, objectives=[slow], lasts="8s"), saboteur)
+    scenario = story(fault=None, objectives=[slow], lasts="8s")
+    verdict = sabotaged.live(scenario, saboteur, breaks_the_stack=victim == "nginx")
 
     assert verdict.outcome is (Outcome.FAIL if victim == "nginx" else Outcome.ERROR)
 
