@@ -72,9 +72,15 @@ def _die_with_parent() -> None:
 
 
 def _go_first() -> None:
-    """Let a measuring instrument be on time on the machine that it shares with what it measures, where we may."""
-    with suppress(OSError):  # only root may
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    """Let a measuring instrument be on time on the machine that it shares with what it measures, where we may.
+
+    Niceness would not do: where the kernel schedules each session as a group, it counts only within ours (sched(7)).
+    Our children, such as the server that does nothing, are scheduled as everybody: they are to feel what the service
+    feels, or they could not tell that it was the machine.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):  # only root may
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
 def _obey(orders: FileObject, generator: Generator) -> None:
