@@ -158,7 +158,12 @@ class Endpoint(asyncio.BaseProtocol):
 
     def make_its_end_a_reset(self) -> None:
         """Let the kernel send RST instead of FIN whenever the socket is closed."""
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        end_with_reset(self.transport.get_extra_info("socket"))
+
+
+def end_with_reset(peer: socket.socket) -> None:
+    """Let the kernel send RST instead of FIN when a socket is closed."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
 
 
 def _keep_alive(peer: socket.socket) -> None:

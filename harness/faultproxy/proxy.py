@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.faultproxy.address import port_number, split_host_port
 from harness.faultproxy.connection import Connection
+from harness.faultproxy.endpoint import end_with_reset
 from harness.faultproxy.errors import AddressError, toxic_not_found
 from harness.faultproxy.listener import Listener
 from harness.faultproxy.log import log
@@ -47,7 +48,7 @@ class Proxy:
         self.toxics: list[Toxic] = []
         self._listener: Listener | None = None
         self._timetables: dict[Toxic, Timetable] = {}
-        self._arrivals: set[asyncio.Task[None]] = set()
+        self._arrivals: dict[Connection, asyncio.Task[None]] = {}
         self.connection_count = 0
         self.past_bytes = {"upstream": (0, 0), "downstream": (0, 0)}
 
@@ -57,9 +58,14 @@ class Proxy:
         return self._listener is not None
 
     @property
+    def open_count(self) -> int:
+        """Return how many connections are open, being made, or being closed."""
+        return len(self.connections) + len(self._arrivals)
+
+    @property
     def has_ended_connections(self) -> bool:
         """Tell whether any connection has come and gone."""
-        return self.connection_count > len(self.connections) + len(self._arrivals)
+        return self.connection_count > self.open_count
 
     def shown(self) -> dict[str, object]:
         """Return the proxy in the API's form and order."""
@@ -103,7 +109,7 @@ class Proxy:
 
     def cut_connections(self) -> None:
         """End every connection, and those still being made."""
-        for arrival in self._arrivals:
+        for arrival in self._arrivals.values():
             arrival.cancel()
         for connection in tuple(self.connections):
             connection.cut()
@@ -217,7 +223,7 @@ class Proxy:
     def _welcome(self, client: socket.socket) -> None:
         self.connection_count += 1
         connection = Connection(self, self.connection_count)
-        open_count = len(self.connections) + len(self._arrivals)
+        open_count = self.open_count
         for toxic, keeper in self._doorkeepers():
             if connection.suffers(toxic) and not keeper.admits(open_count):
                 toxic.hit()
@@ -225,8 +231,8 @@ class Proxy:
                 client.close()
                 return
         arrival = asyncio.get_running_loop().create_task(self._connect(client, connection))
-        self._arrivals.add(arrival)
-        arrival.add_done_callback(self._arrivals.discard)
+        self._arrivals[connection] = arrival
+        arrival.add_done_callback(lambda _: self._arrivals.pop(connection, None))
 
     async def _connect(self, client: socket.socket, connection: Connection) -> None:
         """Dial the upstream, then let bytes flow; a client whose upstream does not answer is closed."""
@@ -235,6 +241,8 @@ class Proxy:
         except (OSError, AddressError, TimeoutError) as error:
             log("warn", "Unable to open connection to upstream", name=self.name, upstream=self.upstream, err=str(error))
             self.note("dial_failed", connection=connection.number, error=str(error))
+            if isinstance(error, ConnectionResetError) and not self.program.is_strict:
+                end_with_reset(client)  # it was open for a moment, and a reset stays a reset
             client.close()
         except asyncio.CancelledError:
             client.close()
@@ -256,6 +264,8 @@ class Proxy:
             connection.server.cut()
             client.close()
             raise
+        # Now, and not when the task is done, which is a turn of the loop later: it would count twice till then.
+        self._arrivals.pop(connection, None)
         self.connections.add(connection)
         self.note("connection_opened", connection=connection.number)
         connection.start()

@@ -1,4 +1,4 @@
-"""Bytes are counted by the kernel where it does (Linux), and by us elsewhere; either way to the byte."""
+"""What is counted: connections once, and bytes to the byte, by the kernel where it does (Linux) or by us."""
 
 from __future__ import annotations
 
@@ -111,6 +111,17 @@ async def test_nothing_of_ours_runs_for_a_byte(proxied):
 
         are_direct = (connection.client.data_received, connection.server.data_received) == writes
         assert are_direct == endpoint.is_counted_by_kernel()
+
+
+async def test_a_connection_counts_once_when_it_opens(proxied, monkeypatch):
+    """A limit of two lets two in, however closely they follow each other."""
+    proxy, _ = proxied
+    seen = []
+    monkeypatch.setattr(proxy.program.events, "note", lambda kind, **_: seen.append((kind, proxy.open_count)))
+    client, server, _ = await travel(proxied)
+    with client, server:
+        assert seen == [("connection_opened", 1)]
+        assert proxy.open_count == 1
 
 
 @pytest.mark.parametrize("ending", ["fin", "reset", "cut"])
