@@ -1116,7 +1116,7 @@ def test_deviation_bad_config_ends_the_program(tmp_path, text):
 
 
 @pytest.mark.parametrize("name", ["strict", OTHER])
-@pytest.mark.parametrize("text", BAD_CONFIGS)
+@pytest.mark.parametrize("text", [None, BAD_CONFIGS[-1]])
 def test_deviation_bad_config_leaves_the_original_empty(name, tmp_path, text):
     """The original logs it and starts without proxies; so does strict mode."""
     with started(name, "-config", str(written(tmp_path, text))) as server:

@@ -29,7 +29,7 @@ from fixtures.servers import start_postgres, start_redis
 from harness.stack.postgres import DATABASE, USER
 
 # Long enough that a proxy that wanted to send would have.
-QUIET_S = 0.15
+QUIET_S = 0.1
 
 
 @pytest.fixture(scope="module")
