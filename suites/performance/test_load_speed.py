@@ -46,6 +46,30 @@ print(json.dumps(took_ms))
 """
 
 
+FLAT_OUT = """
+import locust, json, sys, tempfile, time
+from pathlib import Path
+
+from harness.load.child.generator import Generator
+from harness.load.plan import LoadPlan
+from harness.spec.load import Load
+
+beats = []
+load = Load(arrivals_per_s=100, writes="0%", drain="100ms", client=sys.argv[2], max_in_flight=64)
+load = load.model_copy(update={"arrivals_per_s": float(sys.argv[3])})  # more than may be asked for
+plan = LoadPlan(base_url=sys.argv[1], load=load, lasts_s=4.0, seed=7, calibration_s=0.0)
+with tempfile.TemporaryDirectory() as folder:
+    generator = Generator(plan, Path(folder), on_beat=beats.append)
+    generator.seat_users()
+    generator.press(time.monotonic())
+steady = [beat for beat in beats if 1.5 < beat.at_s < 3.5]
+print(json.dumps([sum(beat.ok for beat in steady), sum(beat.cpu_ratio for beat in steady)]))
+"""
+BEYOND_PER_S = {"fast": 20_000, "lean": 60_000}
+"""Arrivals a second that no core can send: every seat is always taken."""
+LEAN_RATIO = 5.0
+
+
 @pytest.fixture(scope="module")
 def base_url(tmp_path_factory):
     """A server that is never the bottleneck."""
@@ -75,6 +99,27 @@ def test_one_core_sends_on_schedule(base_url, tmp_path, capsys, client, per_s):
     assert tally.issued == tally.ok == pytest.approx(per_s * LASTS_S, rel=0.02)
     assert tally.lag_p99_s < LAG_P99_S
     assert not any(beat.overdue for beat in result.heartbeats)
+
+
+def test_the_lean_user_is_worth_five_fast_ones(base_url, capsys):
+    """Requests answered per second of processor time, both flat out, in turns, so that both meet the same machine."""
+    done = {"fast": [0.0, 0.0], "lean": [0.0, 0.0]}
+    for client in ("fast", "lean") * 2:
+        for index, figure in enumerate(flat_out(base_url, client)):
+            done[client][index] += figure
+
+    fast, lean = (done[client][0] / done[client][1] for client in ("fast", "lean"))
+    with capsys.disabled():
+        said = f"flat out, per second of a core: lean {lean:.0f}, fast {fast:.0f}, ratio {lean / fast:.1f}"
+        print(f"\n{said}")  # noqa: T201 - the figure is what a bench is for
+    assert lean >= LEAN_RATIO * fast
+
+
+def flat_out(base_url, client):
+    """Press with more arrivals than can be sent; return answers, and seconds of processor time that they took."""
+    command = [sys.executable, "-c", FLAT_OUT, base_url, client, str(BEYOND_PER_S[client])]
+    said = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(said.stdout)
 
 
 def test_the_generator_adds_less_than_a_millisecond(base_url, tmp_path, capsys):
