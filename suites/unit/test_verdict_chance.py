@@ -17,7 +17,7 @@ from harness.verdict.chance import beyond_chance, p_value
 from harness.verdict.judge import judge
 from harness.verdict.looks import confidence_at
 from harness.verdict.outcome import Claim, Outcome
-from harness.verdict.sequential import CAPITAL, capital_log, is_hopeless
+from harness.verdict.sequential import capital_log, is_hopeless
 
 SLOW = Slow(sli="slow", over="100ms", max="5%")
 HITS = Hits(sli="hits", min="70%")
@@ -153,4 +153,12 @@ def test_a_service_that_keeps_its_promise_is_hardly_ever_given_up(share):
 def test_beyond_doubt(objective, events, total, is_broken):
     """A broken promise is, a doubtful one is not, and a kept one never."""
     assert is_hopeless(objective, events, total) is is_broken
-    assert CAPITAL >= 1000
+
+
+@pytest.mark.parametrize("total", [200, 1000, 5000])
+def test_a_promise_is_given_up_once_a_thousandfold_is_won_against_it(total):
+    """Not one event earlier: a service that keeps its promise gets there in at most one run of a thousand."""
+    enough = next(events for events in range(total) if is_hopeless(SLOW, float(events), float(total)))
+
+    assert enough > SLOW.limit * total
+    assert capital_log(enough - 1, total, SLOW.limit) < math.log(1000) <= capital_log(enough, total, SLOW.limit)
