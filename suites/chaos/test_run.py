@@ -130,22 +130,31 @@ def shown(result):
     )
 
 
+OF_THE_MACHINE = {"generator on time", "generator not busy", "generator alive", "offered as planned", "control held"}
+
+
 def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
-    """The verdict, the samples and the pages are there; nothing of the run lives on."""
+    """The verdict, the samples and the pages are there; nothing of the run lives on.
+
+    Every promise is kept. A machine too busy to press from may keep the run from proving it, and nothing else may: then,
+    and only then, the exit code is 2.
+    """
     said = readiness(project, "run", "short", "--no-allure", "--seed", "3", "--junit", "junit.xml")
 
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "pass" in said.stdout
     folder = run_folder(project)
     verdict = json.loads((folder / "short/verdict.json").read_text())
-    assert verdict["outcome"] == "pass"
+    unmet = {each["name"] for each in verdict["obligations"] if each["outcome"] != "pass"}
+    assert unmet <= OF_THE_MACHINE, said.stdout + said.stderr
+    assert {claim["outcome"] for claim in verdict["claims"]} == {"pass"}
+    status, in_junit, in_allure = (2, {"error"}, NO_EVIDENCE) if unmet else (0, set(), ("passed", None))
+    assert said.returncode == verdict["exit_code"] == status
     assert {"samples.parquet", "report.md", "plot.svg", "history.json"} <= {
         p.name for p in (folder / "short").iterdir()
     }
     assert (folder / "index.html").is_file()
     assert read_ledger(folder / "ledger.jsonl").is_closed
-    assert junit_of(project) == {"short": set()}
-    assert allure_of(project) == [("passed", None)]
+    assert junit_of(project) == {"short": in_junit}
+    assert allure_of(project) == [in_allure]
 
     pages = [folder / "index.html", folder / "short/index.html", folder / "short/plot.svg"]
     for page in pages:
@@ -155,7 +164,7 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(project):
     assert f"report: reports/runs/{folder.name}/index.html" in told.stdout
     assert all(page.is_file() for page in pages)
     assert (folder / "allure/index.html").is_file() or "check the network" in told.stdout
-    assert readiness(project, "verify", folder.name).returncode == 0
+    assert readiness(project, "verify", folder.name).returncode == status
 
 
 SLO_VIOLATED, NO_EVIDENCE = ("failed", "SLO violated"), ("broken", "Inconclusive (evidence)")
@@ -181,7 +190,8 @@ def test_the_exit_code_is_the_verdict(project, change, status, said, in_allure):
     )  # fmt: skip
 
     assert ended.returncode == status, ended.stdout + ended.stderr
-    assert said in ended.stdout + ended.stderr
+    # On a busy machine something else is inconclusive as well, and comes first; the file holds every claim.
+    assert status == 2 or said in ended.stdout + ended.stderr
     kind, told = {
         1: ("failure", ("failed", "fail")),
         2: ("error", ("other", "inconclusive")),
@@ -255,8 +265,9 @@ def test_a_scenario_is_a_pytest_item(project):
         cwd=project, capture_output=True, text=True, check=False, env=environment(), timeout=120,
     )  # fmt: skip
 
-    assert "1 passed, 1 deselected" in ended.stdout, ended.stdout + ended.stderr
-    assert json.loads((run_folder(project) / "short/verdict.json").read_text())["outcome"] == "pass"
+    outcome = json.loads((run_folder(project) / "short/verdict.json").read_text())["outcome"]
+    said = {"pass": "1 passed, 1 deselected", "inconclusive": "1 deselected, 1 error"}[outcome]  # on a busy machine
+    assert said in ended.stdout, ended.stdout + ended.stderr
     assert not (run_folder(project) / "tail").exists()
 
 
@@ -341,6 +352,9 @@ class Begun:
     """A run that is under way; what it says goes to a file. Its Allure page is never finished."""
 
     def __init__(self, project, temporary, *arguments):
+        # A baseline as short as may be, and a fault that is sure to see a heartbeat, which come once a second.
+        hurt_longer = SHORT.replace("lasts: 2s", "lasts: 1s").replace("fault, lasts: 1s", "fault, lasts: 2s")
+        (project / "scenarios/short.yaml").write_text(hurt_longer)
         programs = project / "bin"
         programs.mkdir()
         for name, body in (("npx", HANGING_NPX), ("node", "echo v22.1.0")):
@@ -355,7 +369,9 @@ class Begun:
 
     def wait_for(self, has_come):
         """Wait for a moment of the run, and return all its processes then."""
-        assert is_met_within(lambda: has_come(self), deadline_s=40, clock=CLOCK, every_s=0.001), self.said.read_text()
+        is_over = self.process.poll
+        is_met_within(lambda: has_come(self) or is_over() is not None, deadline_s=40, clock=CLOCK, every_s=0.001)
+        assert has_come(self), self.said.read_text()
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def says(self, word):
@@ -371,11 +387,20 @@ class Begun:
         return all(map(is_gone, children)) and not list(self.temporary.iterdir())
 
 
+@pytest.fixture
+def begun(project, temporary):
+    """A run that is under way; it is ended if the test did not come to that."""
+    run = Begun(project, temporary, "--junit", "junit.xml")
+    yield run
+    run.process.kill()
+    run.process.wait()
+
+
 MOMENTS = {
     "when it has hardly begun": lambda _: True,
     "when its ledger is begun": lambda run: run.has("ledger.jsonl"),
     "while initdb runs": lambda run: run.has("ledger.jsonl", '"initdb"'),
-    "under load": lambda run: run.says(": baseline"),
+    "under load": lambda run: run.says("the generator itself adds"),
     "when a fault is noted, and perhaps done": lambda run: run.has("ledger.jsonl", '"disabled"'),
     "in a fault": lambda run: run.says(": fault"),
     "while healing": lambda run: run.says(": healing"),
@@ -393,32 +418,30 @@ MOMENTS = {
         (signal.SIGTERM, "while Allure's page is built", 143),
     ],
 )
-def test_a_signal_heals_stops_and_is_told_by_the_exit_code(project, temporary, number, moment, status):
+def test_a_signal_heals_stops_and_is_told_by_the_exit_code(project, begun, number, moment, status):
     """Never 0, and nothing left."""
-    run = Begun(project, temporary, "--junit", "junit.xml")
-    children = run.wait_for(MOMENTS[moment])
+    children = begun.wait_for(MOMENTS[moment])
 
-    run.process.send_signal(number)
+    begun.process.send_signal(number)
 
-    assert run.process.wait(30) == status, run.said.read_text()
+    assert begun.process.wait(30) == status, begun.said.read_text()
     assert len(children) > 2
-    assert run.leaves_nothing(children)
+    assert begun.leaves_nothing(children)
     assert read_ledger(run_folder(project) / "ledger.jsonl").left == ()
     assert list(junit_of(project)) == ["short"]
     assert (run_folder(project) / "short/manifest.json").exists() == (number == signal.SIGTERM)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_sudden_death_leaves_nothing(project, temporary, moment):
+def test_sudden_death_leaves_nothing(project, begun, moment):
     """SIGKILL at ten moments of a run: within ten seconds no process is left, and nothing temporary."""
-    run = Begun(project, temporary, "--junit", "junit.xml")
-    children = run.wait_for(MOMENTS[moment])
+    children = begun.wait_for(MOMENTS[moment])
 
-    run.process.kill()
-    run.process.wait()
+    begun.process.kill()
+    begun.process.wait()
 
-    assert is_met_within(lambda: run.leaves_nothing(children), deadline_s=10, clock=CLOCK), children
-    assert readiness(project, "heal", **run.variables).stdout == "nothing to undo\n"
+    assert is_met_within(lambda: begun.leaves_nothing(children), deadline_s=10, clock=CLOCK), children
+    assert readiness(project, "heal", **begun.variables).stdout == "nothing to undo\n"
 
 
 def started(project, *arguments, baseline="60s"):
@@ -479,7 +502,7 @@ def test_a_secret_is_in_no_file_of_a_run(project):
         env={**environment(), "API_TOKEN": SENTINEL},
     )  # fmt: skip
 
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.returncode in (0, 2), told.stdout + told.stderr  # 2: the machine was busy
     folder = run_folder(project)
     assert "[redacted]" in (folder / "short/logs/replica-1.log").read_text(), "the service did not even say it"
     assert "[redacted]" in read_history(folder / "short").samples.replicas
@@ -494,7 +517,7 @@ def test_a_secret_is_in_no_file_of_a_run(project):
     assert len(files) > 20
     assert not [(path, form) for path in files for form in forms if form.encode() in path.read_bytes()]
     assert not [form for form in forms if form in told.stdout + told.stderr]
-    assert readiness(project, "verify", folder.name).returncode == 0
+    assert readiness(project, "verify", folder.name).returncode == told.returncode
 
 
 def test_a_secret_that_is_not_set_is_asked_for(project):
