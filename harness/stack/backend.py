@@ -60,6 +60,7 @@ def prepare(choice: Choice, subject: Subject, project: Path, say: Callable[[str]
         return
     from harness.stack import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
 
+    engine.check_is_here(engine.address())
     with closing(engine.connect()) as client:
         for each in images.made(client, subject, project, say=say):
             if not each.is_kept:
@@ -70,6 +71,7 @@ def _why_no_containers(subject: Subject, project: Path) -> str | None:
     from harness.stack import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
 
     try:
+        engine.check_is_here(engine.address())
         with closing(engine.connect()) as client:
             missing = images.missing(client, subject, project)
     except StackError as error:

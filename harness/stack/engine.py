@@ -10,6 +10,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import docker
 import requests
@@ -34,6 +35,7 @@ GONE = NotFound
 
 _KNOCK_WITHIN_S = 3.0
 _AT_ONCE = 8
+_ON_THIS_MACHINE = {"unix", "npipe"}
 _USUAL = "unix:///var/run/docker.sock"
 
 
@@ -90,6 +92,19 @@ def connect(where: str | None = None) -> DockerClient:
         raise StackError("no Docker engine answers", where=where, mend=mend) from error
     client.api.timeout = ANSWER_WITHIN_S
     return client
+
+
+def check_is_here(where: str) -> None:
+    """See that the engine is on this machine: load goes nowhere else, and ports are published on its loopback only.
+
+    Raises:
+        StackError: If it is on another one.
+    """
+    scheme, _, rest = where.partition("://")
+    host = urlsplit(where).hostname
+    if scheme not in _ON_THIS_MACHINE and host not in {"localhost", "127.0.0.1", "::1"}:
+        mend = "unset DOCKER_HOST, or choose the docker context of an engine here; or use --backend embedded"
+        raise StackError(f"the Docker engine is on another machine, {host or rest}", where=where, mend=mend)
 
 
 def _knock(where: str) -> None:

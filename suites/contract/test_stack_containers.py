@@ -23,7 +23,7 @@ from harness.faults.guardian import guarded
 from harness.faults.healing import heal
 from harness.faults.ledger import Ledger, read_ledger
 from harness.stack import engine, meter
-from harness.stack.backend import AUTO, CONTAINERS, EMBEDDED, choose, standing
+from harness.stack.backend import AUTO, CONTAINERS, EMBEDDED, Choice, choose, prepare, standing
 from harness.stack.ports import reserve
 
 CLOCK = SystemClock()
@@ -34,7 +34,10 @@ def marked(run_id):
     client = engine.connect()
     try:
         filters = {"label": f"{engine.RUN_LABEL}={run_id}"}
-        found = [*client.containers.list(all=True, filters=filters, ignore_removed=True), *client.networks.list(filters=filters)]
+        found = [
+            *client.containers.list(all=True, filters=filters, ignore_removed=True),
+            *client.networks.list(filters=filters),
+        ]
         return sorted(each.name for each in found)
     finally:
         client.close()
@@ -85,6 +88,19 @@ def test_no_engine_is_said_with_its_address(monkeypatch, tmp_path):
     assert "--backend embedded" in str(caught.value)
     choice = choose(AUTO, DUMMY.subject, PROJECT)
     assert (choice.backend, str(choice)) == (EMBEDDED, "backend: embedded, no Docker engine answers")
+
+
+@pytest.mark.parametrize("where", ["ssh://build@elsewhere.example", "tcp://192.0.2.1:2375"])
+def test_an_engine_on_another_machine_is_not_taken(monkeypatch, where):
+    """Its loopback is not ours; and nothing is pressed that is not here."""
+    monkeypatch.setenv("DOCKER_HOST", where)
+
+    choice = choose(AUTO, DUMMY.subject, PROJECT)
+
+    assert choice.backend == EMBEDDED
+    assert "the Docker engine is on another machine" in choice.why
+    with pytest.raises(StackError, match="another machine"):
+        prepare(Choice(CONTAINERS, "as asked for"), DUMMY.subject, PROJECT, lambda _said: None)
 
 
 ASKED_BY_NOBODY = """
