@@ -62,18 +62,20 @@ def test_heartbeats_are_told_when_all_have_told_them(tmp_path):
     assert all(100 < beat.issued < 320 for beat in beats[:2])
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "falls silent"])
-def test_the_others_take_over_from_one_that_is_lost(tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "lasts_s"), [(signal.SIGKILL, 6.0), (signal.SIGSTOP, 9.0)], ids=["dies", "falls silent"]
+)
+def test_the_others_take_over_from_one_that_is_lost(tmp_path, number, lasts_s):
     """Its later arrivals are sent by them; what it should have sent meanwhile is unfinished, and its seconds are marked."""
     with http_server("fast") as server:
-        plan = plan_for(server.base_url, lasts_s=10.0)
+        plan = plan_for(server.base_url, lasts_s=lasts_s)
         with pressing_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as team:
             until_s = team.begins_s + 2.5
             assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
             os.kill(team.runs[1].pid, number)
             result = team.finish()
 
-    whole = course_of(plan.load, lasts_s=10.0, seed=7)
+    whole = course_of(plan.load, lasts_s=lasts_s, seed=7)
     records, tally = result.samples.records, result.tally
     (loss,) = result.losses
     assert "generator-2 was lost" in loss
@@ -92,20 +94,20 @@ def test_the_others_take_over_from_one_that_is_lost(tmp_path, number):
 def test_what_was_taken_over_is_taken_over_again(tmp_path):
     """Two of three are lost, one after the other; the last one sends everything that is left."""
     with http_server("fast") as server:
-        plan = plan_for(server.base_url, lasts_s=10.0)
+        plan = plan_for(server.base_url, lasts_s=7.0)
         with pressing_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as team:
-            for index, at_s in ((0, 1.5), (1, 4.0)):
+            for index, at_s in ((0, 1.5), (1, 3.5)):
                 until_s = team.begins_s + at_s
                 assert is_met_within(lambda until_s=until_s: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
                 os.kill(team.runs[index].pid, signal.SIGKILL)
                 assert is_met_within(lambda: team.check() or len(team.losses) == index + 1, deadline_s=5, clock=CLOCK)  # noqa: B023 - asked within this turn of the loop
             result = team.finish()
 
-    whole = course_of(plan.load, lasts_s=10.0, seed=7)
+    whole = course_of(plan.load, lasts_s=7.0, seed=7)
     assert (result.samples.records["intended_s"] == whole.intended_s).all()
-    last = result.samples.between(6.0, 10.0)
+    last = result.samples.between(5.5, 7.0)
     assert last.has_outcome(SampleOutcome.OK).all()
-    assert len(last) == len(whole.beginning(6.0))
+    assert len(last) == len(whole.beginning(5.5))
 
 
 def test_the_last_one_that_dies_is_the_end_of_all(tmp_path):
@@ -118,7 +120,8 @@ def test_the_last_one_that_dies_is_the_end_of_all(tmp_path):
                 children = [psutil.Process(run.pid) for run in team.runs]
                 for child in children:
                     os.kill(child.pid, signal.SIGKILL)
-                assert is_met_within(lambda: all(map(is_gone, children)), deadline_s=5, clock=CLOCK)
+                # Not merely a zombie: its other threads may end a little later, and only then it can be waited for.
+                assert is_met_within(lambda: all(run.link.has_ended() for run in team.runs), deadline_s=5, clock=CLOCK)
                 team.check()
 
     assert all(map(is_gone, children))

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 LATE = {"kind": "latency", "target": "redis", "delay": "200ms"}
 KEPT = {"sli": "errors", "max": "20%"}
-BACK = {"sli": "recovery", "within": "1s", "during": "after"}
+BACK = {"sli": "recovery", "within": "500ms", "during": "after"}
 
 
 @dataclass
@@ -132,10 +132,10 @@ def sabotaged(tmp_path, embedded_stack):
             os.killpg(pid, signal.SIGCONT)
 
 
-def story(*, fault=LATE, objectives=(KEPT,), lasts="2s", **load) -> Scenario:
+def story(*, fault=LATE, objectives=(KEPT,), lasts="1s", **load) -> Scenario:
     """Return a scenario of a few seconds, which promises all that a fault asks for; without one, of a baseline alone."""
     phases = [{"name": "baseline", "lasts": lasts}]
-    phases += [{"name": "fault", "lasts": "3s", "faults": [fault]}, {"name": "after", "lasts": "3s"}] if fault else []
+    phases += [{"name": "fault", "lasts": "3s", "faults": [fault]}, {"name": "after", "lasts": "2.5s"}] if fault else []
     return Scenario.model_validate(
         {
             "scenario": "sabotaged",
@@ -151,7 +151,7 @@ def test_v1_a_fault_action_that_raises(sabotaged):
     """The proxy dies before the fault: the fault cannot be done."""
     saboteur = Saboteur("baseline", lambda: sabotaged.signal("proxy", signal.SIGKILL))
 
-    verdict = sabotaged.live(story(), saboteur, breaks_the_stack=True)
+    verdict = sabotaged.live(story(lasts="2s"), saboteur, breaks_the_stack=True)
 
     assert verdict.outcome is Outcome.ERROR
     assert "fault proxy" in verdict.sentence
@@ -193,7 +193,7 @@ def test_v5_a_target_that_matches_nothing(sabotaged):
     """No replica of that name."""
     saboteur = Saboteur("baseline", lambda: None)
 
-    verdict = sabotaged.live(story(fault={"kind": "kill", "target": "replica-9"}), saboteur)
+    verdict = sabotaged.live(story(fault={"kind": "kill", "target": "replica-9"}, lasts="2s"), saboteur)
 
     assert verdict.outcome is Outcome.ERROR
     assert "nothing to hit" in verdict.sentence
