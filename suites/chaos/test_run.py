@@ -259,6 +259,7 @@ def test_a_scenario_is_a_pytest_item(project):
     """`pytest scenarios/short.yaml -k …`: a real run that leaves its evidence, by pytest's own door."""
     (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
     (project / "conftest.py").write_text('pytest_plugins = ["harness.plugin"]\n')
+    (project / "pytest.ini").write_text("[pytest]\n")  # its root is here, whatever project this folder lies below
 
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:locust", "scenarios/short.yaml", "scenarios/tail.yaml", "-k", "short"],
