@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 
 import psutil
@@ -36,19 +37,22 @@ def plan_for(base_url, *, lasts_s, **changes):
 
 @contextmanager
 def workers(count, port, token=TOKEN):
-    """Start workers as somebody on another machine would."""
+    """Start workers as somebody on another machine would; one that is killed cannot clear up what was temporary."""
     command = [sys.executable, "-c", "from harness.cli import main; main()", "worker", "--master-port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "READINESS_WORKER_TOKEN": token}
-    running = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(count)
-    ]
-    try:
-        yield running
-    finally:
-        for each in running:
-            each.kill()
-            each.communicate()
+    with tempfile.TemporaryDirectory(prefix="workers-") as place:
+        environment = {
+            **os.environ, "PYTHONPATH": str(PROJECT), "READINESS_WORKER_TOKEN": token, "TMPDIR": place,
+        }  # fmt: skip
+        running = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(count)
+        ]
+        try:
+            yield running
+        finally:
+            for each in running:
+                each.kill()
+                each.communicate()
 
 
 def meeting(port, *, count=2, within_s=20.0, host="127.0.0.1"):
