@@ -25,6 +25,7 @@ import gevent
 from gevent.fileobject import FileObject
 
 from harness.errors import LoadError
+from harness.load.child import resolver
 from harness.load.child.calibration import null_server, overhead_p95_s
 from harness.load.child.generator import Generator
 from harness.load.plan import Duty, LoadPlan, plan_from_json
@@ -42,6 +43,7 @@ def main(folder: Path) -> None:
     """Press once, as our parent says, and leave without a backward glance: Locust's own stop may wait for users."""
     _die_with_parent()
     _go_first()
+    resolver.install()
     orders = FileObject(sys.stdin.buffer, "rb")
     plan = plan_from_json(orders.readline().decode())
     try:
