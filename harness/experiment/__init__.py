@@ -18,6 +18,7 @@ from harness.load.engine import LoadPlan, pressing
 from harness.load.plan import connect_within_s
 from harness.spec.objective import tightest_s
 from harness.stack.backend import CONTAINERS, standing
+from harness.stack.blueprint import Blueprint
 from harness.stack.service import Ground
 
 if TYPE_CHECKING:
@@ -86,18 +87,13 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
         work=work,
         on_spawn=conditions.ledger.note_process,
     )
+    blueprint = Blueprint(
+        system=conditions.system, seed=conditions.seed, defect=conditions.defect, hidden=conditions.hidden
+    )
     try:
         with (
             _noted_containers(conditions),
-            standing(
-                conditions.backend,
-                conditions.system,
-                ground=ground,
-                clock=conditions.clock,
-                seed=conditions.seed,
-                defect=conditions.defect,
-                hidden=conditions.hidden,
-            ) as stack,
+            standing(conditions.backend, blueprint, ground=ground, clock=conditions.clock) as stack,
         ):
             yield stack
     finally:

@@ -10,12 +10,13 @@ from harness.errors import StackError
 from harness.stack.embedded import embedded_stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from harness.clock import Clock
-    from harness.spec.system import Subject, System
+    from harness.spec.system import Subject
+    from harness.stack.blueprint import Blueprint
     from harness.stack.service import Ground
     from harness.stack.stack import Stack
 
@@ -81,16 +82,7 @@ def _why_no_containers(subject: Subject, project: Path) -> str | None:
     return None
 
 
-def standing(
-    backend: str,
-    system: System,
-    *,
-    ground: Ground,
-    clock: Clock,
-    seed: int,
-    defect: str | None = None,
-    hidden: Mapping[str, str] | None = None,
-) -> AbstractContextManager[Stack]:
+def standing(backend: str, blueprint: Blueprint, *, ground: Ground, clock: Clock) -> AbstractContextManager[Stack]:
     """Return the stack of `backend`, to be entered; see `embedded_stack` for the arguments."""
     if backend == CONTAINERS:
         from harness.stack.containers import containers_stack  # noqa: PLC0415 - as above
@@ -98,4 +90,4 @@ def standing(
         stack = containers_stack
     else:
         stack = embedded_stack
-    return stack(system, ground=ground, clock=clock, seed=seed, defect=defect, hidden=hidden)
+    return stack(blueprint, ground=ground, clock=clock)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from harness.errors import StackError
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
+from harness.stack.blueprint import DEPENDENCIES
 from harness.stack.container import Container, Site, network_for
 from harness.stack.engine import connect, remove_all_of
 from harness.stack.images import resolve
@@ -26,13 +27,13 @@ from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import ANYWHERE, Address, Edge
-from harness.stack.stack import HEALTHY, REPLICA, Stack
+from harness.stack.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
-    from harness.spec.system import System
+    from harness.stack.blueprint import Blueprint
     from harness.stack.images import Images
     from harness.stack.recipe import ContainerRecipe
     from harness.stack.service import Ground
@@ -40,19 +41,9 @@ if TYPE_CHECKING:
 FIRST_DOOR = 20001
 """Toxiproxy listens for the edges on this port and those after it, inside."""
 
-DEPENDENCIES = ("redis", "postgres")
-
 
 @contextmanager
-def containers_stack(
-    system: System,
-    *,
-    ground: Ground,
-    clock: Clock,
-    seed: int,
-    defect: str | None = None,
-    hidden: Mapping[str, str] | None = None,
-) -> Iterator[Stack]:
+def containers_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Iterator[Stack]:
     """Start everything, yield it ready, and leave nothing on the engine on any exit; see `embedded_stack`.
 
     Raises:
@@ -60,20 +51,20 @@ def containers_stack(
         SpecError: If the subject's environment names an unknown placeholder.
     """
     client = connect()
-    images = resolve(client, system.subject, ground.project)
+    images = resolve(client, blueprint.subject, ground.project)
     with ExitStack() as leaving:
         leaving.callback(client.close)
         leaving.callback(remove_all_of, ground.run_id, client)
         began_s = clock.now()
         site = Site(ground=ground, network=network_for(ground), base=images.base)
         building = _Building(site, clock, began_s, leaving)
-        plan = _Plan(system, images, defect or HEALTHY)
-        toxiproxy = proxy.contained(images.proxy, seed, plan.doors)
+        plan = _Plan(blueprint, images)
+        toxiproxy = proxy.contained(images.proxy, blueprint.seed, plan.doors)
         building.start(redis.contained(images.redis), postgres.contained(images.postgres), toxiproxy)
         server = ProxyServer(toxiproxy.direct, plan.meter(toxiproxy.published[proxy.METER_PORT]))
         for edge in plan.edges:
             server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.given.port))
-        replicas = [with_variables(plan.replica(name), hidden or {}) for name in plan.replicas]
+        replicas = [plan.replica(name) for name in blueprint.replicas]
         balancer = nginx.contained(images.nginx, [edge.given for edge in plan.edges if edge.client == "nginx"])
         building.start(*replicas, balancer)
         yield Stack(
@@ -89,13 +80,11 @@ def containers_stack(
 class _Plan:
     """Who talks to whom, by which door: known before anything runs, since ports are published at start."""
 
-    def __init__(self, system: System, images: Images, defect: str) -> None:
-        self._subject = system.subject
+    def __init__(self, blueprint: Blueprint, images: Images) -> None:
+        self._blueprint = blueprint
         self._images = images
-        self._defect = defect
-        self.replicas = [f"{REPLICA}{number + 1}" for number in range(system.replicas)]
-        pairs = [(name, each) for name in self.replicas for each in DEPENDENCIES]
-        pairs += [("nginx", name) for name in self.replicas]
+        pairs = [(name, each) for name in blueprint.replicas for each in DEPENDENCIES]
+        pairs += [("nginx", name) for name in blueprint.replicas]
         self.doors = {FIRST_DOOR + number: reserve() for number in range(len(pairs))}
         self.edges = tuple(
             Edge(client, upstream, listen, given=Address("proxy", port))
@@ -109,12 +98,10 @@ class _Plan:
 
     def replica(self, name: str) -> ContainerRecipe:
         """Describe one replica, with an edge of its own to each dependency."""
-        facts = {"replica": name, "defect": self._defect}
-        facts |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
-        for edge in self.edges:
-            if edge.client == name:
-                facts |= {f"{edge.server}.host": edge.given.host, f"{edge.server}.port": str(edge.given.port)}
-        return subject.contained(name, self._subject, self._images.service, facts)
+        given = {edge.server: edge.given for edge in self.edges if edge.client == name}
+        facts = self._blueprint.facts(name, given)
+        recipe = subject.contained(name, self._blueprint.subject, self._images.service, facts)
+        return with_variables(recipe, self._blueprint.hidden)
 
     def meter(self, address: Address) -> Meter:
         """Return what counts the bytes on open connections, by edge."""

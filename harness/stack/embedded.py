@@ -12,43 +12,33 @@ from typing import TYPE_CHECKING
 
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
+from harness.stack.blueprint import DEPENDENCIES
 from harness.stack.ports import reserve
 from harness.stack.process import LocalProcess
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import Edge, Ground
-from harness.stack.stack import HEALTHY, REPLICA, Stack
+from harness.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from harness.clock import Clock
-    from harness.spec.system import Subject, System
+    from harness.stack.blueprint import Blueprint
     from harness.stack.recipe import Recipe
 
 
 @contextmanager
-def embedded_stack(
-    system: System,
-    *,
-    ground: Ground,
-    clock: Clock,
-    seed: int,
-    defect: str | None = None,
-    hidden: Mapping[str, str] | None = None,
-) -> Iterator[Stack]:
+def embedded_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Iterator[Stack]:
     """Start everything, yield it ready, and leave nothing running on any exit.
 
     Redis, the proxy and `initdb` start at once; then Postgres; then the replicas, which need both, with nginx.
 
     Args:
-        system: What to start.
+        blueprint: What to start.
         ground: Where.
         clock: The time.
-        seed: Of the fault proxy's dice.
-        defect: Id of the seeded defect that replicas are started with.
-        hidden: Variables that each replica gets besides, as they are.
 
     Raises:
         StackError: If a program is missing, or a part dies or is not ready in time.
@@ -59,15 +49,12 @@ def embedded_stack(
         cluster = postgres.begin_cluster(ground)
         leaving.callback(cluster.initdb.kill)  # where something fails before it is waited for
         proxy_api = reserve()
-        building.start(redis.local(ground), proxy.local(proxy_api, seed))
+        building.start(redis.local(ground), proxy.local(proxy_api, blueprint.seed))
         building.wait_until_ready()
         building.start(postgres.local(cluster))
         building.wait_until_ready()
         server = ProxyServer(proxy_api)
-        replicas = [
-            with_variables(building.replica(f"{REPLICA}{number + 1}", system.subject, server, defect), hidden or {})
-            for number in range(system.replicas)
-        ]
+        replicas = [building.replica(name, blueprint, server) for name in blueprint.replicas]
         edges = [building.edge(server, "nginx", recipe) for recipe in replicas]
         building.start(*replicas, nginx.local(ground, [edge.listen for edge in edges]))
         building.wait_until_ready()
@@ -121,11 +108,8 @@ class _Building:
         self.edges.append(edge)
         return edge
 
-    def replica(self, name: str, judged: Subject, server: ProxyServer, defect: str | None) -> Recipe:
+    def replica(self, name: str, blueprint: Blueprint, server: ProxyServer) -> Recipe:
         """Describe one replica, with an edge of its own to each dependency."""
-        facts = {"replica": name, "defect": defect or HEALTHY}
-        facts |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
-        for dependency in ("redis", "postgres"):
-            listen = self.edge(server, name, self.recipes[dependency]).listen
-            facts |= {f"{dependency}.host": listen.host, f"{dependency}.port": str(listen.port)}
-        return subject.local(name, judged, self.ground, facts)
+        given = {each: self.edge(server, name, self.recipes[each]).given for each in DEPENDENCIES}
+        recipe = subject.local(name, blueprint.subject, self.ground, blueprint.facts(name, given))
+        return with_variables(recipe, blueprint.hidden)

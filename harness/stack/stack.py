@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from harness.stack.proxy import ProxyServer
     from harness.stack.service import Address, Edge, Service
 
-HEALTHY = ""
-"""What `{defect}` stands for when the healthy service is judged."""
-
 REPLICA = "replica-"
 """Beginning of the name of every replica of the judged service; a number follows."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.servers import PROJECT, ground_for
-from fixtures.stack import DUMMY, need_containers
+from fixtures.stack import DUMMY, OF_DUMMIES, need_containers
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.faults.guardian import guarded
@@ -220,7 +220,7 @@ HOLD = """
 import os, signal, sys
 from pathlib import Path
 from fixtures.servers import ground_for
-from fixtures.stack import DUMMY
+from fixtures.stack import OF_DUMMIES
 from harness.clock import SystemClock
 from harness.faults.guardian import guarded
 from harness.faults.ledger import Ledger
@@ -231,7 +231,7 @@ ledger = Ledger(folder / "ledger.jsonl", run_id)
 with guarded(ledger.path), ground_for(folder, run_id) as ground:
     ledger.note("folder", "work", path=str(ground.work))
     ledger.note("containers", run_id, engine=engine.address())
-    with standing(CONTAINERS, DUMMY, ground=ground, clock=SystemClock(), seed=1) as stack:
+    with standing(CONTAINERS, OF_DUMMIES, ground=ground, clock=SystemClock()) as stack:
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -251,7 +251,7 @@ def test_the_guardian_removes_what_a_killed_run_left(tmp_path):
 def test_a_container_that_dies_under_way_is_seen(tmp_path):
     """Somebody removes it behind our back: it is dead, and nothing raises."""
     need_containers()
-    with ground_for(tmp_path) as ground, standing(CONTAINERS, DUMMY, ground=ground, clock=CLOCK, seed=1) as stack:
+    with ground_for(tmp_path) as ground, standing(CONTAINERS, OF_DUMMIES, ground=ground, clock=CLOCK) as stack:
         client = engine.connect()
         client.containers.get(f"{ground.work.name}-redis").remove(force=True)
         client.close()

@@ -7,11 +7,12 @@ import psutil
 import pytest
 
 from fixtures.servers import ground_for
-from fixtures.stack import DUMMY
+from fixtures.stack import DUMMY, OF_DUMMIES
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
 from harness.stack import engine, proxy
 from harness.stack.backend import CONTAINERS, standing
+from harness.stack.blueprint import Blueprint
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK
@@ -204,7 +205,7 @@ def test_starting_twice_is_refused(stack):
 
 def test_nothing_is_left_when_a_stack_ends(backend, left, tmp_path):
     """No process or container, no port, no file outside its folders; and the logs are kept."""
-    with ground_for(tmp_path) as ground, standing(backend, DUMMY, ground=ground, clock=CLOCK, seed=1) as stack:
+    with ground_for(tmp_path) as ground, standing(backend, OF_DUMMIES, ground=ground, clock=CLOCK) as stack:
         assert len(left(ground.run_id)) >= len(NAMES)
         entry = stack.entry
 
@@ -223,7 +224,7 @@ def test_a_part_that_dies_at_start_is_named_with_its_last_words(backend, left, t
 
     with ground_for(tmp_path) as ground:
         with pytest.raises(StackError, match=r"replica-[12] died while starting") as caught:
-            with standing(backend, broken, ground=ground, clock=CLOCK, seed=1):
+            with standing(backend, Blueprint(system=broken, seed=1), ground=ground, clock=CLOCK):
                 pass
 
         assert "No module named" in str(caught.value) or "Could not import" in str(caught.value)
@@ -239,7 +240,7 @@ def test_an_unknown_placeholder_is_named(backend, left, tmp_path):
         ground_for(tmp_path) as ground,
         pytest.raises(SpecError, match=r"unknown placeholder \{redis\.prot\}") as caught,
     ):
-        with standing(backend, slipped, ground=ground, clock=CLOCK, seed=1):
+        with standing(backend, Blueprint(system=slipped, seed=1), ground=ground, clock=CLOCK):
             pass
 
     assert "system.subject.environment.PORT" in str(caught.value)

@@ -19,6 +19,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.parser import read_settings
 from harness.stack import binaries, postgres, redis
+from harness.stack.blueprint import Blueprint
 from harness.stack.embedded import embedded_stack
 from harness.stack.ports import reserve
 from harness.stack.process import LocalProcess, is_gone
@@ -72,7 +73,10 @@ def test_a_busy_port_is_told_by_the_component(tmp_path):
 def first_answer_s(folder):
     """Start the reference service, as readiness.toml says, and return after how many seconds it was healthy."""
     system = read_settings(PROJECT / "readiness.toml").system
-    with ground_for(folder) as ground, embedded_stack(system, ground=ground, clock=CLOCK, seed=1) as stack:
+    with (
+        ground_for(folder) as ground,
+        embedded_stack(Blueprint(system=system, seed=1), ground=ground, clock=CLOCK) as stack,
+    ):
         return max(part.began_s + part.took_s for part in stack.startup)
 
 
@@ -114,10 +118,10 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from fixtures.servers import ground_for
-from fixtures.stack import DUMMY
+from fixtures.stack import OF_DUMMIES
 from harness.clock import SystemClock
 from harness.stack.embedded import embedded_stack
-with ground_for(Path(sys.argv[1]), sys.argv[2]) as ground, embedded_stack(DUMMY, ground=ground, clock=SystemClock(), seed=1):
+with ground_for(Path(sys.argv[1]), sys.argv[2]) as ground, embedded_stack(OF_DUMMIES, ground=ground, clock=SystemClock()):
     print("ready", flush=True)
     time.sleep(60)
 """

@@ -1,0 +1,61 @@
+"""What a stack is to be, whatever it runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.stack import postgres
+from harness.stack.stack import REPLICA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.spec.system import Subject, System
+    from harness.stack.service import Address
+
+DEPENDENCIES = ("redis", "postgres")
+"""What each replica has an edge of its own to."""
+
+HEALTHY = ""
+"""What `{defect}` stands for when the healthy service is judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """What is to be started.
+
+    Attributes:
+        system: The judged service, and how many replicas of it.
+        seed: Of the fault proxy's dice.
+        defect: Id of the seeded defect that replicas are started with.
+        hidden: Variables that each replica gets besides, as they are; their values must never be written.
+    """
+
+    system: System
+    seed: int
+    defect: str | None = None
+    hidden: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> Subject:
+        """Return the judged service."""
+        return self.system.subject
+
+    @property
+    def replicas(self) -> list[str]:
+        """Return the name of each replica."""
+        return [f"{REPLICA}{number + 1}" for number in range(self.system.replicas)]
+
+    def facts(self, replica: str, given: Mapping[str, Address]) -> dict[str, str]:
+        """Return what the placeholders in a replica's environment stand for.
+
+        Args:
+            replica: Its name.
+            given: Where it is to find each dependency.
+        """
+        facts = {"replica": replica, "defect": self.defect or HEALTHY}
+        facts |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
+        for name, address in given.items():
+            facts |= {f"{name}.host": address.host, f"{name}.port": str(address.port)}
+        return facts
