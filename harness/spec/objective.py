@@ -16,6 +16,9 @@ from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SETTLED_AFTER_S = 2.0
+"""A recovery phase lasts at least this much longer than the time allowed, so that staying well can be seen."""
+
 
 class Slow(Model):
     """Bound the share of requests slower than `over`; failed, unfinished and unsent ones count as slow."""
@@ -76,6 +79,11 @@ class Recovery(Model):
     sli: Literal["recovery"]
     within: Duration = Field(gt=0, le=3600)
     during: str = "recovery"
+
+    @property
+    def needs_s(self) -> float:
+        """Return how long its phase must last, so that staying well is seen."""
+        return self.within + SETTLED_AFTER_S
 
     def __str__(self) -> str:
         return f"recovery < {duration_text(self.within)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError
 from harness.spec.objective import Errors, Hits, Recovery, Slow
-from harness.spec.quantity import count_text
+from harness.spec.quantity import count_text, duration_text
 from harness.verdict.bounds import requests_needed
 from harness.verdict.looks import confidence_at
 from harness.verdict.recovery import promises_before
@@ -60,6 +60,12 @@ def _check_survival_can_be_seen(scenario: Scenario) -> None:
         mend = "name the phase before it `baseline`, where readiness.toml's defaults hold, or promise something of it"
         what = "nothing is promised before the first fault, and a dead service would not mind it"
         raise SpecError(what, where=where, mend=mend)
+    lasts_s = {phase.name: phase.lasts for phase in scenario.phases}
+    hasty = [objective for objective in recovery if lasts_s[objective.during] < objective.needs_s]
+    if hasty:
+        needed, lasts = duration_text(hasty[0].needs_s), duration_text(lasts_s[hasty[0].during])
+        what = f"`{hasty[0]}` needs the phase {hasty[0].during!r} to last {needed}, this profile makes it {lasts}"
+        raise SpecError(what, where=where, mend="make the phase longer, or the profile's stretch greater")
     if scenario.faults and not recovery:
         mend = f"add an objective such as {{sli: recovery, within: 5s, during: {after[0]}}}"
         raise SpecError("something is broken, and recovery from it is not promised", where=where, mend=mend)

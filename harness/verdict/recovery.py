@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from harness.measure.recovery import bad_seconds, until_last_s
@@ -57,13 +58,13 @@ def phases_before_first_fault(phases: Sequence[Phase]) -> set[str]:
 def _watched(objective: Recovery, scenario: Scenario, history: History) -> tuple[BadSecond, ...] | None:
     """Return the bad seconds after healing; None if nobody could see them, or tell them from good ones.
 
-    Where healing took so long that the time allowed was not watched to its end, staying well was not seen.
+    Where not one whole second beyond the time allowed was watched, nobody could have seen that it came too late.
     """
     mark, promises = history.phase(objective.during), promises_before(scenario)
     healed_s = max((fault.healed_s for fault in history.faults if fault.healed_s is not None), default=None)
     if mark is None or healed_s is None or not promises or not len(history.during(objective.during)):
         return None
-    if mark.ended_s - healed_s < objective.within:
+    if math.floor(mark.ended_s - healed_s) <= objective.within:
         return None
     return bad_seconds(history, promises, healed_s=healed_s, until_s=mark.ended_s)
 

@@ -54,6 +54,15 @@ def test_surviving_a_fault_that_can_never_be_seen_is_refused(faults, objectives,
     assert refused.value.mend
 
 
+def test_a_profile_that_leaves_no_time_to_see_recovery_is_refused():
+    """As written the phase is long enough; stretched by a half it lasts as long as recovery may take."""
+    scenario = scenario_of(objectives=[{**ERRORS, "max": "1%"}, RECOVERY])
+    check_can_conclude(scenario, 0.95)
+
+    with pytest.raises(SpecError, match=r"`recovery < 5s` needs the phase 'recovery' to last 7s.*makes it 5s"):
+        check_can_conclude(scenario.stretched(0.5), 0.95)
+
+
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
 @pytest.mark.parametrize("limit", ["50%", "70%", "90%", "99.9%"])
 def test_the_fewest_requests_are_the_fewest(limit, confidence):
