@@ -5,12 +5,15 @@ A target names a service (`redis`: every edge into it, or its process) or one ed
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.spec.model import Model
 from harness.spec.quantity import Duration, duration_text
+
+SEEN_FROM_S, SEEN_FROM_RATIO = 0.005, 0.1
+"""The least delay that is told from none: a dose may be seen 2 ms, or 5 % of it, short."""
 
 Target = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}(\.[a-z0-9][a-z0-9-]{0,30})?$")]
 
@@ -29,14 +32,26 @@ class Latency(Model):
     """Every answer of the target arrives later.
 
     Attributes:
-        delay: Added to each answer.
-        jitter: Uniform deviation around `delay`.
+        delay: Added to each answer, in whole milliseconds.
+        jitter: Uniform deviation around `delay`; so much less that the fault can still be seen.
     """
 
     kind: Literal["latency"]
     target: Target
     delay: Duration = Field(gt=0, le=60)
     jitter: Duration = Field(default=0.0, ge=0, le=60)
+
+    @model_validator(mode="after")
+    def _can_be_seen(self) -> Self:
+        least_s, needed_s = self.delay - self.jitter, max(SEEN_FROM_S, SEEN_FROM_RATIO * self.delay)
+        if least_s < needed_s - 1e-9:
+            raise ValueError(
+                f"`{self}` may be {duration_text(max(0.0, least_s))}, which cannot be told from no fault; "
+                f"delay less jitter must be {duration_text(needed_s)}"
+            )
+        if any(abs(seconds * 1000 - round(seconds * 1000)) > 1e-6 for seconds in (self.delay, self.jitter)):
+            raise ValueError("the fault proxy knows whole milliseconds only")
+        return self
 
     def __str__(self) -> str:
         deviation = f" ± {duration_text(self.jitter)}" if self.jitter else ""

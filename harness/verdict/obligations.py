@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.history.history import History
-    from harness.history.marks import PointMark
+    from harness.history.marks import FaultMark, PointMark
     from harness.spec.scenario import Scenario
     from harness.verdict.outcome import Claim
+
+LATE_RATIO = 0.1
+"""A fault may come this part of its phase late: what is judged there is diluted by no more. One takes some 70 ms; one
+that is injected second waits for the looks at the first."""
 
 PHASE_TOLERANCE_RATIO = 0.02
 """A phase may be this much shorter than asked for; timers are late, never early, so any more was cut off."""
@@ -132,11 +136,19 @@ def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligati
             name, mark = f"fault delivered: {fault}", marks.get((phase.name, str(fault)))
             if mark is None:
                 yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never injected")
+            elif (late_s := _late_s(mark, history)) > LATE_RATIO * phase.lasts:
+                sentence = f"it was there {late_s:.1f} s after its phase of {phase.lasts:g} s had begun"
+                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
             elif not mark.is_delivered:
                 unseen = next((dose.seen for dose in mark.doses if not dose.is_delivered), "nobody looked at its dose")
                 yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=unseen)
             else:
                 yield Obligation(name=name, outcome=Outcome.PASS, sentence=mark.doses[-1].seen)
+
+
+def _late_s(mark: FaultMark, history: History) -> float:
+    began = history.phase(mark.phase)
+    return mark.injected_s - began.began_s if began else 0.0
 
 
 def _faults_crossed(history: History) -> Iterator[Obligation]:

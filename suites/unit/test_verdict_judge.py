@@ -133,6 +133,23 @@ def test_recovery_that_could_not_be_watched_is_not_seen():
     assert judge(scenario, late, confidence=0.95).claims[1].outcome is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(
+    ("healed_s", "outcome"),
+    [
+        pytest.param(44.0, Outcome.FAIL, id="a whole second was seen that came too late"),
+        pytest.param(44.1, Outcome.INCONCLUSIVE, id="all seconds that were seen were in time"),
+        pytest.param(45.0, Outcome.INCONCLUSIVE, id="watched for just as long as was allowed"),
+    ],
+)
+def test_who_never_comes_back_passes_at_no_moment_of_healing(healed_s, outcome):
+    """Six seconds after healing show that five were not enough; with less, a dead service would have been in time."""
+    scenario = scenario_of(objectives=[ERRORS, RECOVERY])
+    history = history_of(scenario, [Stretch(lasts_s=30), Stretch(lasts_s=20, failed=5000)])
+    late = replace(history, faults=(replace(history.faults[0], healed_s=healed_s),))
+
+    assert judge(scenario, late, confidence=0.95).claims[1].outcome is outcome
+
+
 GOOD = [Stretch(lasts_s=50)]
 UNSEEN = Dose(at_s=31.0, is_delivered=False, seen="replica-1.redis still answers")
 
@@ -178,6 +195,12 @@ def test_a_good_run_passes():
         ),
         pytest.param(
             lambda h: replace(h, faults=(replace(h.faults[0], before_bytes=None),)), Outcome.INCONCLUSIVE, "nobody counted", id="uncounted"
+        ),
+        pytest.param(
+            lambda h: replace(h, faults=(replace(h.faults[0], injected_s=38.0),)),
+            Outcome.INCONCLUSIVE,
+            "8.0 s after its phase of 10 s had begun",
+            id="a fault that came when its phase was nearly over",
         ),
         pytest.param(lambda h: replace(h, phases=h.phases[:2]), Outcome.INCONCLUSIVE, "never reached", id="cut short"),
         pytest.param(
