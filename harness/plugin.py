@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from harness.report import Experiment
 
 SCENARIOS_FOLDER = "scenarios"
+SCENARIO_SUFFIXES = (".yaml", ".yml")
 
 
 class SloViolated(AssertionError):  # noqa: N818 - the verdict's own word is `fail`
@@ -115,7 +116,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
     """Collect YAML files below a folder `scenarios`, and any that is named on the command line."""
     is_scenario = SCENARIOS_FOLDER in file_path.parts or parent.session.isinitpath(file_path)
-    if file_path.suffix in (".yaml", ".yml") and is_scenario:
+    if file_path.suffix in SCENARIO_SUFFIXES and is_scenario:
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
 

@@ -160,14 +160,16 @@ class Run:
         """
         if not self.experiments:
             return
-        options = self.options
+        options, judged = self.options, [experiment.scenario.scenario for experiment in self.experiments]
+        never_run = [name for name in self.scenarios if name not in judged]
         write_run(
             options.folder,
             self.experiments,
             seed=options.seed,
             profile=options.profile,
             backend=self.conditions.backend,
-            command=options.command([experiment.scenario.scenario for experiment in self.experiments]),
+            command=options.command([*judged, *never_run]),
+            never_run=never_run,
             secrets=self.secrets,
         )
         whole = {each.scenario.scenario for each in self.experiments if (each.folder / MANIFEST_FILE).is_file()}

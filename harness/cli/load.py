@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from harness.cli.options import WORKER_TOKEN
+from harness.cli.options import WORKER_TOKEN, lasting_s
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
 from harness.errors import LoadError, SpecError
@@ -22,7 +22,7 @@ from harness.measure.series import percentile_s
 from harness.report.terminal import Progress
 from harness.run import new_seed
 from harness.spec.load import Load
-from harness.spec.quantity import count_text, duration_s
+from harness.spec.quantity import count_text
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def load(
     plan = LoadPlan(
         base_url=url,
         load=_load_of(rate, client, locustfile),
-        lasts_s=duration_s(lasts),
+        lasts_s=lasting_s("--for", lasts),
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,
     )

@@ -7,10 +7,26 @@ from typing import Annotated
 
 import typer
 
+from harness.errors import SpecError
+from harness.spec.quantity import duration_s
+
 OUT = Path("reports/runs")
 """Where runs leave their folders, unless somebody says otherwise."""
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for the runs' folders.")]
+
+
+def lasting_s(option: str, text: str) -> float:
+    """Return the seconds that an option says.
+
+    Raises:
+        SpecError: If that is no duration; it names the option.
+    """
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise SpecError(str(error), where=option, mend=f"such as {option} 30s, or {option} 2min") from error
+
 
 WORKER_TOKEN = "READINESS_WORKER_TOKEN"  # noqa: S105 - the variable's name
 """The variable that holds what a worker must know; better than an option, which others on the machine can read."""

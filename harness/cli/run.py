@@ -66,26 +66,31 @@ def run(
     )
     settings = read_settings(options.project / SETTINGS_FILE)
     check_options(settings, options)
-    files = [str(path) for path in chosen(scenarios or [], options.project)]
-    arguments = [*files, *_pytest_arguments(options)]
+    files = chosen(scenarios or [], options.project)
+    arguments = [*map(str, files), *_pytest_arguments(options)]
     arguments += ["-k", keyword] if keyword else []
     if collect_only:
         raise typer.Exit(_listed(arguments))
     results = Results(app=settings.system.name, junit=junit, ctrf=ctrf)
     results.check()
     make_folder(options.folder)
-    raise typer.Exit(_run_and_report(arguments, options, results, builds_allure=allure))
+    watcher = Watcher(asked_for=() if keyword else tuple(files))
+    raise typer.Exit(_run_and_report(arguments, options, results, watcher, builds_allure=allure))
 
 
 def chosen(names: list[str], project: Path) -> list[Path]:
     """Find the files of the scenarios that `names` name, by path or by scenario name; all of them for no names.
 
     Raises:
-        SpecError: If one is not there, or a scenario file cannot be read.
+        SpecError: If one is not there, there is none at all, or a scenario file cannot be read.
     """
-    files = sorted((project / plugin.SCENARIOS_FOLDER).rglob("*.yaml"))
+    folder = project / plugin.SCENARIOS_FOLDER
+    files = sorted(path for path in folder.rglob("*") if path.suffix in plugin.SCENARIO_SUFFIXES)
+    if not (files or names):
+        mend = "write one (docs/scenarios.md says how), or run where readiness.toml lies"
+        raise SpecError("there is no scenario", where=str(folder), mend=mend)
     if not names:
-        return files or [project / plugin.SCENARIOS_FOLDER]
+        return files
     return [path for name in names for path in ([Path(name)] if Path(name).is_file() else _by_name(name, files))]
 
 
@@ -118,9 +123,11 @@ def _listed(arguments: list[str]) -> int:
     return 0 if status is pytest.ExitCode.OK else Outcome.ERROR.exit_code
 
 
-def _run_and_report(arguments: list[str], options: Options, results: Results, *, builds_allure: bool) -> int:
+def _run_and_report(
+    arguments: list[str], options: Options, results: Results, watcher: Watcher, *, builds_allure: bool
+) -> int:
     """Let pytest run the scenarios, then say what came of it, where the evidence is, and to other machines."""
-    watcher, began_s = Watcher(), time.time()
+    began_s = time.time()
     # pytest's own XML goes into a file that has no name, and so goes with us, however we end.
     with interruptible(), tempfile.TemporaryFile("w+", encoding="utf-8") as xml:
         arguments = [*arguments, "-s", f"--alluredir={options.folder / ALLURE_RESULTS}"]
@@ -136,8 +143,14 @@ def _run_and_report(arguments: list[str], options: Options, results: Results, *,
 def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int:
     for trouble in watcher.troubles:
         typer.echo(trouble, err=True)
+    if watcher.signal is None:
+        for each in watcher.never_run:
+            typer.echo(f"error: {each.name}: {each.why}", err=True)
     if watcher.run is None:
         shutil.rmtree(options.folder, ignore_errors=True)  # nothing was seen; an empty folder would look like evidence
+        if not (watcher.selected or watcher.troubles or watcher.signal):
+            mend = "`readiness run --collect-only` lists what there is"
+            raise SpecError("there is no such scenario", where=f"{plugin.SCENARIOS_FOLDER}/, and -k", mend=mend)
         return watcher.exit_code
     if watcher.signal is not None:
         typer.echo(f"{watcher.signal.signal.name}: healed and stopped; what was seen: {options.folder}", err=True)

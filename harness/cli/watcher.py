@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import plugin
-from harness.errors import Interrupted, refusal
+from harness.errors import Interrupted, SpecError, refusal
 from harness.report.ctrf import Span, Unjudged
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.run import Run
 
 
 @dataclass
 class Watcher:
-    """A pytest plugin for `readiness run`: our own terminal instead of pytest's, and everything that went wrong."""
+    """A pytest plugin for `readiness run`: our own terminal instead of pytest's, and everything that went wrong.
 
+    Attributes:
+        asked_for: The scenario files that must be run, all of them.
+    """
+
+    asked_for: tuple[Path, ...] = ()
     troubles: list[str] = field(default_factory=list)
     selected: list[str] = field(default_factory=list)
     spans: dict[str, Span] = field(default_factory=dict)
@@ -38,16 +45,21 @@ class Watcher:
             self._keep(str(report.nodeid), str(report.longrepr))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Remember what is to be run."""
+        """Remember what is to be run, and see that nobody left out what must be: pytest may have options elsewhere."""
         self.selected = [item.name for item in session.items]
+        there = {item.path.resolve() for item in session.items}
+        for path in self.asked_for:
+            if not self.troubles and path.resolve() not in there:
+                mend = "look for --deselect, -k or --lf in addopts and PYTEST_ADDOPTS"
+                self._keep(path.stem, str(SpecError("pytest left this scenario out", where=str(path), mend=mend)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what failed without a verdict, and when it was."""
         name = str(report.nodeid).rpartition("::")[2]
         began_s = self.spans[name].began_s if name in self.spans else report.start
         self.spans[name] = Span(began_s, report.stop)
-        has_verdict = any(name == "verdict" for name, _ in report.user_properties)
-        if report.failed and not has_verdict:
+        verdict = dict(report.user_properties).get("verdict", Outcome.PASS)
+        if report.failed and verdict == Outcome.PASS:  # what failed was something else, such as writing it down
             self._keep(name, str(report.longrepr))
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
@@ -85,8 +97,8 @@ class Watcher:
 
     @property
     def exit_code(self) -> int:
-        """Return what the process should say: a signal, else the worst of everything."""
+        """Return what the process should say: a signal, else the worst of everything; what never ran is an error."""
         if self.signal is not None:
             return self.signal.exit_code
         outcomes = [experiment.verdict.outcome for experiment in self.run.experiments] if self.run else []
-        return worst([*outcomes, *(Outcome.ERROR for _ in self.troubles)]).exit_code
+        return worst([*outcomes, *(Outcome.ERROR for _ in self.without_verdict)]).exit_code

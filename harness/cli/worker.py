@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import WORKER_TOKEN
+from harness.cli.options import WORKER_TOKEN, lasting_s
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
 from harness.load.worker import press_for
 from harness.report.terminal import Progress
-from harness.spec.quantity import duration_s
 
 
 def worker(
@@ -31,7 +30,7 @@ def worker(
             master_host,
             master_port,
             token=token,
-            within_s=duration_s(wait),
+            within_s=lasting_s("--wait", wait),
             project=Path.cwd(),
             clock=SystemClock(),
             say=Progress().say,

@@ -16,10 +16,14 @@ from harness.report.words import lasted_s
 from harness.verdict.outcome import Claim, Obligation, Outcome, Verdict, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from harness.history.history import History
+
+
+NEVER_RUN = "never_run"
+"""Scenarios that were to be run and came to no verdict, in what a broken-off run says of itself."""
 
 
 def json_text(data: Any) -> str:
@@ -33,10 +37,20 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def run_text(verdicts: Sequence[Verdict], facts: dict[str, Any]) -> str:
-    """Return a whole run's verdict as JSON; `facts` are its seed, profile, backend and command."""
-    outcome = worst(verdict.outcome for verdict in verdicts)
+    """Return a whole run's verdict as JSON.
+
+    Args:
+        verdicts: Of its experiments.
+        facts: Its seed, profile, backend and command; `never_run` if a scenario came to no verdict.
+    """
+    outcome = run_outcome(verdicts, facts)
     experiments = [_verdict_data(verdict) for verdict in verdicts]
     return json_text({**facts, "outcome": outcome, "exit_code": outcome.exit_code, "experiments": experiments})
+
+
+def run_outcome(verdicts: Iterable[Verdict], facts: Mapping[str, Any]) -> Outcome:
+    """Return the worst of a whole run; what was to be run and came to no verdict is an error."""
+    return worst([*(verdict.outcome for verdict in verdicts), *(Outcome.ERROR for _ in facts.get(NEVER_RUN, ()))])
 
 
 def _verdict_data(verdict: Verdict) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from harness.report import words
-from harness.report.documents import system_of
+from harness.report.documents import NEVER_RUN, run_outcome, system_of
 from harness.report.markdown import run_sentence
-from harness.verdict.outcome import Outcome, worst
+from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,9 +83,9 @@ def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any], allure
     verdicts = [experiment.verdict for experiment in experiments]
     return _template("run.html.j2").render(
         experiments=experiments,
-        outcome=worst(verdict.outcome for verdict in verdicts),
+        outcome=run_outcome(verdicts, facts),
         counted={outcome: sum(verdict.outcome is outcome for verdict in verdicts) for outcome in Outcome},
-        sentence=run_sentence(verdicts),
+        sentence=run_sentence(verdicts, facts.get(NEVER_RUN, ())),
         facts=facts,
         system=system_of(experiments[0].history, facts["profile"]) if experiments else None,
         allure_page=allure_page,

@@ -6,8 +6,9 @@ What comes from scenarios and services is escaped, so that it stays text: no lin
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.report.documents import NEVER_RUN, run_outcome
 from harness.report.egress import line
 from harness.report.words import (
     NOTHING,
@@ -73,12 +74,12 @@ def experiment_page(scenario: Scenario, history: History, verdict: Verdict, *, p
     )
 
 
-def run_page(experiments: Sequence[Experiment], *, run_id: str, profile: str, command: str) -> str:
-    """Return the report of a run."""
-    outcome = worst(experiment.verdict.outcome for experiment in experiments)
+def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any]) -> str:
+    """Return the report of a run; `facts` as for `run_text`."""
+    verdicts = [experiment.verdict for experiment in experiments]
     return _joined(
-        f"# {SYMBOLS[outcome]} {escaped(run_id)}",
-        f"**{escaped(run_sentence([experiment.verdict for experiment in experiments]))}**",
+        f"# {SYMBOLS[run_outcome(verdicts, facts)]} {escaped(facts['run_id'])}",
+        f"**{escaped(run_sentence(verdicts, facts.get(NEVER_RUN, ())))}**",
         "\n".join(
             [
                 "| scenario | outcome | what was seen | lasted | requests |",
@@ -87,13 +88,15 @@ def run_page(experiments: Sequence[Experiment], *, run_id: str, profile: str, co
             ]
         ),
         "## Again",
-        _code(command),
-        _facts(experiments[0].history, profile) if experiments else "",
+        _code(facts["command"]),
+        _facts(experiments[0].history, facts["profile"]) if experiments else "",
     )
 
 
-def run_sentence(verdicts: Sequence[Verdict]) -> str:
+def run_sentence(verdicts: Sequence[Verdict], never_run: Sequence[str] = ()) -> str:
     """Return what can be said of a whole run, in one line."""
+    if never_run:
+        return f"error: the run broke off; without a verdict: {', '.join(never_run)}"
     outcome = worst(verdict.outcome for verdict in verdicts)
     if not verdicts:
         return f"{outcome}: no scenario was run, so nothing is known"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ReportError
 from harness.report import html, markdown
 from harness.report.allure_site import build_allure_report
-from harness.report.documents import read_json, run_text
+from harness.report.bundle import LOGS, RUN_MANIFEST_FILE, VERDICT_FILE
+from harness.report.documents import NEVER_RUN, read_json, run_text
 from harness.report.egress import NO_SECRETS, Secrets, inside, redacted, write_text
 from harness.report.experiment import read_experiment, write_pages
 from harness.report.judged import Experiment
@@ -28,6 +29,7 @@ def write_run(
     profile: str,
     backend: str,
     command: str,
+    never_run: Sequence[str] = (),
     secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Write what is said of a whole run: verdict.json, report.md and index.html.
@@ -41,6 +43,7 @@ def write_run(
         profile: Its name.
         backend: `embedded` or `containers`.
         command: Runs the same again.
+        never_run: Scenarios that were to be run and came to no verdict.
         secrets: What must not be written.
 
     Raises:
@@ -49,9 +52,10 @@ def write_run(
     for experiment in experiments:
         inside(folder, experiment.scenario.scenario)
     clean = [_clean(experiment, secrets) for experiment in experiments]
-    facts = {"run_id": folder.name, "seed": seed, "profile": profile, "backend": backend, "command": command}
-    write_text(folder / "verdict.json", run_text([experiment.verdict for experiment in clean], facts), secrets)
-    report = markdown.run_page(clean, run_id=folder.name, profile=profile, command=command)
+    facts: dict[str, Any] = {"run_id": folder.name, "seed": seed, "profile": profile, "backend": backend}
+    facts |= {"command": command} | ({NEVER_RUN: list(never_run)} if never_run else {})
+    write_text(folder / VERDICT_FILE, run_text([experiment.verdict for experiment in clean], facts), secrets)
+    report = markdown.run_page(clean, facts=facts)
     write_text(folder / "report.md", report, secrets)
     allure_page = f"{ALLURE_REPORT}/index.html"
     is_there = (folder / allure_page).is_file()
@@ -103,12 +107,21 @@ def _names(folder: Path) -> list[str]:
 def _facts(folder: Path, first: Experiment) -> dict[str, Any]:
     """Return what `write_run` wants to know, from the first experiment where the run did not live to say."""
     own = {"seed": first.history.seed, "profile": first.profile, "backend": first.history.backend}
+    own[NEVER_RUN] = _never_run(folder)
     own["command"] = "readiness run --seed {seed} --profile {profile} --backend {backend}".format_map(own)
     return own | {name: value for name, value in _said_of_run(folder).items() if name in own}
 
 
+def _never_run(folder: Path) -> list[str]:
+    """Return what came to no verdict, where the run did not live to say that all of it did."""
+    if (folder / RUN_MANIFEST_FILE).is_file() or (folder / VERDICT_FILE).is_file():
+        return []
+    begun = {path.parent for path in folder.glob(f"*/{LOGS}")} - {path.parent for path in folder.glob("*/history.json")}
+    return [*sorted(path.name for path in begun), "whatever was to come then"]
+
+
 def _said_of_run(folder: Path) -> dict[str, Any]:
-    path = folder / "verdict.json"
+    path = folder / VERDICT_FILE
     return read_json(path) if path.is_file() else {}
 
 

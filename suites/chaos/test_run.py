@@ -213,6 +213,8 @@ def test_the_exit_code_is_the_verdict(project, change, status, said, in_allure):
         pytest.param(["run", "--colour"], "No such option", id="unknown option"),
         pytest.param(["report", "nowhere"], "nowhere", id="unknown run"),
         pytest.param(["load", "http://192.0.2.1"], "on another machine", id="not ours to press"),
+        pytest.param(["load", "http://127.0.0.1:9", "--for", "30"], "such as --for 30s", id="seconds without a unit"),
+        pytest.param(["worker", "--wait", "30"], "such as --wait 30s", id="waiting without a unit"),
     ],
 )
 def test_a_slip_on_the_command_line_exits_3_and_says_how_to_mend(project, arguments, said):
@@ -223,6 +225,64 @@ def test_a_slip_on_the_command_line_exits_3_and_says_how_to_mend(project, argume
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (project / "reports").exists()
+
+
+def test_nothing_to_run_is_a_slip_and_no_lack_of_evidence(project):
+    """Neither silent nor `inconclusive`: nobody asked for nothing."""
+    none_matches = readiness(project, "run", "-k", "shrt")
+    (project / "scenarios/short.yaml").unlink()
+    none_there = readiness(project, "run")
+
+    assert (none_matches.returncode, none_matches.stdout) == (none_there.returncode, none_there.stdout) == (3, "")
+    assert "there is no such scenario" in none_matches.stderr
+    assert "--collect-only` lists what there is" in none_matches.stderr
+    assert "there is no scenario\n" in none_there.stderr
+    assert not list((project / "reports/runs").glob("*"))
+
+
+SKIPPING = """
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name == "tail":
+            item.add_marker(pytest.mark.skip(reason="not today"))
+"""
+
+
+def test_a_scenario_that_somebody_skips_is_no_pass(project):
+    """A conftest's mark, and what was run beside it passed: the exit code speaks of all that was asked for."""
+    (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
+    (project / "conftest.py").write_text(SKIPPING)
+
+    ended = readiness(project, "run", "--no-allure", "--seed", "3")
+
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert "error: tail: it was not run" in ended.stderr
+    said = json.loads((run_folder(project) / "verdict.json").read_text())
+    assert (said["outcome"], said["never_run"]) == ("error", ["tail"])
+    assert readiness(project, "verify", run_folder(project).name).returncode == 3
+
+
+def test_a_scenario_that_pytests_own_options_leave_out_is_no_pass(project):
+    """They may stand in the environment or in a file that nobody looked at for years."""
+    left_out = readiness(project, "run", "short", PYTEST_ADDOPTS="--deselect scenarios/short.yaml::short")
+
+    assert left_out.returncode == 3
+    assert "pytest left this scenario out" in left_out.stderr
+    assert "PYTEST_ADDOPTS" in left_out.stderr
+
+
+def test_evidence_that_cannot_be_shown_is_no_pass(project):
+    """The verdict was `pass`; what came after it broke, and that is what counts."""
+    breaks = "import harness.plugin as plugin\nplugin.attach_experiment = lambda *_: [][0]"
+
+    ended = readiness(project, "run", "--no-allure", "--seed", "3", "--junit", "junit.xml", first=breaks)
+
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert "IndexError" in ended.stderr
+    assert junit_of(project) == {"short": {"error"}}
 
 
 def test_two_scenarios_of_one_name_are_refused_with_both_files(project):
@@ -240,8 +300,8 @@ def test_two_scenarios_of_one_name_are_refused_with_both_files(project):
 
 
 def test_scenarios_are_listed_and_chosen_as_in_pytest(project):
-    """Nothing is started."""
-    (project / "scenarios/tail.yaml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
+    """Nothing is started; a file may end in `.yml` as well."""
+    (project / "scenarios/tail.yml").write_text(SHORT.replace("scenario: short", "scenario: tail"))
 
     every = readiness(project, "run", "--collect-only")
     chosen = readiness(project, "run", "--collect-only", "-k", "tail")
@@ -249,9 +309,9 @@ def test_scenarios_are_listed_and_chosen_as_in_pytest(project):
     assert (every.returncode, chosen.returncode) == (0, 0)
     assert [line for line in every.stdout.splitlines() if "::" in line] == [
         "scenarios/short.yaml::short",
-        "scenarios/tail.yaml::tail",
+        "scenarios/tail.yml::tail",
     ]
-    assert [line for line in chosen.stdout.splitlines() if "::" in line] == ["scenarios/tail.yaml::tail"]
+    assert [line for line in chosen.stdout.splitlines() if "::" in line] == ["scenarios/tail.yml::tail"]
     assert not (project / "reports").exists()
 
 

@@ -235,16 +235,23 @@ def test_pages_can_be_written_again(tmp_path):
 
 
 def test_a_run_that_was_cut_short_can_be_reported(tmp_path, monkeypatch):
-    """Without the run's own verdict, its experiments are evidence enough."""
+    """Without the run's own verdict its experiments can be looked at; what passed in them is no pass of the run."""
     without_pictures(monkeypatch)
-    folder = written(tmp_path, [histories.broke_off()])
+    folder = written(tmp_path, [histories.control()])
     for name in ("verdict.json", "index.html", "report.md"):
         (folder / name).unlink()
+    (folder / "redis-down/logs").mkdir(parents=True)
 
-    rebuild(folder)
+    for _ in range(2):  # and no better for being asked again
+        rebuild(folder)
 
-    said = json.loads((folder / "verdict.json").read_text())
-    assert (said["outcome"], said["seed"], said["profile"], said["backend"]) == ("error", 6, "quick", "embedded")
+        said = json.loads((folder / "verdict.json").read_text())
+        assert [each["outcome"] for each in said["experiments"]] == ["pass"]
+        assert (said["outcome"], said["exit_code"]) == ("error", 3)
+        assert said["never_run"] == ["redis-down", "whatever was to come then"]
+        assert (said["profile"], said["backend"]) == ("quick", "embedded")
+        assert "without a verdict: redis-down" in (folder / "index.html").read_text()
+        assert "without a verdict: redis-down" in (folder / "report.md").read_text()
 
 
 def test_a_folder_without_evidence_is_no_run(tmp_path):

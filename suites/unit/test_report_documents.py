@@ -67,6 +67,15 @@ def test_a_run_says_its_exit_code():
     assert [experiment["outcome"] for experiment in said["experiments"]] == ["pass", "fail"]
 
 
+def test_a_run_that_did_not_come_to_its_end_is_an_error():
+    """Whatever passed until then."""
+    passed = judge(*histories.control(), confidence=0.95)
+
+    said = json.loads(run_text([passed], {"run_id": "r1", "never_run": ["redis-down"]}))
+
+    assert (said["outcome"], said["exit_code"], said["never_run"]) == ("error", 3, ["redis-down"])
+
+
 def test_the_timeline_has_a_row_a_second():
     """Each second knows its phase, and its counts add up to what was issued."""
     _, history = histories.redis_latency()

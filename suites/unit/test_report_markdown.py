@@ -122,12 +122,24 @@ def test_a_run_is_a_table_of_its_experiments(tmp_path):
     made = [judged(make) for make in (histories.control, histories.nothing_seen, histories.broke_off)]
     experiments = [Experiment(*each, tmp_path / each[0].scenario) for each in made]
 
-    page = run_page(experiments, run_id="r1", profile="quick", command="readiness run --seed 1").splitlines()
+    facts = {"run_id": "r1", "profile": "quick", "command": "readiness run --seed 1"}
+    page = run_page(experiments, facts=facts).splitlines()
 
     assert page[0] == "# ! r1"
     assert page[2] == "**error: 1 of 3 scenarios (postgres-down)**"
     assert "| [no-fault](no-fault/report.md) | ✓ pass | 3 objectives kept | 28.0 s | 7\u00a0003 |" in page
     assert "    readiness run --seed 1" in page
+
+
+def test_a_run_that_broke_off_is_no_pass_of_what_it_reached(tmp_path):
+    """What came to no verdict is named before anything else is said."""
+    made = judged(histories.control)
+    facts = {"run_id": "r1", "profile": "quick", "command": "readiness run", "never_run": ["redis-down"]}
+
+    page = run_page([Experiment(*made, tmp_path)], facts=facts).splitlines()
+
+    assert page[0] == "# ! r1"
+    assert page[2] == "**error: the run broke off; without a verdict: redis-down**"
 
 
 def test_no_experiments_are_no_pass():
