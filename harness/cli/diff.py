@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.options import OUT
-from harness.report.bundle import experiments_in
+from harness.report.bundle import check_unchanged, experiments_in
 from harness.report.difference import Change, Difference, difference
 from harness.report.documents import json_text, read_json
 from harness.report.experiment import read_experiment
@@ -30,7 +30,8 @@ def diff(
 ) -> None:
     """Say what changed from run A to run B: settings, versions, verdicts, and what was measured.
 
-    Exit codes: 0 if no verdict got worse, 1 if one did, 3 if a folder cannot be read. Whether a difference is more than
+    Exit codes: 0 if no verdict got worse, 1 if one did, 3 if a folder cannot be read, was
+    changed, or has no scenario in common with the other. Whether a difference is more than
     chance is a question for `readiness baseline`.
     """
     found = difference(_experiments(before), _experiments(after))
@@ -43,6 +44,8 @@ def diff(
 
 def _experiments(folder: Path) -> list[tuple[Experiment, Mapping[str, Any]]]:
     places = experiments_in(folder if folder.is_dir() else OUT / folder)
+    for place in places:
+        check_unchanged(place)
     return [(read_experiment(place)[0], read_json(place / "system.json")) for place in places]
 
 

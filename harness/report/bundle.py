@@ -101,8 +101,7 @@ def verified(folder: Path) -> Verdict:
     Raises:
         ReportError: If a file is missing, was cut short or changed, or the verdict would be another; it names which.
     """
-    for name, noted in _noted(folder / MANIFEST_FILE, EVIDENCE).items():
-        _compare(_within(folder, name, _NAME, MANIFEST_FILE), noted)
+    check_unchanged(folder)
     experiment, _ = read_experiment(folder)
     judged = experiment.verdict
     verdict = judge(experiment.scenario, experiment.history, confidence=judged.confidence, family=judged.family)
@@ -112,6 +111,16 @@ def verified(folder: Path) -> Verdict:
         mend = f"it was judged by version {by} of the harness, this is {version('readiness-harness')}"
         raise ReportError(what, where=str(folder / VERDICT_FILE), mend=mend)
     return verdict
+
+
+def check_unchanged(folder: Path) -> None:
+    """See that an experiment's evidence is as it was written.
+
+    Raises:
+        ReportError: If a file is missing, was cut short or changed; it names which.
+    """
+    for name, noted in _noted(folder / MANIFEST_FILE, EVIDENCE).items():
+        _compare(_within(folder, name, _NAME, MANIFEST_FILE), noted)
 
 
 def experiments_in(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import ReportError
 from harness.report.words import bounds_of, estimate_of
 from harness.verdict.outcome import Outcome, worst
 
@@ -65,9 +66,15 @@ def difference(
     Args:
         before: The first run's experiments, each with what its `system.json` says.
         after: The second run's.
+
+    Raises:
+        ReportError: If they have no scenario in common: then nothing got worse, and nothing is known.
     """
     old, new = ({each.scenario.scenario: (each, system) for each, system in run} for run in (before, after))
     both = [name for name in old if name in new]
+    if not both:
+        what = f"the runs have no scenario in common: {', '.join(old)} and {', '.join(new)}"
+        raise ReportError(what, where="the two runs", mend="compare runs of the same scenarios")
     there = [_there(name, name in old, name in new) for name in sorted({*old, *new}) if name not in both]
     outcomes = tuple(worst(run[name][0].verdict.outcome for name in both) for run in (old, new))
     return Difference(

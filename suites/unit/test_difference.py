@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from fixtures.made import Stretch, history_of, scenario_of
 from fixtures.runs import run_folder
 from harness.cli import app
+from harness.errors import ReportError
 from harness.report.difference import difference
 from harness.report.judged import Experiment
 from harness.verdict.judge import judge
@@ -72,6 +73,12 @@ def test_a_scenario_that_is_only_in_one_run_is_named():
     assert not found.is_worse
 
 
+def test_runs_with_nothing_in_common_cannot_be_compared():
+    """Nothing got worse, because nothing is known."""
+    with pytest.raises(ReportError, match="no scenario in common: old and new"):
+        difference([experiment(name="old")], [experiment(name="new")])
+
+
 def written(folder, **kinds):
     one, _ = experiment(**kinds)
     return str(run_folder(folder, [(one.scenario, replace(one.history, run_id=folder.name))]))
@@ -80,12 +87,19 @@ def written(folder, **kinds):
 def test_the_command_says_it_in_words_and_in_json(tmp_path):
     """Exit 1 where a verdict got worse, 0 where none did, 3 where there is nothing to compare."""
     good, bad = written(tmp_path / "a"), written(tmp_path / "b", slow=500)
+    other, forged = written(tmp_path / "c", name="other"), written(tmp_path / "d", slow=500)
     run = CliRunner()
+    verdict = tmp_path / "d/made/verdict.json"
+    verdict.write_text(verdict.read_text().replace('"fail"', '"pass"'))
 
     worse, better, same = (run.invoke(app, ["diff", *pair]) for pair in ([good, bad], [bad, good], [good, good]))
+    strange, changed = (run.invoke(app, ["diff", *pair]) for pair in ([good, other], [good, forged]))
     told = json.loads(run.invoke(app, ["diff", good, bad, "--json"]).stdout)
 
     assert [worse.exit_code, better.exit_code, same.exit_code] == [1, 0, 0]
+    assert isinstance(strange.exception, ReportError)
+    assert isinstance(changed.exception, ReportError)
+    assert "verdict.json" in changed.exception.where
     assert "verdicts: made: slow (over 100ms) < 5% during fault: pass -> fail" in worse.stdout
     assert "measured: made: slow (over 100ms) < 5% during fault: 0 % (0 % to 0.12" in worse.stdout
     assert ") -> 20.0 % (18.7 % to 21.4 %)" in worse.stdout
