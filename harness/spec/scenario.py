@@ -18,8 +18,16 @@ from harness.spec.quantity import Duration, duration_text
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and dashes: it names folders, tests and report pages."""
 
-SETTLED_AFTER_S = 2.0
-"""A recovery phase lasts at least this much longer than the time allowed, so that staying well can be seen."""
+
+def _doubled(factor: float) -> float:
+    if factor not in EXTENSIONS:
+        raise ValueError(f"{factor:g} is none of {', '.join(f'{each:g}' for each in EXTENSIONS)}: each look doubles")
+    return factor
+
+
+EXTENSIONS = (1.0, 2.0, 4.0, 8.0, 16.0)
+Extension = Annotated[float, AfterValidator(_doubled)]
+"""How many times as long a phase may become: it is doubled as often as its promises are still open."""
 
 
 class Phase(Model):
@@ -64,7 +72,7 @@ class Scenario(Model):
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
-    extends_to: float = Field(default=1.0, ge=1, le=16)
+    extends_to: Extension = 1.0
     sometimes: tuple[Point, ...] = ()
     catches: tuple[Slug, ...] = ()
 
@@ -154,9 +162,8 @@ class Scenario(Model):
 
 
 def _check_recovery_can_be_seen(objective: Recovery, lasts_s: float) -> None:
-    needed_s = objective.within + SETTLED_AFTER_S
-    if lasts_s < needed_s:
+    if lasts_s < objective.needs_s:
         raise ValueError(
-            f"objective `{objective}` needs the phase {objective.during!r} to last {duration_text(needed_s)}, "
+            f"objective `{objective}` needs the phase {objective.during!r} to last {duration_text(objective.needs_s)}, "
             f"so that staying well is seen, and it lasts {duration_text(lasts_s)}; lengthen it"
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.spec.model import Model
-from harness.spec.objective import Objective
-from harness.spec.scenario import Slug
+from harness.spec.objective import Objective, Recovery
+from harness.spec.scenario import Extension, Slug
 
 
 class Subject(Model):
@@ -64,7 +64,7 @@ class Profile(Model):
     """
 
     stretch: float = Field(gt=0, le=1000)
-    extends_to: float = Field(default=1.0, ge=1, le=16)
+    extends_to: Extension = 1.0
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
 
 
@@ -82,6 +82,18 @@ class Settings(Model):
     system: System
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     profiles: Annotated[dict[Slug, Profile], Field(min_length=1)]
+
+    @field_validator("objectives")
+    @classmethod
+    def _of_every_scenario(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        for objective in objectives:
+            usual = "recovery" if isinstance(objective, Recovery) else "baseline"
+            if objective.during != usual:
+                raise ValueError(
+                    f"`{objective}` is about the phase {objective.during!r}; a default holds in {usual!r}, and where a "
+                    "scenario has no such phase nobody would miss it; promise it in the scenario"
+                )
+        return objectives
 
     def confidence_of(self, profile: str) -> float:
         """Return the confidence of each one-sided bound in one of the profiles."""

@@ -122,6 +122,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ('max = "5%"', "max = 5", "not a percentage: 5"),
         ("[system]", "[system", "not TOML"),
         ("stretch = 1.0", "stretsh = 1.0", "unknown key 'stretsh'"),
+        ("extends_to = 2", "extends_to = 3", "3 is none of 1, 2, 4, 8, 16"),
+        ('max = "5%"', 'max = "5%"\nduring = "basline"', "about the phase 'basline'"),
     ],
 )
 def test_a_mistake_in_the_settings_is_named(tmp_path, old, new, what):
