@@ -226,6 +226,11 @@ def read_openslo(path: Path) -> tuple[Promise, ...]:
                 slos.append((document, validated(_Slo, document)))
             case "SLI":
                 indicator = validated(_Sli, document)
+                if indicator.metadata.name in indicators:
+                    what = f"two SLIs are called {indicator.metadata.name!r}"
+                    raise SpecError(
+                        what, where=document.place(("metadata", "name")), mend="give each a name of its own"
+                    )
                 indicators[indicator.metadata.name] = indicator
             case kind if kind not in PASSED_OVER:
                 mend = "leave it out; SLO, SLI and Service are read"
@@ -291,9 +296,6 @@ def _of_ratio(
         case (True, None, None, "ok", ()) | (False, None, None, "failed", ()):
             return Errors.model_construct(sli="errors", max=bad_share, **told)
         case (True, None, None, None | "ok", sources) if sources:
-            whose = told["of"] or "read"
-            return Hits.model_construct(
-                sli="hits", min=round(1 - bad_share, 12), levels=sources, during=told["during"], of=whose
-            )
+            return Hits.model_construct(sli="hits", min=round(1 - bad_share, 12), levels=sources, **told)
     mend = "good: {within: 100ms}, {outcome: ok} or {sources: [l1, l2]}; bad: {over: 100ms} or {outcome: failed}"
     raise SpecError("this selection of requests cannot be judged", where=where, mend=mend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def read(tmp_path, text):
         pytest.param("bad: {outcome: failed}", "{}", "errors < 5%", id="bad if failed"),
         pytest.param("good: {outcome: ok, operation: read}", "{operation: read}", "read errors < 5%", id="good if ok"),
         pytest.param("good: {sources: [l1, l2], operation: read}", "{operation: read}", "hits > 95%", id="good if cached"),
+        pytest.param("good: {sources: [l1, l2]}", "{}", "hits > 95% of all", id="good if cached, of all"),
         pytest.param("good: {outcome: ok, phase: fault}", "{phase: fault}", "errors < 5%", id="of a phase"),
     ],
 )  # fmt: skip
@@ -67,7 +69,9 @@ def test_a_ratio_is_one_of_our_promises(tmp_path, part, total, objective):
 
     (promise,) = read(tmp_path, text)
 
-    assert str(promise.objective) == objective
+    assert str(promise.objective) == objective.removesuffix(" of all")
+    if "sources" in part:
+        assert promise.objective.of == (None if objective.endswith(" of all") else "read")
     assert promise.objective.during == ("fault" if "fault" in part else "baseline")
 
 
@@ -80,6 +84,17 @@ def test_a_threshold_takes_its_limit_from_the_objective(tmp_path):
     (promise,) = read(tmp_path, text.replace("{target: 0.95}", "{op: lte, value: 0.1, targetPercent: 99.9}"))
 
     assert str(promise.objective) == "slow (over 100ms) < 0.1%"
+
+
+def test_two_indicators_of_one_name_are_refused(tmp_path):
+    """Which of them was meant, nobody knows."""
+    indicator = re.search(r"  indicator:\n((?:   .*\n)+)", SLO)
+    sli = "---\napiVersion: openslo/v1\nkind: SLI\n" + textwrap.dedent(indicator[1])
+    text = SLO.replace(indicator[0], "  indicatorRef: latency\n")
+    assert read(tmp_path, f"{text}{sli}")
+
+    with pytest.raises(SpecError, match="two SLIs are called 'latency'"):
+        read(tmp_path, f"{text}{sli}{sli}")
 
 
 WRONG = [
