@@ -196,7 +196,7 @@ def _is_privileged(service: Service) -> Iterator[Place]:
         if service.says.get(key) == "host":
             yield service.line(key), f"{key} is the host's"
     for index, name in enumerate(service.items("cap_add")):
-        if str(name).removeprefix("CAP_").upper() in _MIGHTY:
+        if str(name).upper().removeprefix("CAP_") in _MIGHTY:
             yield service.line("cap_add", index), f"it is given {name}"
     for index, mount in enumerate(service.items("volumes")):
         if _mount(mount)[0].endswith("docker.sock"):

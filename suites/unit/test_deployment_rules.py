@@ -82,6 +82,7 @@ BROKEN = [
     pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    privileged: true", 22, id="privileged"),
     pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    privileged: yes", 22, id="privileged, in a word"),
     pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    cap_add: [CAP_SYS_ADMIN]", 22, id="a mighty capability"),
+    pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    cap_add: [cap_sys_admin]", 22, id="a mighty capability, whispered"),
     pytest.param("no-privileges", "image: redis:8.2.1", "image: redis:8.2.1\n    pid: host", 22, id="the host's processes"),
     pytest.param("no-privileges", '"cache-data:/data"', '"cache-data:/data", "/var/run/docker.sock:/s:ro"', 26, id="the engine"),
     pytest.param("no-new-privileges", 'volumes: ["cache-data:/data"]\n    security_opt: ["no-new-privileges:true"]', 'volumes: ["cache-data:/data"]', 20, id="setuid"),
