@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.load.plan import LoadPlan
 
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
 PINGS = 10
 """Of which the fastest tells how far a clock is ahead, to half its round trip."""
 
@@ -101,7 +102,8 @@ def _arrivals(
         where = f"{meeting.host}:{meeting.port}"
         raise LoadError(f"cannot listen: {error.strerror}", where=where, mend="choose another address") from error
     port = server.getsockname()[1]
-    say(f"waiting for {meeting.workers} workers: readiness worker --master-host {meeting.host} --master-port {port}")
+    host = "ADDRESS_OF_THIS_MACHINE" if meeting.host in EVERYWHERE else meeting.host
+    say(f"waiting for {meeting.workers} workers: readiness worker --master-host {host} --master-port {port}")
     until_s, came = clock.now() + meeting.within_s, 0
     while came < meeting.workers:
         server.settimeout(max(0.01, until_s - clock.now()))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
 import httpx
 
-from harness.errors import SpecError
+from harness.errors import SpecError, StackError
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
@@ -39,9 +40,10 @@ def local(name: str, subject: Subject, ground: Ground, facts: Mapping[str, str])
 
     Raises:
         SpecError: If a placeholder is unknown.
+        StackError: If there is no uvicorn.
     """
     address = reserve()
-    version = f"{subject.app} on uvicorn {version_of('uvicorn')}, Python {sys.version.split()[0]}"
+    version = f"{subject.app} on uvicorn {_uvicorn_version()}, Python {sys.version.split()[0]}"
     return Recipe(
         name=name,
         argv=[sys.executable, *_serving(subject, address)],
@@ -73,6 +75,14 @@ def contained(name: str, subject: Subject, image: str, facts: Mapping[str, str])
         environment=filled(subject.environment, facts),
         signs=_signs(subject, f"{subject.app} in {image}"),
     )
+
+
+def _uvicorn_version() -> str:
+    try:
+        return version_of("uvicorn")
+    except PackageNotFoundError as error:
+        mend = "pip install 'readiness-harness[embedded]', beside the service's own packages"
+        raise StackError("there is no uvicorn to serve with", where=sys.prefix, mend=mend) from error
 
 
 def _serving(subject: Subject, address: Address) -> list[str]:

@@ -7,26 +7,47 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.stack import DUMMY
 from harness.spec.document import read_yaml
 from harness.spec.fault import Down, Kill, Latency
 from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.parser import read_settings
 from harness.spec.point import Answered, Grows, Metric
 from harness.spec.quantity import count_text
 from harness.spec.scenario import Scenario
+from harness.stack.blueprint import DEPENDENCIES, Blueprint
+from harness.stack.service import Address
 from harness.verdict.bounds import requests_needed
 
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs/scenarios.md").read_text()
+README = (PROJECT / "README.md").read_text()
+GIVEN = {name: Address("127.0.0.1", 1) for name in DEPENDENCIES}
 
 BARE = re.compile(r"# (?:noqa(?:: [A-Z0-9, ]+)?|type: ignore(?:\[[a-z, -]+\])?)$", re.MULTILINE)
 """An ignored rule with nothing behind it; a reason follows ` - ` or a `#` of its own."""
 
 
+def placeholders(text):
+    return set(re.findall(r"\{([a-z.]+)\}", text))
+
+
 def test_the_example_scenario_is_read():
-    """Copied from the page, it runs."""
+    """Copied from the page, it runs; and it is the one that the command beside it runs."""
     example = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
 
     assert Scenario.model_validate(read_yaml(example, name="docs").data).scenario == "redis-down"
+    assert example == (PROJECT / "scenarios/redis/down.yaml").read_text()
+    assert example.partition("scenario: ")[2] in README
+
+
+def test_the_settings_of_somebody_else_are_read(tmp_path):
+    """Copied from the page, but for the dots."""
+    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "readiness.toml").write_text(example)
+
+    assert read_settings(tmp_path / "readiness.toml").system.name == "shop"
+    assert placeholders(example) == set(Blueprint(system=DUMMY, seed=1).facts("replica-1", GIVEN))
 
 
 @pytest.mark.parametrize(
