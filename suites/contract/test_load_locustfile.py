@@ -124,6 +124,44 @@ def test_every_request_of_a_task_is_written_down(written):
     assert read == tally.issued + 10
 
 
+NESTED = """
+        with self.client.get("/slow", name="outer", catch_response=True) as response:
+            self.client.get("/items/1", name="inner")
+            response.success()
+"""
+
+
+@pytest.mark.parametrize("user", ["HttpUser", "FastHttpUser"])
+def test_a_request_inside_another_takes_nothing_from_it(written, user):
+    """The inner one is told first; the outer one was slow, came with the arrival, and both are seen."""
+    text = TASK.format(body=NESTED.strip()).replace("FastHttpUser", user)
+    with http_server("fast") as server:
+        result = press(server.base_url, written(text), per_s=40.0)
+
+    outer, inner = (result.samples.of(name).records["latency_s"] for name in ("outer", "inner"))
+    assert len(outer) == len(inner) == result.tally.planned > 50
+    assert outer.min() >= 0.1
+    assert np.median(inner) < 0.05
+
+
+def test_what_a_locustfile_prints_is_no_news_of_the_generator(written):
+    """It goes to the log; the line to the parent is the generator's own."""
+    with http_server("fast") as server:
+        result = press(server.base_url, written(TASK.format(body='print("hello"); self.client.get("/items/1")')))
+
+    assert result.tally.ok == result.tally.planned > 150
+
+
+@pytest.mark.parametrize("user", ["HttpUser", "FastHttpUser"])
+def test_no_load_follows_a_redirect_to_another_machine(written, user):
+    """Whoever is there did not ask for it; each is a failure, at once, and none takes as long as trying would."""
+    with http_server("moved") as server:
+        result = press(server.base_url, written(ONE_REQUEST.format(user=user)), per_s=20.0)
+
+    assert result.tally.failed == result.tally.issued == result.tally.planned > 20
+    assert result.samples.records["latency_s"].max() < 1.0
+
+
 def test_a_wait_for_a_seat_counts_in_the_first_request_only(written):
     """Two seats of 3 x 10 ms serve 66 of 150 a second: the first request of a task waited long, the others did not."""
     with http_server("late") as server:

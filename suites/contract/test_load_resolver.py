@@ -17,7 +17,7 @@ from gevent import socket as green
 from harness.load.child import resolver
 
 if sys.argv[1] == "ours":
-    resolver.install()
+    resolver.install(allow_remote=False)
 answers = {}
 for host in json.loads(sys.argv[2]):
     before = gevent.get_hub().threadpool.size
@@ -40,6 +40,28 @@ def asked(whose, *hosts):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "no-such-host.invalid", ""])
 def test_the_answer_is_the_systems(host):
     assert asked("ours", host)[host][0] == asked("gevent's", host)[host][0]
+
+
+REMOTE = """
+import locust
+from gevent import socket as green
+from harness.load.child import resolver
+
+for allowed in (False, True):
+    resolver.install(allow_remote=allowed)
+    try:
+        print(green.getaddrinfo("192.0.2.1", 80)[0][4][0])
+    except PermissionError as error:
+        print(error)
+"""
+
+
+def test_another_machine_is_only_found_where_that_is_allowed():
+    said = subprocess.run([sys.executable, "-c", REMOTE], cwd=PROJECT, capture_output=True, text=True, check=True)
+
+    refused, found = said.stdout.splitlines()
+    assert refused == "192.0.2.1 is on another machine; press only what is yours (--allow-remote)"
+    assert found == "192.0.2.1"
 
 
 def test_a_number_needs_no_thread_and_a_name_does():

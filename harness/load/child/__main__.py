@@ -19,7 +19,7 @@ import sys
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import gevent
 from gevent.fileobject import FileObject
@@ -34,18 +34,25 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def say(**line: Any) -> None:
-    """Tell our parent."""
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    """Tell our parent, in one piece: nobody else writes there."""
+    PARENT.write(json.dumps(line) + "\n")
+    PARENT.flush()
+
+
+def _parents_ear() -> TextIO:
+    """Take standard output for ourselves; what a locustfile prints goes to the log, where everything else goes."""
+    ear = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return ear
 
 
 def main(folder: Path) -> None:
     """Press once, as our parent says, and leave without a backward glance: Locust's own stop may wait for users."""
     _die_with_parent()
     _go_first()
-    resolver.install()
     orders = FileObject(sys.stdin.buffer, "rb")
     plan = plan_from_json(orders.readline().decode())
+    resolver.install(allow_remote=plan.allow_remote)
     try:
         _press(plan, folder, orders)
     except LoadError as error:
@@ -95,6 +102,8 @@ def _obey(orders: FileObject, generator: Generator) -> None:
             generator.end_at(order["lasts_s"])
     os._exit(1)
 
+
+PARENT = _parents_ear()
 
 if __name__ == "__main__":
     locust.log.setup_logging("WARNING")  # type: ignore[no-untyped-call]  # Locust is untyped

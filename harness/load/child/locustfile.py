@@ -15,6 +15,7 @@ import locust
 from locust import FastHttpUser, TaskSet, User
 from locust.argument_parser import default_args_dict
 from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 NO_REQUEST = "(no request)"
 """The operation of an arrival whose task asked for nothing."""
 
-_SEAT = "readiness.seat"
-"""Where a request's context names its user; the key is ours, whatever else a locustfile puts there."""
+_SEAT, _ASKED = "readiness.seat", "readiness.asked"
+"""Where a request's context names its user, and the request; the keys are ours, whatever else a file puts there."""
 
 
 def environment_of(plan: LoadPlan, desk: Desk) -> Environment:
@@ -119,8 +120,8 @@ class _OpenLoop:
         super().__init__(environment)  # type: ignore[call-arg]  # the next class is a User
         self._arrival: Request | None = None
         self._asked: list[Request] = []
-        if hasattr(self, "client") and callable(getattr(self.client, "request", None)):
-            self.client.request = self._noticing(self.client.request)
+        if hasattr(self, "client") and isinstance(self.client, HttpSession | FastHttpSession):
+            self.client.request = self._noticing(self.client.request)  # type: ignore[method-assign]  # Locust has no other place for it
 
     def on_start(self) -> None:
         """Prepare as the class says, outside the schedule; then wait: Locust does not before a user's first task."""
@@ -143,19 +144,25 @@ class _OpenLoop:
         """Name this user in each of its requests."""
         return {**super().context(), _SEAT: self}  # type: ignore[misc]  # the next class is a User
 
-    def ask(self, name: str) -> None:
+    def ask(self, name: str) -> Request | None:
         """Notice that a request begins; what is asked while a user is being seated is none of the load."""
-        if self._is_seated:
-            self._asked.append(self._next(name, self.desk.now_s()))
+        if not self._is_seated:
+            return None
+        request = self._next(name, self.desk.now_s())
+        self._asked.append(request)
+        return request
 
-    def answer(self, name: str, took_s: float, outcome: SampleOutcome, response: object) -> None:
-        """Write down a request that has ended."""
+    def answer(self, name: str, took_s: float, outcome: SampleOutcome, response: object, asked: Request | None) -> None:
+        """Write down a request that has ended: the one that was `asked`, where its client says which."""
         if not self._is_seated:
             return
         now_s = self.desk.now_s()
-        if not self._asked:
-            self._asked.append(self._next(name, now_s - took_s))  # of a client that says so only when it ends
-        request = self._asked.pop(0)
+        if asked not in self._asked:
+            if not self._asked:
+                self._asked.append(self._next(name, now_s - took_s))  # of a client that says so only when it ends
+            asked = self._asked[0]
+        self._asked.remove(asked)
+        request = asked
         request.operation = name
         seen = response if hasattr(response, "status_code") and hasattr(response, "headers") else None
         self.desk.write_down(request, outcome, seen, ended_s=min(now_s, request.sent_s + took_s))
@@ -181,7 +188,9 @@ class _OpenLoop:
         is_patient = isinstance(self.client, HttpSession)  # requests, which by default waits for ever
 
         def request(method: Any, url: Any, *rest: Any, **options: Any) -> Any:
-            self.ask(str(options.get("name") or url))
+            asked = self.ask(str(options.get("name") or url))
+            # One may be asked inside another's `with`, and answered before it: each answer brings its own request back.
+            options["context"] = {**(options.get("context") or {}), _ASKED: asked}
             if is_patient:
                 options.setdefault("timeout", self.answer_within)
             return send(method, url, *rest, **options)
@@ -193,7 +202,8 @@ def _note_request(
     *, name: str, response_time: float | None, exception: object, context: Any, response: object = None, **_rest: Any
 ) -> None:
     """Hear of a request that has ended; its context names its user, or the greenlet that it ended in does."""
-    user = (context or {}).get(_SEAT) or next(iter(getattr(gevent.getcurrent(), "args", ())), None)
+    told = context or {}
+    user = told.get(_SEAT) or next(iter(getattr(gevent.getcurrent(), "args", ())), None)
     if isinstance(user, _OpenLoop):
         outcome = SampleOutcome.OK if exception is None else SampleOutcome.FAILED
-        user.answer(str(name), (response_time or 0.0) / 1000, outcome, response)
+        user.answer(str(name), (response_time or 0.0) / 1000, outcome, response, told.get(_ASKED))

@@ -16,16 +16,28 @@ from gevent.resolver.thread import Resolver
 
 
 class NumbersFirst(Resolver):  # type: ignore[misc]  # gevent is untyped here
-    """gevent's own resolver, which is asked for names only."""
+    """gevent's own resolver, which is asked for names only.
+
+    Args:
+        allow_remote: Whether what it finds may be on another machine. If not, that is refused here: a redirect, or an
+            address in a locustfile, would otherwise carry the load to somebody who did not ask for it.
+    """
+
+    def __init__(self, *, allow_remote: bool) -> None:
+        super().__init__()
+        self._allow_remote = allow_remote
 
     def getaddrinfo(self, host: Any, *asked: Any, **options: Any) -> Any:
         """Return what socket.getaddrinfo would, which says what may be asked.
 
         Raises:
-            OSError: As socket.getaddrinfo does.
+            OSError: As socket.getaddrinfo does; PermissionError, which is one, if it is on another machine.
         """
         ask = _socket.getaddrinfo if _is_number(host) else super().getaddrinfo
-        return ask(host, *asked, **options)
+        found = ask(host, *asked, **options)
+        if not self._allow_remote and not all(ip_address(each[4][0]).is_loopback for each in found):
+            raise PermissionError(f"{host} is on another machine; press only what is yours (--allow-remote)")
+        return found
 
 
 def _is_number(host: Any) -> bool:
@@ -36,6 +48,6 @@ def _is_number(host: Any) -> bool:
     return isinstance(host, str)  # an int, or the bytes of a name, may pass for an address there
 
 
-def install() -> None:
+def install(*, allow_remote: bool) -> None:
     """Let all greenlets of this thread find addresses so."""
-    get_hub().resolver = NumbersFirst()
+    get_hub().resolver = NumbersFirst(allow_remote=allow_remote)
