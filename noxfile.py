@@ -16,6 +16,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 SLOW_SUITES = ["--ignore=suites/performance", "--ignore=suites/statistics"]  # they have sessions of their own
 
+PATIENT = {"interrupt_timeout": 60.0, "terminate_timeout": 30.0}
+"""After a Ctrl-C nox would kill after half a second: less than it takes to heal and to keep what was seen."""
 
 OLDEST_NODE = 20  # for Allure's page; as in harness/report/npx.py
 
@@ -43,14 +45,14 @@ def _has_node() -> bool:
 def _pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest, which keeps the folders of its last three runs: beside nox's own, not in the machine's /tmp."""
     session.cache_dir.mkdir(parents=True, exist_ok=True)
-    session.run("pytest", *arguments, env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir)})
+    session.run("pytest", *arguments, env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir)}, **PATIENT)
 
 
 @nox.session
 def readiness(session: nox.Session) -> None:
     """Judge the reference service: every scenario, about four minutes. Needs nothing but Python; try -- --help."""
     _install_to_run(session, "test")
-    session.run("readiness", "run", *session.posargs)
+    session.run("readiness", "run", *session.posargs, **PATIENT)
 
 
 @nox.session
@@ -82,7 +84,7 @@ def chaos(session: nox.Session) -> None:
     _install_to_run(session, "test")
     if not session.posargs:
         session.error("name at least one scenario: nox -s chaos -- redis-down (all of them: nox -s readiness)")
-    session.run("readiness", "run", *session.posargs)
+    session.run("readiness", "run", *session.posargs, **PATIENT)
 
 
 @nox.session(default=False)
@@ -90,14 +92,14 @@ def images(session: nox.Session) -> None:
     """Images for --backend containers: pulled, or built from wheels where no registry answers: a minute or two."""
     _install(session)
     session.install("pip")  # which uv's environments lack; it downloads the wheels of the service's image
-    session.run("readiness", "images", *session.posargs)
+    session.run("readiness", "images", *session.posargs, **PATIENT)
 
 
 @nox.session(default=False)
 def load(session: nox.Session) -> None:
     """Open-arrival load on an address of this machine: `nox -s load -- http://127.0.0.1:8000 --rate 200 --for 30s`."""
     _install(session)
-    session.run("readiness", "load", *session.posargs)
+    session.run("readiness", "load", *session.posargs, **PATIENT)
 
 
 @nox.session(default=False)
@@ -121,4 +123,4 @@ def statistics(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Write a finished run's pages again: `nox -s report -- RUN`; seconds."""
     _install_to_run(session)
-    session.run("readiness", "report", *session.posargs)
+    session.run("readiness", "report", *session.posargs, **PATIENT)

@@ -129,7 +129,7 @@ def _run_and_report(
     """Let pytest run the scenarios, then say what came of it, where the evidence is, and to other machines."""
     began_s = time.time()
     # pytest's own XML goes into a file that has no name, and so goes with us, however we end.
-    with interruptible(), tempfile.TemporaryFile("w+", encoding="utf-8") as xml:
+    with interruptible() as watcher.interruption, tempfile.TemporaryFile("w+", encoding="utf-8") as xml:
         arguments = [*arguments, "-s", f"--alluredir={options.folder / ALLURE_RESULTS}"]
         arguments += [f"--junitxml=/dev/fd/{xml.fileno()}"] if results.junit else []
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import plugin
+from harness.cli.signals import Interruption
 from harness.errors import Interrupted, SpecError, refusal
 from harness.report.ctrf import Span, Unjudged
 from harness.verdict.outcome import Outcome, worst
@@ -24,9 +25,11 @@ class Watcher:
 
     Attributes:
         asked_for: The scenario files that must be run, all of them.
+        interruption: After it nothing is begun.
     """
 
     asked_for: tuple[Path, ...] = ()
+    interruption: Interruption = field(default_factory=Interruption)
     troubles: list[str] = field(default_factory=list)
     selected: list[str] = field(default_factory=list)
     spans: dict[str, Span] = field(default_factory=dict)
@@ -52,6 +55,11 @@ class Watcher:
             if not self.troubles and path.resolve() not in there:
                 mend = "look for --deselect, -k or --lf in addopts and PYTEST_ADDOPTS"
                 self._keep(path.stem, str(SpecError("pytest left this scenario out", where=str(path), mend=mend)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Begin no scenario after a signal, also where what went wrong while healing hid it from pytest."""
+        self.interruption.check()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what failed without a verdict, and when it was."""

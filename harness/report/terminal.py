@@ -6,8 +6,9 @@ most every ten seconds, and never a control character. Only this file knows rich
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, cast
 
 from rich.console import Console
 from rich.control import Control
@@ -208,7 +209,41 @@ def _outcome(outcome: Outcome) -> Text:
 
 def _console() -> Console:
     # Asked by ourselves: rich also takes FORCE_COLOR for a terminal, and would then draw over the lines of a log.
-    return Console(highlight=False, force_terminal=sys.stdout.isatty())
+    return Console(file=cast("IO[str]", _Listener()), highlight=False, force_terminal=sys.stdout.isatty())
+
+
+class _Listener:
+    """Standard output for as long as anybody listens: a run is not over because whoever read along has gone."""
+
+    def write(self, text: str) -> int:
+        try:
+            return sys.stdout.write(text)
+        except OSError:
+            _hush()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _hush()
+
+    def isatty(self) -> bool:
+        return sys.stdout.isatty()
+
+    def fileno(self) -> int:
+        return sys.stdout.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return sys.stdout.encoding
+
+
+def _hush() -> None:
+    """Let everything that is said from now on go nowhere, also what is still held back."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _is_screen(console: Console) -> bool:
