@@ -98,7 +98,8 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
             yield stack
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        conditions.ledger.strike(entry)
+        if not work.exists():
+            conditions.ledger.strike(entry)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, HarnessError
 from harness.faults.healing import heal
-from harness.faults.ledger import FILE_NAME, Ledger, read_ledger
+from harness.faults.ledger import FILE_NAME, Ledger, close_page, read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +81,11 @@ def watch(ledger: Path) -> int:
     while sys.stdin.buffer.read(1):
         pass
     try:
-        for line in heal(read_ledger(ledger)):
+        page = read_ledger(ledger)
+        for line in heal(page):
             print(line, flush=True)
+        if not page.is_closed:
+            close_page(page)
     except HarnessError as error:
         print(error, flush=True)
         return 3

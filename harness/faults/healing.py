@@ -67,7 +67,7 @@ def _end_processes(page: Page) -> list[str]:
     ours = {*marked_processes(page.run_id), *(each for entry in page.left for each in _family(entry))}
     lines = [f"ended process {process.pid} ({_name(process)})" for process in ours if not is_gone(process)]
     for process in ours:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # what would not end is told below
             process.kill()  # psutil looks at the start time first
     if not is_met_within(lambda: all(map(is_gone, ours)), deadline_s=_GONE_WITHIN_S, clock=SystemClock()):
         pids = " ".join(str(process.pid) for process in ours if not is_gone(process))

@@ -52,9 +52,18 @@ class Ledger:
     """A ledger that is being written; only the run that made it appends to it."""
 
     def __init__(self, path: Path, run_id: str) -> None:
+        """Begin a ledger.
+
+        Raises:
+            FaultError: If there is one already: two runs of one id would undo each other's doing.
+        """
         self.path = path
         self.run_id = run_id
         self._numbers = 0
+        self._open: dict[int, Entry] = {}
+        if path.is_file() and path.stat().st_size:
+            mend = "let the run choose its own id, or give it another folder: --out FOLDER"
+            raise FaultError(f"a run called {run_id} has been here", where=str(path), mend=mend)
         self._append({"run": run_id, "pid": os.getpid(), "started_s": psutil.Process().create_time()})
 
     def note(self, kind: Kind, name: str, **facts: Any) -> Entry:
@@ -62,6 +71,7 @@ class Ledger:
         self._numbers += 1
         entry = Entry(number=self._numbers, kind=kind, name=name, facts=facts)
         self._append({"do": asdict(entry)})
+        self._open[entry.number] = entry
         return entry
 
     def note_process(self, name: str, pid: int) -> Entry:
@@ -71,10 +81,15 @@ class Ledger:
     def strike(self, entry: Entry) -> None:
         """Note that it is undone."""
         self._append({"undone": entry.number})
+        del self._open[entry.number]
 
     def close(self) -> None:
-        """Note that nothing is left to undo."""
-        self._append({"closed": True})
+        """Note that nothing is left to undo, if that is so; otherwise the guardian sees what there is.
+
+        Processes are not struck one by one: each ends with the stack that it belongs to.
+        """
+        if all(entry.kind == "process" for entry in self._open.values()):
+            self._append({"closed": True})
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
@@ -124,7 +139,9 @@ class Page:
     def is_running(self) -> bool:
         """Tell whether the run that wrote it is still alive."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started_s) < 1
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.started_s) < 1
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 

@@ -52,9 +52,11 @@ def test_what_is_noted_and_not_struck_is_left(ledger):
 
 def test_a_closed_ledger_has_nothing_left(ledger):
     """A run that ended in order."""
-    ledger.note("folder", "b", path="/nowhere")
+    ledger.strike(ledger.note("folder", "b", path="/nowhere"))
+    ledger.note_process("redis", os.getpid())
     ledger.close()
 
+    assert read_ledger(ledger.path).is_closed
     assert read_ledger(ledger.path).left == ()
 
 
@@ -189,6 +191,24 @@ def test_healing_twice_is_harmless(ledger):
     ledger.note("toxic", "x", edge="e", toxic="t", api_host="127.0.0.1", api_port=1)
 
     assert heal(read_ledger(ledger.path)) == []
+
+
+def test_what_is_still_open_is_left_to_the_guardian(ledger, tmp_path):
+    """A run that could not undo all of it must not say that it did."""
+    work = Path(tempfile.mkdtemp(prefix="readiness-"))
+    with guarded(ledger.path):
+        ledger.note("folder", "work", path=str(work))
+        ledger.close()
+        assert not read_ledger(ledger.path).is_closed
+
+    assert not work.exists()
+    assert read_ledger(ledger.path).is_closed, "and nobody heals against whoever comes next"
+
+
+def test_a_run_id_is_taken_once(ledger):
+    """Two runs in one ledger would hide each other's doings."""
+    with pytest.raises(FaultError, match="a run called again has been here"):
+        Ledger(ledger.path, "again")
 
 
 def test_the_guardian_goes_quietly_when_all_is_well(ledger):
