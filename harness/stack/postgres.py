@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from harness.stack.service import ANYWHERE, Address
 from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
     from harness.stack.service import Ground
@@ -76,7 +76,11 @@ def local(cluster: Cluster) -> Recipe:
     Raises:
         StackError: If `initdb` failed; its last words are told.
     """
-    status = cluster.initdb.wait(_INITDB_WITHIN_S)
+    try:
+        status = cluster.initdb.wait(_INITDB_WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        what = f"initdb is not ready after {_INITDB_WITHIN_S:g} s"
+        raise StackError(what, where=str(cluster.data), mend="this machine or its disk is too busy") from error
     if status:
         tail = last_lines(cluster.log, 8)
         raise StackError(f"initdb failed (exit {status})", where=str(cluster.data), mend=f"its last words:\n{tail}")

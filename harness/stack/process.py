@@ -93,8 +93,16 @@ class LocalProcess:
             return False
 
     def is_alive(self) -> bool:
-        """Tell whether its main process exists."""
-        return self._child is not None and self._child.poll() is None
+        """Tell whether its main process lives.
+
+        One that died is not waited for: until `kill` has ended its session, its number must not become somebody else's.
+        """
+        if self._child is None or self._child.returncode is not None:
+            return False
+        try:
+            return not is_gone(psutil.Process(self._child.pid))
+        except psutil.NoSuchProcess:
+            return False
 
     @property
     def question(self) -> bytes:
@@ -117,6 +125,7 @@ class LocalProcess:
         """
         if self.is_alive():
             raise StackError(f"{self.name} runs already", where=str(self.direct), mend="stop it first")
+        self.kill()  # what one that died by itself may have left of its session
         recipe = self._recipe
         self._child = spawn(
             recipe.argv,
@@ -140,15 +149,24 @@ class LocalProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End its whole session with SIGKILL and return when it is gone."""
+        """End its whole session with SIGKILL and return when it is gone.
+
+        Raises:
+            StackError: If it does not die.
+        """
         if self._child is None:
             return
         family = self._family()
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait(_STOP_WITHIN_S)
+        try:
+            self._child.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired as error:
+            what, mend = f"{self.name} does not die", "see what its process waits for in the kernel"
+            raise StackError(what, where=f"process {self._child.pid}", mend=mend) from error
         # Its own children are not ours to wait for, but they hold its sockets until they are gone.
         is_met_within(lambda: all(map(is_gone, family)), deadline_s=_STOP_WITHIN_S, clock=SystemClock(), every_s=0.002)
+        self._child = None  # its number may be anybody's from here on
 
     def pause(self) -> None:
         """Freeze its main process."""
@@ -183,7 +201,7 @@ class LocalProcess:
             return []
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._child is not None and self._child.poll() is None:
+        if self._child is not None and self._child.returncode is None:  # even a dead one is still there: nobody waited
             os.kill(self._child.pid, number)
 
 
