@@ -36,7 +36,18 @@ class Lines:
         if not newline:
             return None
         self._held = rest
-        return dict(json.loads(line))
+        return self._understood(line)
+
+    def _understood(self, line: bytes) -> dict[str, Any] | None:
+        """Return what a line says; whoever does not speak our language is not listened to any longer."""
+        try:
+            said = json.loads(line)
+        except ValueError:
+            said = None
+        if isinstance(said, dict):
+            return said
+        self.is_at_end, self._held = True, b""
+        return None
 
     def _read(self) -> bytes:
         try:

@@ -129,7 +129,7 @@ def _arrivals(
 def _welcome(link: SocketLink, token: str, clock: Clock) -> tuple[float, float] | None:
     """Ask for the token, then how far its clock is ahead of ours and how surely we know; None for a stranger."""
     hello = link.lines.take(ANSWER_WITHIN_S)
-    if hello is None or not hmac.compare_digest(str(hello.get("hello", "")), token):
+    if hello is None or not hmac.compare_digest(str(hello.get("hello", "")).encode(), token.encode()):
         return None
     asked = [_ping(link, number, clock) for number in range(PINGS)]
     known = [each for each in asked if each is not None]

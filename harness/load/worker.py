@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from harness.load.engine import LoadRun
 
 RAW_EVERY_S = 1.0
+GREETED_WITHIN_S = 60.0
+"""A master measures our clock first; it may be at others just then."""
 _LISTEN_S = 0.02
 
 
@@ -45,7 +47,7 @@ def press_for(
     with _connected(host, port, within_s, clock) as connection, tempfile.TemporaryDirectory() as folder:
         master = SocketLink(connection, Lines(connection.fileno()))
         master.tell(json.dumps({"hello": token}))
-        plan = plan_from_json(json.dumps({**_plan_told(master), "project": str(project)}))
+        plan = plan_from_json(json.dumps({**_plan_told(master, clock), "project": str(project)}))
         say(f"pressing {plan.base_url} with part {plan.share[0] + 1} of {plan.share[1]} of the schedule")
         with generator(plan, folder=Path(folder), clock=clock) as run:
             _Relay(master, run, RawReader(Path(folder)), clock).work()
@@ -68,16 +70,18 @@ def _connected(host: str, port: int, within_s: float, clock: Clock) -> socket.so
             return connection
 
 
-def _plan_told(master: SocketLink) -> dict[str, Any]:
-    """Answer the master's pings until it tells its plan.
+def _plan_told(master: SocketLink, clock: Clock) -> dict[str, Any]:
+    """Answer the master's pings until it tells its plan, for which it waits until all workers are there.
 
     Raises:
-        LoadError: If it refuses us, or hangs up.
+        LoadError: If it refuses us, hangs up, or does not speak as a master does.
     """
-    while not master.lines.is_at_end:
+    is_greeted, until_s = False, clock.now() + GREETED_WITHIN_S
+    while not master.lines.is_at_end and (is_greeted or clock.now() < until_s):
         line = master.lines.take(1.0)
         if line is None:
             continue
+        is_greeted = True
         if "ping" in line:
             master.tell(json.dumps({"pong": time.monotonic()}))
         elif "refused" in line:
@@ -85,7 +89,8 @@ def _plan_told(master: SocketLink) -> dict[str, Any]:
             raise LoadError(f"the master refused us: {line['refused']}", where="--token", mend=mend)
         else:
             return line
-    raise LoadError("the master hung up", where="before it told its plan", mend="see what it says of itself")
+    what = "the master hung up" if is_greeted else "whoever answers there does not speak as a master does"
+    raise LoadError(what, where="before it told its plan", mend="see what the master says of itself, and where")
 
 
 class _Relay:

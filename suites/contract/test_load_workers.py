@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
@@ -121,6 +123,51 @@ def test_a_stranger_is_sent_away(tmp_path, port):
         assert running[0].wait(10) == 3
         assert "the master refused us: the token is not ours" in running[0].stdout.read()
         assert server.requests() == 0
+
+
+@pytest.mark.parametrize(
+    "words", [b"GET / HTTP/1.1\r\n\r\n", b"5\n", b"\xff\xfe\n", '{"hello": "gu\u00e9"}\n'.encode()]
+)
+def test_who_does_not_speak_as_a_worker_does_is_no_trouble(tmp_path, port, words):
+    """A probe of the port, a scanner, a token in other letters: the worker who comes next is taken."""
+    with http_server("fast") as server, workers(1, port), socket_to(port, words):
+        plan = plan_for(server.base_url, lasts_s=1.0)
+        with gathered(plan, meeting(port, count=1), folder=tmp_path, clock=CLOCK, say=lambda _: None) as team:
+            result = team.finish()
+
+    assert result.tally.ok == result.tally.planned > 0
+
+
+@contextmanager
+def socket_to(port, words):
+    """Say something to whoever will listen there, as soon as somebody does, and hang up at the end."""
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        pool.submit(_say_to, port, words, stack)
+        yield
+
+
+def _say_to(port, words, stack):
+    def is_said():
+        try:
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(words)
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    is_met_within(is_said, deadline_s=10, clock=CLOCK)
+
+
+def test_a_worker_does_not_wait_for_one_who_is_no_master(port):
+    """Such as another server on that port, which greets in its own words."""
+    with socket.create_server(("127.0.0.1", port)) as server, workers(1, port) as running:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+            assert running[0].wait(20) == 3
+        said = running[0].stdout.read()
+
+    assert "whoever answers there does not speak as a master does" in said
+    assert "Traceback" not in said
 
 
 def test_other_machines_are_let_in_only_if_asked_for(tmp_path, port):
