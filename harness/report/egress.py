@@ -56,7 +56,10 @@ class Secrets:
         if any(len(value) < SHORTEST_SECRET for value in known):
             raise ValueError(f"a secret has fewer than {SHORTEST_SECRET} characters; choose a longer one")
         self._count = len(known)
-        forms = {form for value in known for form in _forms(value)}
+        # Of one that has several lines, such as a key, each line: a log may put something before every one of them.
+        lines = {part.strip() for value in known for part in value.splitlines()}
+        told = known | {part for part in lines if len(part) >= SHORTEST_SECRET}
+        forms = {form for value in told for form in _forms(value)}
         longest_first = sorted(forms, key=lambda form: (-len(form), form))
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
@@ -77,6 +80,7 @@ NO_SECRETS = Secrets()
 
 def _forms(secret: str) -> Iterator[str]:
     yield secret
+    yield secret.encode().decode("latin-1")  # as it stands in a file of bytes
     yield from {quote(secret, safe=""), quote(secret), quote_plus(secret)}
     yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quote(secret, safe=""))
     yield json.dumps(secret)[1:-1]

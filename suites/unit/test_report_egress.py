@@ -10,7 +10,17 @@ import pytest
 from fixtures import histories
 from harness.errors import ReportError
 from harness.history.marks import Event
-from harness.report.egress import NO_SECRETS, Secrets, inside, line, plain, redacted, write_bytes, write_text
+from harness.report.egress import (
+    NO_SECRETS,
+    Secrets,
+    inside,
+    line,
+    plain,
+    redact_file,
+    redacted,
+    write_bytes,
+    write_text,
+)
 
 HELD = 'hunter2/"ü&<+ key'
 
@@ -24,6 +34,7 @@ HELD = 'hunter2/"ü&<+ key'
         pytest.param(quote_plus(HELD), id="form-encoded"),
         pytest.param(json.dumps(HELD)[1:-1], id="in JSON"),
         pytest.param(html.escape(HELD), id="in HTML"),
+        pytest.param(HELD.encode().decode("latin-1"), id="as bytes"),
         pytest.param(base64.b64encode(HELD.encode()).decode(), id="base64"),
         pytest.param(base64.urlsafe_b64encode(HELD.encode()).decode(), id="base64 for addresses"),
         *(
@@ -86,6 +97,20 @@ def test_a_secret_cannot_hide_behind_unseen_characters(tmp_path):
     write_text(tmp_path / "x.md", "pass\u200bword1 and password1", Secrets(["password1"]))
 
     assert (tmp_path / "x.md").read_text() == "[redacted] and [redacted]"
+
+
+def test_a_secret_of_several_lines_is_taken_out_line_by_line(tmp_path):
+    """As a log quotes it, with something before each; its bytes may be of any language."""
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQ\n-----END KEY-----\n"
+    secrets = Secrets([key, "pässwörd-geheim"])
+    quoted = "".join(f"    | {part}\n" for part in key.splitlines())
+    (tmp_path / "replica.log").write_text(f"{quoted}pässwörd-geheim", encoding="utf-8")
+
+    redact_file(tmp_path / "replica.log", secrets)
+
+    left = (tmp_path / "replica.log").read_text(encoding="utf-8")
+    assert left.split() == ["|", "[redacted]"] * 4 + ["[redacted]"]
+    assert "MIIEvQ" not in secrets.redacted(quoted)
 
 
 def test_bytes_with_a_secret_are_refused(tmp_path):
