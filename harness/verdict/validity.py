@@ -39,6 +39,9 @@ CPU_MAX_RATIO = 0.80
 BEAT_WITHIN_S = 1.25
 """From one heartbeat to the next; they come on the second, and a late one means that the generator stood still."""
 
+TOLD_TO_S = 0.001
+"""How exactly a heartbeat tells its moment; phases are sums of lengths, and may end a hair later than they say."""
+
 SECONDS_MIN = 3.0
 """The first second opens the connections; less than two more show no rate."""
 
@@ -77,7 +80,7 @@ def _alive(lasts_s: float, beats: Sequence[Heartbeat]) -> Obligation:
     """A second without a heartbeat is a second of which nobody knows what was sent."""
     moments_s = [0.0, *(beat.at_s for beat in beats)]
     gaps = [(later - earlier, earlier) for earlier, later in pairwise(moments_s) if later - earlier > BEAT_WITHIN_S]
-    if moments_s[-1] < lasts_s:
+    if lasts_s - moments_s[-1] > TOLD_TO_S:
         gaps.append((lasts_s - moments_s[-1], moments_s[-1]))
     if gaps:
         silent_s, since_s = max(gaps)

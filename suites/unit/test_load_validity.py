@@ -135,6 +135,19 @@ def test_a_short_load_proves_nothing():
     assert judged(history, scenario)["load long enough"][0] is Outcome.INCONCLUSIVE
 
 
+def test_phases_that_end_a_hair_later_than_the_last_heartbeat_miss_none():
+    """23 s x 1.1 is 25.300000000000004 s, and heartbeats tell milliseconds."""
+    last = replace_last(HEALTHY, at_s=HEALTHY.phases[-1].ended_s - 1e-9)
+
+    assert judged(last)["generator alive"][0] is Outcome.PASS
+
+
+def replace_last(history, *, at_s):
+    return dataclasses.replace(
+        history, heartbeats=(*history.heartbeats[:-1], dataclasses.replace(history.heartbeats[-1], at_s=at_s))
+    )
+
+
 def test_without_a_tally_there_is_nothing_to_ask():
     """The obligation `load delivered` is an error then, which is worse."""
     history = dataclasses.replace(HEALTHY, tally=None)

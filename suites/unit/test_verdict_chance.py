@@ -110,6 +110,21 @@ def test_a_later_look_is_asked_for_more():
     assert outcomes == [Outcome.PASS, Outcome.INCONCLUSIVE]
 
 
+@pytest.mark.parametrize(
+    ("looks", "extends_to", "factor"), [(1, 1.0, 1.0), (1, 2.0, 1.25), (2, 2.0, 5.0), (3, 4.0, 10.0)]
+)
+def test_a_look_spends_its_part_of_the_error_before_holm_too(looks, extends_to, factor):
+    """Holm asks for a part of the whole 5 %; a look that has 1 % of them must show five times as much."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}])
+    history = history_of(scenario, [Stretch(lasts_s=30, per_s=100, slow=250)])
+    longer = scenario.model_copy(update={"extends_to": extends_to})
+    marked = replace(history, phases=tuple(replace(mark, looks=looks) for mark in history.phases))
+
+    once, again = (judge(each, marked, confidence=0.95).claims[0].p_value for each in (scenario, longer))
+
+    assert again == pytest.approx(factor * once, rel=0.01)
+
+
 @given(st.floats(0, 300), st.floats(0, 3000), st.sampled_from([0.05, 0.3]))
 def test_capital_is_a_mixture_of_likelihood_ratios(events, good, limit):
     """Compared with the integral itself: a prior over all shares, each of which bets against the limit."""

@@ -256,6 +256,17 @@ def test_the_worst_outcome_wins(outcomes, expected):
     assert [outcome.exit_code for outcome in Outcome] == [0, 2, 1, 3]
 
 
+def test_seconds_that_a_promise_allows_are_no_outage():
+    """Half of all may be slow, and 51 % were in each of ten seconds: the bounds decide, and they do not know."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "50%"}])
+    history = history_of(scenario, [Stretch(lasts_s=30, per_s=20, slow=306)])
+
+    (claim,) = judge(scenario, history, confidence=0.95).claims
+
+    assert claim.outcome is Outcome.INCONCLUSIVE
+    assert "outage" not in claim.sentence
+
+
 @pytest.mark.parametrize(
     ("lasts_s", "outcome", "said"),
     [
