@@ -57,7 +57,7 @@ def _moment_s(line: str, where: str) -> float:
     try:
         moment_s = float(line)
     except ValueError as error:
-        raise _unusable(f"holds {line.strip()[:40]!r}, which is no number", where) from error
+        raise _unusable("holds a line that is no number", where) from error
     if not math.isfinite(moment_s):
         raise _unusable(f"holds {line.strip()}, which is no moment", where)
     return moment_s

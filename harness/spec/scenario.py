@@ -6,12 +6,13 @@ import math
 from itertools import accumulate
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.fault import Fault
 from harness.spec.load import Load
 from harness.spec.model import Model
 from harness.spec.objective import Objective, Recovery
+from harness.spec.path import below
 from harness.spec.point import Point
 from harness.spec.quantity import Duration, duration_text
 
@@ -118,6 +119,12 @@ class Scenario(Model):
         names = {phase.name for phase in self.phases}
         applicable = tuple(objective for objective in defaults if objective.during in names)
         return self.model_copy(update={"objectives": applicable + self.objectives})
+
+    @field_validator("load")
+    @classmethod
+    def _presses_with_our_own_users(cls, load: Load) -> Load:
+        below(load.locustfile or "")
+        return load
 
     @model_validator(mode="after")
     def _objectives_refer_to_phases(self) -> Self:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.spec.model import Model
+from harness.spec.path import PathBelow
 from harness.spec.quantity import Duration, Ratio
 
 PER_S_MAX = 20_000
@@ -135,7 +136,7 @@ class Replay(Model):
     """
 
     kind: Literal["replay"]
-    file: str = Field(min_length=1)
+    file: PathBelow
 
     def knots(self, per_s: float, lasts_s: float) -> tuple[Knot, ...]:
         """Return its mean; the file alone knows how it swings around it."""

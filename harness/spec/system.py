@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from harness.spec.model import Model
 from harness.spec.objective import Objective, Recovery
+from harness.spec.path import PathBelow
 from harness.spec.scenario import Extension, Slug
 
 
@@ -34,15 +34,12 @@ class Subject(Model):
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
     defects: dict[Slug, str] = Field(default_factory=dict)
     image: str | None = Field(default=None, min_length=1)
-    dockerfile: str | None = Field(default=None, min_length=1)
+    dockerfile: PathBelow | None = None
 
     @model_validator(mode="after")
     def _has_one_image(self) -> Self:
         if self.image and self.dockerfile:
             raise ValueError("image and dockerfile are two answers to one question; keep the one that is meant")
-        path = PurePosixPath(self.dockerfile or "")
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"{self.dockerfile!r} leads elsewhere; name a file below the folder of readiness.toml")
         return self
 
 

@@ -155,7 +155,7 @@ def test_a_recording_is_repeated_at_the_rate_that_was_asked_for(tmp_path):
         pytest.param(None, "cannot be read", id="missing"),
         pytest.param("", "fewer than two moments", id="empty"),
         pytest.param("5\n5\n", "fewer than two moments", id="all at once"),
-        pytest.param("1\n2\nsoon\n", "holds 'soon', which is no number\n  where: .*arrivals.txt:3", id="no number"),
+        pytest.param("1\n2\nsoon\n", "holds a line that is no number\n  where: .*arrivals.txt:3", id="no number"),
         pytest.param("1\nnan\n", "which is no moment", id="not a number"),
         pytest.param("1\n3\n2\n", "goes back from 3 to 2 s\n  where: .*:3", id="backwards"),
     ],

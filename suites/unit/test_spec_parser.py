@@ -66,6 +66,8 @@ def test_shipped_scenarios_are_read(path):
         pytest.param("story:", "story: !!python/object:os.system", "tag", ":2: story", "plain value", id="tag"),
         pytest.param("load:", "scenario: again\nload:", "'scenario' is there twice", ":3", "keep one", id="duplicate"),
         pytest.param("phases:", "phases: [", "not YAML", ":", "indentation", id="syntax"),
+        pytest.param("arrivals_per_s: 100", "arrivals_per_s: 100, locustfile: ../theirs.py", "leads elsewhere", ": load", "below the folder", id="users of a stranger"),
+        pytest.param("arrivals_per_s: 100", "arrivals_per_s: 100, schedule: {kind: replay, file: /etc/passwd}", "leads elsewhere", ": load.schedule.file", "below the folder", id="a file of a stranger"),
         pytest.param("arrivals_per_s: 100", "arrivals_per_s: .inf", "", ": load.arrivals_per_s", "", id="infinite"),
     ],
 )  # fmt: skip
