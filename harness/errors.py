@@ -44,13 +44,19 @@ class StackError(HarnessError):
     """A component is missing, cannot start, died, or is not ready in time."""
 
 
+def is_full(error: OSError) -> bool:
+    """Tell whether there is no room left where something was to be written."""
+    return error.errno in _NO_ROOM
+
+
 def refusal(error: OSError) -> StackError:
     """Return what the operating system refused, such as room on a disk, as an error that says how to mend it."""
-    is_full = error.errno in _NO_ROOM
     return StackError(
         f"the system refused: {error.strerror or error}",
         where=str(error.filename or "a file that was open already"),
-        mend="make room there, or point TMPDIR and --out elsewhere" if is_full else "see what stands in the way there",
+        mend="make room there, or point TMPDIR and --out elsewhere"
+        if is_full(error)
+        else "see what stands in the way there",
     )
 
 

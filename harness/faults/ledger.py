@@ -175,9 +175,12 @@ def read_ledger(path: Path) -> Page:
 
 
 def close_page(page: Page) -> None:
-    """Note in a dead run's ledger that everything in it is undone."""
-    text = page.path.read_text(encoding="utf-8")
-    page.path.write_text(_whole(text) + '{"closed": true}\n', encoding="utf-8")
+    """Note in a dead run's ledger that everything in it is undone; whoever reads it meanwhile sees all of it."""
+    whole = _whole(page.path.read_bytes().decode())
+    with page.path.open("r+b", buffering=0) as file:
+        file.truncate(len(whole.encode()))  # half a last line, if there is one
+        file.seek(0, os.SEEK_END)
+        _write_whole(file, b'{"closed": true}\n')
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import ReportError
+from harness.errors import ReportError, is_full
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
@@ -94,7 +94,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def _unwritten(path: Path, error: OSError) -> ReportError:
     if error.errno != errno.ENOSPC:
-        return ReportError(f"cannot write: {error.strerror}", where=str(path), mend="check the folder and its rights")
+        mend = "make room there, or choose another folder: --out FOLDER" if is_full(error) else "check its rights"
+        return ReportError(f"cannot write: {error.strerror}", where=str(path), mend=mend)
     kept = sorted(item.name for item in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
     what = f"no space left on the disk; kept in this folder: {', '.join(kept) or 'nothing'}"
     return ReportError(what, where=str(path), mend="make room, then write the report again")
