@@ -50,10 +50,12 @@ class Watcher:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Remember what is to be run, and see that nobody left out what must be: pytest may have options elsewhere."""
         self.selected = [item.name for item in session.items]
+        if self.troubles:  # what could not be collected has been told
+            return
         there = {item.path.resolve() for item in session.items}
+        mend = "look for --deselect, -k or --lf in addopts and PYTEST_ADDOPTS"
         for path in self.asked_for:
-            if not self.troubles and path.resolve() not in there:
-                mend = "look for --deselect, -k or --lf in addopts and PYTEST_ADDOPTS"
+            if path.resolve() not in there:
                 self._keep(path.stem, str(SpecError("pytest left this scenario out", where=str(path), mend=mend)))
 
     @pytest.hookimpl(tryfirst=True)

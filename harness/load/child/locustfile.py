@@ -162,10 +162,9 @@ class _OpenLoop:
                 self._asked.append(self._next(name, now_s - took_s))  # of a client that says so only when it ends
             asked = self._asked[0]
         self._asked.remove(asked)
-        request = asked
-        request.operation = name
+        asked.operation = name
         seen = response if hasattr(response, "status_code") and hasattr(response, "headers") else None
-        self.desk.write_down(request, outcome, seen, ended_s=min(now_s, request.sent_s + took_s))
+        self.desk.write_down(asked, outcome, seen, ended_s=min(now_s, asked.sent_s + took_s))
 
     def _next(self, name: str, began_s: float) -> Request:
         """Return the arrival, for the first request of a task; for any after it, one that follows."""
