@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # each is only itself, however alike two are
 class Request:
     """One request under way.
 
