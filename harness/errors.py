@@ -2,6 +2,7 @@
 
 HarnessError                 what happened, where, how to mend it; exit 3
 ├── SpecError                a scenario, readiness.toml or an option cannot be understood
+│   └── MultipleSpecError    the same, several times in one file
 ├── StackError               a component is missing, cannot start, died, or is not ready in time
 ├── FaultError               a fault could not be injected, its dose was not seen, or it could not be undone
 ├── LoadError                the load generator could not start, died, or lost count
@@ -16,6 +17,10 @@ from __future__ import annotations
 
 import errno
 import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -38,6 +43,27 @@ class HarnessError(Exception):
 
 class SpecError(HarnessError):
     """A scenario, readiness.toml or an option cannot be understood."""
+
+
+class MultipleSpecError(SpecError):
+    """Several mistakes at once: whoever mends one by one would start the program as often.
+
+    Attributes:
+        mistakes: Each of them; at least two.
+    """
+
+    def __init__(self, mistakes: Sequence[SpecError]) -> None:
+        first = mistakes[0]
+        super().__init__(f"{len(mistakes)} mistakes; the first: {first.what}", where=first.where, mend=first.mend)
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return "\n".join([f"{len(self.mistakes)} mistakes", *(f"- {mistake}" for mistake in self.mistakes)])
+
+
+def all_of(mistakes: Sequence[SpecError]) -> SpecError:
+    """Return one error that tells all of `mistakes`, of which there is at least one."""
+    return mistakes[0] if len(mistakes) == 1 else MultipleSpecError(mistakes)
 
 
 class StackError(HarnessError):

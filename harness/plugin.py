@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,21 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
+from harness.options import SETTINGS_FILE, Options, check_options, new_run_id, new_seed
+from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
 from harness.report.egress import line, plain
 from harness.report.terminal import Progress
-from harness.run import SETTINGS_FILE, Options, Run, check_options, new_run_id, new_seed, opened, planned
-from harness.spec.parser import read_scenario, read_settings
+from harness.run import Run, opened
+from harness.spec.parser import read_settings
 from harness.stack.backend import AUTO, BACKEND_VARIABLE, BACKENDS
-from harness.verdict.judge import claims_made
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from harness.report import Experiment
+    from harness.spec.system import Settings
 
 SCENARIOS_FOLDER = "scenarios"
 SCENARIO_SUFFIXES = (".yaml", ".yml")
@@ -43,6 +46,28 @@ class InconclusiveVerdict(Exception):  # noqa: N818 - a lack of evidence is not 
 
 class BrokenExperiment(Exception):  # noqa: N818 - the verdict's own word is `error`
     """The experiment itself broke: the verdict `error`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What `readiness run` knows already; handed on as it is, so that no file is read twice and no flag parsed back.
+
+    A pytest plugin that does nothing but carry it.
+
+    Attributes:
+        options: What the caller chose.
+        settings: What readiness.toml says.
+        sources: The scenario files that were read to find one by its name, by their resolved paths.
+    """
+
+    options: Options
+    settings: Settings
+    sources: Mapping[Path, ScenarioSource] = field(default_factory=dict)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Leave it where the scenarios look for it."""
+        config.stash[INVOCATION] = self
 
 
 class OpenRun:
@@ -71,10 +96,11 @@ class OpenRun:
     def get(self) -> Run:
         """Return the run, opening it first if need be."""
         if self.run is None:
-            options = _options(self._config)
+            invocation = invocation_of(self._config)
             self.run = self._closing.enter_context(
                 opened(
-                    options,
+                    invocation.options,
+                    invocation.settings,
                     clock=SystemClock(),
                     teller=self.progress,
                     family=self.family,
@@ -93,6 +119,7 @@ class OpenRun:
 
 
 OPEN_RUN = pytest.StashKey[OpenRun]()
+INVOCATION = pytest.StashKey[Invocation]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -124,7 +151,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Note what is to be run, and count what it claims: the more claims, the more of them look broken by chance."""
     items, place = [item for item in session.items if isinstance(item, ScenarioItem)], session.config.stash[OPEN_RUN]
-    place.family = sum(item.claims for item in items)
+    place.family = sum(item.plan.claims for item in items)
     place.scenarios = tuple(item.name for item in items)
 
 
@@ -149,15 +176,14 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file; a mistake in it, or a promise that it cannot prove, is a collection error that says so."""
-        scenario = read_scenario(self.path)
-        self.config.stash[OPEN_RUN].take(scenario.scenario, self.path)
-        options = _options(self.config)
-        settings = read_settings(options.project / SETTINGS_FILE)
-        check_options(settings, options)
-        plan = planned(scenario, settings, options.profile)
-        item = ScenarioItem.from_parent(self, name=scenario.scenario)
-        item.claims = claims_made(plan.objectives)
-        item.user_properties.append(("story", scenario.story))
+        invocation = invocation_of(self.config)
+        source = invocation.sources.get(self.path.resolve()) or read_source(self.path)
+        self.config.stash[OPEN_RUN].take(source.scenario.scenario, self.path)
+        options = invocation.options
+        plan = plan_of(source, invocation.settings, profile=options.profile, seed=options.seed)
+        item = ScenarioItem.from_parent(self, name=plan.name)
+        item.plan = plan
+        item.user_properties.append(("story", plan.scenario.story))
         yield item
 
     def repr_failure(  # type: ignore[override]  # pytest's own Collector takes one argument less than its base
@@ -171,15 +197,15 @@ class ScenarioItem(pytest.Item):
     """One scenario, as a test.
 
     Attributes:
-        claims: How many of its promises are judged by chance.
+        plan: What will be run.
     """
 
-    claims = 0
+    plan: Plan
 
     def runtest(self) -> None:
         """Run and judge it; anything but a pass is raised."""
         place = self.config.stash[OPEN_RUN]
-        experiment = place.get().experiment(self.path)
+        experiment = place.get().experiment(self.plan)
         verdict = experiment.verdict
         place.progress.verdict(verdict)
         self.user_properties.append(("verdict", str(verdict.outcome)))
@@ -220,6 +246,20 @@ def raise_unless_pass(experiment: Experiment) -> None:
             raise InconclusiveVerdict(f"INCONCLUSIVE: {evidence}")
         case Outcome.ERROR:
             raise BrokenExperiment(evidence)
+
+
+def invocation_of(config: pytest.Config) -> Invocation:
+    """Return what this pytest session was asked for; from pytest's own options where the command line is pytest's.
+
+    Raises:
+        SpecError: If readiness.toml cannot be read, or an option is unknown.
+    """
+    if INVOCATION not in config.stash:
+        options = _options(config)
+        settings = read_settings(options.project / SETTINGS_FILE)
+        check_options(settings, options)
+        config.stash[INVOCATION] = Invocation(options, settings)
+    return config.stash[INVOCATION]
 
 
 def _options(config: pytest.Config) -> Options:

@@ -10,16 +10,15 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from secrets import randbelow, token_hex
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
 from harness.experiment import Conditions, live_through
 from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
+from harness.options import SETTINGS_FILE, check_options
 from harness.report import (
     NO_SECRETS,
     Experiment,
@@ -31,72 +30,21 @@ from harness.report import (
 )
 from harness.report.bundle import LOGS, MANIFEST_FILE
 from harness.report.egress import SHORTEST_SECRET, redact_file, redacted
-from harness.spec.parser import nearest, read_scenario, read_settings
-from harness.stack.backend import AUTO, BACKENDS, choose, prepare
-from harness.verdict.feasible import check_can_conclude
+from harness.stack.backend import choose, prepare
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
     from harness.experiment import Teller
     from harness.history.history import History
-    from harness.spec.scenario import Scenario
+    from harness.options import Options
+    from harness.plan import Plan
     from harness.spec.system import Settings
-
-SETTINGS_FILE = "readiness.toml"
 
 FREE_BYTES_NEEDED = 500 << 20
 """Room for a run: a Postgres cluster (80 MB with its log), programs copied for it (34 MB), samples and plots."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the caller chose.
-
-    Attributes:
-        project: The folder that holds readiness.toml.
-        profile: A profile of readiness.toml.
-        backend: `auto`, `containers` or `embedded`.
-        defect: Id of a seeded defect that the subject is started with.
-        seed: Of everything random.
-        out: Folder for the runs' folders.
-        run_id: Of this run; it names the run's folder.
-        stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
-    """
-
-    project: Path
-    profile: str
-    backend: str
-    defect: str | None
-    seed: int
-    out: Path
-    run_id: str
-    stops_early: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """Return the run's own folder."""
-        return self.out / self.run_id
-
-    def command(self, scenarios: list[str]) -> str:
-        """Return the command that does the same again."""
-        defect = f" --defect {self.defect}" if self.defect else ""
-        early = " --stop-early" if self.stops_early else ""
-        backend = f" --backend {self.backend}" if self.backend != AUTO else ""
-        chosen = f"--profile {self.profile} --seed {self.seed}{backend}{defect}{early}"
-        return f"readiness run {' '.join(scenarios)} {chosen}"
-
-
-def new_run_id() -> str:
-    """Return an id that sorts by time and that no other run has."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
-
-
-def new_seed() -> int:
-    """Return a seed nobody chose."""
-    return randbelow(1 << 31)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,7 +53,6 @@ class Run:
 
     Attributes:
         options: What the caller chose.
-        settings: What readiness.toml says.
         conditions: What its experiments have in common.
         family: How many claims all its scenarios make together; a claim may look broken by chance in one of them.
         scenarios: The names of all that are to be run; a run that lacks one is not whole.
@@ -114,41 +61,43 @@ class Run:
     """
 
     options: Options
-    settings: Settings
     conditions: Conditions
     family: int = 1
     scenarios: tuple[str, ...] = ()
     secrets: Secrets = NO_SECRETS
     experiments: list[Experiment] = field(default_factory=list)
 
-    def experiment(self, path: Path) -> Experiment:
-        """Run the scenario in the file `path` on a stack of its own, judge it, and write its evidence.
+    def experiment(self, plan: Plan) -> Experiment:
+        """Run a plan on a stack of its own, judge what was seen, and write its evidence.
 
         Raises:
-            SpecError: If the scenario cannot be understood, or promises nothing.
             ReportError: If the evidence cannot be written.
             Interrupted: After everything is undone, if a signal came.
         """
-        plan = planned(read_scenario(path), self.settings, self.options.profile)
-        folder = self.options.folder / plan.scenario
+        folder = self.options.folder / plan.name
         folder.mkdir()
-        keep = partial(self._keep, plan, folder, path.read_text(encoding="utf-8"))
+        keep = partial(self._keep, plan, folder)
         history = live_through(plan, self.conditions, folder, on_cut_short=keep)
         experiment = keep(history)
         write_manifest(folder)  # the last file, so that only what is whole has one
         return experiment
 
-    def _keep(self, plan: Scenario, folder: Path, scenario_text: str, history: History) -> Experiment:
+    def _keep(self, plan: Plan, folder: Path, history: History) -> Experiment:
         """Judge what was seen, and write it down; from here on nobody holds a secret any more."""
         for log in (folder / LOGS).glob("*"):
             redact_file(log, self.secrets)
         clean = redacted(history, self.secrets)
-        verdict = judge(plan, clean, confidence=self.conditions.confidence, family=self.family)
-        profile = self.options.profile
+        verdict = judge(plan.scenario, clean, confidence=plan.confidence, family=self.family)
         write_experiment(
-            folder, plan, clean, verdict, scenario_text=scenario_text, profile=profile, secrets=self.secrets
+            folder,
+            plan.scenario,
+            clean,
+            verdict,
+            scenario_text=plan.text,
+            profile=plan.profile,
+            secrets=self.secrets,
         )
-        experiment = Experiment(plan, clean, verdict, folder)
+        experiment = Experiment(plan.scenario, clean, verdict, folder)
         self.experiments.append(experiment)
         return experiment
 
@@ -179,22 +128,28 @@ class Run:
 
 @contextmanager
 def opened(
-    options: Options, *, clock: Clock, teller: Teller, family: int = 1, scenarios: tuple[str, ...] = ()
+    options: Options,
+    settings: Settings,
+    *,
+    clock: Clock,
+    teller: Teller,
+    family: int = 1,
+    scenarios: tuple[str, ...] = (),
 ) -> Iterator[Run]:
     """Open a run; on any exit nothing of it is left but its folder.
 
     Args:
         options: What the caller chose.
+        settings: What readiness.toml says.
         clock: The time.
         teller: Told how far it is.
         family: How many claims all its scenarios make together.
         scenarios: Their names.
 
     Raises:
-        SpecError: If readiness.toml cannot be read, or an option is unknown.
+        SpecError: If an option is unknown, or a secret is not set.
         StackError: If there is not enough room, no engine answers that was asked for, or an image cannot be had.
     """
-    settings = read_settings(options.project / SETTINGS_FILE)
     check_options(settings, options)
     hidden = hidden_variables(settings, os.environ)
     choice = choose(options.backend, settings.system.subject, options.project)
@@ -208,11 +163,9 @@ def opened(
         project=options.project.resolve(),
         backend=choice.backend,
         defect=options.defect,
-        seed=options.seed,
         ledger=ledger,
         clock=clock,
         teller=teller,
-        confidence=settings.confidence_of(options.profile),
         stops_early=options.stops_early,
         hidden=hidden,
     )
@@ -220,7 +173,6 @@ def opened(
         secrets = Secrets(hidden.values())
         yield Run(
             options=options,
-            settings=settings,
             conditions=conditions,
             family=family,
             scenarios=scenarios,
@@ -247,42 +199,6 @@ def hidden_variables(settings: Settings, environment: Mapping[str, str]) -> dict
             )
         hidden[name] = value
     return hidden
-
-
-def check_options(settings: Settings, options: Options) -> None:
-    """See that the backend is one of ours, and that readiness.toml knows the profile and the defect.
-
-    Raises:
-        SpecError: If not; it lists what is known.
-    """
-    if options.profile not in settings.profiles:
-        raise _unknown("profile", options.profile, settings.profiles)
-    if options.backend not in BACKENDS:
-        raise _unknown("backend", options.backend, BACKENDS)
-    if options.defect is not None and options.defect not in settings.system.subject.defects:
-        raise _unknown("defect", options.defect, settings.system.subject.defects)
-
-
-def _unknown(kind: str, word: str, known: Iterable[str]) -> SpecError:
-    return SpecError(f"unknown {kind} {word!r}", where=SETTINGS_FILE, mend=nearest(word, list(known)))
-
-
-def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
-    """Return `scenario` as it will be run: with the default objectives, stretched by the profile.
-
-    Raises:
-        SpecError: If it promises nothing, or promises what it cannot prove.
-    """
-    chosen = settings.profiles[profile]
-    whole = scenario.promising(settings.objectives).stretched(chosen.stretch).extending(chosen.extends_to)
-    if not whole.objectives:
-        raise SpecError(
-            "the scenario promises nothing, and nothing is what it would prove",
-            where=f"scenario {scenario.scenario}",
-            mend="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
-        )
-    check_can_conclude(whole, settings.confidence_of(profile))
-    return whole
 
 
 def make_folder(folder: Path) -> None:

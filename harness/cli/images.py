@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.signals import interruptible
+from harness.options import SETTINGS_FILE
 from harness.report.terminal import Progress, image_table
-from harness.run import SETTINGS_FILE
 from harness.spec.parser import read_settings
 
 

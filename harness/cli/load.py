@@ -19,8 +19,8 @@ from harness.load.engine import LoadPlan
 from harness.load.master import Meeting, gathered
 from harness.load.team import pressing_together
 from harness.measure.series import percentile_s
+from harness.options import new_seed
 from harness.report.terminal import Progress
-from harness.run import new_seed
 from harness.spec.load import Load
 from harness.spec.quantity import count_text
 from harness.verdict.outcome import Outcome

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.cli.watcher import Watcher
+    from harness.options import Options
     from harness.report import Secrets
     from harness.report.ctrf import Span
-    from harness.run import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pytest
 import typer
@@ -17,13 +17,18 @@ from harness.cli.results import Results
 from harness.cli.signals import interruptible
 from harness.cli.watcher import Watcher
 from harness.errors import SpecError
+from harness.options import SETTINGS_FILE, Options, check_options, new_run_id, new_seed
+from harness.plan import ScenarioSource, read_source
 from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
 from harness.report.ctrf import Span
 from harness.report.run import ALLURE_REPORT, ALLURE_RESULTS
-from harness.run import SETTINGS_FILE, Options, check_options, make_folder, new_run_id, new_seed
-from harness.spec.parser import nearest, read_scenario, read_settings
+from harness.run import make_folder
+from harness.spec.parser import nearest, read_settings
 from harness.stack.backend import AUTO, BACKEND_VARIABLE
 from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def run(
@@ -66,20 +71,28 @@ def run(
     )
     settings = read_settings(options.project / SETTINGS_FILE)
     check_options(settings, options)
-    files = chosen(scenarios or [], options.project)
-    arguments = [*map(str, files), *_pytest_arguments(options)]
+    sources: dict[Path, ScenarioSource] = {}
+    files = chosen(scenarios or [], options.project, sources)
+    invocation = plugin.Invocation(options, settings, sources)
+    # Locust's own plugin patches sockets in mid-run.
+    arguments = [*map(str, files), f"--rootdir={options.project}", "-p", "no:locust"]
     arguments += ["-k", keyword] if keyword else []
     if collect_only:
-        raise typer.Exit(_listed(arguments))
+        raise typer.Exit(_listed(arguments, invocation))
     results = Results(app=settings.system.name, junit=junit, ctrf=ctrf)
     results.check()
     make_folder(options.folder)
     watcher = Watcher(asked_for=() if keyword else tuple(files))
-    raise typer.Exit(_run_and_report(arguments, options, results, watcher, builds_allure=allure))
+    raise typer.Exit(_run_and_report(arguments, invocation, results, watcher, builds_allure=allure))
 
 
-def chosen(names: list[str], project: Path) -> list[Path]:
+def chosen(names: list[str], project: Path, sources: dict[Path, ScenarioSource]) -> list[Path]:
     """Find the files of the scenarios that `names` name, by path or by scenario name; all of them for no names.
+
+    Args:
+        names: What the caller named.
+        project: The folder that holds scenarios/.
+        sources: Given every file that was read to find a name in it.
 
     Raises:
         SpecError: If one is not there, there is none at all, or a scenario file cannot be read.
@@ -91,49 +104,42 @@ def chosen(names: list[str], project: Path) -> list[Path]:
         raise SpecError("there is no scenario", where=str(folder), mend=mend)
     if not names:
         return files
-    return [path for name in names for path in ([Path(name)] if Path(name).is_file() else _by_name(name, files))]
+    by_path = {name: Path(name) for name in names if Path(name).is_file()}
+    if len(by_path) < len(set(names)):
+        sources |= {path.resolve(): read_source(path) for path in files}
+    return [path for name in names for path in ([by_path[name]] if name in by_path else _by_name(name, sources))]
 
 
-def _by_name(name: str, files: list[Path]) -> list[Path]:
+def _by_name(name: str, sources: Mapping[Path, ScenarioSource]) -> list[Path]:
     """Find the scenario called so; where two are, both, for the plugin to refuse."""
-    known = [(read_scenario(path).scenario, path) for path in files]
-    found = [path for each, path in known if each == name]
+    found = [source.path for source in sources.values() if source.scenario.scenario == name]
     if not found:
-        mend = nearest(name, [each for each, _ in known])
+        mend = nearest(name, [source.scenario.scenario for source in sources.values()])
         raise SpecError(f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", mend=mend)
     return found
 
 
-def _pytest_arguments(options: Options) -> list[str]:
-    return [
-        f"--rootdir={options.project}",
-        *("-p", "no:locust"),  # locust's own plugin patches sockets in mid-run
-        f"--readiness-profile={options.profile}",
-        f"--readiness-backend={options.backend}",
-        f"--readiness-seed={options.seed}",
-        f"--readiness-out={options.out}",
-        f"--readiness-run-id={options.run_id}",
-        *([f"--readiness-defect={options.defect}"] if options.defect else []),
-        *(["--readiness-stop-early"] if options.stops_early else []),
-    ]
-
-
-def _listed(arguments: list[str]) -> int:
-    status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[plugin])
+def _listed(arguments: list[str], invocation: plugin.Invocation) -> int:
+    status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[plugin, invocation])
     return 0 if status is pytest.ExitCode.OK else Outcome.ERROR.exit_code
 
 
 def _run_and_report(
-    arguments: list[str], options: Options, results: Results, watcher: Watcher, *, builds_allure: bool
+    arguments: list[str],
+    invocation: plugin.Invocation,
+    results: Results,
+    watcher: Watcher,
+    *,
+    builds_allure: bool,
 ) -> int:
     """Let pytest run the scenarios, then say what came of it, where the evidence is, and to other machines."""
-    began_s = time.time()
+    began_s, options = time.time(), invocation.options
     # pytest's own XML goes into a file that has no name, and so goes with us, however we end.
     with interruptible() as watcher.interruption, tempfile.TemporaryFile("w+", encoding="utf-8") as xml:
         arguments = [*arguments, "-s", f"--alluredir={options.folder / ALLURE_RESULTS}"]
         arguments += [f"--junitxml=/dev/fd/{xml.fileno()}"] if results.junit else []
         try:
-            pytest.main(arguments, plugins=[plugin, watcher])
+            pytest.main(arguments, plugins=[plugin, invocation, watcher])
             return _reported(watcher, options, builds_allure=builds_allure)
         finally:
             xml.seek(0)

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.history.history import History
-    from harness.spec.scenario import Scenario
+    from harness.plan import Plan
     from harness.stack.stack import Stack
 
 __all__ = ["Conditions", "Teller", "live_through"]
 
 
 def live_through(
-    plan: Scenario,
+    plan: Plan,
     conditions: Conditions,
     folder: Path,
     *,
@@ -45,15 +45,15 @@ def live_through(
     interruption travels on. Either way everything is undone first.
 
     Args:
-        plan: The scenario, as it is to be run.
+        plan: The scenario, as it is to be run, with its seed and how sure its verdict must be.
         conditions: What all experiments of the run have in common.
         folder: The experiment's own.
         on: What it is lived through on, where something stands already and stays; else on a stack of its own.
         on_cut_short: Told what was seen until then, if the experiment is interrupted.
     """
-    notebook = Notebook(conditions)
+    notebook = Notebook(conditions, seed=plan.seed)
     try:
-        with nullcontext(on) if on else _standing(conditions, folder) as stack:
+        with nullcontext(on) if on else _standing(conditions, plan.seed, folder) as stack:
             notebook.has_started(stack)
             _press(plan, conditions, stack, notebook, folder)
     except (HarnessError, OSError) as error:
@@ -71,7 +71,7 @@ def live_through(
 
 
 @contextmanager
-def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
+def _standing(conditions: Conditions, seed: int, folder: Path) -> Iterator[Stack]:
     """Start the system on fresh ground, and clear the ground afterwards."""
     conditions.teller.say(f"{folder.name}: starting {conditions.system.name} ({conditions.backend})")
     work = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{conditions.run_id}-{folder.name}"
@@ -87,9 +87,7 @@ def _standing(conditions: Conditions, folder: Path) -> Iterator[Stack]:
         work=work,
         on_spawn=conditions.ledger.note_process,
     )
-    blueprint = Blueprint(
-        system=conditions.system, seed=conditions.seed, defect=conditions.defect, hidden=conditions.hidden
-    )
+    blueprint = Blueprint(system=conditions.system, seed=seed, defect=conditions.defect, hidden=conditions.hidden)
     try:
         with (
             _noted_containers(conditions),
@@ -115,15 +113,15 @@ def _noted_containers(conditions: Conditions) -> Iterator[None]:
     conditions.ledger.strike(entry)
 
 
-def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: Notebook, folder: Path) -> None:
+def _press(plan: Plan, conditions: Conditions, stack: Stack, notebook: Notebook, folder: Path) -> None:
     """Put the load on, and go through the phases under it."""
     load = LoadPlan(
         base_url=stack.base_url,
-        load=plan.load,
-        lasts_s=plan.longest_s,
-        seed=conditions.seed,
+        load=plan.scenario.load,
+        lasts_s=plan.scenario.longest_s,
+        seed=plan.seed,
         project=str(conditions.project),
-        connect_within_s=connect_within_s(tightest_s(plan.objectives)),
+        connect_within_s=connect_within_s(tightest_s(plan.scenario.objectives)),
     )
     with pressing(
         load,
@@ -133,9 +131,10 @@ def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: Noteb
         on_spawn=partial(conditions.ledger.note_process, "load"),
     ) as pressure:
         notebook.has_begun(pressure)
-        at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.faults}
+        at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.scenario.faults}
         course = Course(
-            plan=plan,
+            scenario=plan.scenario,
+            confidence=plan.confidence,
             conditions=conditions,
             stack=stack,
             pressure=pressure,
@@ -143,5 +142,5 @@ def _press(plan: Scenario, conditions: Conditions, stack: Stack, notebook: Noteb
             sent_bytes_at_origin=at_origin,
         )
         course.go()
-        conditions.teller.say(f"{plan.scenario}: waiting for the last answers")
+        conditions.teller.say(f"{plan.name}: waiting for the last answers")
         notebook.has_ended(pressure.finish())

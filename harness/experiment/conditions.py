@@ -35,11 +35,9 @@ class Conditions:
         project: The folder that the subject is imported from.
         backend: `embedded` or `containers`.
         defect: Id of the seeded defect that the subject is started with; None for the healthy service.
-        seed: Of everything random.
         ledger: Told before anything is done that must be undone.
         clock: The time.
         teller: Told how far it is.
-        confidence: Of each one-sided bound.
         hidden: Variables that each replica gets besides, whose values must never be written.
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
     """
@@ -49,10 +47,8 @@ class Conditions:
     project: Path
     backend: str
     defect: str | None
-    seed: int
     ledger: Ledger
     clock: Clock
     teller: Teller
-    confidence: float = 0.95
     hidden: Mapping[str, str] = field(default_factory=dict)
     stops_early: bool = False

@@ -45,10 +45,11 @@ class Stretch:
 
 
 class Course:
-    """The way through the phases of one plan.
+    """The way through the phases of one scenario.
 
     Args:
-        plan: The scenario, as it will be run.
+        scenario: As it will be run.
+        confidence: Of each one-sided bound.
         conditions: What all experiments have in common.
         stack: What runs.
         pressure: The load that is on.
@@ -59,26 +60,27 @@ class Course:
     def __init__(
         self,
         *,
-        plan: Scenario,
+        scenario: Scenario,
+        confidence: float,
         conditions: Conditions,
         stack: Stack,
         pressure: LoadRun,
         notebook: Notebook,
         sent_bytes_at_origin: Mapping[str, int],
     ) -> None:
-        self._plan = plan
+        self._scenario = scenario
         self._conditions = conditions
         self._stack = stack
         self._pressure = pressure
         self._notebook = notebook
         self._sent_bytes_at_origin = sent_bytes_at_origin
-        self._glance = Glance(plan, conditions.confidence)
+        self._glance = Glance(scenario, confidence)
         self._ends_s = 0.0
         self._extended_s = 0.0
 
     def go(self) -> None:
         """Live through all phases, or until a promise is broken beyond doubt, and let the load end with the last."""
-        for phase in self._plan.phases:
+        for phase in self._scenario.phases:
             if self._go_through(phase).was_stopped:
                 break
         self._pressure.end_at(self._ends_s)
@@ -108,14 +110,14 @@ class Course:
     def _watch(self, phase: Phase, stretch: Stretch, looking_takes_s: float) -> None:
         """Let the phase go on until it is time for the last look at its faults; longer, while its promises are open."""
         self._wait_until(stretch.ends_s - looking_takes_s, stretch)
-        while stretch.looks < self._plan.looks and not stretch.was_stopped and self._is_open(stretch):
+        while stretch.looks < self._scenario.looks and not stretch.was_stopped and self._is_open(stretch):
             longer_s = phase.lasts * 2 ** (stretch.looks - 1)
             stretch.looks += 1
             stretch.ends_s += longer_s
             self._extended_s += longer_s
             said = f"{phase.name} goes on for {duration_text(longer_s)}: its promises are neither kept nor broken yet"
             self._notebook.note("phase", said)
-            self._conditions.teller.say(f"{self._plan.scenario}: {said}")
+            self._conditions.teller.say(f"{self._scenario.scenario}: {said}")
             self._wait_until(stretch.ends_s - looking_takes_s, stretch)
 
     def _is_open(self, stretch: Stretch) -> bool:
@@ -123,7 +125,7 @@ class Course:
         return self._glance.has_promises(mark) and self._glance.is_open(self._pressure.so_far(), mark)
 
     def _lookout(self, phase: Phase) -> Lookout:
-        points = [each for each in self._plan.sometimes if each.during == phase.name and isinstance(each, Measured)]
+        points = [each for each in self._scenario.sometimes if each.during == phase.name and isinstance(each, Measured)]
         replicas = self._stack.replicas if points else {}
         return Lookout(points, replicas, self._conditions.system.subject.metrics, self._notebook.now_s)
 
@@ -142,7 +144,7 @@ class Course:
         injection = healing.enter_context(context)
         notebook.injections.append(injection)
         notebook.note("fault", f"{fault} injected: {injection.doses[-1].seen}", at_s=injection.injected_s)
-        healing.callback(self._conditions.teller.say, f"{self._plan.scenario}: healing {fault}")
+        healing.callback(self._conditions.teller.say, f"{self._scenario.scenario}: healing {fault}")
         return injection
 
     def _wait_until(self, at_s: float, stretch: Stretch) -> None:
@@ -166,10 +168,10 @@ class Course:
         for heartbeat in beats:
             self._notebook.heartbeats.append(heartbeat)
             self._conditions.teller.beat(
-                scenario=self._plan.scenario,
+                scenario=self._scenario.scenario,
                 phase=stretch.name,
                 elapsed_s=self._notebook.now_s(),
-                total_s=self._plan.lasts_s + self._extended_s,
+                total_s=self._scenario.lasts_s + self._extended_s,
                 heartbeat=heartbeat,
             )
         return bool(beats)
@@ -183,4 +185,4 @@ class Course:
         if broken is not None:
             stretch.was_stopped, stretch.ends_s = True, now_s
             self._notebook.note("phase", f"{stretch.name} ends early: `{broken}` is broken beyond doubt")
-            self._conditions.teller.say(f"{self._plan.scenario}: `{broken}` is broken beyond doubt; ending early")
+            self._conditions.teller.say(f"{self._scenario.scenario}: `{broken}` is broken beyond doubt; ending early")

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 class Notebook:
     """What is written down while an experiment is under way, also of one that breaks off."""
 
-    def __init__(self, conditions: Conditions) -> None:
+    def __init__(self, conditions: Conditions, *, seed: int) -> None:
         self._conditions = conditions
+        self._seed = seed
         self._stack: Stack | None = None
         self._result: LoadResult | None = None
         self._samples = no_samples()
@@ -90,7 +91,7 @@ class Notebook:
         return History(
             run_id=self._conditions.run_id,
             began_at=self._began_at.isoformat(timespec="milliseconds"),
-            seed=self._conditions.seed,
+            seed=self._seed,
             backend=self._conditions.backend,
             defect=self._conditions.defect,
             heartbeats=tuple(self.heartbeats),

@@ -41,11 +41,16 @@ class Document:
 
     def place(self, path: KeyPath) -> str:
         """Return `file:line: key.path` for `path`, or for the nearest parent that has a line."""
+        number = self.line(path)
+        line = f":{number}" if number else ""
+        return f"{self.name}{line}: {path_text(path)}" if path else f"{self.name}{line}"
+
+    def line(self, path: KeyPath) -> int:
+        """Return the line of `path`, or of the nearest parent that has one; 0 where lines are not known."""
         known = path
         while known and known not in self.lines:
             known = known[:-1]
-        line = f":{self.lines[known]}" if known in self.lines else ""
-        return f"{self.name}{line}: {path_text(path)}" if path else f"{self.name}{line}"
+        return self.lines.get(known, 0)
 
 
 def path_text(path: KeyPath) -> str:

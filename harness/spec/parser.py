@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import SpecError
-from harness.spec.document import Document, KeyPath, read_yaml
-from harness.spec.scenario import Scenario
+from harness.errors import SpecError, all_of
+from harness.spec.document import Document, KeyPath
 from harness.spec.system import Settings
 
 if TYPE_CHECKING:
@@ -21,15 +20,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=BaseModel)
-
-
-def read_scenario(path: Path) -> Scenario:
-    """Read one scenario file.
-
-    Raises:
-        SpecError: If it cannot be read or understood; it names file, line, key path and the nearest known key.
-    """
-    return validated(Scenario, read_yaml(text_of(path), name=str(path)))
 
 
 def read_settings(path: Path) -> Settings:
@@ -62,7 +52,7 @@ def validated(model: type[M], document: Document) -> M:
     """Return a document as a model.
 
     Raises:
-        SpecError: If it is none; it names file, line, key path and the nearest known key.
+        SpecError: If it is none; it names file, line, key path and the nearest known key, of every mistake in it.
     """
     try:
         return model.model_validate(document.data)
@@ -71,15 +61,35 @@ def validated(model: type[M], document: Document) -> M:
 
 
 def _explained(error: ValidationError, model: type[BaseModel], document: Document) -> SpecError:
-    """Turn the most telling complaint into our form; the number of the others is told.
+    """Turn every complaint into our form, in the order in which the file's lines stand."""
+    told = [(detail, *_walk(model, detail["loc"])) for detail in _causes(error.errors(), model)]
+    told.sort(key=lambda item: document.line(item[1]))
+    return all_of([_mistake(detail, known, document.place(path)) for detail, path, known in told])
 
-    A mistyped key is two complaints, unknown and missing: the unknown one is the one to mend.
+
+def _causes(details: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
+    """Leave out what only follows from another complaint.
+
+    A mistyped key is two complaints, unknown and missing: the unknown one is the one to mend. And a list whose only
+    item is wrong is also called too short.
     """
-    first, *others = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-    path, known = _walk(model, first["loc"])
-    what, mend = _what_and_mend(first, known)
-    more = f" (and {len(others)} more)" if others else ""
-    return SpecError(what + more, where=document.place(path), mend=mend)
+    mistyped = {
+        (*detail["loc"][:-1], key)
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+        for key in difflib.get_close_matches(str(detail["loc"][-1]), _walk(model, detail["loc"])[1], n=1)
+    }
+    parents = {detail["loc"][:length] for detail in details for length in range(len(detail["loc"]))}
+    return [
+        detail
+        for detail in details
+        if detail["loc"] not in parents and not (detail["type"] == "missing" and detail["loc"] in mistyped)
+    ]
+
+
+def _mistake(detail: ErrorDetails, known: list[str], where: str) -> SpecError:
+    what, mend = _what_and_mend(detail, known)
+    return SpecError(what, where=where, mend=mend)
 
 
 def _what_and_mend(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:

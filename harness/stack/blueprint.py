@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 DEPENDENCIES = ("redis", "postgres")
 """What each replica has an edge of its own to."""
 
+ENTRY = "nginx"
+"""What stands before the replicas, and has an edge to each."""
+
+ALWAYS_THERE = (ENTRY, "proxy")
+"""What every stack has besides."""
+
 HEALTHY = ""
 """What `{defect}` stands for when the healthy service is judged."""
 
@@ -45,7 +51,7 @@ class Blueprint:
     @property
     def replicas(self) -> list[str]:
         """Return the name of each replica."""
-        return [f"{REPLICA}{number + 1}" for number in range(self.system.replicas)]
+        return replicas_of(self.system)
 
     def facts(self, replica: str, given: Mapping[str, Address]) -> dict[str, str]:
         """Return what the placeholders in a replica's environment stand for.
@@ -59,3 +65,20 @@ class Blueprint:
         for name, address in given.items():
             facts |= {f"{name}.host": address.host, f"{name}.port": str(address.port)}
         return facts
+
+
+def replicas_of(system: System) -> list[str]:
+    """Return the name of each replica of the judged service."""
+    return [f"{REPLICA}{number + 1}" for number in range(system.replicas)]
+
+
+def targets_of(kind: str, system: System) -> list[str]:
+    """Return what a fault of this kind can hit, before anything runs: it is the same on every backend.
+
+    A process is a service's; what happens on the network happens on the edges into a service, or on one of them.
+    """
+    replicas = replicas_of(system)
+    if kind == "kill":
+        return sorted([*DEPENDENCIES, *replicas, *ALWAYS_THERE])
+    edges = [f"{replica}.{each}" for replica in replicas for each in DEPENDENCIES]
+    return sorted([*DEPENDENCIES, *replicas, *edges, *(f"{ENTRY}.{replica}" for replica in replicas)])

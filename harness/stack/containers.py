@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from harness.errors import StackError
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
-from harness.stack.blueprint import DEPENDENCIES
+from harness.stack.blueprint import DEPENDENCIES, ENTRY
 from harness.stack.container import Container, Site, network_for
 from harness.stack.engine import connect, remove_all_of
 from harness.stack.images import resolve
@@ -65,7 +65,7 @@ def containers_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> I
         for edge in plan.edges:
             server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.given.port))
         replicas = [plan.replica(name) for name in blueprint.replicas]
-        balancer = nginx.contained(images.nginx, [edge.given for edge in plan.edges if edge.client == "nginx"])
+        balancer = nginx.contained(images.nginx, [edge.given for edge in plan.edges if edge.client == ENTRY])
         building.start(*replicas, balancer)
         yield Stack(
             backend="containers",
@@ -84,7 +84,7 @@ class _Plan:
         self._blueprint = blueprint
         self._images = images
         pairs = [(name, each) for name in blueprint.replicas for each in DEPENDENCIES]
-        pairs += [("nginx", name) for name in blueprint.replicas]
+        pairs += [(ENTRY, name) for name in blueprint.replicas]
         self.doors = {FIRST_DOOR + number: reserve() for number in range(len(pairs))}
         self.edges = tuple(
             Edge(client, upstream, listen, given=Address("proxy", port))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
-from harness.stack.blueprint import DEPENDENCIES
+from harness.stack.blueprint import DEPENDENCIES, ENTRY
 from harness.stack.ports import reserve
 from harness.stack.process import LocalProcess
 from harness.stack.proxy import ProxyServer
@@ -55,7 +55,7 @@ def embedded_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Ite
         building.wait_until_ready()
         server = ProxyServer(proxy_api)
         replicas = [building.replica(name, blueprint, server) for name in blueprint.replicas]
-        edges = [building.edge(server, "nginx", recipe) for recipe in replicas]
+        edges = [building.edge(server, ENTRY, recipe) for recipe in replicas]
         building.start(*replicas, nginx.local(ground, [edge.listen for edge in edges]))
         building.wait_until_ready()
         yield Stack(
@@ -63,7 +63,7 @@ def embedded_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Ite
             services=building.services,
             edges=tuple(building.edges),
             proxy=server,
-            entry=building.services["nginx"].direct,
+            entry=building.services[ENTRY].direct,
             startup=tuple(building.startup),
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fixtures.made import plan_for
 from fixtures.servers import PROJECT
 from fixtures.stack import DUMMY
 from harness.clock import SystemClock
@@ -41,8 +42,8 @@ class Listener:
 @pytest.fixture
 def conditions(ledger):
     return Conditions(
-        run_id=ledger.run_id, system=DUMMY, project=PROJECT, backend="embedded", defect=None, seed=9, ledger=ledger,
-        clock=SystemClock(), teller=Listener(), confidence=CONFIDENCE,
+        run_id=ledger.run_id, system=DUMMY, project=PROJECT, backend="embedded", defect=None, ledger=ledger,
+        clock=SystemClock(), teller=Listener(),
     )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_an_open_phase_goes_on(conditions, embedded_stack, tmp_path):
     """200 error-free requests do not prove 1 %; 800, four times as many, do."""
     scenario = story({"sli": "errors", "max": "1%"}, lasts="2s", extends_to=4)
 
-    history = live_through(scenario, conditions, tmp_path, on=embedded_stack)
+    history = live_through(plan_for(scenario, confidence=CONFIDENCE), conditions, tmp_path, on=embedded_stack)
 
     (claim,) = judge(scenario, history, confidence=CONFIDENCE).claims
     assert claim.outcome is Outcome.PASS, claim.sentence
@@ -80,7 +81,7 @@ def test_a_phase_whose_promise_is_kept_does_not_go_on(conditions, embedded_stack
     """There is nothing to wait for."""
     scenario = story({"sli": "errors", "max": "5%"}, lasts="2s", extends_to=4)
 
-    history = live_through(scenario, conditions, tmp_path, on=embedded_stack)
+    history = live_through(plan_for(scenario, confidence=CONFIDENCE), conditions, tmp_path, on=embedded_stack)
 
     assert [(mark.looks, round(mark.lasted_s)) for mark in history.phases] == [(1, 2), (1, 1)]
 
@@ -89,7 +90,9 @@ def test_a_hopeless_experiment_ends_early_if_asked_to(conditions, embedded_stack
     """Nothing ever hits: that is beyond doubt after seconds, and a whole minute would not help."""
     scenario = story({"sli": "hits", "min": "70%"}, lasts="60s")
 
-    history = live_through(scenario, replace(conditions, stops_early=True), tmp_path, on=embedded_stack)
+    history = live_through(
+        plan_for(scenario, confidence=CONFIDENCE), replace(conditions, stops_early=True), tmp_path, on=embedded_stack
+    )
 
     verdict = judge(scenario, history, confidence=CONFIDENCE)
     assert verdict.outcome is Outcome.FAIL
@@ -123,7 +126,9 @@ def test_an_outage_ends_it_early_where_bounds_alone_would_not(conditions, tmp_pa
     assassin = Assassin(ledger=conditions.ledger)
     scenario = story({"sli": "errors", "max": "10%"}, lasts="60s")
 
-    history = live_through(scenario, replace(conditions, teller=assassin, stops_early=True), tmp_path)
+    history = live_through(
+        plan_for(scenario, confidence=CONFIDENCE), replace(conditions, teller=assassin, stops_early=True), tmp_path
+    )
 
     assert assassin.ledger is None, "nobody was killed"
     (claim,) = judge(scenario, history, confidence=CONFIDENCE).claims
@@ -138,6 +143,11 @@ def test_an_outage_ends_it_early_where_bounds_alone_would_not(conditions, tmp_pa
 
 def test_nothing_ends_early_unasked(conditions, embedded_stack, tmp_path):
     """A whole picture is the default, of a broken service as well."""
-    history = live_through(story({"sli": "hits", "min": "70%"}, lasts="6s"), conditions, tmp_path, on=embedded_stack)
+    history = live_through(
+        plan_for(story({"sli": "hits", "min": "70%"}, lasts="6s"), confidence=CONFIDENCE),
+        conditions,
+        tmp_path,
+        on=embedded_stack,
+    )
 
     assert [round(mark.lasted_s) for mark in history.phases] == [6, 1]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from fixtures.made import Stretch, history_of, scenario_of
+from fixtures.made import Stretch, history_of, plan_for, scenario_of
 from fixtures.servers import PROJECT
 from fixtures.stack import DUMMY
 from harness.clock import SystemClock, is_met_within
@@ -86,14 +86,13 @@ class Sabotaged:
             project=PROJECT,
             backend="embedded",
             defect=None,
-            seed=9,
             ledger=self.ledger,
             clock=SystemClock(),
             teller=saboteur,
         )
         place = self.folder / scenario.scenario
         place.mkdir()
-        history = live_through(scenario, conditions, place, on=None if breaks_the_stack else self.stack)
+        history = live_through(plan_for(scenario), conditions, place, on=None if breaks_the_stack else self.stack)
         verdict = judge(scenario, history, confidence=CONFIDENCE)
         assert saboteur.done, "the sabotage never happened"
         return verdict

@@ -12,7 +12,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
 from harness.stack import engine, proxy
 from harness.stack.backend import CONTAINERS, standing
-from harness.stack.blueprint import Blueprint
+from harness.stack.blueprint import Blueprint, targets_of
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK
@@ -59,6 +59,14 @@ def test_services_start_in_the_order_of_their_needs(stack):
     assert (set(names[:3]), set(names[3:])) == (FIRST, SECOND)
     assert max(part.began_s for part in stack.startup[:3]) < min(part.began_s for part in stack.startup[3:])
     assert all(part.took_s > 0 and part.version for part in stack.startup)
+
+
+def test_what_a_fault_can_hit_is_known_before_it_runs(stack):
+    """A plan is refused for a target that the stack would not have, and for no other."""
+    edges = {edge.server for edge in stack.edges} | {edge.name for edge in stack.edges}
+
+    assert set(targets_of("kill", DUMMY)) == set(stack.services)
+    assert set(targets_of("down", DUMMY)) == set(targets_of("latency", DUMMY)) == edges
 
 
 def test_every_edge_has_a_proxy_of_its_own(stack):

@@ -19,9 +19,9 @@ from fixtures.reference.core.redis_link import Script
 from fixtures.reference.parts import Design
 from fixtures.servers import PROJECT
 from harness.clock import FakeClock
+from harness.plan import planned, read_source
 from harness.report.documents import run_text
-from harness.run import planned
-from harness.spec.parser import read_scenario, read_settings
+from harness.spec.parser import read_settings
 from harness.verdict.judge import judge
 
 ECHO = Script("return ARGV[1]")
@@ -91,7 +91,8 @@ def test_each_defect_can_be_chosen_and_breaks_what_its_scenario_promises():
     """readiness.toml offers every row of the table and no other; the scenario that catches it has such an objective."""
     settings = read_settings(PROJECT / "readiness.toml")
     scenarios = {
-        scenario.scenario: scenario for scenario in map(read_scenario, (PROJECT / "scenarios").rglob("*.yaml"))
+        source.scenario.scenario: source.scenario
+        for source in map(read_source, (PROJECT / "scenarios").rglob("*.yaml"))
     }
     promised = {
         name: {each.sli for each in planned(scenarios[row.caught_by], settings, "quick").objectives}

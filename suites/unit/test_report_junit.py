@@ -22,11 +22,14 @@ PLUGIN = """
     from fixtures import histories
     from harness import plugin
     from harness.errors import StackError
+    from types import SimpleNamespace
+
     from harness.report import Experiment
     from harness.verdict.judge import judge
 
     class MadeRun:  # stands where a run of real servers would be: its histories are made, all else is the plugin's own
-        def experiment(self, path):
+        def experiment(self, plan):
+            path = plan.path
             if path.stem == "unready":
                 raise StackError("redis is not ready", where="redis \\x1b[31m\\x07\\u202e", mend="start it")
             scenario, history = getattr(histories, path.stem)()
@@ -38,7 +41,9 @@ PLUGIN = """
 
     class File(pytest.File):
         def collect(self):
-            yield Item.from_parent(self, name=self.path.stem)
+            item = Item.from_parent(self, name=self.path.stem)
+            item.plan = SimpleNamespace(path=self.path, claims=0)
+            yield item
 
     def pytest_collect_file(file_path, parent):
         return File.from_parent(parent, path=file_path) if file_path.suffix == ".made" else None

@@ -8,9 +8,11 @@ from fixtures.made import Stretch, history_of, scenario_of
 from fixtures.servers import PROJECT
 from harness.clock import SystemClock
 from harness.errors import SpecError
+from harness.options import Options
+from harness.plan import plan_of, planned, read_source
 from harness.report.terminal import Progress
-from harness.run import Options, opened, planned
-from harness.spec.parser import read_scenario, read_settings
+from harness.run import opened
+from harness.spec.parser import read_settings
 from harness.spec.scenario import Scenario
 from harness.spec.system import Settings
 
@@ -28,7 +30,7 @@ SETTINGS = Settings.model_validate(
 @pytest.mark.parametrize("path", sorted((PROJECT / "scenarios").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_scenario_of_ours_can_conclude_in_every_profile(path, profile):
     """Also at the confidence of a release."""
-    assert planned(read_scenario(path), OURS, profile).objectives
+    assert planned(read_source(path).scenario, OURS, profile).objectives
 
 
 def test_a_scenario_that_promises_nothing_is_refused():
@@ -63,15 +65,69 @@ def test_a_profile_may_ask_for_more_confidence(profile, confidence):
             planned(scenario, SETTINGS, profile)
 
 
-def test_the_verdict_is_as_sure_as_the_profile_asks(tmp_path):
-    """The release's confidence is what the judge is given, and what the folder says."""
+def written(folder, *targets):
+    """A scenario file that hurts these targets, one a line."""
+    faults = "".join(f"      - {{kind: {kind}, target: {target}}}\n" for kind, target in targets)
+    path = folder / "hurt.yaml"
+    path.write_text(
+        "scenario: hurt\nstory: Something is hurt for a while.\nload: {arrivals_per_s: 200}\nphases:\n"
+        "  - {name: baseline, lasts: 30s}\n  - name: fault\n    lasts: 10s\n    faults:\n"
+        f"{faults}  - {{name: recovery, lasts: 8s}}\nobjectives:\n  - {{sli: recovery, within: 5s}}\n"
+    )
+    return read_source(path)
+
+
+def test_every_target_that_is_not_there_is_refused_with_its_line(tmp_path):
+    """Before anything starts: a mistyped target used to cost a start and a whole baseline."""
+    source = written(
+        tmp_path, ("down", "reddis"), ("down", "redis"), ("kill", "replica-3"), ("down", "replica-1.redsi")
+    )
+
+    with pytest.raises(SpecError) as refused:
+        plan_of(source, SETTINGS, profile="quick", seed=1)
+
+    said = str(refused.value).replace(str(tmp_path), "")
+    assert said.count("has nothing to hit") == 3
+    assert "/hurt.yaml:9: phases[1].faults[0].target\n  mend:  did you mean 'redis'? known: " in said
+    assert "/hurt.yaml:11: phases[1].faults[2].target\n  mend:  did you mean 'replica-2'? known: " in said
+    assert "/hurt.yaml:12: phases[1].faults[3].target\n  mend:  did you mean 'replica-1.redis'? known: " in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "is_there"),
+    [
+        ("down", "replica-2.postgres", True),
+        ("down", "nginx.replica-1", True),
+        ("down", "nginx", False),  # nothing of ours leads into it
+        ("down", "replica-3.postgres", False),  # there are two
+        ("kill", "nginx", True),
+        ("kill", "replica-1.redis", False),  # an edge is no process
+    ],
+)
+def test_what_a_fault_can_hit_depends_on_its_kind(tmp_path, kind, target, is_there):
+    """A process for those of processes, a way into a service for those of the network."""
+    source = written(tmp_path, (kind, target))
+
+    if is_there:
+        assert plan_of(source, SETTINGS, profile="quick", seed=1).scenario.faults[0].target == target
+    else:
+        with pytest.raises(SpecError, match="has nothing to hit"):
+            plan_of(source, SETTINGS, profile="quick", seed=1)
+
+
+def test_a_file_that_changes_in_mid_run_changes_nothing(tmp_path):
+    """What was read at collection is what is judged, and what the evidence keeps."""
     options = Options(
         project=PROJECT, profile="full", backend="embedded", defect=None, seed=1, out=tmp_path, run_id="plan"
     )
-    scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "1%"}])
-    with opened(options, clock=SystemClock(), teller=Progress()) as run:
-        verdict = run._keep(
-            scenario, tmp_path / "made", "scenario: …", history_of(scenario, [Stretch(lasts_s=30)])
-        ).verdict
+    source = written(tmp_path, ("down", "redis"))
+    text = source.path.read_text()
+    plan = plan_of(source, OURS, profile="full", seed=1)
+    source.path.write_text("scenario: another\n")
+    with opened(options, OURS, clock=SystemClock(), teller=Progress()) as run:
+        history = history_of(plan.scenario, [Stretch(lasts_s=plan.scenario.lasts_s)])
+        verdict = run._keep(plan, tmp_path / "made", history).verdict
 
-    assert verdict.confidence == run.conditions.confidence == OURS.confidence_of("full") == 0.99
+    assert (tmp_path / "made/scenario.yaml").read_text() == text
+    assert verdict.scenario == "hurt"
+    assert verdict.confidence == OURS.confidence_of("full") == 0.99

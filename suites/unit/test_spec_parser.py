@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SpecError
-from harness.spec.parser import read_scenario, read_settings
+from harness.plan import read_source
+from harness.spec.parser import read_settings
 
 PROJECT = Path(__file__).parents[2]
 
@@ -32,7 +33,7 @@ def error_of(tmp_path: Path, text: str) -> str:
     path = tmp_path / "scenario.yaml"
     path.write_text(text)
     with pytest.raises(SpecError) as caught:
-        read_scenario(path)
+        read_source(path)
     return str(caught.value).replace(str(path), "scenario.yaml")
 
 
@@ -41,7 +42,7 @@ def test_shipped_scenarios_are_read(path):
     """Every scenario of ours can be understood, and its promises refer to its phases."""
     settings = read_settings(PROJECT / "readiness.toml")
 
-    scenario = read_scenario(path).promising(settings.objectives)
+    scenario = read_source(path).scenario.promising(settings.objectives)
 
     assert {objective.during for objective in scenario.objectives} <= {phase.name for phase in scenario.phases}
     assert set(scenario.catches) <= set(settings.system.subject.defects)
@@ -81,6 +82,37 @@ def test_a_mistake_is_named_placed_and_mended(tmp_path, old, new, what, where, m
     assert mend in cure
 
 
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
+    """In the order of its lines, each with its place and its cure; a mistyped key is one mistake, not two."""
+    mistaken = GOOD.replace("lasts: 10s", "lasts: 10").replace("kind: down", "kind: dwn").replace("max: 1%", "mx: 1%")
+
+    said = error_of(tmp_path, mistaken.replace("story:", "stroy:"))
+
+    head, *mistakes = said.split("\n- ")
+    assert head == "4 mistakes"
+    assert [mistake.splitlines()[0].partition(";")[0] for mistake in mistakes] == [
+        "unknown key 'stroy'",
+        "not a duration: 10",
+        "unknown kind 'dwn'",
+        "unknown key 'mx'",
+    ]
+    assert [mistake.splitlines()[1].strip() for mistake in mistakes] == [
+        "where: scenario.yaml:2: stroy",
+        "where: scenario.yaml:7: phases[1].lasts",
+        "where: scenario.yaml:9: phases[1].faults[0]",
+        "where: scenario.yaml:12: objectives[0].mx",
+    ]
+
+
+def test_a_key_that_is_missing_beside_an_unknown_one_is_told_too(tmp_path):
+    """An unknown key hides a missing one only where it may have been meant for it."""
+    said = error_of(tmp_path, GOOD.replace("load: {arrivals_per_s: 100}", "weather: fair"))
+
+    assert said.startswith("2 mistakes\n")
+    assert "unknown key 'weather'" in said
+    assert "missing key 'load'" in said
+
+
 def test_a_fault_in_the_last_phase_is_refused(tmp_path):
     """Nobody would see whether it healed."""
     said = error_of(tmp_path, GOOD.split("  - {name: recovery", maxsplit=1)[0])
@@ -110,10 +142,10 @@ def test_hostile_files_are_refused(tmp_path, text, what):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     """A missing file, and one that is no text."""
     with pytest.raises(SpecError, match="cannot read the file: No such file"):
-        read_scenario(tmp_path / "nowhere.yaml")
+        read_source(tmp_path / "nowhere.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"story: caf\xe9\n")
     with pytest.raises(SpecError, match="it is not UTF-8"):
-        read_scenario(tmp_path / "latin.yaml")
+        read_source(tmp_path / "latin.yaml")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""What the caller of a run chose, as one value: the command line and pytest's options both end in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import randbelow, token_hex
+from typing import TYPE_CHECKING
+
+from harness.errors import SpecError
+from harness.spec.parser import nearest
+from harness.stack.backend import AUTO, BACKENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from harness.spec.system import Settings
+
+SETTINGS_FILE = "readiness.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the caller chose.
+
+    Attributes:
+        project: The folder that holds readiness.toml.
+        profile: A profile of readiness.toml.
+        backend: `auto`, `containers` or `embedded`.
+        defect: Id of a seeded defect that the subject is started with.
+        seed: Of everything random.
+        out: Folder for the runs' folders.
+        run_id: Of this run; it names the run's folder.
+        stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
+    """
+
+    project: Path
+    profile: str
+    backend: str
+    defect: str | None
+    seed: int
+    out: Path
+    run_id: str
+    stops_early: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Return the run's own folder."""
+        return self.out / self.run_id
+
+    def command(self, scenarios: list[str]) -> str:
+        """Return the command that does the same again."""
+        defect = f" --defect {self.defect}" if self.defect else ""
+        early = " --stop-early" if self.stops_early else ""
+        backend = f" --backend {self.backend}" if self.backend != AUTO else ""
+        chosen = f"--profile {self.profile} --seed {self.seed}{backend}{defect}{early}"
+        return f"readiness run {' '.join(scenarios)} {chosen}"
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and that no other run has."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
+
+
+def new_seed() -> int:
+    """Return a seed nobody chose."""
+    return randbelow(1 << 31)
+
+
+def check_options(settings: Settings, options: Options) -> None:
+    """See that the backend is one of ours, and that readiness.toml knows the profile and the defect.
+
+    Raises:
+        SpecError: If not; it lists what is known.
+    """
+    if options.profile not in settings.profiles:
+        raise _unknown("profile", options.profile, settings.profiles)
+    if options.backend not in BACKENDS:
+        raise _unknown("backend", options.backend, BACKENDS)
+    if options.defect is not None and options.defect not in settings.system.subject.defects:
+        raise _unknown("defect", options.defect, settings.system.subject.defects)
+
+
+def _unknown(kind: str, word: str, known: Iterable[str]) -> SpecError:
+    return SpecError(f"unknown {kind} {word!r}", where=SETTINGS_FILE, mend=nearest(word, list(known)))

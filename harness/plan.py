@@ -1,0 +1,148 @@
+"""What a run will do with a scenario file, decided once: the file is read at collection, and never again.
+
+An editor that saves the file while the run is under way changes nothing: what is run, what is judged and what the
+evidence says of it all come from one value. Whatever can be known before anything starts is refused here, with the
+file, the line and the key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import SpecError, all_of
+from harness.spec.document import read_yaml
+from harness.spec.parser import nearest, text_of, validated
+from harness.spec.scenario import Scenario
+from harness.stack.blueprint import targets_of
+from harness.verdict.feasible import check_can_conclude
+from harness.verdict.judge import claims_made
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.spec.document import Document
+    from harness.spec.system import Settings, System
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioSource:
+    """A scenario file, read.
+
+    Attributes:
+        path: The file.
+        text: What it says, which is what the evidence keeps.
+        document: The same as plain data, with the line of every key.
+        scenario: The same as a model, as it is written: no defaults added, nothing stretched.
+    """
+
+    path: Path
+    text: str
+    document: Document
+    scenario: Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A scenario as it will be run.
+
+    Attributes:
+        path: The file that it stands in.
+        text: What the file says.
+        scenario: With the default objectives of readiness.toml, stretched by the profile.
+        profile: The profile's name.
+        confidence: Of each one-sided bound, in (0.5, 1).
+        seed: Of everything random.
+    """
+
+    path: Path
+    text: str
+    scenario: Scenario
+    profile: str
+    confidence: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Return the scenario's name, which also names the folder of its evidence."""
+        return self.scenario.scenario
+
+    @property
+    def claims(self) -> int:
+        """Return how many of its promises are judged by chance."""
+        return claims_made(self.scenario.objectives)
+
+
+def read_source(path: Path) -> ScenarioSource:
+    """Read one scenario file.
+
+    Raises:
+        SpecError: If it cannot be read or understood; it names file, line, key path and the nearest known key.
+    """
+    text = text_of(path)
+    document = read_yaml(text, name=str(path))
+    return ScenarioSource(path=path, text=text, document=document, scenario=validated(Scenario, document))
+
+
+def plan_of(source: ScenarioSource, settings: Settings, *, profile: str, seed: int) -> Plan:
+    """Decide what will be run of a scenario file.
+
+    Args:
+        source: The file.
+        settings: What readiness.toml says.
+        profile: One of its profiles.
+        seed: Of everything random.
+
+    Raises:
+        SpecError: If a fault has nothing to hit, or the scenario promises nothing, or what it cannot prove; it tells
+            every target that is not there, not the first.
+    """
+    check_targets(source, settings.system)
+    return Plan(
+        path=source.path,
+        text=source.text,
+        scenario=planned(source.scenario, settings, profile),
+        profile=profile,
+        confidence=settings.confidence_of(profile),
+        seed=seed,
+    )
+
+
+def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
+    """Return `scenario` as it will be run: with the default objectives, stretched by the profile.
+
+    Raises:
+        SpecError: If it promises nothing, or promises what it cannot prove.
+    """
+    chosen = settings.profiles[profile]
+    whole = scenario.promising(settings.objectives).stretched(chosen.stretch).extending(chosen.extends_to)
+    if not whole.objectives:
+        raise SpecError(
+            "the scenario promises nothing, and nothing is what it would prove",
+            where=f"scenario {scenario.scenario}",
+            mend="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
+        )
+    check_can_conclude(whole, settings.confidence_of(profile))
+    return whole
+
+
+def check_targets(source: ScenarioSource, system: System) -> None:
+    """See that every fault of a scenario file has something to hit: otherwise a start and a baseline are wasted.
+
+    Raises:
+        SpecError: If one has not; it names each of them with its line, the nearest target and all that there are.
+    """
+    mistakes = list(_missing_targets(source, system))
+    if mistakes:
+        raise all_of(mistakes)
+
+
+def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    for number, phase in enumerate(source.scenario.phases):
+        for index, fault in enumerate(phase.faults):
+            known = targets_of(fault.kind, system)
+            if fault.target not in known:
+                where = source.document.place(("phases", number, "faults", index, "target"))
+                what = f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}"
+                yield SpecError(what, where=where, mend=nearest(fault.target, known))
