@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["harness.plugin", "fixtures.stack"]
+pytest_plugins = ["harness.plugin", "suites.support.stack"]
 
 SUITES = Path(__file__).parent / "suites"
 

@@ -21,8 +21,6 @@ import psutil
 import pytest
 from jsonschema import Draft7Validator, FormatChecker
 
-from fixtures.ctrf import SCHEMA
-from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.faults.healing import marked_processes
 from harness.faults.ledger import read_ledger
@@ -30,6 +28,8 @@ from harness.history.samples import RECORD
 from harness.history.store import read_history
 from harness.report.allure_context import CATEGORIES
 from harness.stack.process import is_gone
+from suites.support.ctrf import SCHEMA
+from suites.support.servers import PROJECT
 
 CLOCK = SystemClock()
 
@@ -74,7 +74,7 @@ objectives:
 @pytest.fixture
 def project(tmp_path):
     """A project of somebody else: its own service, settings and scenarios, and nothing of ours."""
-    shutil.copy(PROJECT / "fixtures/dummy.py", tmp_path / "dummy.py")
+    shutil.copy(PROJECT / "suites/support/dummy.py", tmp_path / "dummy.py")
     (tmp_path / "readiness.toml").write_text(SETTINGS)
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios/short.yaml").write_text(SHORT)

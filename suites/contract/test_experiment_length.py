@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fixtures.made import plan_for
-from fixtures.servers import PROJECT
-from fixtures.stack import DUMMY
 from harness.clock import SystemClock
 from harness.experiment import Conditions, live_through
 from harness.faults.ledger import read_ledger
 from harness.spec.scenario import Scenario
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support.made import plan_for
+from suites.support.servers import PROJECT
+from suites.support.stack import DUMMY
 
 if TYPE_CHECKING:
     from harness.faults.ledger import Ledger

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import pytest
 
-from fixtures.faultproxy import (
+from suites.support.faultproxy import (
     DEADLINE_S,
     Road,
     Server,

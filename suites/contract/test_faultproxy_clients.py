@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from chaoslib.experiment import run_experiment
 
-from fixtures.faultproxy import started, toxiproxy_is_missing
-from fixtures.servers import start_redis
+from suites.support.faultproxy import started, toxiproxy_is_missing
+from suites.support.servers import start_redis
 
 NODE_CLIENT = "toxiproxy-node-client@4.1.0"
 NODE_VISIT = Path("fixtures/clients/toxiproxy_node_client.js").resolve()

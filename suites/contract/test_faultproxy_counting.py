@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from fixtures.faultproxy import DEADLINE_S, address_of, reset_now, wait_until
 from harness.faultproxy import endpoint
 from harness.faultproxy.counting import is_counted_by_kernel, read_bytes
 from harness.faultproxy.program import Program
 from harness.faultproxy.registry import Registry, Wish
 from harness.faultproxy.toxic import Toxic
 from harness.faultproxy.toxics.noop import Noop
+from suites.support.faultproxy import DEADLINE_S, address_of, reset_now, wait_until
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what it has counted")
 

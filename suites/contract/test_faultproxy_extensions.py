@@ -15,7 +15,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from fixtures.faultproxy import (
+from harness.stack.postgres import DATABASE, USER
+from suites.support.faultproxy import (
     DEADLINE_S,
     Road,
     address_of,
@@ -25,8 +26,7 @@ from fixtures.faultproxy import (
     started,
     wait_until,
 )
-from fixtures.servers import start_postgres, start_redis
-from harness.stack.postgres import DATABASE, USER
+from suites.support.servers import start_postgres, start_redis
 
 # Long enough that a proxy that wanted to send would have.
 QUIET_S = 0.1

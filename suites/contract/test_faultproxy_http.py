@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from fixtures.faultproxy import DEADLINE_S
 from harness.faultproxy.httpd import PATIENCE, HttpConnection, Patience, Response
+from suites.support.faultproxy import DEADLINE_S
 
 SHORT_S = 0.2
 # What is not on trial in a test must not end it.

@@ -16,7 +16,8 @@ import time
 
 import pytest
 
-from fixtures.faultproxy import (
+from harness.faultproxy.toxics import TOXICS, UPSTREAM_ONLY
+from suites.support.faultproxy import (
     DEADLINE_S,
     Road,
     how_it_ended,
@@ -27,7 +28,6 @@ from fixtures.faultproxy import (
     toxiproxy_is_missing,
     wait_until,
 )
-from harness.faultproxy.toxics import TOXICS, UPSTREAM_ONLY
 
 OTHER = pytest.param(
     "toxiproxy",

@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.faults.guardian import guarded
@@ -23,6 +22,7 @@ from harness.faults.healing import heal, marked_processes
 from harness.faults.ledger import Ledger, close_page, read_ledger
 from harness.stack.process import RUN_MARK, is_gone
 from harness.stack.proxy import Toxic
+from suites.support.servers import PROJECT
 
 CLOCK = SystemClock()
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]

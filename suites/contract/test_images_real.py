@@ -86,7 +86,7 @@ print(said.decode("latin-1"))
 _LOOK = """
 import os, sys
 from importlib.util import find_spec
-import fixtures.defects.redis_no_timeout, fixtures.dummy, fixtures.reference.app as app
+import fixtures.defects.redis_no_timeout, fixtures.reference.app as app, suites.support.dummy
 print(open(app.__file__, "rb").read().hex() == sys.argv[1])
 print(os.path.exists(app.__cached__), os.access("/srv/service", os.W_OK))
 print([name for name in ("pip", "pytest", "harness") if find_spec(name)])
@@ -242,7 +242,7 @@ def test_what_is_there_is_kept(client, images):
 
 def test_a_changed_source_needs_another_image(client, images, tmp_path):
     """A stale image would be judged in the name of new code."""
-    for name in (".dockerignore", "fixtures"):
+    for name in (".dockerignore", "fixtures", "suites/support"):
         source = PROJECT / name
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path)
     assert resolve(client, SUBJECT, tmp_path) == images

@@ -10,9 +10,9 @@ import sys
 import psutil
 import pytest
 
-from fixtures.httpserver import http_server
-from fixtures.servers import PROJECT, free_port
 from harness.clock import SystemClock, is_met_within
+from suites.support.httpserver import http_server
+from suites.support.servers import PROJECT, free_port
 
 CLOCK = SystemClock()
 

@@ -14,8 +14,6 @@ import numpy as np
 import psutil
 import pytest
 
-from fixtures.httpserver import http_server
-from fixtures.servers import PROJECT, free_port
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
@@ -23,6 +21,8 @@ from harness.load.engine import SILENT_FOR_S, LoadPlan, pressing
 from harness.load.recording import read_raw
 from harness.spec.load import Load
 from harness.stack.process import is_gone
+from suites.support.httpserver import http_server
+from suites.support.servers import PROJECT, free_port
 
 CLOCK = SystemClock()
 

@@ -10,13 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-from fixtures.httpserver import http_server
-from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
 from harness.load.engine import LoadPlan, pressing
 from harness.spec.load import Load
+from suites.support.httpserver import http_server
+from suites.support.servers import PROJECT
 
 CLOCK = SystemClock()
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fixtures.servers import PROJECT
+from suites.support.servers import PROJECT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's own")
 

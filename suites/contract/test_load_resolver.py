@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fixtures.servers import PROJECT
+from suites.support.servers import PROJECT
 
 ASKED = """
 import json, locust, socket, sys, time, _socket

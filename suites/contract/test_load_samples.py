@@ -8,12 +8,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from fixtures.made import Stretch, history_of, scenario_of
 from harness.history.samples import RECORD, SampleOutcome
 from harness.history.store import SAMPLES_FILE, write_history
 from harness.measure.series import percentile_s
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support.made import Stretch, history_of, scenario_of
 
 SCENARIO = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}])
 SLOW_S = 0.1

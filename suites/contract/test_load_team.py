@@ -11,8 +11,6 @@ import numpy as np
 import psutil
 import pytest
 
-from fixtures.httpserver import http_server
-from fixtures.made import Stretch, history_of, scenario_of
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
@@ -23,6 +21,8 @@ from harness.spec.load import Load
 from harness.stack.process import is_gone
 from harness.verdict.outcome import Outcome
 from harness.verdict.validity import load_validity
+from suites.support.httpserver import http_server
+from suites.support.made import Stretch, history_of, scenario_of
 
 CLOCK = SystemClock()
 

@@ -8,8 +8,6 @@ import threading
 import numpy as np
 import pytest
 
-from fixtures.httpserver import http_server
-from fixtures.made import scenario_of
 from harness.clock import SystemClock, is_met_within
 from harness.history.history import History
 from harness.history.marks import PhaseMark
@@ -18,6 +16,8 @@ from harness.load.engine import LoadPlan, pressing
 from harness.spec.load import Load
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support.httpserver import http_server
+from suites.support.made import scenario_of
 
 CLOCK = SystemClock()
 STOPS_S, GOES_ON_S, LASTS_S = 6.0, 8.0, 14.0

@@ -15,8 +15,6 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import pytest
 
-from fixtures.httpserver import http_server
-from fixtures.servers import PROJECT
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
@@ -27,6 +25,8 @@ from harness.load.worker import press_for
 from harness.spec.load import Load
 from harness.stack.ports import reserve
 from harness.stack.process import is_gone
+from suites.support.httpserver import http_server
+from suites.support.servers import PROJECT
 
 CLOCK = SystemClock()
 TOKEN = "0123456789abcdef"  # noqa: S105 - of this test

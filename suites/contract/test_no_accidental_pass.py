@@ -20,9 +20,6 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from fixtures.made import Stretch, history_of, plan_for, scenario_of
-from fixtures.servers import PROJECT
-from fixtures.stack import DUMMY
 from harness.clock import SystemClock, is_met_within
 from harness.errors import Interrupted, ReportError, SpecError
 from harness.experiment import Conditions, live_through
@@ -36,6 +33,9 @@ from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from harness.verdict.regression import compared
+from suites.support.made import Stretch, history_of, plan_for, scenario_of
+from suites.support.servers import PROJECT
+from suites.support.stack import DUMMY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,7 +290,7 @@ stretch = 1.0
 @pytest.fixture
 def hurt(tmp_path):
     """`readiness run` as a pipeline starts it, in mid-fault."""
-    shutil.copy(PROJECT / "fixtures/dummy.py", tmp_path / "dummy.py")
+    shutil.copy(PROJECT / "suites/support/dummy.py", tmp_path / "dummy.py")
     (tmp_path / "readiness.toml").write_text(SETTINGS)
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios/cancelled.yaml").write_text(CANCELLED)

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.servers import PROJECT, ground_for
-from fixtures.stack import DUMMY, OF_DUMMIES, need_containers
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.faults.guardian import guarded
@@ -25,6 +23,8 @@ from harness.faults.ledger import Ledger, read_ledger
 from harness.stack import engine, meter
 from harness.stack.backend import AUTO, CONTAINERS, EMBEDDED, Choice, choose, prepare, standing
 from harness.stack.ports import reserve
+from suites.support.servers import PROJECT, ground_for
+from suites.support.stack import DUMMY, OF_DUMMIES, need_containers
 
 CLOCK = SystemClock()
 
@@ -219,8 +219,8 @@ def test_only_what_carries_the_label_is_removed(ledger):
 HOLD = """
 import os, signal, sys
 from pathlib import Path
-from fixtures.servers import ground_for
-from fixtures.stack import OF_DUMMIES
+from suites.support.servers import ground_for
+from suites.support.stack import OF_DUMMIES
 from harness.clock import SystemClock
 from harness.faults.guardian import guarded
 from harness.faults.ledger import Ledger

@@ -6,8 +6,6 @@ import httpx
 import psutil
 import pytest
 
-from fixtures.servers import ground_for
-from fixtures.stack import DUMMY, OF_DUMMIES
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
 from harness.stack import engine, proxy
@@ -16,6 +14,8 @@ from harness.stack.blueprint import Blueprint, targets_of
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK
+from suites.support.servers import ground_for
+from suites.support.stack import DUMMY, OF_DUMMIES
 
 CLOCK = SystemClock()
 FIRST, SECOND = {"redis", "proxy", "postgres"}, {"replica-1", "replica-2", "nginx"}

@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fixtures.servers import PROJECT, ground_for
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.parser import read_settings
@@ -24,6 +23,7 @@ from harness.stack.embedded import embedded_stack
 from harness.stack.ports import reserve
 from harness.stack.process import LocalProcess, is_gone
 from harness.stack.ready import wait_until_ready
+from suites.support.servers import PROJECT, ground_for
 
 CLOCK = SystemClock()
 PARTS = 6
@@ -117,8 +117,8 @@ def test_reserved_ports_differ():
 HOLD = """
 import sys, time
 from pathlib import Path
-from fixtures.servers import ground_for
-from fixtures.stack import OF_DUMMIES
+from suites.support.servers import ground_for
+from suites.support.stack import OF_DUMMIES
 from harness.clock import SystemClock
 from harness.stack.embedded import embedded_stack
 with ground_for(Path(sys.argv[1]), sys.argv[2]) as ground, embedded_stack(OF_DUMMIES, ground=ground, clock=SystemClock()):

@@ -9,7 +9,7 @@ import pytest
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy
 from fixtures.reference.core.clock import MonotonicClock
 from fixtures.reference.core.redis_link import RedisLink
-from fixtures.servers import free_port, start_redis
+from suites.support.servers import free_port, start_redis
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from fixtures import defects, histories
+from fixtures import defects
 from fixtures.defects import DEFECTS, installed
 from fixtures.defects.proof import escape
 from fixtures.reference.core.breaker import BreakerPolicy, State
@@ -17,12 +17,13 @@ from fixtures.reference.core.errors import Unavailable
 from fixtures.reference.core.memory import Document, Slot
 from fixtures.reference.core.redis_link import Script
 from fixtures.reference.parts import Design
-from fixtures.servers import PROJECT
 from harness.clock import FakeClock
 from harness.plan import planned, read_source
 from harness.report.documents import run_text
 from harness.spec.parser import read_settings
 from harness.verdict.judge import judge
+from suites.support import histories
+from suites.support.servers import PROJECT
 
 ECHO = Script("return ARGV[1]")
 

@@ -19,10 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import MatchOp, VectorSelector
 from typer.testing import CliRunner
 
-from fixtures.httpserver import http_server
 from fixtures.reference.app import create_app
 from fixtures.reference.settings import Settings
-from fixtures.servers import PROJECT, free_port, ground_for
 from harness.cli import app
 from harness.clock import SystemClock, is_met_within
 from harness.deployment.compose import read_compose
@@ -30,6 +28,8 @@ from harness.spec.document import read_yaml
 from harness.spec.parser import read_settings
 from harness.stack import binaries
 from harness.stack.images.table import OFFICIAL
+from suites.support.httpserver import http_server
+from suites.support.servers import PROJECT, free_port, ground_for
 
 FILE = PROJECT / "fixtures/deploy/compose.yaml"
 CONFIG = PROJECT / "fixtures/config"

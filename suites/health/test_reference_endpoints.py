@@ -21,7 +21,7 @@ from starlette.requests import Request
 from fixtures.reference.app import create_app
 from fixtures.reference.items import client_of
 from fixtures.reference.settings import Settings
-from fixtures.servers import free_port, start_postgres, start_redis
+from suites.support.servers import free_port, start_postgres, start_redis
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.proxyrace import (
+from suites.support.proxyrace import (
     Figures,
     Lane,
     bulk,
@@ -28,7 +28,7 @@ from fixtures.proxyrace import (
     redis_gets,
     round_trip,
 )
-from fixtures.servers import start_redis
+from suites.support.servers import start_redis
 
 ROUNDS = 5
 IDLE_CONNECTIONS = 1000

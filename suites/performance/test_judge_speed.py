@@ -9,12 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from fixtures.made import Stretch, history_of, scenario_of
-from fixtures.runs import run_folder
-from fixtures.servers import PROJECT
 from harness.measure.series import by_second
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support.made import Stretch, history_of, scenario_of
+from suites.support.runs import run_folder
+from suites.support.servers import PROJECT
 
 OBJECTIVES = [
     {"sli": "slow", "over": "100ms", "max": "5%"},

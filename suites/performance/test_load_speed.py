@@ -11,11 +11,11 @@ from statistics import median
 import numpy as np
 import pytest
 
-from fixtures.quickserver import quick_server
-from fixtures.servers import PROJECT
 from harness.clock import SystemClock
 from harness.load.engine import LoadPlan, pressing
 from harness.spec.load import Load
+from suites.support.quickserver import quick_server
+from suites.support.servers import PROJECT
 
 CLOCK = SystemClock()
 LASTS_S = 6.0

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.faultproxy import DEADLINE_S, reset_now, started, wait_until
 from harness.faultproxy.schedule import Schedule
 from harness.faultproxy.toxics import TOXICS
+from suites.support.faultproxy import DEADLINE_S, reset_now, started, wait_until
 
 # Addresses that are refused without a look-up, or bound on the loopback only.
 LISTENS = st.sampled_from(["127.0.0.1:0", "127.0.0.1:", "bad", "a:b:c", "[::1", "127.0.0.1:99999", "127.0.0.1:-1"])

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fixtures import histories
 from harness.errors import ReportError
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.samples import RECORD, SampleOutcome, Samples
 from harness.history.store import read_history, write_atomically, write_history
+from suites.support import histories
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(max_size=20)

@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fixtures import histories
 from harness.errors import ReportError
 from harness.history.marks import Event
 from harness.history.samples import Samples
 from harness.report import Experiment, Secrets, plots, rebuild, write_experiment, write_run
 from harness.report.palette import LIGHT
 from harness.verdict.judge import judge
+from suites.support import histories
 
 MADE = [
     histories.redis_latency,

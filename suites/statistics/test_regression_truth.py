@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from fixtures.luck import is_full, luck, runs_of
-from fixtures.made import scenario_of
-from fixtures.queues import queue_history
 from harness.measure.quantities import Block, Quantity, figures
 from harness.verdict.outcome import Outcome
 from harness.verdict.regression import compared
+from suites.support.luck import is_full, luck, runs_of
+from suites.support.made import scenario_of
+from suites.support.queues import queue_history
 
 SEED = 20_261_124
 TRIES = runs_of(400)

@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.luck import is_full, luck, runs_of
-from fixtures.made import Stretch, history_of, scenario_of
-from fixtures.queues import queue_history
 from harness.experiment.glance import Glance
 from harness.history.history import History
 from harness.history.marks import PhaseMark
@@ -24,6 +21,9 @@ from harness.spec.objective import Slow
 from harness.verdict.bounds import lower_bound, upper_bound
 from harness.verdict.judge import claim_of
 from harness.verdict.outcome import Outcome
+from suites.support.luck import is_full, luck, runs_of
+from suites.support.made import Stretch, history_of, scenario_of
+from suites.support.queues import queue_history
 
 SEED = 20_261_123
 RUNS = runs_of(1000)

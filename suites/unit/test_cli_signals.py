@@ -10,10 +10,10 @@ import sys
 import pytest
 import typer
 
-from fixtures.servers import PROJECT
 from harness.cli.signals import Interruption, interruptible
 from harness.cli.watcher import Watcher
 from harness.errors import Interrupted
+from suites.support.servers import PROJECT
 
 
 def test_a_signal_is_an_exit_code():

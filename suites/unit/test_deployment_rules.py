@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fixtures.servers import PROJECT
 from harness.cli import app
 from harness.deployment.compose import read_compose
 from harness.deployment.rules import RULES, findings
 from harness.errors import SpecError
+from suites.support.servers import PROJECT
 
 GOOD = """\
 services:

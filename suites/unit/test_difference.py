@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from fixtures.made import Stretch, history_of, scenario_of
-from fixtures.runs import run_folder
 from harness.cli import app
 from harness.errors import ReportError
 from harness.report.difference import difference
 from harness.report.judged import Experiment
 from harness.verdict.judge import judge
+from suites.support.made import Stretch, history_of, scenario_of
+from suites.support.runs import run_folder
 
 SYSTEM = {"versions": {"redis": "8.2.1"}, "run_id": "a", "seed": 7}
 OBJECTIVES = [

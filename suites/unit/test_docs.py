@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.stack import DUMMY
 from harness.spec.document import read_yaml
 from harness.spec.fault import Down, Kill, Latency
 from harness.spec.objective import Errors, Hits, Recovery, Slow
@@ -18,6 +17,7 @@ from harness.spec.scenario import Scenario
 from harness.stack.blueprint import DEPENDENCIES, Blueprint
 from harness.stack.service import Address
 from harness.verdict.bounds import requests_needed
+from suites.support.stack import DUMMY
 
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs/scenarios.md").read_text()

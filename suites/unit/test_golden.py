@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from fixtures import golden
 from harness.cli import app
 from harness.report import verified_run
+from suites.support import golden
 
 
 def test_a_run_is_judged_to_the_same_bytes_on_every_machine():
-    """Kept, open and broken: bounds, what requests are worth, recovery, and every sentence. See fixtures/golden.py."""
+    """Kept, open and broken: bounds, what requests are worth, recovery, and every sentence. See suites/support/golden.py."""
     verdicts = verified_run(golden.FOLDER)
     told = CliRunner().invoke(app, ["verify", str(golden.FOLDER)])
 

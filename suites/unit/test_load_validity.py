@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from fixtures.made import Stretch, history_of, scenario_of
 from harness.history.store import HISTORY_FILE, read_history, write_history
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from harness.verdict.validity import load_validity
+from suites.support.made import Stretch, history_of, scenario_of
 
 TEN_MS_OBJECTIVE = {"sli": "slow", "over": "100ms", "max": "5%"}
 SCENARIO = scenario_of(faults=False, objectives=[TEN_MS_OBJECTIVE])

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fixtures.made import Stretch, history_of, scenario_of
-from fixtures.runs import run_folder
 from harness.cli import app
 from harness.errors import SpecError
 from harness.report import verified_run
 from harness.report.slo import judged_against
 from harness.spec.openslo import UNSUPPORTED, read_openslo
 from harness.verdict.outcome import Outcome
+from suites.support.made import Stretch, history_of, scenario_of
+from suites.support.runs import run_folder
 
 PROJECT = Path(__file__).parents[2]
 GOOD = "good: {metricSource: {type: Readiness, spec: {within: 100ms}}}"

@@ -16,8 +16,6 @@ import httpx
 import psutil
 import pytest
 
-from fixtures import histories
-from fixtures.madeplugin import write_project
 from harness.clock import SystemClock, is_met_within
 from harness.faults.guardian import OF_PAGES
 from harness.report import Experiment, Secrets, attach_experiment, build_allure_report, write_allure_context
@@ -25,6 +23,8 @@ from harness.report.allure import _Saying, _steps
 from harness.report.allure_context import CATEGORIES
 from harness.stack.process import is_gone
 from harness.verdict.judge import judge
+from suites.support import histories
+from suites.support.madeplugin import write_project
 
 PROJECT = Path(__file__).parents[2]
 CLOCK = SystemClock()
@@ -44,7 +44,7 @@ def session(folder, *arguments):
         "-p",
         "harness.plugin",
         "-p",
-        "fixtures.madeplugin",
+        "suites.support.madeplugin",
     ]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-s", *plugins, "scenarios", *arguments],

@@ -8,11 +8,11 @@ import shutil
 
 import pytest
 
-from fixtures import histories
-from fixtures.runs import run_folder
 from harness.cli import main
 from harness.errors import ReportError
 from harness.report.baseline import gathered, read_baseline
+from suites.support import histories
+from suites.support.runs import run_folder
 
 
 def write_run(place, number, *, slower=1.0, arrivals_per_s=None, profile="quick", **changes):

@@ -8,14 +8,14 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from fixtures import histories
-from fixtures.runs import run_folder
-from fixtures.servers import PROJECT
 from harness.cli import app
 from harness.errors import ReportError
 from harness.faults.ledger import FILE_NAME as LEDGER_FILE
 from harness.report import experiments_in, rebuild, verified, verified_run, write_manifest, write_run_manifest
 from harness.report.bundle import EVIDENCE, MANIFEST_FILE, RUN_MANIFEST_FILE
+from suites.support import histories
+from suites.support.runs import run_folder
+from suites.support.servers import PROJECT
 
 
 @pytest.fixture(scope="module")

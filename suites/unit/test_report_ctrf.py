@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import pytest
 from jsonschema import Draft7Validator, FormatChecker
 
-from fixtures import histories
-from fixtures.ctrf import SCHEMA
 from harness.errors import ReportError
 from harness.report import Experiment
 from harness.report.ctrf import STATUSES, Span, Unjudged, ctrf_text
 from harness.report.egress import check_place
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support import histories
+from suites.support.ctrf import SCHEMA
 
 CHECK = Draft7Validator(SCHEMA, format_checker=FormatChecker())
 FACTS = {"run_id": "20260101-000000-abcd", "app": "reference", "backend": "embedded", "profile": "quick", "seed": 7, "defect": None, "command": "readiness run"}  # fmt: skip

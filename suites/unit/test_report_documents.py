@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from fixtures import histories
 from harness.errors import ReportError
 from harness.history.store import read_history, write_history
 from harness.report.documents import read_verdict, run_text, system_of, timeline_text, verdict_text
 from harness.verdict.judge import judge
+from suites.support import histories
 
 MADE = [
     histories.control,

@@ -7,7 +7,6 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from fixtures import histories
 from harness.errors import ReportError
 from harness.history.marks import Event
 from harness.report.egress import (
@@ -21,6 +20,7 @@ from harness.report.egress import (
     write_bytes,
     write_text,
 )
+from suites.support import histories
 
 HELD = 'hunter2/"ü&<+ key'
 

@@ -19,7 +19,7 @@ NAMES = ("broke_off", "breaker_never_opens", "nothing_seen", "redis_latency", "u
 PLUGIN = """
     import pytest
     from pathlib import Path
-    from fixtures import histories
+    from suites.support import histories
     from harness import plugin
     from harness.errors import StackError
     from types import SimpleNamespace

@@ -9,11 +9,11 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import pytest
 
-from fixtures import histories
 from harness.history.marks import FaultMark
 from harness.report import plots
 from harness.report.palette import DARK, LIGHT
 from harness.verdict.judge import judge
+from suites.support import histories
 
 MADE = [histories.breaker_never_opens, histories.nothing_seen, histories.broke_off]
 

@@ -6,12 +6,12 @@ import unicodedata
 import pytest
 from rich.console import Console
 
-from fixtures import histories
 from harness.clock import FakeClock
 from harness.history.load import Heartbeat
 from harness.report import Progress, Secrets, verdict_table
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support import histories
 
 VERDICTS = [
     judge(*make(), confidence=0.95)

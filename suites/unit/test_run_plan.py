@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.made import Stretch, history_of, scenario_of
-from fixtures.servers import PROJECT
 from harness.clock import SystemClock
 from harness.errors import SpecError
 from harness.options import Options
@@ -15,6 +13,8 @@ from harness.run import opened
 from harness.spec.parser import read_settings
 from harness.spec.scenario import Scenario
 from harness.spec.system import Settings
+from suites.support.made import Stretch, history_of, scenario_of
+from suites.support.servers import PROJECT
 
 OURS = read_settings(PROJECT / "readiness.toml")
 SETTINGS = Settings.model_validate(

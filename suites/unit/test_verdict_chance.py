@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binomtest, false_discovery_control
 
-from fixtures.made import Stretch, history_of, scenario_of
 from harness.spec.objective import Errors, Hits, Slow
 from harness.verdict.chance import beyond_chance, p_value
 from harness.verdict.judge import judge
 from harness.verdict.looks import confidence_at
 from harness.verdict.outcome import Claim, Outcome
 from harness.verdict.sequential import capital_log, is_hopeless
+from suites.support.made import Stretch, history_of, scenario_of
 
 SLOW = Slow(sli="slow", over="100ms", max="5%")
 HITS = Hits(sli="hits", min="70%")

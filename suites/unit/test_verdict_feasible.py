@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.made import scenario_of
 from harness.errors import SpecError
 from harness.verdict.bounds import lower_bound, upper_bound
 from harness.verdict.feasible import check_can_conclude, fewest_requests
+from suites.support.made import scenario_of
 
 # 250/s for 30 s: 7 500 requests, of which 6 750 read.
 ERRORS = {"sli": "errors", "max": "0.1%"}

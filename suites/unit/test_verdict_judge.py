@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from fixtures.made import Stretch, history_of, scenario_of
 from harness.history.marks import Dose, PhaseMark
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome, worst
+from suites.support.made import Stretch, history_of, scenario_of
 
 ERRORS = {"sli": "errors", "max": "0.1%"}
 SLOW = {"sli": "slow", "over": "100ms", "max": "5%"}

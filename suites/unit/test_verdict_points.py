@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from fixtures.made import Stretch, history_of, scenario_of
 from harness.history.marks import PointMark
 from harness.history.store import read_history, write_history
 from harness.spec.point import Answered, Grows
 from harness.spec.scenario import Scenario
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support.made import Stretch, history_of, scenario_of
 
 GROWS = Grows(kind="grows", metric="calls_total", labels={"outcome": "rejected"}, by=3)
 MARK = PointMark(point="calls_total{outcome=rejected} grows by 3", phase="fault")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.made import Stretch, history_of, scenario_of
 from harness.measure.quantities import Block, Figure, Quantity, figures
 from harness.verdict.outcome import Outcome
 from harness.verdict.regression import compared, first_difference
+from suites.support.made import Stretch, history_of, scenario_of
 
 SLOW = {"sli": "slow", "over": "100ms", "max": "5%"}
 
