@@ -18,8 +18,8 @@ from suites.support.faultproxy import started, toxiproxy_is_missing
 from suites.support.servers import start_redis
 
 NODE_CLIENT = "toxiproxy-node-client@4.1.0"
-NODE_VISIT = Path("fixtures/clients/toxiproxy_node_client.js").resolve()
-PYTHON_VISIT = Path("fixtures/clients/toxiproxy_python.py").resolve()
+NODE_VISIT = Path("fixtures/peers/toxiproxy_node_client.js").resolve()
+PYTHON_VISIT = Path("fixtures/peers/toxiproxy_python.py").resolve()
 INSTALLED_WITHIN_S = 60
 VISITED_WITHIN_S = 30
 

@@ -32,15 +32,14 @@ from suites.support.httpserver import http_server
 from suites.support.servers import PROJECT, free_port, ground_for
 
 FILE = PROJECT / "fixtures/deploy/compose.yaml"
-CONFIG = PROJECT / "fixtures/config"
 COMPOSE = read_compose(FILE.read_text(), name=FILE.name)
 SERVICES = {service.name: service for service in COMPOSE.services}
 REPLICAS = {name: service for name, service in SERVICES.items() if name.startswith("replica-")}
-NGINX = (CONFIG / "nginx.conf").read_text()
-PROMETHEUS = read_yaml((CONFIG / "prometheus.yml").read_text(), name="prometheus.yml").data
+NGINX = (FILE.parent / "nginx.conf").read_text()
+PROMETHEUS = read_yaml((FILE.parent / "prometheus.yml").read_text(), name="prometheus.yml").data
 ALERTS = {
     rule["alert"]: rule
-    for group in read_yaml((CONFIG / "alerts.yml").read_text(), name="alerts.yml").data["groups"]
+    for group in read_yaml((FILE.parent / "alerts.yml").read_text(), name="alerts.yml").data["groups"]
     for rule in group["rules"]
 }
 
@@ -106,7 +105,7 @@ def test_every_file_that_is_mounted_or_built_from_is_there():
     files = [FILE.parent / source for source, *_ in mounts if source.startswith(".")]
     builds = [service.says["build"] for service in REPLICAS.values()]
 
-    assert {file.resolve() for file in files} == set(CONFIG.iterdir())
+    assert {file.resolve() for file in files} == {file for file in FILE.parent.iterdir() if file.is_file()} - {FILE}
     assert all((FILE.parent / build["context"] / build["dockerfile"]).is_file() for build in builds)
 
 
