@@ -11,12 +11,15 @@ from harness.spec.objective import Objective, Recovery
 from harness.spec.path import PathBelow
 from harness.spec.scenario import Extension, Slug
 
+_FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
 
 class Subject(Model):
     """The judged service: an ASGI application that a replica process serves.
 
     Attributes:
         app: `package.module:factory`, importable from the folder that holds readiness.toml.
+        defect_app: Served instead of `app` when a seeded defect was asked for; it wraps the app from outside.
         ready: Path that answers 200 when a replica can serve.
         metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one.
         environment: Variables of each replica; `{redis.port}` and the like are filled in at start.
@@ -27,7 +30,8 @@ class Subject(Model):
             the build is given, as far as .dockerignore leaves it (docs/containers.md).
     """
 
-    app: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    app: str = Field(pattern=_FACTORY)
+    defect_app: str | None = Field(default=None, pattern=_FACTORY)
     ready: str = Field(default="/health/ready", pattern=r"^/")
     metrics: str = Field(default="/metrics", pattern=r"^/")
     environment: dict[str, str] = Field(default_factory=dict)

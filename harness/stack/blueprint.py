@@ -45,8 +45,10 @@ class Blueprint:
 
     @property
     def subject(self) -> Subject:
-        """Return the judged service."""
-        return self.system.subject
+        """Return the judged service; with a defect, it is what wraps the service where the system names that."""
+        subject = self.system.subject
+        wrapped = subject.defect_app if self.defect else None
+        return subject.model_copy(update={"app": wrapped}) if wrapped else subject
 
     @property
     def replicas(self) -> list[str]:

@@ -11,7 +11,9 @@ import pytest
 
 from fixtures import defects
 from fixtures.defects import DEFECTS, installed
+from fixtures.defects import app as wrapper
 from fixtures.defects.proof import escape
+from fixtures.reference import app as product
 from fixtures.reference.core.breaker import BreakerPolicy, State
 from fixtures.reference.core.errors import Unavailable
 from fixtures.reference.core.memory import Document, Slot
@@ -21,9 +23,18 @@ from harness.clock import FakeClock
 from harness.plan import planned, read_source
 from harness.report.documents import run_text
 from harness.spec.parser import read_settings
+from harness.stack.blueprint import Blueprint
 from harness.verdict.judge import judge
 from suites.support import histories
 from suites.support.servers import PROJECT
+
+
+def design_of(app):
+    """Tell which class plays which part in an application."""
+    parts = app.state.parts
+    (breaker,) = {type(each) for each in parts.breakers}
+    return Design(breaker=breaker, link=type(parts.link), memory=type(parts.memory), shared=type(parts.cache._shared))
+
 
 ECHO = Script("return ARGV[1]")
 
@@ -77,6 +88,37 @@ async def test_cache_levels_store_unless_they_never_do(linked, defect, stores):
 def test_no_defect_leaves_the_design_as_it_is():
     """Without a defect the service is made of the core's own classes."""
     assert installed("", Design()) == Design()
+
+
+@pytest.mark.parametrize("defect", sorted(DEFECTS))
+def test_only_the_wrapper_can_be_told_to_break(monkeypatch, defect):
+    """What is deployed stays healthy whatever a variable says; what a run with --defect serves has the defect in it."""
+    monkeypatch.setenv("REFERENCE_DEFECT", defect)
+
+    assert design_of(product.create_app()) == Design()
+    assert design_of(wrapper.create_app()) == installed(defect, Design())
+
+
+@pytest.mark.parametrize(("named", "said"), [(None, "names no defect"), ("", "names no defect"), ("x", "known: ")])
+def test_the_wrapper_never_serves_a_healthy_service(monkeypatch, named, said):
+    """It would be judged as a broken one that nobody noticed."""
+    monkeypatch.delenv("REFERENCE_DEFECT", raising=False)
+    if named is not None:
+        monkeypatch.setenv("REFERENCE_DEFECT", named)
+
+    with pytest.raises(ValueError, match=said):
+        wrapper.create_app()
+
+
+def test_a_run_serves_the_product_and_with_a_defect_its_wrapper():
+    """As readiness.toml names both; a system without a wrapper is told by its environment alone."""
+    system = read_settings(PROJECT / "readiness.toml").system
+    alone = system.model_copy(update={"subject": system.subject.model_copy(update={"defect_app": None})})
+    defect = "redis-no-timeout"
+
+    assert Blueprint(system=system, seed=1).subject.app == "fixtures.reference.app:create_app"
+    assert Blueprint(system=system, seed=1, defect=defect).subject.app == "fixtures.defects.app:create_app"
+    assert Blueprint(system=alone, seed=1, defect=defect).subject.app == "fixtures.reference.app:create_app"
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS))

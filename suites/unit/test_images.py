@@ -214,6 +214,7 @@ def test_what_is_ignored_changes_nothing(project):
         ("fixtures/reference/app.py", True),
         ("fixtures/reference/core/cache.py", True),
         ("fixtures/defects/__init__.py", True),
+        ("fixtures/defects/app.py", True),
         ("fixtures/__init__.py", True),
         ("suites/support/__init__.py", True),
         ("suites/support/dummy.py", True),
