@@ -73,7 +73,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy --strict on harness/: half a minute."""
+    """mypy --strict on harness/ and on the reference service: half a minute."""
     _install(session, "types")
     session.run("mypy", *session.posargs)
 
