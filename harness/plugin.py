@@ -102,7 +102,7 @@ class OpenRun:
                     invocation.options,
                     invocation.settings,
                     clock=SystemClock(),
-                    teller=self.progress,
+                    listener=self.progress,
                     family=self.family,
                     scenarios=self.scenarios,
                 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
-from harness.experiment import Conditions, live_through
+from harness.experiment import RunContext, run_experiment
 from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
 from harness.options import SETTINGS_FILE, check_options
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
-    from harness.experiment import Teller
+    from harness.experiment import ProgressListener
     from harness.history.history import History
     from harness.options import Options
     from harness.plan import Plan
@@ -53,7 +53,7 @@ class Run:
 
     Attributes:
         options: What the caller chose.
-        conditions: What its experiments have in common.
+        context: What its experiments have in common.
         family: How many claims all its scenarios make together; a claim may look broken by chance in one of them.
         scenarios: The names of all that are to be run; a run that lacks one is not whole.
         secrets: What must not be written, or told.
@@ -61,7 +61,7 @@ class Run:
     """
 
     options: Options
-    conditions: Conditions
+    context: RunContext
     family: int = 1
     scenarios: tuple[str, ...] = ()
     secrets: Secrets = NO_SECRETS
@@ -77,7 +77,7 @@ class Run:
         folder = self.options.folder / plan.name
         folder.mkdir()
         keep = partial(self._keep, plan, folder)
-        history = live_through(plan, self.conditions, folder, on_cut_short=keep)
+        history = run_experiment(plan, self.context, folder, on_cut_short=keep)
         experiment = keep(history)
         write_manifest(folder)  # the last file, so that only what is whole has one
         return experiment
@@ -116,7 +116,7 @@ class Run:
             self.experiments,
             seed=options.seed,
             profile=options.profile,
-            backend=self.conditions.backend,
+            backend=self.context.backend,
             command=options.command([*judged, *never_run]),
             never_run=never_run,
             secrets=self.secrets,
@@ -132,7 +132,7 @@ def opened(
     settings: Settings,
     *,
     clock: Clock,
-    teller: Teller,
+    listener: ProgressListener,
     family: int = 1,
     scenarios: tuple[str, ...] = (),
 ) -> Iterator[Run]:
@@ -142,7 +142,7 @@ def opened(
         options: What the caller chose.
         settings: What readiness.toml says.
         clock: The time.
-        teller: Told how far it is.
+        listener: Told how far it is.
         family: How many claims all its scenarios make together.
         scenarios: Their names.
 
@@ -153,11 +153,11 @@ def opened(
     check_options(settings, options)
     hidden = hidden_variables(settings, os.environ)
     choice = choose(options.backend, settings.system.subject, options.project)
-    teller.say(str(choice))
-    prepare(choice, settings.system.subject, options.project, teller.say)
+    listener.say(str(choice))
+    prepare(choice, settings.system.subject, options.project, listener.say)
     make_folder(options.folder)
     ledger = Ledger(options.folder / FILE_NAME, options.run_id)
-    conditions = Conditions(
+    context = RunContext(
         run_id=options.run_id,
         system=settings.system,
         project=options.project.resolve(),
@@ -165,7 +165,7 @@ def opened(
         defect=options.defect,
         ledger=ledger,
         clock=clock,
-        teller=teller,
+        listener=listener,
         stops_early=options.stops_early,
         hidden=hidden,
     )
@@ -173,7 +173,7 @@ def opened(
         secrets = Secrets(hidden.values())
         yield Run(
             options=options,
-            conditions=conditions,
+            context=context,
             family=family,
             scenarios=scenarios,
             secrets=secrets,

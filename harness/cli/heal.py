@@ -9,8 +9,8 @@ import typer
 from harness.cli.options import OUT, Out
 from harness.errors import HarnessError
 from harness.faults.guardian import OF_PAGES
-from harness.faults.healing import heal as heal_page
-from harness.faults.ledger import FILE_NAME, close_page, read_ledger
+from harness.faults.healing import heal as heal_run
+from harness.faults.ledger import FILE_NAME, close_ledger, read_ledger
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def heal(out: Out = OUT) -> None:
 
 def _healed(path: Path) -> list[str]:
     """Undo what one run left, and close its ledger; return what was undone, a line each."""
-    page = read_ledger(path)
-    if page.is_closed or page.is_running():
+    snapshot = read_ledger(path)
+    if snapshot.is_closed or snapshot.is_running():
         return []
-    lines = [f"{page.run_id}: {line}" for line in heal_page(page)]
-    close_page(page)
+    lines = [f"{snapshot.run_id}: {line}" for line in heal_run(snapshot)]
+    close_ledger(snapshot)
     return lines

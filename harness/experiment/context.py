@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.spec.system import System
 
 
-class Teller(Protocol):
+class ProgressListener(Protocol):
     """Whoever tells people how far a run is."""
 
     def say(self, text: str) -> None:
@@ -26,7 +26,7 @@ class Teller(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
+class RunContext:
     """What all experiments of a run have in common.
 
     Attributes:
@@ -37,7 +37,7 @@ class Conditions:
         defect: Id of the seeded defect that the subject is started with; None for the healthy service.
         ledger: Told before anything is done that must be undone.
         clock: The time.
-        teller: Told how far it is.
+        listener: Told how far it is.
         hidden: Variables that each replica gets besides, whose values must never be written.
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
     """
@@ -49,6 +49,6 @@ class Conditions:
     defect: str | None
     ledger: Ledger
     clock: Clock
-    teller: Teller
+    listener: ProgressListener
     hidden: Mapping[str, str] = field(default_factory=dict)
     stops_early: bool = False

@@ -20,7 +20,7 @@ DOUBT_FOR_S = 5.0
 """Nothing is beyond doubt in a phase that has just begun: what a handful of seconds is worth cannot be estimated."""
 
 
-class Glance:
+class InterimAnalysis:
     """Looks at a plan's promises while it is carried out.
 
     Args:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.experiment.conditions import Conditions
-    from harness.experiment.course import Stretch
+    from harness.experiment.context import RunContext
+    from harness.experiment.phase import OpenPhase
     from harness.faults.injection import Injection
     from harness.history.load import Heartbeat
     from harness.history.marks import PointMark
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from harness.stack.stack import Stack
 
 
-class Notebook:
+class Recorder:
     """What is written down while an experiment is under way, also of one that breaks off."""
 
-    def __init__(self, conditions: Conditions, *, seed: int) -> None:
-        self._conditions = conditions
+    def __init__(self, context: RunContext, *, seed: int) -> None:
+        self._context = context
         self._seed = seed
         self._stack: Stack | None = None
         self._result: LoadResult | None = None
@@ -37,7 +37,7 @@ class Notebook:
         self._began_at = datetime.now(UTC)
         self._events: list[Event] = []
         self._phases: list[PhaseMark] = []
-        self.origin_s = conditions.clock.now()
+        self.origin_s = context.clock.now()
         self.heartbeats: list[Heartbeat] = []
         self.injections: list[Injection] = []
         self.points: list[PointMark] = []
@@ -45,7 +45,7 @@ class Notebook:
 
     def now_s(self) -> float:
         """Return the seconds since the run's origin."""
-        return self._conditions.clock.now() - self.origin_s
+        return self._context.clock.now() - self.origin_s
 
     def note(self, kind: str, text: str, *, at_s: float | None = None) -> None:
         """Write down what happens now, or happened at `at_s`."""
@@ -55,7 +55,7 @@ class Notebook:
         """Write down that the stack is ready."""
         self._stack = stack
         first_answer_s = max(part.began_s + part.took_s for part in stack.startup)
-        self._conditions.teller.say(f"ready in {first_answer_s:.1f} s at {stack.base_url}")
+        self._context.listener.say(f"ready in {first_answer_s:.1f} s at {stack.base_url}")
 
     def has_begun(self, pressure: LoadRun) -> None:
         """Take the load's first intended moment as the origin of all times."""
@@ -64,7 +64,7 @@ class Notebook:
         if pressure.overhead_p95_s is not None:
             said = f"the generator itself adds {pressure.overhead_p95_s * 1000:.2f} ms at p95"
             self.note("load", said)
-            self._conditions.teller.say(said)
+            self._context.listener.say(said)
 
     def has_ended(self, result: LoadResult) -> None:
         """Write down what the load generator counted."""
@@ -79,21 +79,21 @@ class Notebook:
                 self._samples = read_raw(folder)
 
     @contextmanager
-    def marking(self, stretch: Stretch) -> Iterator[None]:
+    def marking(self, open_phase: OpenPhase) -> Iterator[None]:
         """Write down when a phase was, also if it breaks off."""
         try:
             yield
         finally:
-            self._phases.append(stretch.mark(now_s=self.now_s()))
+            self._phases.append(open_phase.mark(now_s=self.now_s()))
 
     def history(self) -> History:
         """Return everything as one value."""
         return History(
-            run_id=self._conditions.run_id,
+            run_id=self._context.run_id,
             began_at=self._began_at.isoformat(timespec="milliseconds"),
             seed=self._seed,
-            backend=self._conditions.backend,
-            defect=self._conditions.defect,
+            backend=self._context.backend,
+            defect=self._context.defect,
             heartbeats=tuple(self.heartbeats),
             phases=tuple(self._phases),
             faults=tuple(injection.mark() for injection in self.injections),

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.experiment.glance import DOUBT_FOR_S, Glance
+from harness.experiment.interim import DOUBT_FOR_S, InterimAnalysis
+from harness.experiment.phase import OpenPhase
 from harness.faults.injection import injected
-from harness.history.marks import PhaseMark
 from harness.spec.point import Measured
 from harness.spec.quantity import duration_text
-from harness.stack.lookout import Lookout, looking_out
+from harness.stack.metric_watch import MetricWatch, watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.experiment.conditions import Conditions
-    from harness.experiment.notebook import Notebook
+    from harness.experiment.context import RunContext
+    from harness.experiment.recorder import Recorder
     from harness.faults.injection import Injection
     from harness.load.engine import LoadRun
     from harness.spec.scenario import Phase, Scenario
@@ -26,34 +25,16 @@ if TYPE_CHECKING:
 _POLL_S = 0.1
 
 
-@dataclass(slots=True)
-class Stretch:
-    """A phase that is under way; see `PhaseMark` for what it becomes."""
-
-    name: str
-    began_s: float
-    ends_s: float
-    looks: int = 1
-    was_stopped: bool = False
-
-    def mark(self, *, now_s: float) -> PhaseMark:
-        """Return what it was, as far as it came."""
-        ended_s = min(self.ends_s, now_s)
-        return PhaseMark(
-            name=self.name, began_s=self.began_s, ended_s=ended_s, looks=self.looks, was_stopped=self.was_stopped
-        )
-
-
-class Course:
+class Timeline:
     """The way through the phases of one scenario.
 
     Args:
         scenario: As it will be run.
         confidence: Of each one-sided bound.
-        conditions: What all experiments have in common.
+        context: What all experiments have in common.
         stack: What runs.
         pressure: The load that is on.
-        notebook: Where everything is written down.
+        recorder: Where everything is written down.
         sent_bytes_at_origin: What had been sent on the paths of each fault's target before the load began.
     """
 
@@ -62,19 +43,19 @@ class Course:
         *,
         scenario: Scenario,
         confidence: float,
-        conditions: Conditions,
+        context: RunContext,
         stack: Stack,
         pressure: LoadRun,
-        notebook: Notebook,
+        recorder: Recorder,
         sent_bytes_at_origin: Mapping[str, int],
     ) -> None:
         self._scenario = scenario
-        self._conditions = conditions
+        self._context = context
         self._stack = stack
         self._pressure = pressure
-        self._notebook = notebook
+        self._recorder = recorder
         self._sent_bytes_at_origin = sent_bytes_at_origin
-        self._glance = Glance(scenario, confidence)
+        self._interim = InterimAnalysis(scenario, confidence)
         self._ends_s = 0.0
         self._extended_s = 0.0
 
@@ -85,104 +66,104 @@ class Course:
                 break
         self._pressure.end_at(self._ends_s)
 
-    def _go_through(self, phase: Phase) -> Stretch:
+    def _go_through(self, phase: Phase) -> OpenPhase:
         """Live through one phase: inject its faults, watch, look at them once more, heal them.
 
         A phase ends when the schedule says, so that the load, which is one for all phases, stays unchanged; the
         time that healing takes belongs to the next phase.
         """
-        stretch = Stretch(phase.name, self._ends_s, self._ends_s + phase.lasts)
-        self._wait_until(stretch.began_s, stretch)
-        self._notebook.note("phase", f"{phase.name} begins")
-        with self._notebook.marking(stretch), ExitStack() as healing:
-            lookout = self._lookout(phase)
+        open_phase = OpenPhase(phase.name, self._ends_s, self._ends_s + phase.lasts)
+        self._wait_until(open_phase.began_s, open_phase)
+        self._recorder.note("phase", f"{phase.name} begins")
+        with self._recorder.marking(open_phase), ExitStack() as healing:
+            metric_watch = self._lookout(phase)
             injections = [self._inject(phase, index, healing) for index in range(len(phase.faults))]
-            looking_takes_s = 1.5 * (self._notebook.now_s() - stretch.began_s) if injections else 0.0
-            with looking_out(lookout):
-                self._watch(phase, stretch, looking_takes_s)
-            self._notebook.points.extend(lookout.marks)
+            looking_takes_s = 1.5 * (self._recorder.now_s() - open_phase.began_s) if injections else 0.0
+            with watching(metric_watch):
+                self._watch(phase, open_phase, looking_takes_s)
+            self._recorder.points.extend(metric_watch.marks)
             for injection in injections:
                 injection.look()
-            self._wait_until(stretch.ends_s, stretch)
-        self._ends_s = stretch.ends_s
-        return stretch
+            self._wait_until(open_phase.ends_s, open_phase)
+        self._ends_s = open_phase.ends_s
+        return open_phase
 
-    def _watch(self, phase: Phase, stretch: Stretch, looking_takes_s: float) -> None:
+    def _watch(self, phase: Phase, open_phase: OpenPhase, looking_takes_s: float) -> None:
         """Let the phase go on until it is time for the last look at its faults; longer, while its promises are open."""
-        self._wait_until(stretch.ends_s - looking_takes_s, stretch)
-        while stretch.looks < self._scenario.looks and not stretch.was_stopped and self._is_open(stretch):
-            longer_s = phase.lasts * 2 ** (stretch.looks - 1)
-            stretch.looks += 1
-            stretch.ends_s += longer_s
+        self._wait_until(open_phase.ends_s - looking_takes_s, open_phase)
+        while open_phase.looks < self._scenario.looks and not open_phase.was_stopped and self._is_open(open_phase):
+            longer_s = phase.lasts * 2 ** (open_phase.looks - 1)
+            open_phase.looks += 1
+            open_phase.ends_s += longer_s
             self._extended_s += longer_s
             said = f"{phase.name} goes on for {duration_text(longer_s)}: its promises are neither kept nor broken yet"
-            self._notebook.note("phase", said)
-            self._conditions.teller.say(f"{self._scenario.scenario}: {said}")
-            self._wait_until(stretch.ends_s - looking_takes_s, stretch)
+            self._recorder.note("phase", said)
+            self._context.listener.say(f"{self._scenario.scenario}: {said}")
+            self._wait_until(open_phase.ends_s - looking_takes_s, open_phase)
 
-    def _is_open(self, stretch: Stretch) -> bool:
-        mark = stretch.mark(now_s=self._notebook.now_s())
-        return self._glance.has_promises(mark) and self._glance.is_open(self._pressure.so_far(), mark)
+    def _is_open(self, open_phase: OpenPhase) -> bool:
+        mark = open_phase.mark(now_s=self._recorder.now_s())
+        return self._interim.has_promises(mark) and self._interim.is_open(self._pressure.so_far(), mark)
 
-    def _lookout(self, phase: Phase) -> Lookout:
+    def _lookout(self, phase: Phase) -> MetricWatch:
         points = [each for each in self._scenario.sometimes if each.during == phase.name and isinstance(each, Measured)]
         replicas = self._stack.replicas if points else {}
-        return Lookout(points, replicas, self._conditions.system.subject.metrics, self._notebook.now_s)
+        return MetricWatch(points, replicas, self._context.system.subject.metrics, self._recorder.now_s)
 
     def _inject(self, phase: Phase, index: int, healing: ExitStack) -> Injection:
-        fault, notebook = phase.faults[index], self._notebook
-        healing.callback(notebook.note, "fault", f"{fault} healed")  # called after it is, being first
+        fault, recorder = phase.faults[index], self._recorder
+        healing.callback(recorder.note, "fault", f"{fault} healed")  # called after it is, being first
         context = injected(
             fault,
             into=self._stack,
-            ledger=self._conditions.ledger,
-            clock=self._conditions.clock,
-            origin_s=notebook.origin_s,
+            ledger=self._context.ledger,
+            clock=self._context.clock,
+            origin_s=recorder.origin_s,
             phase=phase.name,
             sent_bytes_at_origin=self._sent_bytes_at_origin.get(fault.target, 0),
         )
         injection = healing.enter_context(context)
-        notebook.injections.append(injection)
-        notebook.note("fault", f"{fault} injected: {injection.doses[-1].seen}", at_s=injection.injected_s)
-        healing.callback(self._conditions.teller.say, f"{self._scenario.scenario}: healing {fault}")
+        recorder.injections.append(injection)
+        recorder.note("fault", f"{fault} injected: {injection.doses[-1].seen}", at_s=injection.injected_s)
+        healing.callback(self._context.listener.say, f"{self._scenario.scenario}: healing {fault}")
         return injection
 
-    def _wait_until(self, at_s: float, stretch: Stretch) -> None:
+    def _wait_until(self, at_s: float, open_phase: OpenPhase) -> None:
         """Let the time pass, see to it that the load lives, and tell how it goes; returns early if all is lost.
 
         Raises:
             LoadError: If the load generator died.
         """
-        while not stretch.was_stopped:
+        while not open_phase.was_stopped:
             self._pressure.check()
-            if self._take_beats(stretch) and self._conditions.stops_early:
-                self._stop_if_hopeless(stretch)
-            left_s = at_s - self._notebook.now_s()
+            if self._take_beats(open_phase) and self._context.stops_early:
+                self._stop_if_hopeless(open_phase)
+            left_s = at_s - self._recorder.now_s()
             if left_s <= 0:
                 return
-            self._conditions.clock.sleep(min(_POLL_S, left_s))
+            self._context.clock.sleep(min(_POLL_S, left_s))
 
-    def _take_beats(self, stretch: Stretch) -> bool:
+    def _take_beats(self, open_phase: OpenPhase) -> bool:
         """Note the heartbeats that came, and tell them; say whether there were any."""
         beats = self._pressure.beats()
         for heartbeat in beats:
-            self._notebook.heartbeats.append(heartbeat)
-            self._conditions.teller.beat(
+            self._recorder.heartbeats.append(heartbeat)
+            self._context.listener.beat(
                 scenario=self._scenario.scenario,
-                phase=stretch.name,
-                elapsed_s=self._notebook.now_s(),
+                phase=open_phase.name,
+                elapsed_s=self._recorder.now_s(),
                 total_s=self._scenario.lasts_s + self._extended_s,
                 heartbeat=heartbeat,
             )
         return bool(beats)
 
-    def _stop_if_hopeless(self, stretch: Stretch) -> None:
-        now_s = self._notebook.now_s()
-        mark = stretch.mark(now_s=now_s)
-        if mark.lasted_s < DOUBT_FOR_S or not self._glance.has_promises(mark):
+    def _stop_if_hopeless(self, open_phase: OpenPhase) -> None:
+        now_s = self._recorder.now_s()
+        mark = open_phase.mark(now_s=now_s)
+        if mark.lasted_s < DOUBT_FOR_S or not self._interim.has_promises(mark):
             return
-        broken = self._glance.hopeless(self._pressure.so_far(), mark)
+        broken = self._interim.hopeless(self._pressure.so_far(), mark)
         if broken is not None:
-            stretch.was_stopped, stretch.ends_s = True, now_s
-            self._notebook.note("phase", f"{stretch.name} ends early: `{broken}` is broken beyond doubt")
-            self._conditions.teller.say(f"{self._scenario.scenario}: `{broken}` is broken beyond doubt; ending early")
+            open_phase.was_stopped, open_phase.ends_s = True, now_s
+            self._recorder.note("phase", f"{open_phase.name} ends early: `{broken}` is broken beyond doubt")
+            self._context.listener.say(f"{self._scenario.scenario}: `{broken}` is broken beyond doubt; ending early")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, HarnessError
 from harness.faults.healing import heal
-from harness.faults.ledger import FILE_NAME, Ledger, close_page, read_ledger
+from harness.faults.ledger import FILE_NAME, Ledger, close_ledger, read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,10 +67,12 @@ def noted(path: Path, run_id: str) -> Iterator[Ledger]:
 
 
 def _undo(path: Path) -> None:
-    page = read_ledger(path)
-    if page.is_running() and page.pid != os.getpid():
-        raise FaultError("somebody is at it already", where=str(path), mend=f"wait until process {page.pid} has ended")
-    heal(page)
+    snapshot = read_ledger(path)
+    if snapshot.is_running() and snapshot.pid != os.getpid():
+        raise FaultError(
+            "somebody is at it already", where=str(path), mend=f"wait until process {snapshot.pid} has ended"
+        )
+    heal(snapshot)
     path.unlink()
 
 
@@ -81,11 +83,11 @@ def watch(ledger: Path) -> int:
     while sys.stdin.buffer.read(1):
         pass
     try:
-        page = read_ledger(ledger)
-        for line in heal(page):
+        snapshot = read_ledger(ledger)
+        for line in heal(snapshot):
             print(line, flush=True)
-        if not page.is_closed:
-            close_page(page)
+        if not snapshot.is_closed:
+            close_ledger(snapshot)
     except HarnessError as error:
         print(error, flush=True)
         return 3

@@ -23,7 +23,7 @@ from harness.stack.service import Address
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.faults.ledger import Entry, Page
+    from harness.faults.ledger import Entry, LedgerSnapshot
 
 WORK_PREFIX = "readiness-"
 """Every work folder is `<temp>/readiness-<run id>`; nothing else is ever removed."""
@@ -34,18 +34,18 @@ _SAME_START_S = 0.05
 """Start times are told in ticks of 10 ms."""
 
 
-def heal(page: Page) -> list[str]:
-    """Undo everything that `page` has left, newest first; return what was undone, a line each.
+def heal(snapshot: LedgerSnapshot) -> list[str]:
+    """Undo everything that `snapshot` has left, newest first; return what was undone, a line each.
 
     Faults come first, while the proxies still run; then the run's processes and containers; then folders.
 
     Raises:
         FaultError: If something could not be undone.
     """
-    done = [line for entry in page.left for line in _undo_fault(entry)]
-    done += _end_processes(page) if not page.is_closed else []
-    done += [line for entry in page.left for line in _remove_containers(entry, page.run_id)]
-    done += [line for entry in page.left for line in _remove_folder(entry)]
+    done = [line for entry in snapshot.left for line in _undo_fault(entry)]
+    done += _end_processes(snapshot) if not snapshot.is_closed else []
+    done += [line for entry in snapshot.left for line in _remove_containers(entry, snapshot.run_id)]
+    done += [line for entry in snapshot.left for line in _remove_folder(entry)]
     return done
 
 
@@ -62,9 +62,9 @@ def _undo_fault(entry: Entry) -> Iterator[str]:
         yield f"healed {entry}"
 
 
-def _end_processes(page: Page) -> list[str]:
+def _end_processes(snapshot: LedgerSnapshot) -> list[str]:
     """End the processes that the ledger names, all below them, and every other one that carries the run's mark."""
-    ours = {*marked_processes(page.run_id), *(each for entry in page.left for each in _family(entry))}
+    ours = {*marked_processes(snapshot.run_id), *(each for entry in snapshot.left for each in _family(entry))}
     lines = [f"ended process {process.pid} ({_name(process)})" for process in ours if not is_gone(process)]
     for process in ours:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # what would not end is told below
@@ -72,7 +72,7 @@ def _end_processes(page: Page) -> list[str]:
     if not is_met_within(lambda: all(map(is_gone, ours)), deadline_s=_GONE_WITHIN_S, clock=SystemClock()):
         pids = " ".join(str(process.pid) for process in ours if not is_gone(process))
         raise FaultError(
-            f"processes {pids} would not end", where=f"run {page.run_id}", mend=f"end them by hand: kill -9 {pids}"
+            f"processes {pids} would not end", where=f"run {snapshot.run_id}", mend=f"end them by hand: kill -9 {pids}"
         )
     return lines
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from harness.errors import FaultError
-from harness.faults.network import Cut, Delay
-from harness.faults.process import Death
+from harness.faults.network import DownAction, LatencyAction
+from harness.faults.process import KillAction
 from harness.history.marks import Dose, FaultMark
 from harness.spec.fault import Down, Kill, Latency
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.stack.stack import Stack
 
 
-class Trouble(Protocol):
+class Action(Protocol):
     """One fault, on one stack: how to bring it about, how to see it, how to take it back."""
 
     def begin(self, ledger: Ledger) -> None:
@@ -42,7 +42,7 @@ class Trouble(Protocol):
         """
 
 
-def trouble_for(fault: Fault, stack: Stack, clock: Clock) -> Trouble:
+def action_for(fault: Fault, stack: Stack, clock: Clock) -> Action:
     """Find out how `fault` is done on `stack`.
 
     Raises:
@@ -50,11 +50,11 @@ def trouble_for(fault: Fault, stack: Stack, clock: Clock) -> Trouble:
     """
     match fault:
         case Down():
-            return Cut(fault, _edges(fault, stack), stack)
+            return DownAction(fault, _edges(fault, stack), stack)
         case Latency():
-            return Delay(fault, _edges(fault, stack), stack)
+            return LatencyAction(fault, _edges(fault, stack), stack)
         case Kill():
-            return Death(_service(fault, stack), stack, clock)
+            return KillAction(_service(fault, stack), stack, clock)
         case _:
             assert_never(fault)
 
@@ -65,7 +65,7 @@ class Injection:
 
     fault: Fault
     phase: str
-    trouble: Trouble
+    action: Action
     now_s: Callable[[], float]
     injected_s: float = 0.0
     healed_s: float | None = None
@@ -77,14 +77,14 @@ class Injection:
     def look(self) -> Dose:
         """Look at the dose once more, and count what the service sent through it since the last look."""
         self._count()
-        is_delivered, seen = self.trouble.look()
-        self._counted_bytes = self.trouble.crossed_bytes()  # our own questions are no traffic
+        is_delivered, seen = self.action.look()
+        self._counted_bytes = self.action.crossed_bytes()  # our own questions are no traffic
         dose = Dose(at_s=self.now_s(), is_delivered=is_delivered, seen=seen)
         self.doses.append(dose)
         return dose
 
     def _count(self) -> None:
-        now_bytes = self.trouble.crossed_bytes()
+        now_bytes = self.action.crossed_bytes()
         if now_bytes is not None and self._counted_bytes is not None:
             self.crossed_bytes = (self.crossed_bytes or 0) + now_bytes - self._counted_bytes
 
@@ -128,15 +128,15 @@ def injected(
     Raises:
         FaultError: If the target is not there, or the fault cannot be done or undone.
     """
-    injection = Injection(fault, phase, trouble_for(fault, into, clock), lambda: clock.now() - origin_s)
+    injection = Injection(fault, phase, action_for(fault, into, clock), lambda: clock.now() - origin_s)
     try:
         injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin
-        injection.trouble.begin(ledger)
+        injection.action.begin(ledger)
         injection.injected_s = injection.now_s()
         injection.look()
         yield injection
     finally:
-        injection.trouble.end(ledger)
+        injection.action.end(ledger)
         injection.healed_s = injection.now_s()
 
 

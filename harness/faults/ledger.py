@@ -117,7 +117,7 @@ def _write_whole(file: FileIO, data: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class LedgerSnapshot:
     """What a ledger on disk says.
 
     Attributes:
@@ -146,7 +146,7 @@ class Page:
             return False
 
 
-def read_ledger(path: Path) -> Page:
+def read_ledger(path: Path) -> LedgerSnapshot:
     """Read a ledger, also one that a dying run left with half a last line.
 
     One without a single whole line is as good as closed: nothing is done before it is noted.
@@ -159,7 +159,7 @@ def read_ledger(path: Path) -> Page:
     try:
         lines = _whole_lines(path)
         if not lines:
-            return Page(path, path.parent.name, pid=0, started_s=0.0, is_closed=True, left=())
+            return LedgerSnapshot(path, path.parent.name, pid=0, started_s=0.0, is_closed=True, left=())
         for line in lines:
             head = line if "run" in line else head
             is_closed = is_closed or "closed" in line
@@ -167,17 +167,17 @@ def read_ledger(path: Path) -> Page:
                 entry = _entry(line["do"])
                 noted[entry.number] = entry
             noted.pop(line.get("undone", 0), None)
-        page = Page(path, str(head["run"]), int(head["pid"]), float(head["started_s"]), is_closed, ())
+        snapshot = LedgerSnapshot(path, str(head["run"]), int(head["pid"]), float(head["started_s"]), is_closed, ())
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         mend = "undo by hand what it names, then delete it"
         raise FaultError(f"cannot read the ledger: {error}", where=str(path), mend=mend) from error
-    return page if is_closed else replace(page, left=tuple(reversed(noted.values())))
+    return snapshot if is_closed else replace(snapshot, left=tuple(reversed(noted.values())))
 
 
-def close_page(page: Page) -> None:
+def close_ledger(snapshot: LedgerSnapshot) -> None:
     """Note in a dead run's ledger that everything in it is undone; whoever reads it meanwhile sees all of it."""
-    whole = _whole(page.path.read_bytes().decode())
-    with page.path.open("r+b", buffering=0) as file:
+    whole = _whole(snapshot.path.read_bytes().decode())
+    with snapshot.path.open("r+b", buffering=0) as file:
         file.truncate(len(whole.encode()))  # half a last line, if there is one
         file.seek(0, os.SEEK_END)
         _write_whole(file, b'{"closed": true}\n')
@@ -188,7 +188,7 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _whole(text: str) -> str:
-    """Cut half a last line off: what was not flushed to its end had not been done yet."""
+    """DownAction half a last line off: what was not flushed to its end had not been done yet."""
     return text[: text.rfind("\n") + 1]
 
 

@@ -31,7 +31,7 @@ HIGH_TOLERANCE = (0.050, 0.10)
 COUNTED_WITHIN_S = 2.0
 
 
-class Cut:
+class DownAction:
     """`down`: every edge into the target refuses connections and drops open ones."""
 
     def __init__(self, fault: Down, edges: Sequence[Edge], stack: Stack) -> None:
@@ -64,7 +64,7 @@ class Cut:
             ledger.strike(entry)
 
 
-class Delay:
+class LatencyAction:
     """`latency`: every answer on the edges into the target arrives later."""
 
     def __init__(self, fault: Latency, edges: Sequence[Edge], stack: Stack) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.stack.stack import Stack
 
 
-class Death:
+class KillAction:
     """`kill`: the target's process gets SIGKILL; healing starts it again on the same address.
 
     The ledger needs no entry of its own for this: a dead service hurts nobody once the run is over, and the one that

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.history.samples import Samples
     from harness.load.link import Link
 
-__all__ = ["LoadPlan", "LoadResult", "LoadRun", "pressing"]
+__all__ = ["LoadPlan", "LoadResult", "LoadRun", "apply_load"]
 
 READY_WITHIN_S = 20.0
 """Importing Locust takes 0.8 s of an idle core, seating 256 users 0.1 s."""
@@ -197,7 +197,7 @@ class LoadRun:
 
 
 @contextmanager
-def pressing(
+def apply_load(
     plan: LoadPlan,
     *,
     folder: Path,
@@ -235,7 +235,7 @@ def generator(
     on_spawn: Callable[[int], object] = lambda _pid: None,
     run_id: str = "",
 ) -> Iterator[LoadRun]:
-    """Start a generator that knows its plan, and waits to be told when to begin; see `pressing`."""
+    """Start a generator that knows its plan, and waits to be told when to begin; see `apply_load`."""
     (folder / "logs").mkdir(exist_ok=True)
     with (folder / "logs" / "load.log").open("ab") as log:
         child = subprocess.Popen(

@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 from harness.faults.guardian import OF_PAGES, noted
 from harness.faults.healing import WORK_PREFIX
 from harness.report.npx import OLDEST_NODE, Patience, npx, run_npx
-from harness.stack.service import Ground
+from harness.stack.service import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,8 +58,8 @@ def build_allure_report(
     say(f"building Allure's page with `npx {PROGRAM}`; the first time, npm fetches some 90 MB")
     try:
         folder = results_dir.resolve().parent
-        with noted(folder / OF_PAGES, f"{folder.name}-allure") as ledger, _room(ledger) as ground:
-            trouble = _generate(call, results_dir.resolve(), out_dir.resolve(), ground, Patience(deadline_s, say))
+        with noted(folder / OF_PAGES, f"{folder.name}-allure") as ledger, _room(ledger) as workspace:
+            trouble = _generate(call, results_dir.resolve(), out_dir.resolve(), workspace, Patience(deadline_s, say))
     except HarnessError as error:
         return f"No Allure report: {error.what}; {error.mend}."
     except OSError as error:
@@ -68,25 +68,27 @@ def build_allure_report(
 
 
 @contextmanager
-def _room(ledger: Ledger) -> Iterator[Ground]:
+def _room(ledger: Ledger) -> Iterator[Workspace]:
     """Make a folder for npm's litter and the unfinished page, noted first, and remove it on any exit."""
     room = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{ledger.run_id}"
     entry = ledger.note("folder", room.name, path=str(room))
     room.mkdir()
     try:
-        yield Ground(run_id=ledger.run_id, project=room, logs=room, work=room, on_spawn=ledger.note_process)
+        yield Workspace(run_id=ledger.run_id, project=room, logs=room, work=room, on_spawn=ledger.note_process)
     finally:
         shutil.rmtree(room, ignore_errors=True)
         ledger.strike(entry)
 
 
-def _generate(call: list[str], results_dir: Path, out_dir: Path, ground: Ground, patience: Patience) -> str | None:
+def _generate(
+    call: list[str], results_dir: Path, out_dir: Path, workspace: Workspace, patience: Patience
+) -> str | None:
     """Build the report in the work folder and move it to `out_dir` only when it is whole; return what went wrong."""
-    config, built = ground.work / "allurerc.json", ground.work / "report"
+    config, built = workspace.work / "allurerc.json", workspace.work / "report"
     config.write_text(json.dumps(_config(results_dir, built)), encoding="utf-8")
     # What is in npm's cache is taken from there without asking: fast, and good without a network.
     command = [*call, "--yes", "--prefer-offline", PROGRAM, "generate", str(results_dir), "--config", str(config)]
-    code, said = run_npx(command, ground=ground, patience=patience)
+    code, said = run_npx(command, workspace=workspace, patience=patience)
     page = next((path for path in (built / "index.html", built / "awesome" / "index.html") if path.is_file()), None)
     if code is None:
         said = f"npx did not finish within {patience.deadline_s:g} s"

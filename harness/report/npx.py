@@ -18,7 +18,7 @@ from harness.stack.process import spawn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.stack.service import Ground
+    from harness.stack.service import Workspace
 
 OLDEST_NODE = 20
 
@@ -53,16 +53,16 @@ def npx() -> list[str] | None:
     return _npx_of_wheel()
 
 
-def run_npx(command: list[str], *, ground: Ground, patience: Patience) -> tuple[int | None, str]:
+def run_npx(command: list[str], *, workspace: Workspace, patience: Patience) -> tuple[int | None, str]:
     """Run `command`, which begins as `npx()` says, with its litter in the work folder.
 
     Returns:
         Its exit code, None if it took too long, and the most telling of its words.
     """
-    log = ground.logs / "npx.log"
-    child = spawn(command, ground=ground, log=log, environment=_environment(command, str(ground.work)))
+    log = workspace.logs / "npx.log"
+    child = spawn(command, workspace=workspace, log=log, environment=_environment(command, str(workspace.work)))
     try:
-        ground.on_spawn("npx", child.pid)
+        workspace.on_spawn("npx", child.pid)
         code = _waited_for(child, patience)
     finally:
         _end(child)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.spec.system import Subject
     from harness.stack.blueprint import Blueprint
-    from harness.stack.service import Ground
+    from harness.stack.service import Workspace
     from harness.stack.stack import Stack
 
 BACKEND_VARIABLE = "READINESS_BACKEND"
@@ -82,7 +82,9 @@ def _why_no_containers(subject: Subject, project: Path) -> str | None:
     return None
 
 
-def standing(backend: str, blueprint: Blueprint, *, ground: Ground, clock: Clock) -> AbstractContextManager[Stack]:
+def standing(
+    backend: str, blueprint: Blueprint, *, workspace: Workspace, clock: Clock
+) -> AbstractContextManager[Stack]:
     """Return the stack of `backend`, to be entered; see `embedded_stack` for the arguments."""
     if backend == CONTAINERS:
         from harness.stack.containers import containers_stack  # noqa: PLC0415 - as above
@@ -90,4 +92,4 @@ def standing(backend: str, blueprint: Blueprint, *, ground: Ground, clock: Clock
         stack = containers_stack
     else:
         stack = embedded_stack
-    return stack(blueprint, ground=ground, clock=clock)
+    return stack(blueprint, workspace=workspace, clock=clock)

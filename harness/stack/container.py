@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container as EngineContainer
 
     from harness.stack.recipe import ContainerRecipe
-    from harness.stack.service import Address, Ground
+    from harness.stack.service import Address, Workspace
 
 # Ryuk removes what a dead session left; here the guardian does, which also heals, needs no image and no open socket.
 testcontainers_config.ryuk_disabled = True
@@ -37,30 +37,30 @@ _MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class ContainerHost:
     """What the containers of one stack share.
 
     Attributes:
-        ground: What the stack stands on.
+        workspace: What the stack stands on.
         network: The run's own.
         base: Image of the sandboxes.
     """
 
-    ground: Ground
+    workspace: Workspace
     network: Network
     base: str
 
 
-def network_for(ground: Ground) -> Network:
+def network_for(workspace: Workspace) -> Network:
     """Make the network of a stack; its label is enough to remove it.
 
     Raises:
         StackError: If the engine refuses.
     """
-    options = {"driver": "bridge", "labels": {RUN_LABEL: ground.run_id}}
+    options = {"driver": "bridge", "labels": {RUN_LABEL: workspace.run_id}}
     with speaking("make a network"):
         network = Network(docker_client_kw={"timeout": ANSWER_WITHIN_S}, docker_network_kw=options)
-        network.name = ground.work.name
+        network.name = workspace.work.name
         with closing(network._docker.client):  # noqa: SLF001 - testcontainers leaves it open
             return network.create()
 
@@ -68,9 +68,9 @@ def network_for(ground: Ground) -> Network:
 class Container:
     """One recipe, running. Implements `Service`."""
 
-    def __init__(self, recipe: ContainerRecipe, site: Site) -> None:
+    def __init__(self, recipe: ContainerRecipe, host: ContainerHost) -> None:
         self._recipe = recipe
-        self._site = site
+        self._host = host
         self._container: EngineContainer | None = None
         self._clients: list[DockerClient] = []
 
@@ -87,12 +87,12 @@ class Container:
     @property
     def question(self) -> bytes:
         """What `round_trip_s` asks."""
-        return self._recipe.signs.question
+        return self._recipe.probe.question
 
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
-            return self._recipe.signs.is_answering(self.direct) and self.is_alive()
+            return self._recipe.probe.is_answering(self.direct) and self.is_alive()
         except (OSError, StackError):
             return False
 
@@ -102,11 +102,11 @@ class Container:
 
     def round_trip_s(self, via: Address) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
-        return self._recipe.signs.round_trip_s(via)
+        return self._recipe.probe.round_trip_s(via)
 
     def version(self) -> str:
         """Return what it says it is."""
-        return self._recipe.signs.version(self.direct)
+        return self._recipe.probe.version(self.direct)
 
     def start(self) -> None:
         """Start it on the same address; the first time, in a new sandbox.
@@ -169,7 +169,7 @@ class Container:
     def leave(self) -> None:
         """Write all that it wrote into the run's folder, before it is removed, and stop speaking to the engine."""
         if self._container is not None:
-            path = self._site.ground.logs / f"{self.name}.log"
+            path = self._host.workspace.logs / f"{self.name}.log"
             with speaking(f"keep the log of {self.name}"), suppress(GONE):
                 path.write_bytes(self._container.logs())
         for client in self._clients:
@@ -194,8 +194,8 @@ class Container:
     def _moved_in(self) -> EngineContainer:
         """Make the sandbox, and start the service in it."""
         recipe = self._recipe
-        sandbox = self._made(f"{self.name}-sandbox", self._site.base, recipe.sandbox)
-        sandbox.with_network(self._site.network).with_network_aliases(self.name)
+        sandbox = self._made(f"{self.name}-sandbox", self._host.base, recipe.sandbox)
+        sandbox.with_network(self._host.network).with_network_aliases(self.name)
         for inside, address in recipe.published.items():
             sandbox.ports[f"{inside}/tcp"] = (address.host, address.port)  # type: ignore[assignment]  # docker's own form
         sandbox.start()
@@ -210,14 +210,14 @@ class Container:
 
     def _made(self, name: str, image: str, command: Sequence[str], **options: str | None) -> DockerContainer:
         """Describe a container that is marked, limited, and cannot gain rights."""
-        ground = self._site.ground
+        workspace = self._host.workspace
         container = DockerContainer(image, docker_client_kw={"timeout": ANSWER_WITHIN_S})
         self._clients.append(container.get_docker_client().client)
         return (
-            container.with_name(f"{ground.work.name}-{name}")
+            container.with_name(f"{workspace.work.name}-{name}")
             .with_command(list(command))
             .with_kwargs(
-                labels={RUN_LABEL: ground.run_id},
+                labels={RUN_LABEL: workspace.run_id},
                 mem_limit=self._recipe.memory_mib * _MEBIBYTE,
                 pids_limit=_PIDS,
                 security_opt=["no-new-privileges:true"],

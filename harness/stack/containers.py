@@ -19,7 +19,7 @@ from harness.errors import StackError
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
 from harness.stack.blueprint import DEPENDENCIES, ENTRY
-from harness.stack.container import Container, Site, network_for
+from harness.stack.container import Container, ContainerHost, network_for
 from harness.stack.engine import connect, remove_all_of
 from harness.stack.images import resolve
 from harness.stack.ports import reserve
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from harness.stack.blueprint import Blueprint
     from harness.stack.images import Images
     from harness.stack.recipe import ContainerRecipe
-    from harness.stack.service import Ground
+    from harness.stack.service import Workspace
 
 FIRST_DOOR = 20001
 """Toxiproxy listens for the edges on this port and those after it, inside."""
 
 
 @contextmanager
-def containers_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Iterator[Stack]:
+def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) -> Iterator[Stack]:
     """Start everything, yield it ready, and leave nothing on the engine on any exit; see `embedded_stack`.
 
     Raises:
@@ -51,13 +51,13 @@ def containers_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> I
         SpecError: If the subject's environment names an unknown placeholder.
     """
     client = connect()
-    images = resolve(client, blueprint.subject, ground.project)
+    images = resolve(client, blueprint.subject, workspace.project)
     with ExitStack() as leaving:
         leaving.callback(client.close)
-        leaving.callback(remove_all_of, ground.run_id, client)
+        leaving.callback(remove_all_of, workspace.run_id, client)
         began_s = clock.now()
-        site = Site(ground=ground, network=network_for(ground), base=images.base)
-        building = _Building(site, clock, began_s, leaving)
+        host = ContainerHost(workspace=workspace, network=network_for(workspace), base=images.base)
+        building = _Building(host, clock, began_s, leaving)
         plan = _Plan(blueprint, images)
         toxiproxy = proxy.contained(images.proxy, blueprint.seed, plan.doors)
         building.start(redis.contained(images.redis), postgres.contained(images.postgres), toxiproxy)
@@ -139,7 +139,7 @@ class Meter:
 class _Building:
     """A stack that is being started, step by step."""
 
-    site: Site
+    host: ContainerHost
     clock: Clock
     began_s: float
     leaving: ExitStack
@@ -148,7 +148,7 @@ class _Building:
 
     def start(self, *recipes: ContainerRecipe) -> None:
         """Start these at once, and wait until all are ready; note how long each took."""
-        services = [Container(recipe, self.site) for recipe in recipes]
+        services = [Container(recipe, self.host) for recipe in recipes]
         for service in services:
             self.services[service.name] = service
             self.leaving.callback(service.leave)

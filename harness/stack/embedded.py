@@ -18,7 +18,7 @@ from harness.stack.process import LocalProcess
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
 from harness.stack.recipe import with_variables
-from harness.stack.service import Edge, Ground
+from harness.stack.service import Edge, Workspace
 from harness.stack.stack import Stack
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def embedded_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Iterator[Stack]:
+def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) -> Iterator[Stack]:
     """Start everything, yield it ready, and leave nothing running on any exit.
 
     Redis, the proxy and `initdb` start at once; then Postgres; then the replicas, which need both, with nginx.
 
     Args:
         blueprint: What to start.
-        ground: Where.
+        workspace: Where.
         clock: The time.
 
     Raises:
@@ -45,18 +45,18 @@ def embedded_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Ite
         SpecError: If the subject's environment names an unknown placeholder.
     """
     with ExitStack() as leaving:
-        building = _Building(ground, clock, clock.now(), leaving)
-        cluster = postgres.begin_cluster(ground)
+        building = _Building(workspace, clock, clock.now(), leaving)
+        cluster = postgres.begin_cluster(workspace)
         leaving.callback(cluster.initdb.kill)  # where something fails before it is waited for
         proxy_api = reserve()
-        building.start(redis.local(ground), proxy.local(proxy_api, blueprint.seed))
+        building.start(redis.local(workspace), proxy.local(proxy_api, blueprint.seed))
         building.wait_until_ready()
         building.start(postgres.local(cluster))
         building.wait_until_ready()
         server = ProxyServer(proxy_api)
         replicas = [building.replica(name, blueprint, server) for name in blueprint.replicas]
         edges = [building.edge(server, ENTRY, recipe) for recipe in replicas]
-        building.start(*replicas, nginx.local(ground, [edge.listen for edge in edges]))
+        building.start(*replicas, nginx.local(workspace, [edge.listen for edge in edges]))
         building.wait_until_ready()
         yield Stack(
             backend="embedded",
@@ -72,7 +72,7 @@ def embedded_stack(blueprint: Blueprint, *, ground: Ground, clock: Clock) -> Ite
 class _Building:
     """A stack that is being started, step by step."""
 
-    ground: Ground
+    workspace: Workspace
     clock: Clock
     began_s: float
     leaving: ExitStack
@@ -85,7 +85,7 @@ class _Building:
     def start(self, *recipes: Recipe) -> None:
         """Start these at once; `wait_until_ready` waits for all that were started since it was last called."""
         for recipe in recipes:
-            service = LocalProcess(recipe, self.ground)
+            service = LocalProcess(recipe, self.workspace)
             self.recipes[recipe.name] = recipe
             self.services[recipe.name] = service
             self.leaving.callback(service.stop)
@@ -111,5 +111,5 @@ class _Building:
     def replica(self, name: str, blueprint: Blueprint, server: ProxyServer) -> Recipe:
         """Describe one replica, with an edge of its own to each dependency."""
         given = {each: self.edge(server, name, self.recipes[each]).given for each in DEPENDENCIES}
-        recipe = subject.local(name, blueprint.subject, self.ground, blueprint.facts(name, given))
+        recipe = subject.local(name, blueprint.subject, self.workspace, blueprint.facts(name, given))
         return with_variables(recipe, blueprint.hidden)

@@ -16,7 +16,7 @@ ANSWER_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signs:
+class HealthProbe:
     """How one knows a component; the same for a local process and for a container.
 
     Attributes:

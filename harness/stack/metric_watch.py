@@ -21,7 +21,7 @@ LOOK_EVERY_S = 0.5
 """Rendering metrics costs a replica some 3 ms; as often as this that is below 1 % of a core."""
 
 
-class Lookout:
+class MetricWatch:
     """Asks every replica, directly, until each point was reached by one of them.
 
     The first look is taken at once, so that growth is seen from the very beginning.
@@ -73,10 +73,10 @@ class Lookout:
 
 
 @contextmanager
-def looking_out(lookout: Lookout) -> Iterator[None]:
+def watching(metric_watch: MetricWatch) -> Iterator[None]:
     """Look out while inside, in a thread of its own: a replica that hangs must not hold up the phase."""
     ended = threading.Event()
-    thread = threading.Thread(target=_look_until, args=(lookout, ended), name="lookout", daemon=True)
+    thread = threading.Thread(target=_look_until, args=(metric_watch, ended), name="metric_watch", daemon=True)
     thread.start()
     try:
         yield
@@ -85,6 +85,6 @@ def looking_out(lookout: Lookout) -> Iterator[None]:
         thread.join()
 
 
-def _look_until(lookout: Lookout, ended: threading.Event) -> None:
-    while not lookout.is_done and not ended.wait(LOOK_EVERY_S):
-        lookout.look()
+def _look_until(metric_watch: MetricWatch, ended: threading.Event) -> None:
+    while not metric_watch.is_done and not ended.wait(LOOK_EVERY_S):
+        metric_watch.look()

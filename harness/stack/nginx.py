@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import httpx
 
 from harness.stack import binaries
+from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
-from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.stack.service import Ground
+    from harness.stack.service import Workspace
 
 PORT = 8080
 """Where it listens in a container."""
@@ -73,19 +73,19 @@ http {{
 """
 
 
-def local(ground: Ground, upstreams: Sequence[Address]) -> Recipe:
+def local(workspace: Workspace, upstreams: Sequence[Address]) -> Recipe:
     """Write the configuration into the work folder and describe nginx as a local process."""
     address = reserve()
-    path = ground.work / "nginx.conf"
+    path = workspace.work / "nginx.conf"
     # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
     user = "user root;" if os.geteuid() == 0 else ""
-    path.write_text(configuration(address, upstreams, ground.work, user=user))
-    program = [str(binaries.nginx()), "-p", str(ground.work), "-c", str(path)]
+    path.write_text(configuration(address, upstreams, workspace.work, user=user))
+    program = [str(binaries.nginx()), "-p", str(workspace.work), "-c", str(path)]
     return Recipe(
         name="nginx",
         argv=[*program, "-e", "stderr", "-g", "daemon off;"],
         address=address,
-        signs=SIGNS,
+        probe=PROBE,
         death_signal=signal.SIGTERM,  # "fast": the master also ends its workers
     )
 
@@ -100,7 +100,7 @@ def contained(image: str, upstreams: Sequence[Address]) -> ContainerRecipe:
         command=["nginx", "-p", "/tmp", "-c", _PLACE, "-e", "stderr", "-g", "daemon off;"],  # noqa: S108 - its own
         files={_PLACE: configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"))},  # noqa: S108 - its own
         user="101:101",  # as the official image calls its unprivileged user
-        signs=SIGNS,
+        probe=PROBE,
     )
 
 
@@ -131,4 +131,4 @@ def version(address: Address) -> str:
     return str(server).replace("/", " ")
 
 
-SIGNS = Signs(is_answering=is_answering, question=f"GET {ALIVE} HTTP/1.0\r\n\r\n".encode(), version=version)
+PROBE = HealthProbe(is_answering=is_answering, question=f"GET {ALIVE} HTTP/1.0\r\n\r\n".encode(), version=version)

@@ -14,16 +14,16 @@ import psycopg
 
 from harness.errors import StackError
 from harness.stack import binaries
+from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
 from harness.stack.process import last_lines, spawn
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
-from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.stack.service import Ground
+    from harness.stack.service import Workspace
 
 PORT = 5432
 """Where it listens in a container."""
@@ -49,24 +49,24 @@ class Cluster:
     initdb: subprocess.Popen[bytes]
 
 
-def begin_cluster(ground: Ground) -> Cluster:
+def begin_cluster(workspace: Workspace) -> Cluster:
     """Start `initdb`, so that other parts can start meanwhile.
 
     Raises:
         StackError: If there is no PostgreSQL, or we are root and there is nobody to become.
     """
     user = _unprivileged_user()
-    home = _home_for(user, ground)
-    data = ground.work / "postgres"
+    home = _home_for(user, workspace)
+    data = workspace.work / "postgres"
     data.mkdir(mode=0o700)
     if user:
         shutil.chown(data, user)
-    log = ground.logs / "postgres.log"
+    log = workspace.logs / "postgres.log"
     options = ["--pgdata", str(data), "--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C"]
     initdb = spawn(
-        [str(home / "bin/initdb"), *options, "--no-sync", "--no-instructions"], ground=ground, log=log, user=user
+        [str(home / "bin/initdb"), *options, "--no-sync", "--no-instructions"], workspace=workspace, log=log, user=user
     )
-    ground.on_spawn("initdb", initdb.pid)
+    workspace.on_spawn("initdb", initdb.pid)
     return Cluster(home, data, log, user, initdb)
 
 
@@ -94,7 +94,7 @@ def local(cluster: Cluster) -> Recipe:
             *("-c", "unix_socket_directories="),
         ],
         address=address,
-        signs=SIGNS,
+        probe=PROBE,
         user=cluster.user,
         stop_signal=signal.SIGINT,  # "fast": cut sessions, then a clean end
         death_signal=signal.SIGQUIT,  # "immediate": also ends its children and gives back shared memory
@@ -111,7 +111,7 @@ def contained(image: str) -> ContainerRecipe:
         command=["postgres", *_options(Address(ANYWHERE, PORT))],
         environment={"POSTGRES_HOST_AUTH_METHOD": "trust"},  # its network is the run's own
         memory_mib=512,
-        signs=SIGNS,
+        probe=PROBE,
     )
 
 
@@ -153,7 +153,7 @@ def _connection(address: Address) -> psycopg.Connection:
     )
 
 
-SIGNS = Signs(is_answering=is_answering, question=SSL_REQUEST, version=version)
+PROBE = HealthProbe(is_answering=is_answering, question=SSL_REQUEST, version=version)
 
 
 def _unprivileged_user() -> str | None:
@@ -170,7 +170,7 @@ def _unprivileged_user() -> str | None:
         ) from error
 
 
-def _home_for(user: str | None, ground: Ground) -> Path:
+def _home_for(user: str | None, workspace: Workspace) -> Path:
     """Return an installation that `user` can enter: the installed one, or a copy (34 MB) in the work folder.
 
     An unprivileged user cannot enter a checkout that lies below a folder only root may enter, such as /root.
@@ -178,7 +178,7 @@ def _home_for(user: str | None, ground: Ground) -> Path:
     home = binaries.postgres_home()
     if user is None or _may_enter(home, user):
         return home
-    copy = ground.work / "postgres-programs" / home.name
+    copy = workspace.work / "postgres-programs" / home.name
     for part in _NEEDED:
         source, target = home / part, copy / part
         target.parent.mkdir(parents=True, exist_ok=True)

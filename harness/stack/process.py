@@ -14,7 +14,7 @@ import psutil
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
-from harness.stack.service import Address, Ground, Usage
+from harness.stack.service import Address, Usage, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _STOP_WITHIN_S = 5.0
 def spawn(
     argv: Sequence[str],
     *,
-    ground: Ground,
+    workspace: Workspace,
     log: Path,
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
@@ -50,8 +50,8 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            cwd=cwd or ground.work,
-            env={**child_environment(ground.run_id), **(environment or {})},
+            cwd=cwd or workspace.work,
+            env={**child_environment(workspace.run_id), **(environment or {})},
             start_new_session=True,
         )
 
@@ -65,9 +65,9 @@ def child_environment(run_id: str) -> dict[str, str]:
 class LocalProcess:
     """One recipe, running. Implements `Service`."""
 
-    def __init__(self, recipe: Recipe, ground: Ground) -> None:
+    def __init__(self, recipe: Recipe, workspace: Workspace) -> None:
         self._recipe = recipe
-        self._ground = ground
+        self._workspace = workspace
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -83,12 +83,12 @@ class LocalProcess:
     @property
     def log(self) -> Path:
         """The file that it writes to."""
-        return self._ground.logs / f"{self.name}.log"
+        return self._workspace.logs / f"{self.name}.log"
 
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
-            return self.is_alive() and self._recipe.signs.is_answering(self.direct)
+            return self.is_alive() and self._recipe.probe.is_answering(self.direct)
         except OSError:
             return False
 
@@ -107,15 +107,15 @@ class LocalProcess:
     @property
     def question(self) -> bytes:
         """What `round_trip_s` asks."""
-        return self._recipe.signs.question
+        return self._recipe.probe.question
 
     def round_trip_s(self, via: Address) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
-        return self._recipe.signs.round_trip_s(via)
+        return self._recipe.probe.round_trip_s(via)
 
     def version(self) -> str:
         """Return what it says it is."""
-        return self._recipe.signs.version(self.direct)
+        return self._recipe.probe.version(self.direct)
 
     def start(self) -> None:
         """Start it on the same address.
@@ -129,14 +129,14 @@ class LocalProcess:
         recipe = self._recipe
         self._child = spawn(
             recipe.argv,
-            ground=self._ground,
+            workspace=self._workspace,
             log=self.log,
             environment=recipe.environment,
             cwd=recipe.cwd,
             user=recipe.user,
             death_signal=recipe.death_signal,
         )
-        self._ground.on_spawn(self.name, self._child.pid)
+        self._workspace.on_spawn(self.name, self._child.pid)
 
     def stop(self) -> None:
         """Ask it to end, insist after 5 s, and return when it is gone."""

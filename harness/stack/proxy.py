@@ -25,10 +25,10 @@ from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
 from harness.errors import StackError
 from harness.stack import meter
+from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, LOOPBACK, Address
-from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -190,7 +190,7 @@ def local(address: Address, seed: int) -> Recipe:
         name="proxy",
         argv=[sys.executable, "-m", "harness.faultproxy", *options],
         address=address,
-        signs=_signs("fault proxy, Toxiproxy API"),
+        probe=_probe("fault proxy, Toxiproxy API"),
     )
 
 
@@ -209,12 +209,12 @@ def contained(image: str, seed: int, doors: Mapping[int, Address]) -> ContainerR
         published={PORT: reserve(), METER_PORT: reserve(), **doors},
         command=["-host", ANYWHERE, "-port", str(PORT), "-seed", str(seed), "-proxy-metrics"],
         sandbox=["python3", "-c", Path(meter.__file__).read_text(encoding="utf-8"), str(METER_PORT)],
-        signs=_signs("Toxiproxy"),
+        probe=_probe("Toxiproxy"),
     )
 
 
-def _signs(called: str) -> Signs:
-    return Signs(
+def _probe(called: str) -> HealthProbe:
+    return HealthProbe(
         is_answering=is_answering,
         question=b"GET /version HTTP/1.0\r\n\r\n",
         version=lambda at: f"{called} {ProxyServer(at).version()}",

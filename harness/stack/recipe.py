@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from harness.stack.health_probe import HealthProbe
     from harness.stack.service import Address
-    from harness.stack.signs import Signs
 
 IDLE = ("sleep", "infinity")
 """What a sandbox does."""
@@ -25,7 +25,7 @@ class Recipe:
         name: Its name in the stack.
         argv: Program and arguments; the program is an absolute path.
         address: Where it will listen.
-        signs: How one knows it.
+        probe: How one knows it.
         environment: Beside the few variables that every child gets.
         cwd: Where it runs; the stack's work folder if None.
         user: Unprivileged user to become; None to stay who we are.
@@ -36,7 +36,7 @@ class Recipe:
     name: str
     argv: Sequence[str]
     address: Address
-    signs: Signs
+    probe: HealthProbe
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     user: str | None = None
@@ -53,7 +53,7 @@ class ContainerRecipe:
         image: Present in the engine.
         port: Where it listens, inside.
         published: Where each port inside is reached from here, on loopback; `port` is one of them.
-        signs: How one knows it.
+        probe: How one knows it.
         command: Instead of the image's own; what is added to its entry point.
         environment: Its variables.
         files: Text by path inside, there before it starts.
@@ -67,7 +67,7 @@ class ContainerRecipe:
     image: str
     port: int
     published: Mapping[int, Address]
-    signs: Signs
+    probe: HealthProbe
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

@@ -9,13 +9,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from harness.stack import binaries
+from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
-from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
-    from harness.stack.service import Ground
+    from harness.stack.service import Workspace
 
 PORT = 6379
 """Where it listens in a container."""
@@ -24,14 +24,14 @@ PING = b"PING\r\n"
 """The inline form, answered without any greeting."""
 
 
-def local(ground: Ground) -> Recipe:
+def local(workspace: Workspace) -> Recipe:
     """Describe a Redis server as a local process."""
     address = reserve()
     return Recipe(
         name="redis",
-        argv=[str(binaries.redis_server()), *_options(address), "--dir", str(ground.work)],
+        argv=[str(binaries.redis_server()), *_options(address), "--dir", str(workspace.work)],
         address=address,
-        signs=SIGNS,
+        probe=PROBE,
     )
 
 
@@ -44,7 +44,7 @@ def contained(image: str) -> ContainerRecipe:
         port=PORT,
         published={PORT: reserve()},
         command=["redis-server", *_options(everywhere), "--protected-mode", "no"],  # its network is the run's own
-        signs=SIGNS,
+        probe=PROBE,
     )
 
 
@@ -90,4 +90,4 @@ def _client(address: Address) -> redis.Redis:
     )
 
 
-SIGNS = Signs(is_answering=is_answering, question=PING, version=version)
+PROBE = HealthProbe(is_answering=is_answering, question=PING, version=version)

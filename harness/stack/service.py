@@ -125,7 +125,7 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class Workspace:
     """What a stack stands on.
 
     Attributes:

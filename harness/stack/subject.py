@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import httpx
 
 from harness.errors import SpecError, StackError
+from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
-from harness.stack.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.spec.system import Subject
-    from harness.stack.service import Ground
+    from harness.stack.service import Workspace
 
 PORT = 8000
 """Where a replica listens in a container."""
@@ -29,13 +29,13 @@ PORT = 8000
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
-def local(name: str, subject: Subject, ground: Ground, facts: Mapping[str, str]) -> Recipe:
+def local(name: str, subject: Subject, workspace: Workspace, facts: Mapping[str, str]) -> Recipe:
     """Describe one replica as a local process.
 
     Args:
         name: `replica-1`, `replica-2`, …
         subject: What to serve.
-        ground: Where to run; the application is imported from its project folder.
+        workspace: Where to run; the application is imported from its project folder.
         facts: What placeholders such as `{redis.port}` stand for.
 
     Raises:
@@ -48,9 +48,9 @@ def local(name: str, subject: Subject, ground: Ground, facts: Mapping[str, str])
         name=name,
         argv=[sys.executable, *_serving(subject, address)],
         address=address,
-        signs=_signs(subject, version),
+        probe=_probe(subject, version),
         environment=filled(subject.environment, facts),
-        cwd=ground.project,
+        cwd=workspace.project,
     )
 
 
@@ -73,7 +73,7 @@ def contained(name: str, subject: Subject, image: str, facts: Mapping[str, str])
         published={PORT: reserve()},
         command=["python", *_serving(subject, Address(ANYWHERE, PORT))],
         environment=filled(subject.environment, facts),
-        signs=_signs(subject, f"{subject.app} in {image}"),
+        probe=_probe(subject, f"{subject.app} in {image}"),
     )
 
 
@@ -91,8 +91,8 @@ def _serving(subject: Subject, address: Address) -> list[str]:
     return [*serve, *tuned, "--timeout-keep-alive", "75"]
 
 
-def _signs(subject: Subject, version: str) -> Signs:
-    return Signs(
+def _probe(subject: Subject, version: str) -> HealthProbe:
+    return HealthProbe(
         is_answering=partial(is_answering, path=subject.ready),
         question=f"GET {subject.ready} HTTP/1.0\r\n\r\n".encode(),
         version=lambda _: version,

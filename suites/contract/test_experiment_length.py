@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.clock import SystemClock
-from harness.experiment import Conditions, live_through
+from harness.experiment import RunContext, run_experiment
 from harness.faults.ledger import read_ledger
 from harness.spec.scenario import Scenario
 from harness.verdict.judge import judge
@@ -27,7 +27,7 @@ CONFIDENCE = 0.95
 
 @dataclass
 class Listener:
-    """A teller that remembers."""
+    """A listener that remembers."""
 
     said: list[str] = field(default_factory=list)
 
@@ -40,10 +40,10 @@ class Listener:
 
 
 @pytest.fixture
-def conditions(ledger):
-    return Conditions(
+def context(ledger):
+    return RunContext(
         run_id=ledger.run_id, system=DUMMY, project=PROJECT, backend="embedded", defect=None, ledger=ledger,
-        clock=SystemClock(), teller=Listener(),
+        clock=SystemClock(), listener=Listener(),
     )  # fmt: skip
 
 
@@ -60,38 +60,38 @@ def story(objective, *, lasts="4s", **keys) -> Scenario:
     )
 
 
-def test_an_open_phase_goes_on(conditions, embedded_stack, tmp_path):
+def test_an_open_phase_goes_on(context, embedded_stack, tmp_path):
     """200 error-free requests do not prove 1 %; 800, four times as many, do."""
     scenario = story({"sli": "errors", "max": "1%"}, lasts="2s", extends_to=4)
 
-    history = live_through(plan_for(scenario, confidence=CONFIDENCE), conditions, tmp_path, on=embedded_stack)
+    history = run_experiment(plan_for(scenario, confidence=CONFIDENCE), context, tmp_path, on=embedded_stack)
 
     (claim,) = judge(scenario, history, confidence=CONFIDENCE).claims
     assert claim.outcome is Outcome.PASS, claim.sentence
     baseline, after = history.phases
     assert (baseline.looks, baseline.lasted_s) == (3, pytest.approx(8, abs=0.05))
     assert (after.began_s, after.lasted_s) == (baseline.ended_s, pytest.approx(1, abs=0.05))
-    assert sum("goes on for" in said for said in conditions.teller.said) == 2
+    assert sum("goes on for" in said for said in context.listener.said) == 2
     assert history.tally.issued < 1050, (
         "the load ended with the last phase, not after the longest there could have been"
     )
 
 
-def test_a_phase_whose_promise_is_kept_does_not_go_on(conditions, embedded_stack, tmp_path):
+def test_a_phase_whose_promise_is_kept_does_not_go_on(context, embedded_stack, tmp_path):
     """There is nothing to wait for."""
     scenario = story({"sli": "errors", "max": "5%"}, lasts="2s", extends_to=4)
 
-    history = live_through(plan_for(scenario, confidence=CONFIDENCE), conditions, tmp_path, on=embedded_stack)
+    history = run_experiment(plan_for(scenario, confidence=CONFIDENCE), context, tmp_path, on=embedded_stack)
 
     assert [(mark.looks, round(mark.lasted_s)) for mark in history.phases] == [(1, 2), (1, 1)]
 
 
-def test_a_hopeless_experiment_ends_early_if_asked_to(conditions, embedded_stack, tmp_path):
+def test_a_hopeless_experiment_ends_early_if_asked_to(context, embedded_stack, tmp_path):
     """Nothing ever hits: that is beyond doubt after seconds, and a whole minute would not help."""
     scenario = story({"sli": "hits", "min": "70%"}, lasts="60s")
 
-    history = live_through(
-        plan_for(scenario, confidence=CONFIDENCE), replace(conditions, stops_early=True), tmp_path, on=embedded_stack
+    history = run_experiment(
+        plan_for(scenario, confidence=CONFIDENCE), replace(context, stops_early=True), tmp_path, on=embedded_stack
     )
 
     verdict = judge(scenario, history, confidence=CONFIDENCE)
@@ -106,7 +106,7 @@ def test_a_hopeless_experiment_ends_early_if_asked_to(conditions, embedded_stack
 
 @dataclass
 class Assassin(Listener):
-    """A teller that ends one of the run's components when the load has been on for a while."""
+    """A listener that ends one of the run's components when the load has been on for a while."""
 
     ledger: Ledger | None = None
     victim: str = "nginx"
@@ -121,13 +121,13 @@ class Assassin(Listener):
             self.ledger = None
 
 
-def test_an_outage_ends_it_early_where_bounds_alone_would_not(conditions, tmp_path):
+def test_an_outage_ends_it_early_where_bounds_alone_would_not(context, tmp_path):
     """Well for six seconds, then gone: worth a handful of independent requests, and hopeless all the same."""
-    assassin = Assassin(ledger=conditions.ledger)
+    assassin = Assassin(ledger=context.ledger)
     scenario = story({"sli": "errors", "max": "10%"}, lasts="60s")
 
-    history = live_through(
-        plan_for(scenario, confidence=CONFIDENCE), replace(conditions, teller=assassin, stops_early=True), tmp_path
+    history = run_experiment(
+        plan_for(scenario, confidence=CONFIDENCE), replace(context, listener=assassin, stops_early=True), tmp_path
     )
 
     assert assassin.ledger is None, "nobody was killed"
@@ -141,11 +141,11 @@ def test_an_outage_ends_it_early_where_bounds_alone_would_not(conditions, tmp_pa
     assert 10 < baseline.lasted_s < 20
 
 
-def test_nothing_ends_early_unasked(conditions, embedded_stack, tmp_path):
+def test_nothing_ends_early_unasked(context, embedded_stack, tmp_path):
     """A whole picture is the default, of a broken service as well."""
-    history = live_through(
+    history = run_experiment(
         plan_for(story({"sli": "hits", "min": "70%"}, lasts="6s"), confidence=CONFIDENCE),
-        conditions,
+        context,
         tmp_path,
         on=embedded_stack,
     )

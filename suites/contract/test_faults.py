@@ -97,7 +97,7 @@ def test_a_wrong_dose_is_noticed(stack, ledger, actual_ms):
     fault = Latency(kind="latency", target="redis", delay="120ms")
 
     with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
-        injection.trouble._fault = Latency(kind="latency", target="redis", delay=f"{actual_ms}ms")
+        injection.action._fault = Latency(kind="latency", target="redis", delay=f"{actual_ms}ms")
         assert not injection.look().is_delivered
 
 

@@ -19,7 +19,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.faults.guardian import guarded
 from harness.faults.healing import heal, marked_processes
-from harness.faults.ledger import Ledger, close_page, read_ledger
+from harness.faults.ledger import Ledger, close_ledger, read_ledger
 from harness.stack.process import RUN_MARK, is_gone
 from harness.stack.proxy import Toxic
 from suites.support.servers import PROJECT
@@ -69,7 +69,7 @@ def test_half_a_last_line_is_no_entry(ledger):
     page = read_ledger(ledger.path)
 
     assert [entry.name for entry in page.left] == ["whole"]
-    close_page(page)
+    close_ledger(page)
     assert read_ledger(ledger.path).is_closed
 
 

@@ -17,7 +17,7 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
-from harness.load.engine import SILENT_FOR_S, LoadPlan, pressing
+from harness.load.engine import SILENT_FOR_S, LoadPlan, apply_load
 from harness.load.recording import read_raw
 from harness.spec.load import Load
 from harness.stack.process import is_gone
@@ -34,7 +34,7 @@ def plan_for(base_url, *, per_s=200.0, lasts_s=1.0, **load):
 
 
 def press(base_url, folder, **plan):
-    with pressing(plan_for(base_url, **plan), folder=folder, clock=CLOCK) as load:
+    with apply_load(plan_for(base_url, **plan), folder=folder, clock=CLOCK) as load:
         return load.finish()
 
 
@@ -138,7 +138,7 @@ def test_the_same_seed_asks_for_the_same(tmp_path):
 def test_a_server_that_hangs_to_the_end_is_not_fast(tmp_path):
     """Requests in flight when all is over are unfinished, have waited, and are counted."""
     with http_server("fast") as server:
-        with pressing(plan_for(server.base_url, lasts_s=3.0, drain="1s"), folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan_for(server.base_url, lasts_s=3.0, drain="1s"), folder=tmp_path, clock=CLOCK) as load:
             assert is_met_within(lambda: CLOCK.now() > load.begins_s + 1.5, deadline_s=5, clock=CLOCK)
             server.process.send_signal(signal.SIGSTOP)
             result = load.finish()
@@ -165,7 +165,7 @@ def test_a_silent_server_meets_a_time_out(tmp_path, client):
     """Half a second of silence is a failure here, in mid-run."""
     with http_server("silent") as server:
         plan = dataclasses.replace(plan_for(server.base_url, client=client, drain="5s"), answer_within_s=0.5)
-        with pressing(plan, folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan, folder=tmp_path, clock=CLOCK) as load:
             result = load.finish()
 
     assert result.tally.failed == result.tally.issued > 100
@@ -177,7 +177,7 @@ def test_a_silent_server_meets_a_time_out(tmp_path, client):
 def test_a_generator_that_stands_still_says_that_it_did(tmp_path):
     """Stopped for 1.5 s: its own lag is long, its requests are overdue, a heartbeat is missing; the service answered all along."""
     with http_server("fast") as server:
-        with pressing(plan_for(server.base_url, lasts_s=4.0), folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan_for(server.base_url, lasts_s=4.0), folder=tmp_path, clock=CLOCK) as load:
             assert is_met_within(lambda: CLOCK.now() > load.begins_s + 1.2, deadline_s=5, clock=CLOCK)
             os.kill(load.pid, signal.SIGSTOP)
             assert is_met_within(lambda: CLOCK.now() > load.begins_s + 2.7, deadline_s=5, clock=CLOCK)
@@ -215,7 +215,7 @@ def test_what_the_generator_adds_by_itself_is_measured_before_it_is_ready(tmp_pa
     """Against a server that does nothing, not against the judged one, whose count stays the run's own."""
     with http_server("fast") as server:
         plan = dataclasses.replace(plan_for(server.base_url), calibration_s=0.5)
-        with pressing(plan, folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan, folder=tmp_path, clock=CLOCK) as load:
             result = load.finish()
         read = server.requests()
 
@@ -276,7 +276,7 @@ def test_a_generator_that_is_killed_is_an_error_and_leaves_what_it_saw(tmp_path)
     """The end of its output without a tally is the end of the experiment."""
     with http_server("fast") as server:
         with pytest.raises(LoadError, match=r"the load generator died \(exit -9\)"):
-            with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+            with apply_load(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
                 assert is_met_within(load.beats, deadline_s=10, clock=CLOCK)
                 os.kill(load.pid, signal.SIGKILL)
                 load.finish()
@@ -287,7 +287,7 @@ def test_a_generator_that_is_killed_is_an_error_and_leaves_what_it_saw(tmp_path)
 def test_check_notices_a_dead_generator(tmp_path):
     """In mid-run, without waiting for the end."""
     with http_server("fast") as server:
-        with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
             load.check()
             os.kill(load.pid, signal.SIGKILL)
             psutil.Process(load.pid).wait(5)
@@ -306,7 +306,7 @@ def test_check_notices_a_generator_that_fell_silent(tmp_path):
         return ""
 
     with http_server("fast") as server:
-        with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
             assert is_met_within(load.beats, deadline_s=10, clock=CLOCK)
             stopped_s = CLOCK.now()
             os.kill(load.pid, signal.SIGSTOP)
@@ -319,7 +319,7 @@ def test_the_generator_is_gone_afterwards(tmp_path):
     """Also when what is inside breaks off."""
     with http_server("fast") as server:
         with pytest.raises(KeyboardInterrupt):
-            with pressing(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
+            with apply_load(plan_for(server.base_url, lasts_s=30.0), folder=tmp_path, clock=CLOCK) as load:
                 child = psutil.Process(load.pid)
                 raise KeyboardInterrupt
 
@@ -330,10 +330,10 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from harness.clock import SystemClock
-from harness.load.engine import LoadPlan, pressing
+from harness.load.engine import LoadPlan, apply_load
 from harness.spec.load import Load
 plan = LoadPlan(base_url=sys.argv[1], load=Load(arrivals_per_s=50), lasts_s=60, seed=1)
-with pressing(plan, folder=Path(sys.argv[2]), clock=SystemClock()) as load:
+with apply_load(plan, folder=Path(sys.argv[2]), clock=SystemClock()) as load:
     print(load.pid, flush=True)
     time.sleep(60)
 """
@@ -382,7 +382,7 @@ def test_the_generator_is_never_made_to_wait_and_its_control_is(tmp_path):
     plan = dataclasses.replace(plan_for("http://127.0.0.1:9", lasts_s=0.5), calibration_s=0.2)
     pids = []
 
-    with pressing(plan, folder=tmp_path, clock=CLOCK, on_spawn=pids.append) as load:
+    with apply_load(plan, folder=tmp_path, clock=CLOCK, on_spawn=pids.append) as load:
         (control,) = psutil.Process(pids[0]).children()
         policies = os.sched_getscheduler(pids[0]), os.sched_getscheduler(control.pid)
         load.finish()

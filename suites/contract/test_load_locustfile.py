@@ -13,7 +13,7 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
-from harness.load.engine import LoadPlan, pressing
+from harness.load.engine import LoadPlan, apply_load
 from harness.spec.load import Load
 from suites.support.httpserver import http_server
 from suites.support.servers import PROJECT
@@ -90,7 +90,7 @@ def written(tmp_path):
 
 
 def press(base_url, file, **plan):
-    with pressing(plan_for(base_url, file, **plan), folder=file.parent, clock=CLOCK) as load:
+    with apply_load(plan_for(base_url, file, **plan), folder=file.parent, clock=CLOCK) as load:
         return load.finish()
 
 
@@ -194,7 +194,7 @@ def test_requests_of_a_server_that_hangs_are_unfinished(written, user):
     """Whatever client the users have, they are seen in flight at the end, and have waited."""
     with http_server("fast") as server:
         plan = plan_for(server.base_url, written(ONE_REQUEST.format(user=user)), lasts_s=2.0, drain="500ms")
-        with pressing(plan, folder=plan.locustfile.parent, clock=CLOCK) as load:
+        with apply_load(plan, folder=plan.locustfile.parent, clock=CLOCK) as load:
             assert is_met_within(lambda: CLOCK.now() > load.begins_s + 1.0, deadline_s=5, clock=CLOCK)
             server.process.send_signal(signal.SIGSTOP)
             result = load.finish()

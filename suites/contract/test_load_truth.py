@@ -12,7 +12,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.history.history import History
 from harness.history.marks import PhaseMark
 from harness.history.samples import SampleOutcome
-from harness.load.engine import LoadPlan, pressing
+from harness.load.engine import LoadPlan, apply_load
 from harness.spec.load import Load
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
@@ -43,7 +43,7 @@ def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client,
             moments_s[name] = CLOCK.now()
 
         plan = plan_for(server.base_url, lasts_s=times * LASTS_S, client=client)
-        with pressing(plan, folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan, folder=tmp_path, clock=CLOCK) as load:
             for name, at_s, number in (("stop", STOPS_S, signal.SIGSTOP), ("go on", GOES_ON_S, signal.SIGCONT)):
                 threading.Timer(load.begins_s + times * at_s - CLOCK.now(), send, [name, number]).start()
             result = load.finish()
@@ -66,7 +66,7 @@ def test_a_server_that_hangs_to_the_end_fails(tmp_path, client):
     scenario = scenario_of(faults=False, objectives=[{"sli": "slow", "over": "100ms", "max": "5%"}]).stretched(0.2)
     with http_server("fast") as server:
         plan = plan_for(server.base_url, lasts_s=scenario.lasts_s, client=client)
-        with pressing(plan, folder=tmp_path, clock=CLOCK) as load:
+        with apply_load(plan, folder=tmp_path, clock=CLOCK) as load:
             assert is_met_within(lambda: CLOCK.now() > load.begins_s + 3.0, deadline_s=10, clock=CLOCK)
             server.process.send_signal(signal.SIGSTOP)
             result = load.finish()
@@ -85,7 +85,7 @@ def test_a_schedule_beyond_what_the_generator_can_send_is_no_pass_and_is_named(t
     scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "90%"}]).stretched(4 / 30)
     with http_server("fast") as server:
         plan = LoadPlan(base_url=server.base_url, load=load, lasts_s=4.0, seed=7, calibration_s=0.2)
-        with pressing(plan, folder=tmp_path, clock=CLOCK) as pressure:
+        with apply_load(plan, folder=tmp_path, clock=CLOCK) as pressure:
             result = pressure.finish()
 
     verdict = judge(scenario, history_of(result, scenario), confidence=0.95)

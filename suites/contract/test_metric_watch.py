@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 
 from harness.clock import SystemClock, is_met_within
 from harness.spec.point import Grows, Metric
-from harness.stack.lookout import Lookout, looking_out
+from harness.stack.metric_watch import MetricWatch, watching
 from harness.stack.ports import reserve
 from harness.stack.service import LOOPBACK, Address
 
@@ -41,53 +41,53 @@ def exporter():
 
 def lookout_for(point, *addresses):
     replicas = {f"replica-{number + 1}": address for number, address in enumerate(addresses)}
-    return Lookout([point], replicas, "/metrics", CLOCK.now)
+    return MetricWatch([point], replicas, "/metrics", CLOCK.now)
 
 
 def test_a_state_is_seen_while_it_lasts(exporter):
     """Not before, and once seen it stays seen."""
     exporter.state.labels("redis", "open").set(0)
     exporter.state.labels("postgres", "open").set(1)
-    lookout = lookout_for(OPEN, exporter.address)
-    assert not lookout.is_done
-    assert lookout.marks[0].seen == "replica-1: 0"
+    metric_watch = lookout_for(OPEN, exporter.address)
+    assert not metric_watch.is_done
+    assert metric_watch.marks[0].seen == "replica-1: 0"
 
-    with looking_out(lookout):
+    with watching(metric_watch):
         exporter.state.labels("redis", "open").set(1)
-        assert is_met_within(lambda: lookout.is_done, deadline_s=5, clock=CLOCK)
+        assert is_met_within(lambda: metric_watch.is_done, deadline_s=5, clock=CLOCK)
     exporter.state.labels("redis", "open").set(0)
-    lookout.look()
+    metric_watch.look()
 
-    assert lookout.marks[0].is_reached
-    assert lookout.marks[0].seen == "replica-1: 1"
+    assert metric_watch.marks[0].is_reached
+    assert metric_watch.marks[0].seen == "replica-1: 1"
 
 
 @pytest.mark.parametrize(("grown", "is_reached"), [(2, False), (3, True)])
 def test_growth_counts_from_the_first_look(exporter, grown, is_reached):
     """What was there before the phase is nobody's answer to the fault; labels that are not asked for are added up."""
     exporter.calls.labels("redis", "rejected").inc(50)
-    lookout = lookout_for(REJECTED, exporter.address)
+    metric_watch = lookout_for(REJECTED, exporter.address)
 
     exporter.calls.labels("redis", "rejected").inc(1)
     exporter.calls.labels("postgres", "rejected").inc(grown - 1)
     exporter.calls.labels("redis", "admitted").inc(100)
-    lookout.look()
+    metric_watch.look()
 
-    assert lookout.marks[0].is_reached is is_reached
-    assert lookout.marks[0].seen == f"replica-1: from 50 to {50 + grown}"
+    assert metric_watch.marks[0].is_reached is is_reached
+    assert metric_watch.marks[0].seen == f"replica-1: from 50 to {50 + grown}"
 
 
 def test_a_replica_that_is_started_anew_counts_from_nothing(exporter):
     """Its counter falls; what it grows by afterwards is growth."""
     exporter.calls.labels("redis", "rejected").inc(50)
-    lookout = lookout_for(REJECTED, exporter.address)
+    metric_watch = lookout_for(REJECTED, exporter.address)
     exporter.calls.clear()
     exporter.calls.labels("redis", "rejected").inc(1)
-    lookout.look()
+    metric_watch.look()
     exporter.calls.labels("redis", "rejected").inc(3)
-    lookout.look()
+    metric_watch.look()
 
-    assert lookout.marks[0].seen == "replica-1: from 1 to 4"
+    assert metric_watch.marks[0].seen == "replica-1: from 1 to 4"
 
 
 def test_two_replicas_are_not_added_up(exporter):
@@ -96,11 +96,11 @@ def test_two_replicas_are_not_added_up(exporter):
     try:
         exporter.calls.labels("redis", "rejected").inc(0)
         other.calls.labels("redis", "rejected").inc(0)
-        lookout = lookout_for(REJECTED, exporter.address, other.address)
+        metric_watch = lookout_for(REJECTED, exporter.address, other.address)
         exporter.calls.labels("redis", "rejected").inc(2)
         other.calls.labels("redis", "rejected").inc(2)
-        lookout.look()
-        assert not lookout.is_done
+        metric_watch.look()
+        assert not metric_watch.is_done
     finally:
         other.close()
 
@@ -116,13 +116,13 @@ def test_two_replicas_are_not_added_up(exporter):
 def test_what_nobody_speaks_of_is_never_reached(exporter, point, path, is_there):
     """And nothing is made up about it."""
     exporter.state.labels("redis", "open").set(1)
-    lookout = Lookout([point], {"replica-1": exporter.address if is_there else reserve()}, path, CLOCK.now)
+    metric_watch = MetricWatch([point], {"replica-1": exporter.address if is_there else reserve()}, path, CLOCK.now)
 
-    assert not lookout.is_done
-    assert lookout.marks[0].seen == ""
+    assert not metric_watch.is_done
+    assert metric_watch.marks[0].seen == ""
 
 
 def test_without_points_nobody_is_asked():
     """There is nothing to look out for."""
-    with looking_out(Lookout([], {"replica-1": reserve()}, "/metrics", CLOCK.now)) as nothing:
+    with watching(MetricWatch([], {"replica-1": reserve()}, "/metrics", CLOCK.now)) as nothing:
         assert nothing is None

@@ -22,7 +22,7 @@ import requests
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import Interrupted, ReportError, SpecError
-from harness.experiment import Conditions, live_through
+from harness.experiment import RunContext, run_experiment
 from harness.faults.healing import marked_processes
 from harness.faults.ledger import Ledger, read_ledger
 from harness.measure.quantities import Block, figures
@@ -48,7 +48,7 @@ BACK = {"sli": "recovery", "within": "500ms", "during": "after"}
 
 @dataclass
 class Saboteur:
-    """A teller that does harm at its first beat of a phase."""
+    """A listener that does harm at its first beat of a phase."""
 
     phase: str
     harm: Callable[[], object]
@@ -80,7 +80,7 @@ class Sabotaged:
 
     def live(self, scenario: Scenario, saboteur: Saboteur, *, breaks_the_stack: bool = False):
         """Run it, and judge it."""
-        conditions = Conditions(
+        context = RunContext(
             run_id=self.ledger.run_id,
             system=DUMMY,
             project=PROJECT,
@@ -88,11 +88,11 @@ class Sabotaged:
             defect=None,
             ledger=self.ledger,
             clock=SystemClock(),
-            teller=saboteur,
+            listener=saboteur,
         )
         place = self.folder / scenario.scenario
         place.mkdir()
-        history = live_through(plan_for(scenario), conditions, place, on=None if breaks_the_stack else self.stack)
+        history = run_experiment(plan_for(scenario), context, place, on=None if breaks_the_stack else self.stack)
         verdict = judge(scenario, history, confidence=CONFIDENCE)
         assert saboteur.done, "the sabotage never happened"
         return verdict

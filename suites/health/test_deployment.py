@@ -29,7 +29,7 @@ from harness.spec.parser import read_settings
 from harness.stack import binaries
 from harness.stack.images.table import OFFICIAL
 from suites.support.httpserver import http_server
-from suites.support.servers import PROJECT, free_port, ground_for
+from suites.support.servers import PROJECT, free_port, workspace_for
 
 FILE = PROJECT / "fixtures/deploy/compose.yaml"
 COMPOSE = read_compose(FILE.read_text(), name=FILE.name)
@@ -183,9 +183,9 @@ def test_who_speaks_with_whom_shares_a_network_and_nobody_else_does():
 @contextmanager
 def running_nginx(text, port):
     """The real nginx with a configuration, in a folder of its own; it is answering."""
-    with ground_for() as ground:
-        path = written(text, port, ground.work)
-        with (ground.work / "log").open("wb") as log:
+    with workspace_for() as workspace:
+        path = written(text, port, workspace.work)
+        with (workspace.work / "log").open("wb") as log:
             nginx = subprocess.Popen([*nginx_on(path), "-g", "daemon off;"], stdout=log, stderr=log)
         try:
             assert is_met_within(lambda: answers(port), deadline_s=10, clock=SystemClock())
@@ -216,8 +216,8 @@ def answers(port):
 
 def test_nginx_understands_its_configuration():
     """As it is, with the names of replicas that are not there: it asks for them later."""
-    with ground_for() as ground:
-        path = written(NGINX, free_port(), ground.work)
+    with workspace_for() as workspace:
+        path = written(NGINX, free_port(), workspace.work)
         said = subprocess.run([*nginx_on(path), "-t"], capture_output=True, text=True, check=False)
 
     assert said.returncode == 0, said.stderr

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.clock import SystemClock
-from harness.load.engine import LoadPlan, pressing
+from harness.load.engine import LoadPlan, apply_load
 from harness.spec.load import Load
 from suites.support.quickserver import quick_server
 from suites.support.servers import PROJECT
@@ -83,7 +83,7 @@ def press(base_url, folder, per_s, **load):
     folder.mkdir(exist_ok=True)
     load = Load(arrivals_per_s=per_s, writes="0%", drain="2s", **load)
     plan = LoadPlan(base_url=base_url, load=load, lasts_s=LASTS_S, seed=7)
-    with pressing(plan, folder=folder, clock=CLOCK) as pressure:
+    with apply_load(plan, folder=folder, clock=CLOCK) as pressure:
         return pressure.finish()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.glance import Glance
+from harness.experiment.interim import InterimAnalysis
 from harness.history.history import History
 from harness.history.marks import PhaseMark
 from harness.measure.ratios import count
@@ -150,7 +150,7 @@ STOP_RUNS = runs_of(300) if is_full() else runs_of(100)
 @pytest.mark.parametrize("truth", STILL_GOOD, ids=str)
 def test_a_good_service_is_not_given_up_however_often_one_looks(truth, record_property):
     """Each second from the fifth on, as `--stop-early` does; a bare estimate gives up more than a quarter of them."""
-    glance, given_up, crossed = Glance(SCENARIO_WITH_OBJECTIVE, CONFIDENCE), 0, 0
+    glance, given_up, crossed = InterimAnalysis(SCENARIO_WITH_OBJECTIVE, CONFIDENCE), 0, 0
     for number in range(STOP_RUNS):
         samples = _queue_of(truth, SEED + number).samples
         looks = [samples.between(0.0, float(second)) for second in range(5, truth.lasts_s + 1)]
@@ -167,7 +167,7 @@ def test_a_good_service_is_not_given_up_however_often_one_looks(truth, record_pr
 
 def test_a_bad_service_is_given_up_early():
     """Stopping early is worth something: most runs of a service that is far off end in a fifth of the time."""
-    glance, seconds = Glance(SCENARIO_WITH_OBJECTIVE, CONFIDENCE), []
+    glance, seconds = InterimAnalysis(SCENARIO_WITH_OBJECTIVE, CONFIDENCE), []
     for number in range(100):
         samples = _queue_of(Truth(0.5, 60, 0.2), SEED + number).samples
         for second in range(5, 61):

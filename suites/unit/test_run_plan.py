@@ -124,7 +124,7 @@ def test_a_file_that_changes_in_mid_run_changes_nothing(tmp_path):
     text = source.path.read_text()
     plan = plan_of(source, OURS, profile="full", seed=1)
     source.path.write_text("scenario: another\n")
-    with opened(options, OURS, clock=SystemClock(), teller=Progress()) as run:
+    with opened(options, OURS, clock=SystemClock(), listener=Progress()) as run:
         history = history_of(plan.scenario, [Stretch(lasts_s=plan.scenario.lasts_s)])
         verdict = run._keep(plan, tmp_path / "made", history).verdict
 
