@@ -113,6 +113,14 @@ def test_a_key_that_is_missing_beside_an_unknown_one_is_told_too(tmp_path):
     assert "missing key 'load'" in said
 
 
+def test_a_wrong_value_is_told_beside_a_key_that_looks_like_its_own(tmp_path):
+    """Only a key that is missing may have been meant by an unknown one."""
+    said = error_of(tmp_path, GOOD.replace("    lasts: 10s\n", "    lasts: 10\n    last: 5s\n"))
+
+    assert said.startswith("2 mistakes\n- not a duration: 10")
+    assert "unknown key 'last'" in said
+
+
 def test_a_fault_in_the_last_phase_is_refused(tmp_path):
     """Nobody would see whether it healed."""
     said = error_of(tmp_path, GOOD.split("  - {name: recovery", maxsplit=1)[0])
