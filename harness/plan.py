@@ -141,7 +141,7 @@ def check_targets(source: ScenarioSource, system: System) -> None:
 def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecError]:
     for number, phase in enumerate(source.scenario.phases):
         for index, fault in enumerate(phase.faults):
-            known = targets_of(fault.kind, system)
+            known = targets_of(fault, system)
             if fault.target not in known:
                 where = source.document.place(("phases", number, "faults", index, "target"))
                 what = f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}"

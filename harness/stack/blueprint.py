@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
+from harness.spec.fault import Down, Kill, Latency
 from harness.stack import postgres
 from harness.stack.stack import REPLICA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.spec.fault import Fault
     from harness.spec.system import Subject, System
     from harness.stack.service import Address
 
@@ -74,13 +76,22 @@ def replicas_of(system: System) -> list[str]:
     return [f"{REPLICA}{number + 1}" for number in range(system.replicas)]
 
 
-def targets_of(kind: str, system: System) -> list[str]:
-    """Return what a fault of this kind can hit, before anything runs: it is the same on every backend.
+def edges_of(system: System) -> list[tuple[str, str]]:
+    """Return every edge of a stack as client and server: the replicas' to each dependency, then the entry's."""
+    replicas = replicas_of(system)
+    edges = [(replica, each) for replica in replicas for each in DEPENDENCIES]
+    return [*edges, *((ENTRY, replica) for replica in replicas)]
+
+
+def targets_of(fault: Fault, system: System) -> list[str]:
+    """Return what such a fault can hit, before anything runs: it is the same on every backend.
 
     A process is a service's; what happens on the network happens on the edges into a service, or on one of them.
     """
-    replicas = replicas_of(system)
-    if kind == "kill":
-        return sorted([*DEPENDENCIES, *replicas, *ALWAYS_THERE])
-    edges = [f"{replica}.{each}" for replica in replicas for each in DEPENDENCIES]
-    return sorted([*DEPENDENCIES, *replicas, *edges, *(f"{ENTRY}.{replica}" for replica in replicas)])
+    match fault:
+        case Kill():
+            return sorted([*DEPENDENCIES, *replicas_of(system), *ALWAYS_THERE])
+        case Down() | Latency():
+            return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
+        case _:
+            assert_never(fault)

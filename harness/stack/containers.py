@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from harness.errors import StackError
 from harness.history.marks import Startup
 from harness.stack import nginx, postgres, proxy, redis, subject
-from harness.stack.blueprint import DEPENDENCIES, ENTRY
+from harness.stack.blueprint import ENTRY, edges_of
 from harness.stack.container import Container, ContainerHost, network_for
 from harness.stack.engine import connect, remove_all_of
 from harness.stack.images import resolve
@@ -83,8 +83,7 @@ class _Plan:
     def __init__(self, blueprint: Blueprint, images: Images) -> None:
         self._blueprint = blueprint
         self._images = images
-        pairs = [(name, each) for name in blueprint.replicas for each in DEPENDENCIES]
-        pairs += [(ENTRY, name) for name in blueprint.replicas]
+        pairs = edges_of(blueprint.system)
         self.doors = {FIRST_DOOR + number: reserve() for number in range(len(pairs))}
         self.edges = tuple(
             Edge(client, upstream, listen, given=Address("proxy", port))

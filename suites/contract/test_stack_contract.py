@@ -8,6 +8,7 @@ import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
+from harness.spec.fault import Down, Kill, Latency
 from harness.stack import engine, proxy
 from harness.stack.backend import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint, targets_of
@@ -65,8 +66,11 @@ def test_what_a_fault_can_hit_is_known_before_it_runs(stack):
     """A plan is refused for a target that the stack would not have, and for no other."""
     edges = {edge.server for edge in stack.edges} | {edge.name for edge in stack.edges}
 
-    assert set(targets_of("kill", DUMMY)) == set(stack.services)
-    assert set(targets_of("down", DUMMY)) == set(targets_of("latency", DUMMY)) == edges
+    kill, down = Kill(kind="kill", target="redis"), Down(kind="down", target="redis")
+    latency = Latency(kind="latency", target="redis", delay="400ms")
+
+    assert set(targets_of(kill, DUMMY)) == set(stack.services)
+    assert set(targets_of(down, DUMMY)) == set(targets_of(latency, DUMMY)) == edges
 
 
 def test_every_edge_has_a_proxy_of_its_own(stack):
