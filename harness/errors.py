@@ -46,7 +46,7 @@ class SpecError(HarnessError):
 
 
 class MultipleSpecError(SpecError):
-    """Several mistakes at once: whoever mends one by one would start the program as often.
+    """Several mistakes at once, so that mending a file does not take one start of the program for each.
 
     Attributes:
         mistakes: Each of them; at least two.

@@ -64,7 +64,7 @@ def new_run_id() -> str:
 
 
 def new_seed() -> int:
-    """Return a seed nobody chose."""
+    """Return a new random seed."""
     return randbelow(1 << 31)
 
 

@@ -71,8 +71,7 @@ def run(
     )
     settings = read_settings(options.project / SETTINGS_FILE)
     check_options(settings, options)
-    sources: dict[Path, ScenarioSource] = {}
-    files = chosen(scenarios or [], options.project, sources)
+    files, sources = chosen(scenarios or [], options.project)
     invocation = plugin.Invocation(options, settings, sources)
     # Locust's own plugin patches sockets in mid-run.
     arguments = [*map(str, files), f"--rootdir={options.project}", "-p", "no:locust"]
@@ -86,13 +85,11 @@ def run(
     raise typer.Exit(_run_and_report(arguments, invocation, results, watcher, builds_allure=allure))
 
 
-def chosen(names: list[str], project: Path, sources: dict[Path, ScenarioSource]) -> list[Path]:
+def chosen(names: list[str], project: Path) -> tuple[list[Path], dict[Path, ScenarioSource]]:
     """Find the files of the scenarios that `names` name, by path or by scenario name; all of them for no names.
 
-    Args:
-        names: What the caller named.
-        project: The folder that holds scenarios/.
-        sources: Given every file that was read to find a name in it.
+    Returns:
+        The files, and what was read to find a name in it, by resolved path: it is not read again.
 
     Raises:
         SpecError: If one is not there, there is none at all, or a scenario file cannot be read.
@@ -103,11 +100,12 @@ def chosen(names: list[str], project: Path, sources: dict[Path, ScenarioSource])
         mend = "write one (docs/scenarios.md says how), or run where readiness.toml lies"
         raise SpecError("there is no scenario", where=str(folder), mend=mend)
     if not names:
-        return files
+        return files, {}
     by_path = {name: Path(name) for name in names if Path(name).is_file()}
-    if len(by_path) < len(set(names)):
-        sources |= {path.resolve(): read_source(path) for path in files}
-    return [path for name in names for path in ([by_path[name]] if name in by_path else _by_name(name, sources))]
+    needs_names = len(by_path) < len(set(names))
+    sources = {path.resolve(): read_source(path) for path in files} if needs_names else {}
+    found = [path for name in names for path in ([by_path[name]] if name in by_path else _by_name(name, sources))]
+    return found, sources
 
 
 def _by_name(name: str, sources: Mapping[Path, ScenarioSource]) -> list[Path]:

@@ -101,7 +101,7 @@ def test_only_the_wrapper_can_be_told_to_break(monkeypatch, defect):
 
 @pytest.mark.parametrize(("named", "said"), [(None, "names no defect"), ("", "names no defect"), ("x", "known: ")])
 def test_the_wrapper_never_serves_a_healthy_service(monkeypatch, named, said):
-    """It would be judged as a broken one that nobody noticed."""
+    """The gate would pass it, and the defect would look like one that the gate cannot see."""
     monkeypatch.delenv("REFERENCE_DEFECT", raising=False)
     if named is not None:
         monkeypatch.setenv("REFERENCE_DEFECT", named)
