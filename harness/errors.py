@@ -1,6 +1,6 @@
 """What can go wrong in the harness itself, as one tree.
 
-HarnessError                 what happened, where, how to mend it; exit 3
+HarnessError                 what happened, where, how to fix it; exit 3
 ├── SpecError                a scenario, readiness.toml or an option cannot be understood
 │   └── MultipleSpecError    the same, several times in one file
 ├── StackError               a component is missing, cannot start, died, or is not ready in time
@@ -26,19 +26,19 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class HarnessError(Exception):
-    """Say what happened, where, and how to mend it.
+    """Say what happened, where, and how to fix it.
 
     Attributes:
         what: One clause, lower case, naming the offender.
         where: A file and key path, a component, or an address.
-        mend: What the reader can do next.
+        fix: What the reader can do next.
     """
 
-    def __init__(self, what: str, *, where: str, mend: str) -> None:
-        super().__init__(f"{what}\n  where: {where}\n  mend:  {mend}")
+    def __init__(self, what: str, *, where: str, fix: str) -> None:
+        super().__init__(f"{what}\n  where: {where}\n  fix:   {fix}")
         self.what = what
         self.where = where
-        self.mend = mend
+        self.fix = fix
 
 
 class SpecError(HarnessError):
@@ -46,7 +46,7 @@ class SpecError(HarnessError):
 
 
 class MultipleSpecError(SpecError):
-    """Several mistakes at once, so that mending a file does not take one start of the program for each.
+    """Several mistakes at once, so that fixing a file does not take one start of the program for each.
 
     Attributes:
         mistakes: Each of them; at least two.
@@ -54,7 +54,7 @@ class MultipleSpecError(SpecError):
 
     def __init__(self, mistakes: Sequence[SpecError]) -> None:
         first = mistakes[0]
-        super().__init__(f"{len(mistakes)} mistakes; the first: {first.what}", where=first.where, mend=first.mend)
+        super().__init__(f"{len(mistakes)} mistakes; the first: {first.what}", where=first.where, fix=first.fix)
         self.mistakes = tuple(mistakes)
 
     def __str__(self) -> str:
@@ -76,11 +76,11 @@ def is_full(error: OSError) -> bool:
 
 
 def refusal(error: OSError) -> StackError:
-    """Return what the operating system refused, such as room on a disk, as an error that says how to mend it."""
+    """Return what the operating system refused, such as room on a disk, as an error that says how to fix it."""
     return StackError(
         f"the system refused: {error.strerror or error}",
         where=str(error.filename or "a file that was open already"),
-        mend="make room there, or point TMPDIR and --out elsewhere"
+        fix="make room there, or point TMPDIR and --out elsewhere"
         if is_full(error)
         else "see what stands in the way there",
     )

@@ -83,4 +83,4 @@ def check_options(settings: Settings, options: Options) -> None:
 
 
 def _unknown(kind: str, word: str, known: Iterable[str]) -> SpecError:
-    return SpecError(f"unknown {kind} {word!r}", where=SETTINGS_FILE, mend=nearest(word, list(known)))
+    return SpecError(f"unknown {kind} {word!r}", where=SETTINGS_FILE, fix=nearest(word, list(known)))

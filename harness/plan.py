@@ -121,7 +121,7 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
         raise SpecError(
             "the scenario promises nothing, and nothing is what it would prove",
             where=f"scenario {scenario.scenario}",
-            mend="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
+            fix="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
         )
     check_can_conclude(whole, settings.confidence_of(profile))
     return whole
@@ -145,4 +145,4 @@ def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecErr
             if fault.target not in known:
                 where = source.document.place(("phases", number, "faults", index, "target"))
                 what = f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}"
-                yield SpecError(what, where=where, mend=nearest(fault.target, known))
+                yield SpecError(what, where=where, fix=nearest(fault.target, known))

@@ -19,7 +19,7 @@ from harness.errors import HarnessError, SpecError, refusal
 from harness.options import SETTINGS_FILE, Options, check_options, new_run_id, new_seed
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
-from harness.report.egress import line, plain
+from harness.report.redaction import line, plain
 from harness.report.terminal import Progress
 from harness.run import Run, opened
 from harness.spec.parser import read_settings
@@ -90,8 +90,8 @@ class OpenRun:
         """
         first = self._files.setdefault(name, path)
         if first != path:
-            where, mend = f"{first} and {path}", "give one of them another name: it also names its folder in the run"
-            raise SpecError(f"two scenarios are called {name!r}", where=where, mend=mend)
+            where, fix = f"{first} and {path}", "give one of them another name: it also names its folder in the run"
+            raise SpecError(f"two scenarios are called {name!r}", where=where, fix=fix)
 
     def get(self) -> Run:
         """Return the run, opening it first if need be."""

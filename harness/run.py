@@ -29,7 +29,7 @@ from harness.report import (
     write_run_manifest,
 )
 from harness.report.bundle import LOGS, MANIFEST_FILE
-from harness.report.egress import SHORTEST_SECRET, redact_file, redacted
+from harness.report.redaction import SHORTEST_SECRET, redact_file, redacted
 from harness.stack.backend import choose, prepare
 from harness.verdict.judge import judge
 
@@ -153,8 +153,8 @@ def opened(
     check_options(settings, options)
     hidden = hidden_variables(settings, os.environ)
     choice = choose(options.backend, settings.system.subject, options.project)
-    listener.say(str(choice))
-    prepare(choice, settings.system.subject, options.project, listener.say)
+    listener.message(str(choice))
+    prepare(choice, settings.system.subject, options.project, listener.message)
     make_folder(options.folder)
     ledger = Ledger(options.folder / FILE_NAME, options.run_id)
     context = RunContext(
@@ -194,9 +194,7 @@ def hidden_variables(settings: Settings, environment: Mapping[str, str]) -> dict
             what = (
                 f"the secret {name} is not set" if not value else f"the secret {name} is shorter than {SHORTEST_SECRET}"
             )
-            raise SpecError(
-                what, where=where, mend=f"set the variable {name}, to at least {SHORTEST_SECRET} characters"
-            )
+            raise SpecError(what, where=where, fix=f"set the variable {name}, to at least {SHORTEST_SECRET} characters")
         hidden[name] = value
     return hidden
 
@@ -210,13 +208,13 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        mend = "choose a folder that you may write to: --out FOLDER"
-        raise StackError(f"cannot make the run's folder: {error.strerror}", where=str(folder), mend=mend) from error
+        fix = "choose a folder that you may write to: --out FOLDER"
+        raise StackError(f"cannot make the run's folder: {error.strerror}", where=str(folder), fix=fix) from error
     for place in (folder, Path(tempfile.gettempdir())):
         free_bytes = shutil.disk_usage(place).free
         if free_bytes < FREE_BYTES_NEEDED:
             raise StackError(
                 f"no room: {free_bytes >> 20} MiB are free, a run needs {FREE_BYTES_NEEDED >> 20} MiB",
                 where=str(place),
-                mend="make room there, or point TMPDIR and --out elsewhere",
+                fix="make room there, or point TMPDIR and --out elsewhere",
             )

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
         typer.echo(f"error: {refusal(error)}", err=True)
         status = Outcome.ERROR.exit_code
     except TyperException as error:
-        typer.echo(f"error: {error.format_message()}\n  mend:  readiness --help lists what there is", err=True)
+        typer.echo(f"error: {error.format_message()}\n  fix:   readiness --help lists what there is", err=True)
         status = Outcome.ERROR.exit_code  # the usual 2 would mean `inconclusive`
     except (KeyboardInterrupt, typer.Abort):
         status = 128 + signal.SIGINT

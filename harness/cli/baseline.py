@@ -10,7 +10,7 @@ import typer
 from harness.cli.options import OUT
 from harness.errors import SpecError
 from harness.report.baseline import check_comparable, gathered, read_baseline, write_baseline
-from harness.report.egress import inside, line
+from harness.report.redaction import inside, line
 from harness.spec.quantity import ratio
 from harness.verdict.outcome import Outcome, worst
 from harness.verdict.regression import ALPHA, BLOCKS_MIN, Comparison, compared, missing_text, uncompared
@@ -115,4 +115,4 @@ def _floor_ratio(text: str) -> float:
     try:
         return ratio(text)
     except ValueError as error:
-        raise SpecError(str(error), where="--floor", mend="write a percentage, such as 5%") from error
+        raise SpecError(str(error), where="--floor", fix="write a percentage, such as 5%") from error

@@ -11,7 +11,7 @@ import typer
 from harness.deployment.compose import read_compose
 from harness.deployment.rules import RULES, findings
 from harness.report.documents import json_text
-from harness.report.egress import line
+from harness.report.redaction import line
 from harness.spec.parser import text_of
 from harness.verdict.outcome import Outcome
 
@@ -40,6 +40,6 @@ def compose(
     else:
         for each in found:
             typer.echo(line(f"{file}:{each.line}: {each.service}: {each.rule}: {each.seen}"))
-            typer.echo("    " + line(f"{each.why}; {each.mend}"))
+            typer.echo("    " + line(f"{each.why}; {each.fix}"))
         typer.echo(f"{len(found)} findings by {len(RULES)} rules" if found else f"all of {len(RULES)} rules hold")
     raise typer.Exit(Outcome.FAIL.exit_code if found else 0)

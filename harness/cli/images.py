@@ -31,8 +31,10 @@ def images(
     client, progress = engine.connect(), Progress()
     done = []
     with interruptible(), progress:
-        for each in made(client, subject, Path.cwd(), roles=role or ROLES, asks_registries=not local, say=progress.say):
+        for each in made(
+            client, subject, Path.cwd(), roles=role or ROLES, asks_registries=not local, say=progress.message
+        ):
             if not each.is_kept:
-                progress.say(f"{each.role}: {each.how} {each.reference}")
+                progress.message(f"{each.role}: {each.how} {each.reference}")
             done.append((each.role, each.reference, each.how, each.took_s))
     image_table(done)

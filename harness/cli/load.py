@@ -16,8 +16,8 @@ from harness.cli.signals import interruptible
 from harness.clock import SystemClock
 from harness.errors import LoadError, SpecError
 from harness.load.engine import LoadPlan
-from harness.load.master import Meeting, gathered
-from harness.load.team import pressing_together
+from harness.load.group import apply_load_together
+from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.measure.series import percentile_s
 from harness.options import new_seed
 from harness.report.terminal import Progress
@@ -65,14 +65,18 @@ def load(
     progress, clock = Progress(), SystemClock()
     with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder, ExitStack() as stack:
         if expect_workers:
-            meeting = _meeting(bind, token, expect_workers, progress)
-            pressure = stack.enter_context(gathered(plan, meeting, folder=Path(folder), clock=clock, say=progress.say))
+            rendezvous = _rendezvous(bind, token, expect_workers, progress)
+            pressure = stack.enter_context(
+                apply_load_with_workers(plan, rendezvous, folder=Path(folder), clock=clock, say=progress.message)
+            )
         else:
-            pressure = stack.enter_context(pressing_together(plan, workers=workers, folder=Path(folder), clock=clock))
+            pressure = stack.enter_context(apply_load_together(plan, workers=workers, folder=Path(folder), clock=clock))
         while (elapsed_s := clock.now() - pressure.begins_s) < plan.lasts_s:
             pressure.check()
             for beat in pressure.beats():
-                progress.beat(scenario=url, phase="load", elapsed_s=elapsed_s, total_s=plan.lasts_s, heartbeat=beat)
+                progress.heartbeat(
+                    scenario=url, phase="load", elapsed_s=elapsed_s, total_s=plan.lasts_s, heartbeat=beat
+                )
             clock.sleep(0.1)
         result = pressure.finish()
     typer.echo(summary(result))
@@ -100,10 +104,10 @@ def check_answered(result: LoadResult, url: str) -> None:
     tally = result.tally
     if tally.client_errors:
         what = f"{tally.client_errors} exceptions that no request explains; the first: {tally.client_error}"
-        raise LoadError(what, where=url, mend="see that the locustfile's tasks run as they stand")
+        raise LoadError(what, where=url, fix="see that the locustfile's tasks run as they stand")
     if tally.issued and not tally.ok and not result.samples.records["status"].any():
         what = f"nothing answered: not one of {count_text(tally.issued)} requests"
-        raise LoadError(what, where=url, mend="see that the service is up, and that this is its address")
+        raise LoadError(what, where=url, fix="see that the service is up, and that this is its address")
 
 
 def _exit_code(result: LoadResult) -> int:
@@ -116,7 +120,7 @@ def _exit_code(result: LoadResult) -> int:
     return (Outcome.INCONCLUSIVE if lacks else Outcome.PASS).exit_code
 
 
-def _meeting(bind: str, token: str, workers: int, progress: Progress) -> Meeting:
+def _rendezvous(bind: str, token: str, workers: int, progress: Progress) -> Rendezvous:
     """Read where workers come to.
 
     Raises:
@@ -124,11 +128,11 @@ def _meeting(bind: str, token: str, workers: int, progress: Progress) -> Meeting
     """
     host, _, port = bind.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise SpecError(f"{bind!r} is no address", where="--bind", mend="write HOST:PORT, such as 127.0.0.1:5557")
+        raise SpecError(f"{bind!r} is no address", where="--bind", fix="write HOST:PORT, such as 127.0.0.1:5557")
     if not token:
         token = token_hex(8)
-        progress.say(f"workers need this token: {WORKER_TOKEN}={token}")
-    return Meeting(host=host.strip("[]"), port=int(port), token=token, workers=workers, within_s=JOIN_WITHIN_S)
+        progress.message(f"workers need this token: {WORKER_TOKEN}={token}")
+    return Rendezvous(host=host.strip("[]"), port=int(port), token=token, workers=workers, within_s=JOIN_WITHIN_S)
 
 
 def _load_of(rate: float, client: str, locustfile: Path | None) -> Load:
@@ -143,4 +147,4 @@ def _load_of(rate: float, client: str, locustfile: Path | None) -> Load:
     except ValidationError as error:
         first = error.errors()[0]
         option = {"arrivals_per_s": "--rate"}.get(str(first["loc"][0]), f"--{first['loc'][0]}")
-        raise SpecError(f"{first['input']!r} is no load", where=option, mend=str(first["msg"])) from error
+        raise SpecError(f"{first['input']!r} is no load", where=option, fix=str(first["msg"])) from error

@@ -25,7 +25,7 @@ def lasting_s(option: str, text: str) -> float:
     try:
         return duration_s(text)
     except ValueError as error:
-        raise SpecError(str(error), where=option, mend=f"such as {option} 30s, or {option} 2min") from error
+        raise SpecError(str(error), where=option, fix=f"such as {option} 30s, or {option} 2min") from error
 
 
 WORKER_TOKEN = "READINESS_WORKER_TOKEN"  # noqa: S105 - the variable's name

@@ -16,5 +16,5 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's f
     """Write a finished run's pages again, from its evidence."""
     place = folder if folder.is_dir() else OUT / folder
     with interruptible():
-        for line in rebuild(place, say=Progress().say):
+        for line in rebuild(place, say=Progress().message):
             typer.echo(line)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from harness.errors import ReportError
 from harness.report import NO_SECRETS
 from harness.report.ctrf import Unjudged, ctrf_text
-from harness.report.egress import check_place, redacted, write_text
 from harness.report.judged import Experiment
 from harness.report.junit import junit_text
+from harness.report.redaction import check_place, redacted, write_text
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Results:
             ReportError: If not.
         """
         if self.junit and self.ctrf and self.junit.absolute() == self.ctrf.absolute():
-            raise ReportError("two reports, one file", where=f"--ctrf {self.ctrf}", mend="give each a file of its own")
+            raise ReportError("two reports, one file", where=f"--ctrf {self.ctrf}", fix="give each a file of its own")
         for option, path in (("--junit", self.junit), ("--ctrf", self.ctrf)):
             if path:
                 check_place(path, option=option)

@@ -97,8 +97,8 @@ def chosen(names: list[str], project: Path) -> tuple[list[Path], dict[Path, Scen
     folder = project / plugin.SCENARIOS_FOLDER
     files = sorted(path for path in folder.rglob("*") if path.suffix in plugin.SCENARIO_SUFFIXES)
     if not (files or names):
-        mend = "write one (docs/scenarios.md says how), or run where readiness.toml lies"
-        raise SpecError("there is no scenario", where=str(folder), mend=mend)
+        fix = "write one (docs/scenarios.md says how), or run where readiness.toml lies"
+        raise SpecError("there is no scenario", where=str(folder), fix=fix)
     if not names:
         return files, {}
     by_path = {name: Path(name) for name in names if Path(name).is_file()}
@@ -112,8 +112,8 @@ def _by_name(name: str, sources: Mapping[Path, ScenarioSource]) -> list[Path]:
     """Find the scenario called so; where two are, both, for the plugin to refuse."""
     found = [source.path for source in sources.values() if source.scenario.scenario == name]
     if not found:
-        mend = nearest(name, [source.scenario.scenario for source in sources.values()])
-        raise SpecError(f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", mend=mend)
+        fix = nearest(name, [source.scenario.scenario for source in sources.values()])
+        raise SpecError(f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", fix=fix)
     return found
 
 
@@ -153,8 +153,8 @@ def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int
     if watcher.run is None:
         shutil.rmtree(options.folder, ignore_errors=True)  # nothing was seen; an empty folder would look like evidence
         if not (watcher.selected or watcher.troubles or watcher.signal):
-            mend = "`readiness run --collect-only` lists what there is"
-            raise SpecError("there is no such scenario", where=f"{plugin.SCENARIOS_FOLDER}/, and -k", mend=mend)
+            fix = "`readiness run --collect-only` lists what there is"
+            raise SpecError("there is no such scenario", where=f"{plugin.SCENARIOS_FOLDER}/, and -k", fix=fix)
         return watcher.exit_code
     if watcher.signal is not None:
         typer.echo(f"{watcher.signal.signal.name}: healed and stopped; what was seen: {options.folder}", err=True)
@@ -167,7 +167,7 @@ def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int
     write_allure_context(results, experiments)
     page: object = "not asked for"
     if builds_allure:
-        page = build_allure_report(results, options.folder / ALLURE_REPORT, say=Progress().say)
+        page = build_allure_report(results, options.folder / ALLURE_REPORT, say=Progress().message)
         watcher.run.write()  # once more: it links to Allure's page
     typer.echo(f"allure: {page}")
     return watcher.exit_code

@@ -53,10 +53,10 @@ class Watcher:
         if self.troubles:  # what could not be collected has been told
             return
         there = {item.path.resolve() for item in session.items}
-        mend = "look for --deselect, -k or --lf in addopts and PYTEST_ADDOPTS"
+        fix = "look for --deselect, -k or --lf in addopts and PYTEST_ADDOPTS"
         for path in self.asked_for:
             if path.resolve() not in there:
-                self._keep(path.stem, str(SpecError("pytest left this scenario out", where=str(path), mend=mend)))
+                self._keep(path.stem, str(SpecError("pytest left this scenario out", where=str(path), fix=fix)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:

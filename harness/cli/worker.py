@@ -33,5 +33,5 @@ def worker(
             within_s=lasting_s("--wait", wait),
             project=Path.cwd(),
             clock=SystemClock(),
-            say=Progress().say,
+            say=Progress().message,
         )

@@ -140,19 +140,19 @@ def read_compose(text: str, *, name: str) -> Compose:
     data = document.data
     services = data.get("services") if isinstance(data, dict) else None
     if not isinstance(services, dict) or not services:
-        mend = "a compose file has a mapping `services` with at least one service"
-        raise SpecError("this is no compose file: it has no services", where=name, mend=mend)
+        fix = "a compose file has a mapping `services` with at least one service"
+        raise SpecError("this is no compose file: it has no services", where=name, fix=fix)
     for key in data:
         if key not in _TOP and not str(key).startswith("x-"):
-            mend = f"known: {', '.join(sorted(_TOP))}"
-            raise SpecError(f"unknown key {key!r}", where=document.place((key,)), mend=mend)
+            fix = f"known: {', '.join(sorted(_TOP))}"
+            raise SpecError(f"unknown key {key!r}", where=document.place((key,)), fix=fix)
     if "include" in data:
         where = document.place(("include",))
-        raise SpecError("it includes other files, which are not read", where=where, mend=JUDGE_THE_WHOLE)
+        raise SpecError("it includes other files, which are not read", where=where, fix=JUDGE_THE_WHOLE)
     for service, says in services.items():
         if not isinstance(says, dict):
             where = document.place(("services", service))
-            raise SpecError("this is no service", where=where, mend="give it an image, and what it needs")
+            raise SpecError("this is no service", where=where, fix="give it an image, and what it needs")
         _check_shapes(document, ("services", service), says, _SHAPES)
     _check_shapes(document, (), data, {"networks": (dict,), "volumes": (dict,)})
     whole = with_inherited(document)
@@ -188,4 +188,4 @@ def _check_shapes(
     for key, kinds in shapes.items():
         if says.get(key) is not None and not isinstance(says[key], kinds):
             words = " or a ".join({list: "list", dict: "mapping", str: "text", int: "number"}[kind] for kind in kinds)
-            raise SpecError(f"`{key}` is no {words}", where=document.place((*above, key)), mend=f"write a {words}")
+            raise SpecError(f"`{key}` is no {words}", where=document.place((*above, key)), fix=f"write a {words}")

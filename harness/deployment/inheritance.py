@@ -66,11 +66,11 @@ def _grown(name: str, services: dict[str, Part], document: Document, heirs: int 
     says = says if isinstance(says, dict) else {"service": says}
     where = document.place(("services", name, "extends"))
     if says.get("file") is not None:
-        raise SpecError("it extends a service of another file, which is not read", where=where, mend=JUDGE_THE_WHOLE)
+        raise SpecError("it extends a service of another file, which is not read", where=where, fix=JUDGE_THE_WHOLE)
     base = str(says.get("service"))
     if base not in services or heirs == MAX_ANCESTORS:
-        mend = f"name another one of {', '.join(services)}"
-        raise SpecError(f"it cannot extend {base!r}, which is not there or leads back here", where=where, mend=mend)
+        fix = f"name another one of {', '.join(services)}"
+        raise SpecError(f"it cannot extend {base!r}, which is not there or leads back here", where=where, fix=fix)
     return _overlaid(_grown(base, services, document, heirs + 1), own)
 
 

@@ -28,14 +28,14 @@ class Rule:
     Attributes:
         name: As findings call it.
         why: What happens in production where it is broken.
-        mend: What to write.
+        fix: What to write.
         source: Where it comes from.
         broken: The places where a service breaks it.
     """
 
     name: str
     why: str
-    mend: str
+    fix: str
     source: str
     broken: Callable[[Service], Iterator[Place]]
 
@@ -49,13 +49,13 @@ class Finding:
     line: int
     seen: str
     why: str
-    mend: str
+    fix: str
 
 
 def findings(compose: Compose) -> list[Finding]:
     """Return every place where a service breaks a rule, in the order of the file."""
     found = [
-        Finding(rule=rule.name, service=service.name, line=line, seen=seen, why=rule.why, mend=rule.mend)
+        Finding(rule=rule.name, service=service.name, line=line, seen=seen, why=rule.why, fix=rule.fix)
         for service in compose.services
         for rule in RULES
         for line, seen in rule.broken(service)
@@ -230,105 +230,105 @@ RULES = (
     Rule(
         name="healthcheck",
         why="nobody notices a process that lives and does not answer",
-        mend="healthcheck: with a test that asks the service itself",
+        fix="healthcheck: with a test that asks the service itself",
         source="Compose Specification, healthcheck",
         broken=_no_healthcheck,
     ),
     Rule(
         name="healthcheck-times",
         why="the engine's defaults wait 90 s before they notice, and give a slow start no time",
-        mend="say interval, timeout, retries and start_period",
+        fix="say interval, timeout, retries and start_period",
         source="Compose Specification, healthcheck",
         broken=_incomplete_healthcheck,
     ),
     Rule(
         name="depends-on-health",
         why="it meets a dependency that has started and does not answer yet",
-        mend="depends_on: {name: {condition: service_healthy}}",
+        fix="depends_on: {name: {condition: service_healthy}}",
         source="Compose Specification, depends_on",
         broken=_waits_for_a_start_only,
     ),
     Rule(
         name="restart",
         why="what died at night is found dead in the morning",
-        mend="restart: unless-stopped",
+        fix="restart: unless-stopped",
         source="Docker, Compose in production",
         broken=_stays_down,
     ),
     Rule(
         name="read-only-mounts",
         why="whoever breaks in can rewrite what the next start believes",
-        mend="add :ro, or read_only: true; state belongs into a named volume",
+        fix="add :ro, or read_only: true; state belongs into a named volume",
         source="OWASP Docker Security Cheat Sheet, rule 8",
         broken=_writable_configuration,
     ),
     Rule(
         name="no-secrets",
         why="it is in the repository, in every backup, and in `docker inspect`",
-        mend="use secrets: and NAME_FILE, or ${NAME:?} from outside",
+        fix="use secrets: and NAME_FILE, or ${NAME:?} from outside",
         source="OWASP Docker Security Cheat Sheet, rule 12",
         broken=_secret_inside,
     ),
     Rule(
         name="loopback-ports",
         why="the engine opens it in the firewall, also to the internet",
-        mend="publish on 127.0.0.1, behind a proxy that is meant to face the world",
+        fix="publish on 127.0.0.1, behind a proxy that is meant to face the world",
         source="Docker, Packet filtering and firewalls",
         broken=_open_to_everybody,
     ),
     Rule(
         name="internal-network",
         why="a dependency that can reach the world can carry data there",
-        mend="put it on a network with internal: true",
+        fix="put it on a network with internal: true",
         source="Compose Specification, networks",
         broken=_reaches_outside,
     ),
     Rule(
         name="named-volume",
         why="the next `up` with another image begins with nothing",
-        mend="mount a named volume where it keeps its data, or a tmpfs there if it may forget",
+        fix="mount a named volume where it keeps its data, or a tmpfs there if it may forget",
         source="Docker, Volumes",
         broken=_forgets_its_state,
     ),
     Rule(
         name="resource-limits",
         why="one leak takes the machine, and all others on it",
-        mend="deploy.resources.limits: {cpus, memory}",
+        fix="deploy.resources.limits: {cpus, memory}",
         source="OWASP Docker Security Cheat Sheet, rule 7",
         broken=_unlimited,
     ),
     Rule(
         name="non-root",
         why="a way out of the container is a way into the machine as root",
-        mend='user: "10001:10001", or the image\'s own unprivileged user',
+        fix='user: "10001:10001", or the image\'s own unprivileged user',
         source="CIS Docker Benchmark 4.1",
         broken=_is_root,
     ),
     Rule(
         name="no-privileges",
         why="there is no container any more, only a process with root's powers",
-        mend="leave it out; give single capabilities if need be",
+        fix="leave it out; give single capabilities if need be",
         source="CIS Docker Benchmark 5.4, 5.5, 5.10, 5.32",
         broken=_is_privileged,
     ),
     Rule(
         name="no-new-privileges",
         why="a user that is not root can become it by a program in the image",
-        mend="security_opt: [no-new-privileges:true]",
+        fix="security_opt: [no-new-privileges:true]",
         source="OWASP Docker Security Cheat Sheet, rule 4",
         broken=_may_gain_privileges,
     ),
     Rule(
         name="pinned-image",
         why="the same file is another system tomorrow",
-        mend="name a version, better with its digest",
+        fix="name a version, better with its digest",
         source="CIS Docker Benchmark 4.2",
         broken=_unpinned,
     ),
     Rule(
         name="bounded-logs",
         why="a full disk stops every service on it",
-        mend="logging: {driver: json-file, options: {max-size: 10m, max-file: '3'}}",
+        fix="logging: {driver: json-file, options: {max-size: 10m, max-file: '3'}}",
         source="Docker, JSON File logging driver",
         broken=_logs_for_ever,
     ),

@@ -73,7 +73,7 @@ def run_experiment(
 @contextmanager
 def _standing(context: RunContext, seed: int, folder: Path) -> Iterator[Stack]:
     """Start the system in a fresh workspace, and remove it afterwards."""
-    context.listener.say(f"{folder.name}: starting {context.system.name} ({context.backend})")
+    context.listener.message(f"{folder.name}: starting {context.system.name} ({context.backend})")
     work = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{context.run_id}-{folder.name}"
     logs = folder / "logs"
     logs.mkdir()
@@ -142,5 +142,5 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
             sent_bytes_at_origin=at_origin,
         )
         course.go()
-        context.listener.say(f"{plan.name}: waiting for the last answers")
+        context.listener.message(f"{plan.name}: waiting for the last answers")
         recorder.has_ended(pressure.finish())

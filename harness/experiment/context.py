@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class ProgressListener(Protocol):
     """Whoever tells people how far a run is."""
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Tell one step."""
 
-    def beat(self, *, scenario: str, phase: str, elapsed_s: float, total_s: float, heartbeat: Heartbeat) -> None:
+    def heartbeat(self, *, scenario: str, phase: str, elapsed_s: float, total_s: float, heartbeat: Heartbeat) -> None:
         """Tell how the load goes; about once a second."""
 
 

@@ -55,7 +55,7 @@ class Recorder:
         """Write down that the stack is ready."""
         self._stack = stack
         first_answer_s = max(part.began_s + part.took_s for part in stack.startup)
-        self._context.listener.say(f"ready in {first_answer_s:.1f} s at {stack.base_url}")
+        self._context.listener.message(f"ready in {first_answer_s:.1f} s at {stack.base_url}")
 
     def has_begun(self, pressure: LoadRun) -> None:
         """Take the load's first intended moment as the origin of all times."""
@@ -64,7 +64,7 @@ class Recorder:
         if pressure.overhead_p95_s is not None:
             said = f"the generator itself adds {pressure.overhead_p95_s * 1000:.2f} ms at p95"
             self.note("load", said)
-            self._context.listener.say(said)
+            self._context.listener.message(said)
 
     def has_ended(self, result: LoadResult) -> None:
         """Write down what the load generator counted."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from harness.experiment.interim import DOUBT_FOR_S, InterimAnalysis
 from harness.experiment.phase import OpenPhase
 from harness.faults.injection import injected
-from harness.spec.point import Measured
 from harness.spec.quantity import duration_text
+from harness.spec.sometimes import Measured
 from harness.stack.metric_watch import MetricWatch, watching
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Timeline:
                 self._watch(phase, open_phase, looking_takes_s)
             self._recorder.points.extend(metric_watch.marks)
             for injection in injections:
-                injection.look()
+                injection.observe()
             self._wait_until(open_phase.ends_s, open_phase)
         self._ends_s = open_phase.ends_s
         return open_phase
@@ -98,7 +98,7 @@ class Timeline:
             self._extended_s += longer_s
             said = f"{phase.name} goes on for {duration_text(longer_s)}: its promises are neither kept nor broken yet"
             self._recorder.note("phase", said)
-            self._context.listener.say(f"{self._scenario.scenario}: {said}")
+            self._context.listener.message(f"{self._scenario.scenario}: {said}")
             self._wait_until(open_phase.ends_s - looking_takes_s, open_phase)
 
     def _is_open(self, open_phase: OpenPhase) -> bool:
@@ -125,7 +125,7 @@ class Timeline:
         injection = healing.enter_context(context)
         recorder.injections.append(injection)
         recorder.note("fault", f"{fault} injected: {injection.doses[-1].seen}", at_s=injection.injected_s)
-        healing.callback(self._context.listener.say, f"{self._scenario.scenario}: healing {fault}")
+        healing.callback(self._context.listener.message, f"{self._scenario.scenario}: healing {fault}")
         return injection
 
     def _wait_until(self, at_s: float, open_phase: OpenPhase) -> None:
@@ -148,7 +148,7 @@ class Timeline:
         beats = self._pressure.beats()
         for heartbeat in beats:
             self._recorder.heartbeats.append(heartbeat)
-            self._context.listener.beat(
+            self._context.listener.heartbeat(
                 scenario=self._scenario.scenario,
                 phase=open_phase.name,
                 elapsed_s=self._recorder.now_s(),
@@ -166,4 +166,6 @@ class Timeline:
         if broken is not None:
             open_phase.was_stopped, open_phase.ends_s = True, now_s
             self._recorder.note("phase", f"{open_phase.name} ends early: `{broken}` is broken beyond doubt")
-            self._context.listener.say(f"{self._scenario.scenario}: `{broken}` is broken beyond doubt; ending early")
+            self._context.listener.message(
+                f"{self._scenario.scenario}: `{broken}` is broken beyond doubt; ending early"
+            )

@@ -70,7 +70,7 @@ def _undo(path: Path) -> None:
     snapshot = read_ledger(path)
     if snapshot.is_running() and snapshot.pid != os.getpid():
         raise FaultError(
-            "somebody is at it already", where=str(path), mend=f"wait until process {snapshot.pid} has ended"
+            "somebody is at it already", where=str(path), fix=f"wait until process {snapshot.pid} has ended"
         )
     heal(snapshot)
     path.unlink()

@@ -72,7 +72,7 @@ def _end_processes(snapshot: LedgerSnapshot) -> list[str]:
     if not is_met_within(lambda: all(map(is_gone, ours)), deadline_s=_GONE_WITHIN_S, clock=SystemClock()):
         pids = " ".join(str(process.pid) for process in ours if not is_gone(process))
         raise FaultError(
-            f"processes {pids} would not end", where=f"run {snapshot.run_id}", mend=f"end them by hand: kill -9 {pids}"
+            f"processes {pids} would not end", where=f"run {snapshot.run_id}", fix=f"end them by hand: kill -9 {pids}"
         )
     return lines
 
@@ -116,7 +116,7 @@ def _remove_containers(entry: Entry, run_id: str) -> Iterator[str]:
         with closing(engine.connect(entry.facts["engine"])) as client:
             yield from engine.remove_all_of(run_id, client)
     except StackError as error:
-        raise FaultError(error.what, where=f"{entry}", mend=error.mend) from error
+        raise FaultError(error.what, where=f"{entry}", fix=error.fix) from error
 
 
 def _remove_folder(entry: Entry) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _remove_folder(entry: Entry) -> Iterator[str]:
     path = Path(entry.facts["path"])
     if not is_work_folder(path):
         raise FaultError(
-            f"the ledger asks to remove {path}, which is no work folder", where=str(entry), mend="look at that ledger"
+            f"the ledger asks to remove {path}, which is no work folder", where=str(entry), fix="look at that ledger"
         )
     if path.exists():
         shutil.rmtree(path, ignore_errors=True)

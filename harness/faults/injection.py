@@ -28,7 +28,7 @@ class Action(Protocol):
     def begin(self, ledger: Ledger) -> None:
         """Note it in the ledger, then do it."""
 
-    def look(self) -> tuple[bool, str]:
+    def observe(self) -> tuple[bool, str]:
         """Look at the dose through the door that the judged service uses; say whether it is there, and what is."""
 
     def crossed_bytes(self) -> int | None:
@@ -74,10 +74,10 @@ class Injection:
     before_bytes: int | None = None
     _counted_bytes: int | None = None
 
-    def look(self) -> Dose:
+    def observe(self) -> Dose:
         """Look at the dose once more, and count what the service sent through it since the last look."""
         self._count()
-        is_delivered, seen = self.action.look()
+        is_delivered, seen = self.action.observe()
         self._counted_bytes = self.action.crossed_bytes()  # our own questions are no traffic
         dose = Dose(at_s=self.now_s(), is_delivered=is_delivered, seen=seen)
         self.doses.append(dose)
@@ -133,7 +133,7 @@ def injected(
         injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin
         injection.action.begin(ledger)
         injection.injected_s = injection.now_s()
-        injection.look()
+        injection.observe()
         yield injection
     finally:
         injection.action.end(ledger)
@@ -159,5 +159,5 @@ def _nothing_to_hit(fault: Fault, known: list[str]) -> FaultError:
     return FaultError(
         f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}",
         where="the scenario's faults",
-        mend=f"targets here: {', '.join(known)}",
+        fix=f"targets here: {', '.join(known)}",
     )

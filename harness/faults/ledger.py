@@ -62,8 +62,8 @@ class Ledger:
         self._numbers = 0
         self._open: dict[int, Entry] = {}
         if path.is_file() and path.stat().st_size:
-            mend = "let the run choose its own id, or give it another folder: --out FOLDER"
-            raise FaultError(f"a run called {run_id} has been here", where=str(path), mend=mend)
+            fix = "let the run choose its own id, or give it another folder: --out FOLDER"
+            raise FaultError(f"a run called {run_id} has been here", where=str(path), fix=fix)
         self._append({"run": run_id, "pid": os.getpid(), "started_s": psutil.Process().create_time()})
 
     def note(self, kind: Kind, name: str, **facts: Any) -> Entry:
@@ -99,7 +99,7 @@ class Ledger:
             raise FaultError(
                 f"cannot write the ledger: {error.strerror}",
                 where=str(self.path),
-                mend="make room on that disk, or choose another folder: --out FOLDER",
+                fix="make room on that disk, or choose another folder: --out FOLDER",
             ) from error
 
 
@@ -169,8 +169,8 @@ def read_ledger(path: Path) -> LedgerSnapshot:
             noted.pop(line.get("undone", 0), None)
         snapshot = LedgerSnapshot(path, str(head["run"]), int(head["pid"]), float(head["started_s"]), is_closed, ())
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        mend = "undo by hand what it names, then delete it"
-        raise FaultError(f"cannot read the ledger: {error}", where=str(path), mend=mend) from error
+        fix = "undo by hand what it names, then delete it"
+        raise FaultError(f"cannot read the ledger: {error}", where=str(path), fix=fix) from error
     return snapshot if is_closed else replace(snapshot, left=tuple(reversed(noted.values())))
 
 

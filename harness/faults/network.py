@@ -46,7 +46,7 @@ class DownAction:
             self._noted.append((edge, ledger.note("disabled", edge.name, edge=edge.name, **_api(self._stack))))
             self._stack.proxy.disable(edge.name)
 
-    def look(self) -> tuple[bool, str]:
+    def observe(self) -> tuple[bool, str]:
         """See that a new connection is refused on every edge."""
         seen = [(edge, _is_refused(self._stack, edge)) for edge in self._edges]
         said = ", ".join(f"{edge.name} {'refuses' if refused else 'still answers'}" for edge, refused in seen)
@@ -81,7 +81,7 @@ class LatencyAction:
             self._noted.append((edge, entry))
             self._stack.proxy.add(Toxic(edge.name, self._name, "latency", latency_attributes(self._fault)))
 
-    def look(self) -> tuple[bool, str]:
+    def observe(self) -> tuple[bool, str]:
         """Ask a question through every edge, and compare the time it takes with the dose that was asked for."""
         asked_bytes = sum(LOOKS * len(self._stack.services[edge.server].question) for edge in self._edges)
         until_bytes = self.crossed_bytes() + asked_bytes
@@ -112,8 +112,8 @@ class LatencyAction:
             lambda: self.crossed_bytes() >= until_bytes, deadline_s=COUNTED_WITHIN_S, clock=SystemClock()
         )
         if not is_counted:
-            mend = "see proxy.log: it must run with -proxy-metrics"
-            raise FaultError("the fault proxy does not count what crosses it", where=str(self._fault), mend=mend)
+            fix = "see proxy.log: it must run with -proxy-metrics"
+            raise FaultError("the fault proxy does not count what crosses it", where=str(self._fault), fix=fix)
 
     def _added_s(self, edge: Edge) -> float:
         """Return by how much the edge slows a conversation down: its round trip less the direct one, in seconds."""
@@ -163,6 +163,4 @@ def _api(stack: Stack) -> dict[str, str | int]:
 
 
 def _still_there(fault: Down | Latency, edge: Edge) -> FaultError:
-    return FaultError(
-        f"the fault `{fault}` is still there", where=edge.name, mend="run `readiness heal`; see proxy.log"
-    )
+    return FaultError(f"the fault `{fault}` is still there", where=edge.name, fix="run `readiness heal`; see proxy.log")

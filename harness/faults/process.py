@@ -31,7 +31,7 @@ class KillAction:
         self._has_begun = True
         self._service.kill()
 
-    def look(self) -> tuple[bool, str]:
+    def observe(self) -> tuple[bool, str]:
         """See that nothing answers at its address."""
         try:
             self._service.round_trip_s(self._service.direct)

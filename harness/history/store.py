@@ -44,7 +44,7 @@ _NAMED = {"operation": "operations", "source": "sources", "replica": "replicas"}
 """Columns that are an index into a list of names, and the attribute of Samples that is this list."""
 
 _OUTCOMES = tuple(outcome.name.lower() for outcome in SampleOutcome)
-_MEND = "take the folder from the run again, or judge the scenario anew"
+_FIX = "take the folder from the run again, or judge the scenario anew"
 
 
 def write_history(history: History, folder: Path) -> None:
@@ -94,11 +94,11 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def _unwritten(path: Path, error: OSError) -> ReportError:
     if error.errno != errno.ENOSPC:
-        mend = "make room there, or choose another folder: --out FOLDER" if is_full(error) else "check its rights"
-        return ReportError(f"cannot write: {error.strerror}", where=str(path), mend=mend)
+        fix = "make room there, or choose another folder: --out FOLDER" if is_full(error) else "check its rights"
+        return ReportError(f"cannot write: {error.strerror}", where=str(path), fix=fix)
     kept = sorted(item.name for item in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
     what = f"no space left on the disk; kept in this folder: {', '.join(kept) or 'nothing'}"
-    return ReportError(what, where=str(path), mend="make room, then write the report again")
+    return ReportError(what, where=str(path), fix="make room, then write the report again")
 
 
 def _json(data: Any, indent: int | None = None) -> bytes:
@@ -154,7 +154,7 @@ def _column(name: str, samples: Samples, path: Path) -> pa.Array:
     known = _OUTCOMES if name == "outcome" else getattr(samples, _NAMED[name])
     if len(values) and int(values.max()) >= len(known):
         what = f"a sample's {name} is number {values.max()} of {len(known)} names"
-        raise ReportError(what, where=str(path), mend="this is a fault of the load generator; keep its log")
+        raise ReportError(what, where=str(path), fix="this is a fault of the load generator; keep its log")
     return pa.DictionaryArray.from_arrays(pa.array(values.astype(np.int32)), pa.array(known, pa.string()))
 
 
@@ -201,7 +201,7 @@ def _events(path: Path, count: int) -> tuple[Event, ...]:
     # Not splitlines(): it also splits at characters that JSON leaves inside a string.
     lines = _text(path).split("\n")[:-1]
     if len(lines) != count:
-        raise ReportError(f"{len(lines)} events instead of {count}", where=str(path), mend=_MEND)
+        raise ReportError(f"{len(lines)} events instead of {count}", where=str(path), fix=_FIX)
     return tuple(Event(**json.loads(line)) for line in lines)
 
 
@@ -227,4 +227,4 @@ def _part(path: Path, read: Callable[[], T]) -> T:
 def _unread(path: Path, error: Exception) -> ReportError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     first = reason.splitlines()[0] if reason else "it is empty"
-    return ReportError(f"cannot read what was seen: {first}", where=str(path), mend=_MEND)
+    return ReportError(f"cannot read what was seen: {first}", where=str(path), fix=_FIX)

@@ -1,4 +1,4 @@
-"""Who comes when, and what for: the whole course of an open load, computed before it starts.
+"""Who comes when, and what for: the whole schedule of an open load, computed before it starts.
 
 Pure: the same plan and seed give the same requests, so a run can be repeated, and nothing is drawn while the clock
 runs.
@@ -25,7 +25,7 @@ _SLICE = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Course:
+class ArrivalSchedule:
     """Every request of a run, in order of its intended start.
 
     Attributes:
@@ -41,20 +41,20 @@ class Course:
     def __len__(self) -> int:
         return len(self.intended_s)
 
-    def part(self, index: int, of: int) -> Course:
+    def part(self, index: int, of: int) -> ArrivalSchedule:
         """Return every `of`-th request, from the one at `index` on: all parts together are the whole, each once."""
         rows = slice(index, None, of)
-        return Course(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+        return ArrivalSchedule(self.intended_s[rows], self.keys[rows], self.is_write[rows])
 
-    def beginning(self, from_s: float) -> Course:
+    def beginning(self, from_s: float) -> ArrivalSchedule:
         """Return the requests that are meant to start at or after this, seconds since the origin."""
         rows = slice(int(np.searchsorted(self.intended_s, from_s)), None)
-        return Course(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+        return ArrivalSchedule(self.intended_s[rows], self.keys[rows], self.is_write[rows])
 
-    def ending(self, until_s: float) -> Course:
+    def ending(self, until_s: float) -> ArrivalSchedule:
         """Return the requests that are meant to start before this, seconds since the origin."""
         rows = slice(None, int(np.searchsorted(self.intended_s, until_s)))
-        return Course(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+        return ArrivalSchedule(self.intended_s[rows], self.keys[rows], self.is_write[rows])
 
     def __iter__(self) -> Iterator[tuple[float, int, bool]]:
         """Hand out intended start, key and whether it writes; a slice at a time, so that a long run needs no lists."""
@@ -65,7 +65,9 @@ class Course:
             )
 
 
-def course_of(load: Load, *, lasts_s: float, seed: int, recording_s: NDArray[np.float64] | None = None) -> Course:
+def schedule_of(
+    load: Load, *, lasts_s: float, seed: int, recording_s: NDArray[np.float64] | None = None
+) -> ArrivalSchedule:
     """Lay out a whole run.
 
     Args:
@@ -83,7 +85,7 @@ def course_of(load: Load, *, lasts_s: float, seed: int, recording_s: NDArray[np.
     else:
         intended_s = replayed_s(recording_s, load.arrivals_per_s, lasts_s)
     count = len(intended_s)
-    return Course(intended_s, zipf_keys(load.keys, count, keys), mix.random(count) < load.writes)
+    return ArrivalSchedule(intended_s, zipf_keys(load.keys, count, keys), mix.random(count) < load.writes)
 
 
 def _intended_s(load: Load, lasts_s: float, random: np.random.Generator) -> NDArray[np.float64]:

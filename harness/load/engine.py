@@ -44,7 +44,7 @@ _AFTER_DRAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came of a run's load; `heartbeats` are those that nobody has taken yet, `losses` say who of a team died."""
+    """What came of a run's load; `heartbeats` are those that nobody has taken yet, `losses` say who of a group died."""
 
     samples: Samples
     tally: LoadTally
@@ -158,7 +158,7 @@ class LoadRun:
         recorded = [int(samples.has_outcome(outcome).sum()) for outcome in SampleOutcome]
         if not tally.is_whole or recorded != [tally.ok, tally.failed, tally.unfinished, tally.not_sent]:
             what = f"the load generator lost count: {tally}, recorded {recorded}"
-            raise LoadError(what, where=str(self.folder), mend="this is a bug of ours; keep the folder, and tell us")
+            raise LoadError(what, where=str(self.folder), fix="this is a bug of ours; keep the folder, and tell us")
         return LoadResult(samples, tally, tuple(self.beats()))
 
     def _next_line(self, until_s: float, what: str) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class LoadRun:
         tail = last_lines(log, 12) or "(it wrote nothing)"
         said = f"the load generator {how}{self.link.status()}"
         lines = "\n".join(f"    | {line}" for line in tail.splitlines())
-        return LoadError(said, where=str(log), mend=f"its last words say why:\n{lines}")
+        return LoadError(said, where=str(log), fix=f"its last words say why:\n{lines}")
 
 
 @contextmanager
@@ -239,7 +239,7 @@ def generator(
     (folder / "logs").mkdir(exist_ok=True)
     with (folder / "logs" / "load.log").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "harness.load.child", str(folder)],
+            [sys.executable, "-m", "harness.load.generator", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -10,7 +10,7 @@ import numpy as np
 from harness.errors import LoadError
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.samples import RECORD, SampleOutcome, Samples, no_samples
-from harness.load.arrivals import Course
+from harness.load.arrivals import ArrivalSchedule
 from harness.load.engine import LoadResult
 from harness.load.merging import merged_samples
 from harness.load.recording import read_raw
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.load.engine import LoadRun
-    from harness.load.plan import Duty, LoadPlan
+    from harness.load.plan import Assignment, LoadPlan
 
 _OPERATIONS = ("read", "write")
 
 
-def expected_of(plan: LoadPlan, duties: Sequence[Duty], *, until_s: float) -> Course:
+def expected_of(plan: LoadPlan, assignments: Sequence[Assignment], *, until_s: float) -> ArrivalSchedule:
     """Lay out what was to be sent before a moment, seconds since the origin."""
-    courses = [duty.course(plan).ending(until_s) for duty in duties]
-    columns = zip(*((course.intended_s, course.keys, course.is_write) for course in courses), strict=True)
+    schedules = [assignment.arrivals(plan).ending(until_s) for assignment in assignments]
+    columns = zip(*((schedule.intended_s, schedule.keys, schedule.is_write) for schedule in schedules), strict=True)
     intended_s, keys, is_write = (np.concatenate(column) for column in columns)
     order = np.argsort(intended_s, kind="stable")
-    return Course(intended_s[order], keys[order], is_write[order])
+    return ArrivalSchedule(intended_s[order], keys[order], is_write[order])
 
 
-def loss_of(run: LoadRun, expected: Course, *, until_s: float) -> tuple[LoadResult, NDArray[np.float64]]:
+def loss_of(run: LoadRun, expected: ArrivalSchedule, *, until_s: float) -> tuple[LoadResult, NDArray[np.float64]]:
     """Account for a generator that was lost.
 
     Args:
@@ -95,7 +95,7 @@ def _silent_beat(second: int, expected_s: NDArray[np.float64], lost_s: NDArray[n
     )
 
 
-def _unfinished(expected: Course, chosen: NDArray[np.bool_], until_s: float) -> Samples:
+def _unfinished(expected: ArrivalSchedule, chosen: NDArray[np.bool_], until_s: float) -> Samples:
     records = np.zeros(int(chosen.sum()), dtype=RECORD)
     records["intended_s"], records["sent_s"] = expected.intended_s[chosen], np.nan
     records["latency_s"] = until_s - records["intended_s"]

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import LoadError
 from harness.load.engine import LoadRun
+from harness.load.group import GeneratorGroup, part_of
 from harness.load.link import Lines, SocketLink
 from harness.load.plan import LOOPBACK_HOSTS
 from harness.load.recording import remove_raw
-from harness.load.team import Team, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ ANSWER_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meeting:
+class Rendezvous:
     """Where workers come to, and who may.
 
     Attributes:
@@ -59,14 +59,14 @@ class Meeting:
 
 
 @contextmanager
-def gathered(
-    plan: LoadPlan, meeting: Meeting, *, folder: Path, clock: Clock, say: Callable[[str], object]
-) -> Iterator[Team]:
+def apply_load_with_workers(
+    plan: LoadPlan, rendezvous: Rendezvous, *, folder: Path, clock: Clock, say: Callable[[str], object]
+) -> Iterator[GeneratorGroup]:
     """Wait for workers, and put the load of `plan` on with them while inside; on any exit all are let go.
 
     Args:
         plan: What to do, together.
-        meeting: Where, with whom, and how long to wait for them.
+        rendezvous: Where, with whom, and how long to wait for them.
         folder: For a folder of raw samples for each.
         clock: Ours.
         say: Told where we listen, and who came.
@@ -75,46 +75,46 @@ def gathered(
         LoadError: If the address may not be pressed, too few workers came in time, or one is not ready in time.
     """
     plan.check()
-    if meeting.host not in LOOPBACK_HOSTS and not plan.allow_remote:
-        mend = "anybody there who knows the token can press with you; if that is meant, say --allow-remote"
-        raise LoadError("workers of other machines could reach us", where=meeting.host, mend=mend)
+    if rendezvous.host not in LOOPBACK_HOSTS and not plan.allow_remote:
+        fix = "anybody there who knows the token can press with you; if that is meant, say --allow-remote"
+        raise LoadError("workers of other machines could reach us", where=rendezvous.host, fix=fix)
     with ExitStack() as stack:
         runs = []
-        for index, (link, ahead_s) in enumerate(_arrivals(meeting, stack, clock, say)):
+        for index, (link, ahead_s) in enumerate(_arrivals(rendezvous, stack, clock, say)):
             own = folder / f"generator-{index + 1}"
             own.mkdir()
-            run = LoadRun(part_of(plan, index, meeting.workers), own, clock, link)
+            run = LoadRun(part_of(plan, index, rendezvous.workers), own, clock, link)
             run.ahead_s = ahead_s
             runs.append(run)
             stack.callback(remove_raw, own)
         for run in runs:
             run.link.tell(run.plan.to_json())
-        yield Team(runs, plan, clock)
+        yield GeneratorGroup(runs, plan, clock)
 
 
 def _arrivals(
-    meeting: Meeting, stack: ExitStack, clock: Clock, say: Callable[[str], object]
+    rendezvous: Rendezvous, stack: ExitStack, clock: Clock, say: Callable[[str], object]
 ) -> Iterator[tuple[SocketLink, float]]:
     """Take in workers until there are enough of them; whoever does not know the token is sent away."""
     try:
-        server = stack.enter_context(socket.create_server((meeting.host, meeting.port)))
+        server = stack.enter_context(socket.create_server((rendezvous.host, rendezvous.port)))
     except OSError as error:
-        where = f"{meeting.host}:{meeting.port}"
-        raise LoadError(f"cannot listen: {error.strerror}", where=where, mend="choose another address") from error
+        where = f"{rendezvous.host}:{rendezvous.port}"
+        raise LoadError(f"cannot listen: {error.strerror}", where=where, fix="choose another address") from error
     port = server.getsockname()[1]
-    host = "ADDRESS_OF_THIS_MACHINE" if meeting.host in EVERYWHERE else meeting.host
-    say(f"waiting for {meeting.workers} workers: readiness worker --master-host {host} --master-port {port}")
-    until_s, came = clock.now() + meeting.within_s, 0
-    while came < meeting.workers:
+    host = "ADDRESS_OF_THIS_MACHINE" if rendezvous.host in EVERYWHERE else rendezvous.host
+    say(f"waiting for {rendezvous.workers} workers: readiness worker --master-host {host} --master-port {port}")
+    until_s, came = clock.now() + rendezvous.within_s, 0
+    while came < rendezvous.workers:
         server.settimeout(max(0.01, until_s - clock.now()))
         try:
             connection, address = server.accept()
         except TimeoutError as error:
-            what = f"{came} of {meeting.workers} workers came within {meeting.within_s:g} s"
-            mend = f"start more: readiness worker --master-host HOST --master-port {port}"
-            raise LoadError(what, where=f"{meeting.host}:{port}", mend=mend) from error
+            what = f"{came} of {rendezvous.workers} workers came within {rendezvous.within_s:g} s"
+            fix = f"start more: readiness worker --master-host HOST --master-port {port}"
+            raise LoadError(what, where=f"{rendezvous.host}:{port}", fix=fix) from error
         link = SocketLink(connection, Lines(connection.fileno()))
-        ahead = _welcome(link, meeting.token, clock)
+        ahead = _welcome(link, rendezvous.token, clock)
         if ahead is None:
             link.tell(json.dumps({"refused": "the token is not ours"}))
             link.end()
@@ -122,7 +122,10 @@ def _arrivals(
             continue
         came += 1
         stack.callback(link.end)
-        say(f"worker {came} of {meeting.workers} came from {address[0]}; its clock is known to {ahead[1] * 1e3:.2f} ms")
+        say(
+            f"worker {came} of {rendezvous.workers} came from {address[0]}; "
+            f"its clock is known to {ahead[1] * 1e3:.2f} ms"
+        )
         yield link, ahead[0]
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import LoadError
-from harness.load.arrivals import course_of
+from harness.load.arrivals import schedule_of
 from harness.load.replay import recorded_s
 from harness.spec.load import Load
 from harness.spec.schedule import Replay
 
 if TYPE_CHECKING:
-    from harness.load.arrivals import Course
+    from harness.load.arrivals import ArrivalSchedule
 
 CONNECT_WITHIN_S = 2.0
 ANSWER_WITHIN_S = 5.0
@@ -64,23 +64,23 @@ class LoadPlan:
         """
         parts = urlsplit(self.base_url)
         if parts.scheme != "http" or not parts.hostname or not _has_port(parts):
-            mend = "write it as http://host:port"
-            raise LoadError("this is no address that can be pressed", where=self.base_url, mend=mend)
+            fix = "write it as http://host:port"
+            raise LoadError("this is no address that can be pressed", where=self.base_url, fix=fix)
         if parts.hostname not in LOOPBACK_HOSTS and not self.allow_remote:
-            mend = "press only what is yours; if that machine is, say --allow-remote"
-            raise LoadError("the address is on another machine", where=self.base_url, mend=mend)
+            fix = "press only what is yours; if that machine is, say --allow-remote"
+            raise LoadError("the address is on another machine", where=self.base_url, fix=fix)
         if isinstance(self.load.schedule, Replay):
-            self.course()
+            self.arrivals()
         if self.load.locustfile is not None and not self.locustfile.is_file():
-            mend = "name a file below the project's folder"
-            raise LoadError("the locustfile is not there", where=str(self.locustfile), mend=mend)
+            fix = "name a file below the project's folder"
+            raise LoadError("the locustfile is not there", where=str(self.locustfile), fix=fix)
 
     @property
     def locustfile(self) -> Path:
         """Return where the locustfile is; only asked if there is one."""
         return (Path(self.project) / (self.load.locustfile or "")).absolute()
 
-    def course(self) -> Course:
+    def arrivals(self) -> ArrivalSchedule:
         """Lay out this generator's share of the run.
 
         Raises:
@@ -88,7 +88,7 @@ class LoadPlan:
         """
         schedule = self.load.schedule
         recording_s = recorded_s(Path(self.project) / schedule.file) if isinstance(schedule, Replay) else None
-        whole = course_of(self.load, lasts_s=self.lasts_s, seed=self.seed, recording_s=recording_s)
+        whole = schedule_of(self.load, lasts_s=self.lasts_s, seed=self.seed, recording_s=recording_s)
         return whole.part(*self.share)
 
     def to_json(self) -> str:
@@ -97,7 +97,7 @@ class LoadPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class Assignment:
     """What of a schedule somebody is to send.
 
     Attributes:
@@ -108,27 +108,27 @@ class Duty:
     steps: tuple[tuple[float, int, int], ...]
 
     @classmethod
-    def own(cls, share: tuple[int, int]) -> Duty:
+    def own(cls, share: tuple[int, int]) -> Assignment:
         """Return a share of the whole."""
         return cls(((0.0, *share),))
 
-    def left(self, from_s: float, index: int, of: int) -> Duty:
+    def left(self, from_s: float, index: int, of: int) -> Assignment:
         """Return a part of what is left of it from a moment on."""
-        return Duty((*self.steps, (from_s, index, of)))
+        return Assignment((*self.steps, (from_s, index, of)))
 
-    def course(self, plan: LoadPlan) -> Course:
+    def arrivals(self, plan: LoadPlan) -> ArrivalSchedule:
         """Lay out its requests; `plan` may be anybody's of the same load."""
-        course = replace(plan, share=(0, 1)).course()
+        schedule = replace(plan, share=(0, 1)).arrivals()
         for from_s, index, of in self.steps:
-            course = course.beginning(from_s).part(index, of)
-        return course
+            schedule = schedule.beginning(from_s).part(index, of)
+        return schedule
 
     def to_json(self) -> str:
         """Return it on one line, as an order to take it over."""
         return json.dumps({"take_over": self.steps})
 
     @classmethod
-    def from_json(cls, steps: list[list[Any]]) -> Duty:
+    def from_json(cls, steps: list[list[Any]]) -> Assignment:
         """Read what `to_json` said, inside its `take_over`."""
         return cls(tuple((from_s, index, of) for from_s, index, of in steps))
 

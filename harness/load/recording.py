@@ -68,8 +68,8 @@ class RawWriter:
             self._file.flush()
         except OSError as error:
             what = f"the load generator cannot write its samples: {error.strerror}"
-            mend = "make room on that disk, or choose another folder: --out FOLDER"
-            raise LoadError(what, where=str(self._folder / RAW_FILE), mend=mend) from error
+            fix = "make room on that disk, or choose another folder: --out FOLDER"
+            raise LoadError(what, where=str(self._folder / RAW_FILE), fix=fix) from error
         self._held.clear()
 
 
@@ -83,8 +83,8 @@ def read_raw(folder: Path) -> Samples:
         data = (folder / RAW_FILE).read_bytes()
         names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        mend = "look at load.log there: the generator died before its first second was over"
-        raise LoadError(f"the load generator left no samples: {error}", where=str(folder), mend=mend) from error
+        fix = "look at load.log there: the generator died before its first second was over"
+        raise LoadError(f"the load generator left no samples: {error}", where=str(folder), fix=fix) from error
     records = np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)
     ordered = records[np.argsort(records["intended_s"], kind="stable")]
     return Samples(ordered, tuple(names["operations"]), tuple(names["sources"]), tuple(names["replicas"]))

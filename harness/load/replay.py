@@ -49,7 +49,7 @@ def replayed_s(recording_s: NDArray[np.float64], per_s: float, lasts_s: float) -
     scaled_s: NDArray[np.float64] = recording_s * (recorded_per_s / per_s)
     if scaled_s[-1] < lasts_s * REACHES_RATIO:
         what = f"the recorded arrivals end after {scaled_s[-1]:.1f} s at {per_s:g}/s, and the run lasts {lasts_s:g} s"
-        raise LoadError(what, where="load.schedule.file", mend="record longer, or shorten the run's phases")
+        raise LoadError(what, where="load.schedule.file", fix="record longer, or shorten the run's phases")
     return scaled_s[scaled_s < lasts_s]
 
 
@@ -65,5 +65,5 @@ def _moment_s(line: str, where: str) -> float:
 
 def _unusable(what: str, where: str, error: Exception | None = None) -> LoadError:
     why = f": {error}" if error else ""
-    mend = "write one arrival a line, in seconds, in order"
-    return LoadError(f"a recording of arrivals {what}{why}", where=where, mend=mend)
+    fix = "write one arrival a line, in seconds, in order"
+    return LoadError(f"a recording of arrivals {what}{why}", where=where, fix=fix)

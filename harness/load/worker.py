@@ -62,9 +62,9 @@ def _connected(host: str, port: int, within_s: float, clock: Clock) -> socket.so
             connection.settimeout(None)
         except OSError as error:
             if clock.now() > until_s:
-                mend = "start the master first: readiness load URL --expect-workers N"
+                fix = "start the master first: readiness load URL --expect-workers N"
                 what = f"no master answered within {within_s:g} s: {error}"
-                raise LoadError(what, where=f"{host}:{port}", mend=mend) from error
+                raise LoadError(what, where=f"{host}:{port}", fix=fix) from error
             clock.sleep(0.2)
         else:
             return connection
@@ -85,12 +85,12 @@ def _plan_told(master: SocketLink, clock: Clock) -> dict[str, Any]:
         if "ping" in line:
             master.tell(json.dumps({"pong": time.monotonic()}))
         elif "refused" in line:
-            mend = "give the master's token: --token, or the variable READINESS_WORKER_TOKEN"
-            raise LoadError(f"the master refused us: {line['refused']}", where="--token", mend=mend)
+            fix = "give the master's token: --token, or the variable READINESS_WORKER_TOKEN"
+            raise LoadError(f"the master refused us: {line['refused']}", where="--token", fix=fix)
         else:
             return line
     what = "the master hung up" if is_greeted else "whoever answers there does not speak as a master does"
-    raise LoadError(what, where="before it told its plan", mend="see what the master says of itself, and where")
+    raise LoadError(what, where="before it told its plan", fix="see what the master says of itself, and where")
 
 
 class _Relay:

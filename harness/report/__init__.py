@@ -1,4 +1,4 @@
-"""WHAT WE SAY: pages, pictures, Allure and the terminal. Everything that is written passes `egress`.
+"""WHAT WE SAY: pages, pictures, Allure and the terminal. Everything that is written passes `redaction`.
 
 write_experiment, write_run    a run's folder: evidence, pictures, report.md, index.html, verdict.json
 rebuild                        all pages of a finished run again, from its evidence
@@ -14,9 +14,9 @@ from harness.report.allure import attach_experiment
 from harness.report.allure_context import write_allure_context
 from harness.report.allure_site import build_allure_report
 from harness.report.bundle import experiments_in, verified, verified_run, write_manifest, write_run_manifest
-from harness.report.egress import NO_SECRETS, Secrets
 from harness.report.experiment import write_experiment
 from harness.report.judged import Experiment
+from harness.report.redaction import NO_SECRETS, Secrets
 from harness.report.run import rebuild, write_run
 from harness.report.terminal import Progress, verdict_table
 

@@ -16,10 +16,10 @@ from allure_commons.reporter import AllureReporter
 from allure_commons.types import AttachmentType, LabelType
 
 from harness.report.allure_context import EPIC
-from harness.report.egress import NO_SECRETS, Secrets, line
+from harness.report.formatting import command_of, lasted_s, moment
 from harness.report.judged import Experiment
 from harness.report.markdown import escaped, evidence_text
-from harness.report.words import command_of, lasted_s, moment
+from harness.report.redaction import NO_SECRETS, Secrets, line
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:

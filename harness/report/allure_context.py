@@ -6,7 +6,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from harness.report.documents import json_text
-from harness.report.egress import NO_SECRETS, Secrets, line, write_text
+from harness.report.redaction import NO_SECRETS, Secrets, line, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

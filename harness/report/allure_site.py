@@ -61,7 +61,7 @@ def build_allure_report(
         with noted(folder / OF_PAGES, f"{folder.name}-allure") as ledger, _room(ledger) as workspace:
             trouble = _generate(call, results_dir.resolve(), out_dir.resolve(), workspace, Patience(deadline_s, say))
     except HarnessError as error:
-        return f"No Allure report: {error.what}; {error.mend}."
+        return f"No Allure report: {error.what}; {error.fix}."
     except OSError as error:
         return f"No Allure report: {error.strerror or error}; the results are in {results_dir}."
     return trouble or out_dir / "index.html"

@@ -11,8 +11,8 @@ from harness.errors import ReportError
 from harness.measure.quantities import Block, figures
 from harness.report.bundle import verified_run
 from harness.report.documents import json_text, read_json
-from harness.report.egress import NO_SECRETS, Secrets, write_text
 from harness.report.experiment import read_experiment
+from harness.report.redaction import NO_SECRETS, Secrets, write_text
 from harness.spec.model import Model
 from harness.spec.scenario import Slug
 from harness.verdict.outcome import Outcome
@@ -100,7 +100,7 @@ def _add(found: dict[str, Side], experiment: Experiment, *, counts: bool) -> Non
     history = experiment.history
     if any(block.run_id == history.run_id for block in side.blocks):
         what = f"the run {history.run_id} is there twice, and is one piece of evidence"
-        raise ReportError(what, where=str(experiment.folder), mend="name each run once")
+        raise ReportError(what, where=str(experiment.folder), fix="name each run once")
     block = Block(
         run_id=history.run_id, began_at=history.began_at, figures=figures(experiment.scenario, experiment.history)
     )
@@ -119,7 +119,7 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
     system = read_json(path)
     machine = system.get("machine")
     if not isinstance(machine, dict):
-        raise ReportError("it does not say which machine it is", where=f"{path}: machine", mend="run the scenario anew")
+        raise ReportError("it does not say which machine it is", where=f"{path}: machine", fix="run the scenario anew")
     told = {name: system.get(name) for name in ("profile", "backend", "defect")}
     scenario = experiment.scenario.model_dump(mode="json", exclude=_TOLD_ONLY)
     return {**scenario, **told, "machine": {name: machine.get(name) for name in ("architecture", "cores")}}
@@ -142,7 +142,7 @@ def check_alike(scenario: str, expected: Mapping[str, Any], seen: Mapping[str, A
     if difference:
         path, theirs, own = difference
         what = f"{path} is {own!r} here and {theirs!r} in {among}: these cannot be compared"
-        raise ReportError(what, where=f"{where}: {scenario}", mend="compare runs of equal settings, or save a baseline")
+        raise ReportError(what, where=f"{where}: {scenario}", fix="compare runs of equal settings, or save a baseline")
 
 
 def check_comparable(baseline: Baseline, later: Gathered, *, where: str) -> None:
@@ -154,14 +154,14 @@ def check_comparable(baseline: Baseline, later: Gathered, *, where: str) -> None
     common = baseline.scenarios.keys() & later.sides.keys()
     if not common:
         what = f"scenario is {_listed(later.sides)} here and {_listed(baseline.scenarios)} in the baseline"
-        raise ReportError(what, where=where, mend="compare runs of a scenario that the baseline holds")
+        raise ReportError(what, where=where, fix="compare runs of a scenario that the baseline holds")
     for name in sorted(common):
         known, side = baseline.scenarios[name], later.sides[name]
         check_alike(name, known.settings, side.settings, where=where, among="the baseline")
         own = {block.run_id for block in known.blocks} & {block.run_id for block in side.blocks}
         if own:
             what = f"the run {_listed(own)} is part of the baseline itself, and would find itself unchanged"
-            raise ReportError(what, where=f"{where}: {name}", mend="compare runs that the baseline does not hold")
+            raise ReportError(what, where=f"{where}: {name}", fix="compare runs that the baseline does not hold")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -189,12 +189,12 @@ def read_baseline(path: Path) -> Baseline:
         ReportError: If it is missing or is no baseline; it names the key.
     """
     if not path.is_file():
-        mend = f"save one: readiness baseline save {path.stem} RUN…"
-        raise ReportError("there is no such baseline", where=str(path), mend=mend)
+        fix = f"save one: readiness baseline save {path.stem} RUN…"
+        raise ReportError("there is no such baseline", where=str(path), fix=fix)
     try:
         return Baseline.model_validate(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         what = f"this is no baseline: {first['msg'].removeprefix('Value error, ')}"
-        raise ReportError(what, where=f"{path}: {key}", mend="save it again: readiness baseline save") from error
+        raise ReportError(what, where=f"{path}: {key}", fix="save it again: readiness baseline save") from error

@@ -17,8 +17,8 @@ from harness.errors import ReportError
 from harness.faults.ledger import FILE_NAME as LEDGER_FILE
 from harness.history.store import EVENTS_FILE, HISTORY_FILE, SAMPLES_FILE
 from harness.report.documents import json_text, read_json, run_text, verdict_text
-from harness.report.egress import NO_SECRETS, write_text
 from harness.report.experiment import read_experiment
+from harness.report.redaction import NO_SECRETS, write_text
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _NAME = re.compile(rf"(?:{LOGS}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 _RUN_NAME = re.compile(rf"[a-z0-9][a-z0-9-]*/{MANIFEST_FILE}|[a-z0-9][a-z0-9.-]*")
 _CONCLUDED = ("outcome", "exit_code", "experiments")
 """What a run's verdict holds that follows from its experiments' own."""
-_MEND = "take the folder from where it was made, again"
+_FIX = "take the folder from where it was made, again"
 
 
 def write_manifest(folder: Path) -> None:
@@ -108,8 +108,8 @@ def verified(folder: Path) -> Verdict:
     if verdict_text(verdict).encode() != (folder / VERDICT_FILE).read_bytes():
         what = f"judged again, this is another verdict: {verdict.sentence}"
         by = read_json(folder / MANIFEST_FILE).get("harness")
-        mend = f"it was judged by version {by} of the harness, this is {version('readiness-harness')}"
-        raise ReportError(what, where=str(folder / VERDICT_FILE), mend=mend)
+        fix = f"it was judged by version {by} of the harness, this is {version('readiness-harness')}"
+        raise ReportError(what, where=str(folder / VERDICT_FILE), fix=fix)
     return verdict
 
 
@@ -135,24 +135,24 @@ def experiments_in(folder: Path) -> list[Path]:
     is_noted = (folder / RUN_MANIFEST_FILE).is_file()
     begun = {path.parent for name in (LOGS, HISTORY_FILE) for path in folder.glob(f"*/{name}")}
     if not begun and not is_noted:
-        mend = "give the folder of a run: reports/runs/<id>"
-        raise ReportError("there is no experiment in this folder", where=str(folder), mend=mend)
+        fix = "give the folder of a run: reports/runs/<id>"
+        raise ReportError("there is no experiment in this folder", where=str(folder), fix=fix)
     noted = _experiments_noted(folder) if is_noted else set()
     for each in sorted(begun - noted):
         _raise_unless_whole(each)
     if not is_noted:
-        mend = "run its scenarios again; those that were finished can be named one by one: RUN/SCENARIO"
-        raise ReportError("this run was cut short: it has no manifest", where=str(folder), mend=mend)
+        fix = "run its scenarios again; those that were finished can be named one by one: RUN/SCENARIO"
+        raise ReportError("this run was cut short: it has no manifest", where=str(folder), fix=fix)
     if begun - noted:
         what = "this is none of the run's experiments: its manifest does not name it"
-        raise ReportError(what, where=str(min(begun - noted)), mend=_MEND)
+        raise ReportError(what, where=str(min(begun - noted)), fix=_FIX)
     return sorted(noted)
 
 
 def _raise_unless_whole(folder: Path) -> None:
     if not (folder / MANIFEST_FILE).is_file():
-        mend = "run the scenario again; what was seen until then is in the folder"
-        raise ReportError("this experiment was cut short: it has no manifest", where=str(folder), mend=mend)
+        fix = "run the scenario again; what was seen until then is in the folder"
+        raise ReportError("this experiment was cut short: it has no manifest", where=str(folder), fix=fix)
 
 
 def _experiments_noted(folder: Path) -> set[Path]:
@@ -168,7 +168,7 @@ def _compare_said(folder: Path, verdicts: Iterable[Verdict]) -> None:
     said = read_json(path)
     facts = {name: value for name, value in said.items() if name not in _CONCLUDED}
     if _in_any_order(said) != _in_any_order(json.loads(run_text(list(verdicts), facts))):
-        raise ReportError("the run says another verdict than its experiments", where=str(path), mend=_MEND)
+        raise ReportError("the run says another verdict than its experiments", where=str(path), fix=_FIX)
 
 
 def _in_any_order(said: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ReportError(f"cannot read the file: {error.strerror}", where=str(path), mend=_MEND) from error
+        raise ReportError(f"cannot read the file: {error.strerror}", where=str(path), fix=_FIX) from error
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
@@ -188,11 +188,11 @@ def _noted(path: Path, evidence: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the files of the manifest `path`, having seen that it is a manifest and names all the evidence."""
     data = read_json(path)
     if data.get("schema") != SCHEMA:
-        mend = f"use a harness that reads it; this one knows schema {SCHEMA}"
-        raise ReportError(f"unknown schema {data.get('schema')!r}", where=f"{path}: schema", mend=mend)
+        fix = f"use a harness that reads it; this one knows schema {SCHEMA}"
+        raise ReportError(f"unknown schema {data.get('schema')!r}", where=f"{path}: schema", fix=fix)
     files = data.get("files")
     if not isinstance(files, dict) or not set(evidence) <= set(files):
-        raise ReportError("the manifest does not name all the evidence", where=f"{path}: files", mend=_MEND)
+        raise ReportError("the manifest does not name all the evidence", where=f"{path}: files", fix=_FIX)
     return files
 
 
@@ -200,7 +200,7 @@ def _within(folder: Path, name: str, allowed: re.Pattern[str], manifest: str) ->
     """Return a file of the folder; a manifest from elsewhere must not make us read what is not in it."""
     path = folder / name
     if not allowed.fullmatch(name) or path.is_symlink() or path.parent.is_symlink():
-        raise ReportError(f"{name!r} leads out of the folder", where=str(folder / manifest), mend=_MEND)
+        raise ReportError(f"{name!r} leads out of the folder", where=str(folder / manifest), fix=_FIX)
     return path
 
 
@@ -210,4 +210,4 @@ def _compare(path: Path, noted: Any) -> None:
         return
     expected = noted.get("bytes") if isinstance(noted, dict) else None
     differs = f"{seen['bytes']} bytes instead of {expected}" if seen["bytes"] != expected else "its hash is another"
-    raise ReportError(f"the file was changed: {differs}", where=str(path), mend=_MEND)
+    raise ReportError(f"the file was changed: {differs}", where=str(path), fix=_FIX)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from harness.report.documents import json_text
-from harness.report.words import reason_of
+from harness.report.formatting import reason_of
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:

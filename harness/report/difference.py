@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
-from harness.report.words import bounds_of, estimate_of
+from harness.report.formatting import bounds_of, estimate_of
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def difference(
     both = [name for name in old if name in new]
     if not both:
         what = f"the runs have no scenario in common: {', '.join(old)} and {', '.join(new)}"
-        raise ReportError(what, where="the two runs", mend="compare runs of the same scenarios")
+        raise ReportError(what, where="the two runs", fix="compare runs of the same scenarios")
     there = [_there(name, name in old, name in new) for name in sorted({*old, *new}) if name not in both]
     outcomes = tuple(worst(run[name][0].verdict.outcome for name in both) for run in (old, new))
     return Difference(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
 from harness.measure.series import by_second
-from harness.report.words import lasted_s
+from harness.report.formatting import lasted_s
 from harness.verdict.outcome import Claim, Obligation, Outcome, Verdict, worst
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read_verdict(path: Path) -> Verdict:
         claims = tuple(Claim(**_judged(item)) for item in data.pop("claims"))
         return Verdict(**_judged(data), obligations=obligations, claims=claims)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReportError(f"this is no verdict: {error}", where=str(path), mend="judge the scenario anew") from error
+        raise ReportError(f"this is no verdict: {error}", where=str(path), fix="judge the scenario anew") from error
 
 
 def _judged(data: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +86,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ReportError(f"cannot read the file: {error}", where=str(path), mend="judge the scenario anew") from error
+        raise ReportError(f"cannot read the file: {error}", where=str(path), fix="judge the scenario anew") from error
     if not isinstance(data, dict):
-        raise ReportError("this is no JSON object", where=str(path), mend="judge the scenario anew")
+        raise ReportError("this is no JSON object", where=str(path), fix="judge the scenario anew")
     return data
 
 

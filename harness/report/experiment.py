@@ -8,9 +8,9 @@ from harness.errors import ReportError
 from harness.history.store import read_history, write_history
 from harness.report import html, markdown
 from harness.report.documents import json_text, read_json, read_verdict, system_of, timeline_text, verdict_text
-from harness.report.egress import NO_SECRETS, Secrets, redacted, write_bytes, write_text
 from harness.report.judged import Experiment
 from harness.report.palette import DARK, LIGHT
+from harness.report.redaction import NO_SECRETS, Secrets, redacted, write_bytes, write_text
 from harness.spec.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.history.history import History
     from harness.verdict.outcome import Verdict
 
-MEND = "judge the scenario anew"
+FIX = "judge the scenario anew"
 
 
 def write_experiment(
@@ -118,11 +118,11 @@ def _scenario(path: Path) -> Scenario:
     try:
         return Scenario.model_validate(read_json(path))
     except ValueError as error:
-        raise ReportError(f"this is no scenario: {error}", where=str(path), mend=MEND) from error
+        raise ReportError(f"this is no scenario: {error}", where=str(path), fix=FIX) from error
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ReportError(f"cannot read the file: {error}", where=str(path), mend=MEND) from error
+        raise ReportError(f"cannot read the file: {error}", where=str(path), fix=FIX) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from harness.report import words
+from harness.report import formatting
 from harness.report.documents import NEVER_RUN, run_outcome, system_of
 from harness.report.markdown import run_sentence
 from harness.verdict.outcome import Outcome
@@ -72,7 +72,7 @@ def experiment_page(experiment: Experiment, *, scenario_text: str, profile: str)
         gauges=[gauge_of(claim) for claim in verdict.claims],
         startup_s=max((part.began_s + part.took_s for part in history.startup), default=0.0) or 1.0,
         system=system_of(history, profile),
-        command=words.command_of(scenario.scenario, history, profile),
+        command=formatting.command_of(scenario.scenario, history, profile),
         scenario_text=scenario_text,
         files=FILES,
     )
@@ -113,7 +113,7 @@ def gauge_of(claim: Claim) -> Gauge | None:
 
 
 def _lasted(history: History) -> str:
-    return words.seconds_of(words.lasted_s(history) or None)
+    return formatting.seconds_of(formatting.lasted_s(history) or None)
 
 
 @cache
@@ -126,14 +126,14 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "at": words.at,
-        "bounds": words.bounds_of,
-        "estimate": words.estimate_of,
+        "at": formatting.at,
+        "bounds": formatting.bounds_of,
+        "estimate": formatting.estimate_of,
         "lasted": _lasted,
-        "percent": words.percent_of,
-        "reason": words.reason_of,
-        "seconds": words.seconds_of,
-        "thousands": words.thousands,
-        "wall": words.wall_of,
+        "percent": formatting.percent_of,
+        "reason": formatting.reason_of,
+        "seconds": formatting.seconds_of,
+        "thousands": formatting.thousands,
+        "wall": formatting.wall_of,
     }
     return environment.get_template(name)

@@ -9,8 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from harness.report.documents import NEVER_RUN, run_outcome
-from harness.report.egress import line
-from harness.report.words import (
+from harness.report.formatting import (
     NOTHING,
     SYMBOLS,
     at,
@@ -23,6 +22,7 @@ from harness.report.words import (
     seconds_of,
     thousands,
 )
+from harness.report.redaction import line
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:

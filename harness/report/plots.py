@@ -13,9 +13,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from harness.measure.series import by_second
-from harness.report import views
-from harness.report.egress import line
-from harness.report.words import lasted_s, seconds_of
+from harness.report import panels
+from harness.report.formatting import lasted_s, seconds_of
+from harness.report.redaction import line
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def picture(scenario: Scenario, history: History, verdict: Verdict, palette: Pal
     figure.subplots_adjust(left=0.08, right=0.9, top=0.945, bottom=0.062, hspace=0.14)
     for view in axes:
         _plain_axes(view, until_s, palette)
-    views.latency(axes[0], scenario, history, seconds, palette)
-    views.errors(axes[1], scenario, history, seconds, palette)
-    views.hits(axes[2], scenario, history, seconds, palette)
-    views.sources(axes[3], seconds, palette)
+    panels.latency(axes[0], scenario, history, seconds, palette)
+    panels.errors(axes[1], scenario, history, seconds, palette)
+    panels.hits(axes[2], scenario, history, seconds, palette)
+    panels.sources(axes[3], seconds, palette)
     _faults(axes, history, until_s, palette)
     _recovery(axes[0], history, verdict, palette)
     _phases(axes, history, palette)

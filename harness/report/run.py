@@ -9,9 +9,9 @@ from harness.report import html, markdown
 from harness.report.allure_site import build_allure_report
 from harness.report.bundle import LOGS, RUN_MANIFEST_FILE, VERDICT_FILE
 from harness.report.documents import NEVER_RUN, read_json, run_text
-from harness.report.egress import NO_SECRETS, Secrets, inside, redacted, write_text
 from harness.report.experiment import read_experiment, write_pages
 from harness.report.judged import Experiment
+from harness.report.redaction import NO_SECRETS, Secrets, inside, redacted, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,8 +98,8 @@ def _names(folder: Path) -> list[str]:
     """Return the experiments' names in the order in which they ran; by name if the run did not live to say."""
     there = sorted(path.parent.name for path in folder.glob("*/history.json"))
     if not there:
-        mend = "give the folder of a run: reports/runs/<id>"
-        raise ReportError("there is no experiment in this folder", where=str(folder), mend=mend)
+        fix = "give the folder of a run: reports/runs/<id>"
+        raise ReportError("there is no experiment in this folder", where=str(folder), fix=fix)
     order = [experiment.get("scenario") for experiment in _said_of_run(folder).get("experiments", [])]
     return sorted(there, key=lambda name: order.index(name) if name in order else len(order))
 

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.clock import SystemClock
-from harness.report.egress import NO_SECRETS, Secrets, line
-from harness.report.words import SYMBOLS, outcome_text, reason_of, seconds_of, thousands
+from harness.report.formatting import SYMBOLS, outcome_text, reason_of, seconds_of, thousands
+from harness.report.redaction import NO_SECRETS, Secrets, line
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ class Progress:
     ) -> None:
         _wipe(self._console)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Say one step: `redis 8.2 is ready after 0.4 s`."""
         self._print(Text(_fit(text, self._secrets)))
 
-    def beat(self, *, scenario: str, phase: str, elapsed_s: float, total_s: float, heartbeat: Heartbeat) -> None:
+    def heartbeat(self, *, scenario: str, phase: str, elapsed_s: float, total_s: float, heartbeat: Heartbeat) -> None:
         """Show one second of an experiment; call it as often as there is news.
 
         Args:
@@ -84,7 +84,7 @@ class Progress:
             style = "red" if self._failed_count else "dim"
             self._draw(_live_line(*title, elapsed_s, total_s, Text(numbers, style)))
         elif place != self._place or now_s - self._said_s >= QUIET_S:
-            self.say(f"{scenario}: {phase}, {elapsed_s:.0f} of {total_s:.0f} s, {numbers}")
+            self.message(f"{scenario}: {phase}, {elapsed_s:.0f} of {total_s:.0f} s, {numbers}")
             self._said_s = now_s
         self._place = place
 

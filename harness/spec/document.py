@@ -72,7 +72,7 @@ def read_yaml(text: str, *, name: str, has_fragments: bool = False) -> Document:
     """
     documents = read_yaml_documents(text, name=name, has_fragments=has_fragments)
     if len(documents) > 1:
-        raise SpecError(f"{len(documents)} documents in one file", where=name, mend="give each a file of its own")
+        raise SpecError(f"{len(documents)} documents in one file", where=name, fix="give each a file of its own")
     return documents[0]
 
 
@@ -83,14 +83,14 @@ def read_yaml_documents(text: str, *, name: str, has_fragments: bool = False) ->
         SpecError: If it is not YAML, holds nothing, or is something we refuse; it names the line.
     """
     if len(text.encode()) > MAX_BYTES:
-        raise SpecError("file is larger than 1 MiB", where=name, mend="split it; a page is enough")
+        raise SpecError("file is larger than 1 MiB", where=name, fix="split it; a page is enough")
     try:
         _check_events(text, name, has_fragments=has_fragments)
         roots = [root for root in yaml.compose_all(text, Loader=_LOADER) if root is not None]
     except yaml.YAMLError as error:
         raise _not_yaml(error, name) from error
     if not roots:
-        raise SpecError("file is empty", where=name, mend="docs/ has an example of each kind of file")
+        raise SpecError("file is empty", where=name, fix="docs/ has an example of each kind of file")
     if has_fragments:
         roots = [written_out(root, name=name) for root in roots]
     return [_document(root, name) for root in roots]
@@ -108,16 +108,16 @@ def _check_events(text: str, name: str, *, has_fragments: bool) -> None:
         depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
         where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
         if not has_fragments and (isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None)):
-            raise SpecError("anchors and aliases are refused", where=where, mend="write the value out")
+            raise SpecError("anchors and aliases are refused", where=where, fix="write the value out")
         if depth > MAX_DEPTH:
-            raise SpecError(f"nested deeper than {MAX_DEPTH}", where=where, mend="five levels are enough")
+            raise SpecError(f"nested deeper than {MAX_DEPTH}", where=where, fix="five levels are enough")
 
 
 def _not_yaml(error: yaml.YAMLError, name: str) -> SpecError:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     where = f"{name}:{mark.line + 1}" if mark else name
-    return SpecError(f"not YAML: {problem}", where=where, mend="check indentation, colons and quotes on that line")
+    return SpecError(f"not YAML: {problem}", where=where, fix="check indentation, colons and quotes on that line")
 
 
 def _value(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str) -> Any:
@@ -137,7 +137,7 @@ def _mapping(node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], n
         key = str(key_node.value)
         where = f"{name}:{key_node.start_mark.line + 1}"
         if key in data:
-            raise SpecError(f"key {key!r} is there twice", where=where, mend="keep one of the two")
+            raise SpecError(f"key {key!r} is there twice", where=where, fix="keep one of the two")
         data[key] = _value(value_node, (*path, key), lines, name)
         lines[(*path, key)] = key_node.start_mark.line + 1
     return data
@@ -145,13 +145,13 @@ def _mapping(node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], n
 
 def _scalar(node: yaml.ScalarNode, where: str) -> Any:
     if node.tag not in _PLAIN_TAGS:
-        raise SpecError(f"tag {node.tag!r} is refused", where=where, mend="write a plain value")
+        raise SpecError(f"tag {node.tag!r} is refused", where=where, fix="write a plain value")
     if node.tag.endswith(":timestamp"):
         return node.value
     if node.tag.endswith(":bool") and node.value not in ("true", "false"):
-        mend = f"write true or false, or quote the word: '{node.value}'"
-        raise SpecError(f"{node.value!r} means a boolean in YAML", where=where, mend=mend)
+        fix = f"write true or false, or quote the word: '{node.value}'"
+        raise SpecError(f"{node.value!r} means a boolean in YAML", where=where, fix=fix)
     try:
         return yaml.constructor.SafeConstructor().construct_object(node)
     except ValueError as error:  # `0x_`, or more digits than Python reads
-        raise SpecError("this is no number that can be read", where=where, mend="mend it, or quote the word") from error
+        raise SpecError("this is no number that can be read", where=where, fix="fix it, or quote the word") from error

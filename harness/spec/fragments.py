@@ -72,17 +72,17 @@ class _Writer:
         for source in _sources(node):
             self._charge(source, depth)
             if not isinstance(source, yaml.MappingNode):
-                raise SpecError("only a mapping can be merged", where=self._place(source), mend="<<: *an-anchor")
+                raise SpecError("only a mapping can be merged", where=self._place(source), fix="<<: *an-anchor")
             yield from self._pairs(source, depth + 1)
 
     def _word(self, key: yaml.Node) -> str:
         if not isinstance(key, yaml.ScalarNode):
-            raise SpecError("a key is no word", where=self._place(key), mend="write one word before the colon")
+            raise SpecError("a key is no word", where=self._place(key), fix="write one word before the colon")
         return str(key.value)
 
     def _charge(self, node: yaml.Node, depth: int) -> None:
         if depth > MAX_DEPTH or next(self._count) > MAX_NODES:
-            raise SpecError("its aliases grow without end", where=self._place(node), mend="write the value out")
+            raise SpecError("its aliases grow without end", where=self._place(node), fix="write the value out")
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self._name}:{node.start_mark.line + 1}"

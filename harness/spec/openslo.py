@@ -228,23 +228,21 @@ def read_openslo(path: Path) -> tuple[Promise, ...]:
                 indicator = validated(_Sli, document)
                 if indicator.metadata.name in indicators:
                     what = f"two SLIs are called {indicator.metadata.name!r}"
-                    raise SpecError(
-                        what, where=document.place(("metadata", "name")), mend="give each a name of its own"
-                    )
+                    raise SpecError(what, where=document.place(("metadata", "name")), fix="give each a name of its own")
                 indicators[indicator.metadata.name] = indicator
             case kind if kind not in PASSED_OVER:
-                mend = "leave it out; SLO, SLI and Service are read"
-                raise SpecError(f"kind {kind!r} cannot be judged", where=document.place(("kind",)), mend=mend)
+                fix = "leave it out; SLO, SLI and Service are read"
+                raise SpecError(f"kind {kind!r} cannot be judged", where=document.place(("kind",)), fix=fix)
     if not slos:
-        raise SpecError("there is no SLO in this file", where=str(path), mend="add a document of kind SLO")
+        raise SpecError("there is no SLO in this file", where=str(path), fix="add a document of kind SLO")
     return tuple(promise for document, slo in slos for promise in _promises(document, slo, indicators))
 
 
 def _check_supported(document: Document) -> None:
     for path in document.lines:
         if path and path[-1] in UNSUPPORTED and not _is_own_name(path):
-            mend = UNSUPPORTED[str(path[-1])]
-            raise SpecError(f"`{path[-1]}` cannot be honoured", where=document.place(path), mend=mend)
+            fix = UNSUPPORTED[str(path[-1])]
+            raise SpecError(f"`{path[-1]}` cannot be honoured", where=document.place(path), fix=fix)
 
 
 def _is_own_name(path: KeyPath) -> bool:
@@ -258,7 +256,7 @@ def _promises(document: Document, slo: _Slo, indicators: dict[str, Indicator]) -
         known = ", ".join(indicators) or "none"
         where = document.place(("spec", "indicatorRef"))
         what = f"there is no SLI {slo.spec.indicator_ref!r} in this file"
-        raise SpecError(what, where=where, mend=f"add a document of kind SLI; known: {known}")
+        raise SpecError(what, where=where, fix=f"add a document of kind SLI; known: {known}")
     for index, goal in enumerate(slo.spec.objectives):
         where = document.place(("spec", "objectives", index))
         selection = _selection(indicator)
@@ -275,12 +273,12 @@ def _objective(indicator: Indicator, goal: _Goal, where: str) -> RatioObjective:
     told: dict[str, Any] = {"during": selected.phase, "of": selected.operation}
     if ratio is None:
         if goal.op is None or goal.value is None or selected != selected.population:
-            mend = "write op: lte and value: 0.1 (seconds) on the objective, and no within, over, outcome or sources"
-            raise SpecError("a threshold of latency needs op and value, and all requests", where=where, mend=mend)
+            fix = "write op: lte and value: 0.1 (seconds) on the objective, and no within, over, outcome or sources"
+            raise SpecError("a threshold of latency needs op and value, and all requests", where=where, fix=fix)
         return Slow.model_construct(sli="slow", over=goal.value, max=goal.bad_share, **told)
     if goal.op is not None or goal.value is not None:
-        mend = "leave op and value out; `good` says what is good"
-        raise SpecError("a ratio has no threshold", where=where, mend=mend)
+        fix = "leave op and value out; `good` says what is good"
+        raise SpecError("a ratio has no threshold", where=where, fix=fix)
     return _of_ratio(selected, goal.bad_share, is_good=ratio.good is not None, told=told, where=where)
 
 
@@ -297,5 +295,5 @@ def _of_ratio(
             return Errors.model_construct(sli="errors", max=bad_share, **told)
         case (True, None, None, None | "ok", sources) if sources:
             return Hits.model_construct(sli="hits", min=round(1 - bad_share, 12), levels=sources, **told)
-    mend = "good: {within: 100ms}, {outcome: ok} or {sources: [l1, l2]}; bad: {over: 100ms} or {outcome: failed}"
-    raise SpecError("this selection of requests cannot be judged", where=where, mend=mend)
+    fix = "good: {within: 100ms}, {outcome: ok} or {sources: [l1, l2]}; bad: {over: 100ms} or {outcome: failed}"
+    raise SpecError("this selection of requests cannot be judged", where=where, fix=fix)

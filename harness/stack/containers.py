@@ -63,9 +63,9 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         building.start(redis.contained(images.redis), postgres.contained(images.postgres), toxiproxy)
         server = ProxyServer(toxiproxy.direct, plan.meter(toxiproxy.published[proxy.METER_PORT]))
         for edge in plan.edges:
-            server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.given.port))
+            server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.client_address.port))
         replicas = [plan.replica(name) for name in blueprint.replicas]
-        balancer = nginx.contained(images.nginx, [edge.given for edge in plan.edges if edge.client == ENTRY])
+        balancer = nginx.contained(images.nginx, [edge.client_address for edge in plan.edges if edge.client == ENTRY])
         building.start(*replicas, balancer)
         yield Stack(
             backend="containers",
@@ -86,7 +86,7 @@ class _Plan:
         pairs = edges_of(blueprint.system)
         self.doors = {FIRST_DOOR + number: reserve() for number in range(len(pairs))}
         self.edges = tuple(
-            Edge(client, upstream, listen, given=Address("proxy", port))
+            Edge(client, upstream, listen, client_address=Address("proxy", port))
             for (client, upstream), (port, listen) in zip(pairs, self.doors.items(), strict=True)
         )
 
@@ -97,14 +97,14 @@ class _Plan:
 
     def replica(self, name: str) -> ContainerRecipe:
         """Describe one replica, with an edge of its own to each dependency."""
-        given = {edge.server: edge.given for edge in self.edges if edge.client == name}
-        facts = self._blueprint.facts(name, given)
-        recipe = subject.contained(name, self._blueprint.subject, self._images.service, facts)
+        given = {edge.server: edge.client_address for edge in self.edges if edge.client == name}
+        placeholders = self._blueprint.placeholders(name, given)
+        recipe = subject.contained(name, self._blueprint.subject, self._images.service, placeholders)
         return with_variables(recipe, self._blueprint.hidden)
 
     def meter(self, address: Address) -> Meter:
         """Return what counts the bytes on open connections, by edge."""
-        return Meter(address, {edge.name: str(edge.given.port) for edge in self.edges})
+        return Meter(address, {edge.name: str(edge.client_address.port) for edge in self.edges})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ class Meter:
                 counted = json.loads(connection.makefile("rb").read())
             return int(counted.get(self.ports[edge], 0))
         except (OSError, ValueError) as error:
-            mend = "see proxy-sandbox.log: the kernel of the engine's machine must offer sock_diag"
-            raise StackError(f"the meter does not answer: {error}", where=str(self.address), mend=mend) from error
+            fix = "see proxy-sandbox.log: the kernel of the engine's machine must offer sock_diag"
+            raise StackError(f"the meter does not answer: {error}", where=str(self.address), fix=fix) from error
 
 
 @dataclass

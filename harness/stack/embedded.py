@@ -104,12 +104,12 @@ class _Building:
     def edge(self, server: ProxyServer, client: str, upstream: Recipe) -> Edge:
         """Open an edge from `client` to what `upstream` describes, which need not run yet."""
         listen = server.create(f"{client}.{upstream.name}", upstream.address)
-        edge = Edge(client, upstream.name, listen, given=listen)
+        edge = Edge(client, upstream.name, listen, client_address=listen)
         self.edges.append(edge)
         return edge
 
     def replica(self, name: str, blueprint: Blueprint, server: ProxyServer) -> Recipe:
         """Describe one replica, with an edge of its own to each dependency."""
-        given = {each: self.edge(server, name, self.recipes[each]).given for each in DEPENDENCIES}
-        recipe = subject.local(name, blueprint.subject, self.workspace, blueprint.facts(name, given))
+        given = {each: self.edge(server, name, self.recipes[each]).client_address for each in DEPENDENCIES}
+        recipe = subject.local(name, blueprint.subject, self.workspace, blueprint.placeholders(name, given))
         return with_variables(recipe, blueprint.hidden)

@@ -54,8 +54,8 @@ def speaking(what: str) -> Iterator[None]:
     except (DockerException, requests.RequestException) as error:
         said = getattr(error, "explanation", None) or str(error)
         is_full = "no space left" in said
-        mend = "make room on its disk: docker system df" if is_full else "see what it says of itself: docker info"
-        raise StackError(f"the engine could not {what}: {said}", where="the Docker engine", mend=mend) from error
+        fix = "make room on its disk: docker system df" if is_full else "see what it says of itself: docker info"
+        raise StackError(f"the engine could not {what}: {said}", where="the Docker engine", fix=fix) from error
 
 
 @contextmanager
@@ -85,11 +85,11 @@ def connect(where: str | None = None) -> DockerClient:
         _knock(where)
         client = docker.from_env(timeout=_KNOCK_WITHIN_S, environment={**os.environ, "DOCKER_HOST": where})
     except PermissionError as error:
-        mend = "join the group that owns its socket (often `docker`), or use --backend embedded"
-        raise StackError("the Docker engine may not be used by this user", where=where, mend=mend) from error
+        fix = "join the group that owns its socket (often `docker`), or use --backend embedded"
+        raise StackError("the Docker engine may not be used by this user", where=where, fix=fix) from error
     except (OSError, DockerException) as error:  # a requests.RequestException is an OSError
-        mend = "start one, or use --backend embedded"
-        raise StackError("no Docker engine answers", where=where, mend=mend) from error
+        fix = "start one, or use --backend embedded"
+        raise StackError("no Docker engine answers", where=where, fix=fix) from error
     client.api.timeout = ANSWER_WITHIN_S
     return client
 
@@ -103,8 +103,8 @@ def check_is_here(where: str) -> None:
     scheme, _, rest = where.partition("://")
     host = urlsplit(where).hostname
     if scheme not in _ON_THIS_MACHINE and host not in {"localhost", "127.0.0.1", "::1"}:
-        mend = "unset DOCKER_HOST, or choose the docker context of an engine here; or use --backend embedded"
-        raise StackError(f"the Docker engine is on another machine, {host or rest}", where=where, mend=mend)
+        fix = "unset DOCKER_HOST, or choose the docker context of an engine here; or use --backend embedded"
+        raise StackError(f"the Docker engine is on another machine, {host or rest}", where=where, fix=fix)
 
 
 def _knock(where: str) -> None:

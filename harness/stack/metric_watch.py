@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.history.marks import PointMark
-from harness.spec.point import Metric
+from harness.spec.sometimes import Metric
 from harness.stack.metrics import exposed, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from harness.spec.point import Measured
+    from harness.spec.sometimes import Measured
     from harness.stack.service import Address
 
 LOOK_EVERY_S = 0.5

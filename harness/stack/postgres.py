@@ -80,10 +80,10 @@ def local(cluster: Cluster) -> Recipe:
         status = cluster.initdb.wait(_INITDB_WITHIN_S)
     except subprocess.TimeoutExpired as error:
         what = f"initdb is not ready after {_INITDB_WITHIN_S:g} s"
-        raise StackError(what, where=str(cluster.data), mend="this machine or its disk is too busy") from error
+        raise StackError(what, where=str(cluster.data), fix="this machine or its disk is too busy") from error
     if status:
         tail = last_lines(cluster.log, 8)
-        raise StackError(f"initdb failed (exit {status})", where=str(cluster.data), mend=f"its last words:\n{tail}")
+        raise StackError(f"initdb failed (exit {status})", where=str(cluster.data), fix=f"its last words:\n{tail}")
     address = reserve()
     return Recipe(
         name="postgres",
@@ -166,7 +166,7 @@ def _unprivileged_user() -> str | None:
         raise StackError(
             f"PostgreSQL refuses to run as root, and there is no user {_UNPRIVILEGED!r} to become",
             where="the embedded stack",
-            mend=f"run as an ordinary user, or create the user {_UNPRIVILEGED!r}",
+            fix=f"run as an ordinary user, or create the user {_UNPRIVILEGED!r}",
         ) from error
 
 

@@ -124,7 +124,7 @@ class LocalProcess:
             StackError: If it runs already.
         """
         if self.is_alive():
-            raise StackError(f"{self.name} runs already", where=str(self.direct), mend="stop it first")
+            raise StackError(f"{self.name} runs already", where=str(self.direct), fix="stop it first")
         self.kill()  # what one that died by itself may have left of its session
         recipe = self._recipe
         self._child = spawn(
@@ -162,8 +162,8 @@ class LocalProcess:
         try:
             self._child.wait(_STOP_WITHIN_S)
         except subprocess.TimeoutExpired as error:
-            what, mend = f"{self.name} does not die", "see what its process waits for in the kernel"
-            raise StackError(what, where=f"process {self._child.pid}", mend=mend) from error
+            what, fix = f"{self.name} does not die", "see what its process waits for in the kernel"
+            raise StackError(what, where=f"process {self._child.pid}", fix=fix) from error
         # Its own children are not ours to wait for, but they hold its sockets until they are gone.
         is_met_within(lambda: all(map(is_gone, family)), deadline_s=_STOP_WITHIN_S, clock=SystemClock(), every_s=0.002)
         self._child = None  # its number may be anybody's from here on

@@ -177,10 +177,8 @@ class ProxyServer:
             try:
                 yield server
             except (requests.RequestException, InvalidToxic, NotFound, ProxyExists, KeyError, ValueError) as error:
-                mend = "see proxy.log; if it hangs, restart it: toxics of a frozen server cannot be removed"
-                raise StackError(
-                    f"the fault proxy could not {what}: {error}", where=str(self.api), mend=mend
-                ) from error
+                fix = "see proxy.log; if it hangs, restart it: toxics of a frozen server cannot be removed"
+                raise StackError(f"the fault proxy could not {what}: {error}", where=str(self.api), fix=fix) from error
 
 
 def local(address: Address, seed: int) -> Recipe:

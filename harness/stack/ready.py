@@ -45,4 +45,4 @@ def _look(service: Service, seen: dict[str, float], clock: Clock) -> None:
 def _not_ready(service: Service, what: str) -> StackError:
     tail = service.logs(15) or "(it wrote nothing)"
     lines = "\n".join(f"    | {line}" for line in tail.splitlines())
-    return StackError(what, where=str(service.direct), mend=f"its last words say why:\n{lines}")
+    return StackError(what, where=str(service.direct), fix=f"its last words say why:\n{lines}")

@@ -54,13 +54,14 @@ class Edge:
         client: Who uses it.
         server: The service at its end.
         listen: Where the proxy listens, as seen from here: what probes use.
-        given: The same door as the client sees it, which is elsewhere where each container has a network of its own.
+        client_address: The same door as the client sees it, which is elsewhere where each container has a network of
+            its own.
     """
 
     client: str
     server: str
     listen: Address
-    given: Address
+    client_address: Address
 
     @property
     def name(self) -> str:

@@ -29,14 +29,14 @@ PORT = 8000
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
-def local(name: str, subject: Subject, workspace: Workspace, facts: Mapping[str, str]) -> Recipe:
+def local(name: str, subject: Subject, workspace: Workspace, placeholders: Mapping[str, str]) -> Recipe:
     """Describe one replica as a local process.
 
     Args:
         name: `replica-1`, `replica-2`, …
         subject: What to serve.
         workspace: Where to run; the application is imported from its project folder.
-        facts: What placeholders such as `{redis.port}` stand for.
+        placeholders: What names such as `{redis.port}` stand for.
 
     Raises:
         SpecError: If a placeholder is unknown.
@@ -49,19 +49,19 @@ def local(name: str, subject: Subject, workspace: Workspace, facts: Mapping[str,
         argv=[sys.executable, *_serving(subject, address)],
         address=address,
         probe=_probe(subject, version),
-        environment=filled(subject.environment, facts),
+        environment=substituted(subject.environment, placeholders),
         cwd=workspace.project,
     )
 
 
-def contained(name: str, subject: Subject, image: str, facts: Mapping[str, str]) -> ContainerRecipe:
+def contained(name: str, subject: Subject, image: str, placeholders: Mapping[str, str]) -> ContainerRecipe:
     """Describe one replica as a container; its image holds the application and a `python` with uvicorn.
 
     Args:
         name: `replica-1`, `replica-2`, …
         subject: What to serve.
         image: Present in the engine.
-        facts: What placeholders such as `{redis.port}` stand for.
+        placeholders: What names such as `{redis.port}` stand for.
 
     Raises:
         SpecError: If a placeholder is unknown.
@@ -72,7 +72,7 @@ def contained(name: str, subject: Subject, image: str, facts: Mapping[str, str])
         port=PORT,
         published={PORT: reserve()},
         command=["python", *_serving(subject, Address(ANYWHERE, PORT))],
-        environment=filled(subject.environment, facts),
+        environment=substituted(subject.environment, placeholders),
         probe=_probe(subject, f"{subject.app} in {image}"),
     )
 
@@ -81,8 +81,8 @@ def _uvicorn_version() -> str:
     try:
         return version_of("uvicorn")
     except PackageNotFoundError as error:
-        mend = "pip install 'readiness-harness[embedded]', beside the service's own packages"
-        raise StackError("there is no uvicorn to serve with", where=sys.prefix, mend=mend) from error
+        fix = "pip install 'readiness-harness[embedded]', beside the service's own packages"
+        raise StackError("there is no uvicorn to serve with", where=sys.prefix, fix=fix) from error
 
 
 def _serving(subject: Subject, address: Address) -> list[str]:
@@ -99,21 +99,23 @@ def _probe(subject: Subject, version: str) -> HealthProbe:
     )
 
 
-def filled(environment: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
+def substituted(environment: Mapping[str, str], placeholders: Mapping[str, str]) -> dict[str, str]:
     """Replace `{placeholder}` by what it stands for.
 
     Raises:
         SpecError: If one is unknown; it names the variable.
     """
-    return {name: _filled(name, text, facts) for name, text in environment.items()}
+    return {name: _substituted(name, text, placeholders) for name, text in environment.items()}
 
 
-def _filled(name: str, text: str, facts: Mapping[str, str]) -> str:
-    unknown = [word for word in _PLACEHOLDER.findall(text) if word not in facts]
+def _substituted(name: str, text: str, placeholders: Mapping[str, str]) -> str:
+    unknown = [word for word in _PLACEHOLDER.findall(text) if word not in placeholders]
     if unknown:
         where = f"readiness.toml: system.subject.environment.{name}"
-        raise SpecError(f"unknown placeholder {{{unknown[0]}}}", where=where, mend=f"known: {', '.join(sorted(facts))}")
-    return _PLACEHOLDER.sub(lambda found: facts[found[1]], text)
+        raise SpecError(
+            f"unknown placeholder {{{unknown[0]}}}", where=where, fix=f"known: {', '.join(sorted(placeholders))}"
+        )
+    return _PLACEHOLDER.sub(lambda found: placeholders[found[1]], text)
 
 
 def is_answering(address: Address, path: str) -> bool:

@@ -40,7 +40,7 @@ def check_can_conclude(scenario: Scenario, confidence: float) -> None:
             raise SpecError(
                 f"{what}, this profile sends {count_text(int(sent))}",
                 where=f"scenario {scenario.scenario}: objectives",
-                mend=f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
+                fix=f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
             )
 
 
@@ -55,20 +55,20 @@ def _check_survival_can_be_seen(scenario: Scenario) -> None:
     early = [objective for objective in recovery if objective.during not in after]
     if early:
         what = f"`{early[0]}` during {early[0].during} can never be seen: nothing has been broken and healed by then"
-        raise SpecError(what, where=where, mend="promise it of a phase after the last fault, or leave it out")
+        raise SpecError(what, where=where, fix="promise it of a phase after the last fault, or leave it out")
     if scenario.faults and not promises_before(scenario):
-        mend = "name the phase before it `baseline`, where readiness.toml's defaults hold, or promise something of it"
+        fix = "name the phase before it `baseline`, where readiness.toml's defaults hold, or promise something of it"
         what = "nothing is promised before the first fault, and a dead service would not mind it"
-        raise SpecError(what, where=where, mend=mend)
+        raise SpecError(what, where=where, fix=fix)
     lasts_s = {phase.name: phase.lasts for phase in scenario.phases}
     hasty = [objective for objective in recovery if lasts_s[objective.during] < objective.needs_s]
     if hasty:
         needed, lasts = duration_text(hasty[0].needs_s), duration_text(lasts_s[hasty[0].during])
         what = f"`{hasty[0]}` needs the phase {hasty[0].during!r} to last {needed}, this profile makes it {lasts}"
-        raise SpecError(what, where=where, mend="make the phase longer, or the profile's stretch greater")
+        raise SpecError(what, where=where, fix="make the phase longer, or the profile's stretch greater")
     if scenario.faults and not recovery:
-        mend = f"add an objective such as {{sli: recovery, within: 5s, during: {after[0]}}}"
-        raise SpecError("something is broken, and recovery from it is not promised", where=where, mend=mend)
+        fix = f"add an objective such as {{sli: recovery, within: 5s, during: {after[0]}}}"
+        raise SpecError("something is broken, and recovery from it is not promised", where=where, fix=fix)
 
 
 def _after_last_fault(scenario: Scenario) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.spec.objective import Recovery
-from harness.verdict.chance import beyond_chance
+from harness.verdict.holm import beyond_chance
 from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Claim, Outcome, Verdict, worst
 from harness.verdict.ratio import ratio_claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.history.samples import SampleOutcome
-from harness.spec.point import Answered
+from harness.spec.sometimes import Answered
 from harness.verdict.outcome import Obligation, Outcome
 from harness.verdict.recovery import phases_before_first_fault
 from harness.verdict.validity import load_validity

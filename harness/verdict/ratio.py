@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from harness.measure.control import control_count, controls_s, is_control_broken
-from harness.measure.dependence import effective_total
+from harness.measure.effective_sample import effective_total
 from harness.measure.outage import longest_outage_s
 from harness.measure.ratios import Count, count, is_kept
 from harness.spec.objective import Errors, Hits, RatioObjective, Slow
 from harness.spec.quantity import count_text, percent_text
 from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
-from harness.verdict.chance import p_value
+from harness.verdict.holm import p_value
 from harness.verdict.looks import confidence_at
 from harness.verdict.outcome import Claim, Outcome
 from harness.verdict.sequential import is_hopeless

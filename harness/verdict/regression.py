@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from harness.measure.mann_whitney import shift, shift_bounds, two_sided_p
 from harness.measure.quantities import Quantity
-from harness.measure.ranks import shift, shift_bounds, two_sided_p
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -31,11 +31,11 @@ class Listener:
 
     said: list[str] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Remember it."""
         self.said.append(text)
 
-    def beat(self, **_: object) -> None:
+    def heartbeat(self, **_: object) -> None:
         """Let it pass."""
 
 
@@ -112,7 +112,7 @@ class Assassin(Listener):
     victim: str = "nginx"
     after_s: float = 6.0
 
-    def beat(self, *, elapsed_s: float, **_: object) -> None:
+    def heartbeat(self, *, elapsed_s: float, **_: object) -> None:
         """Strike once it is time."""
         if elapsed_s >= self.after_s and self.ledger:
             entries = read_ledger(self.ledger.path).left

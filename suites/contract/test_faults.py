@@ -29,7 +29,7 @@ FAULTS = [
 def test_a_fault_is_seen_and_then_gone(stack, ledger, fault):
     """The dose is delivered, every service is well again afterwards, and the ledger is clean."""
     with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
-        assert injection.look().is_delivered, injection.doses
+        assert injection.observe().is_delivered, injection.doses
         assert injection.mark().healed_s is None
 
     mark = injection.mark()
@@ -51,8 +51,8 @@ def test_what_crosses_a_fault_is_counted_and_our_own_looks_are_not(stack, ledger
             for _ in range(questions):
                 replica.sendall(b"PING\r\n")
                 assert replica.recv(64) == b"+PONG\r\n"
-        injection.look()
-        injection.look()
+        injection.observe()
+        injection.observe()
 
     assert injection.mark().crossed_bytes == 6 * questions
 
@@ -86,7 +86,7 @@ def test_a_dose_that_wears_off_is_noticed(stack, ledger):
     with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
         for edge in stack.edges_into("redis"):
             stack.proxy.remove(edge.name, "readiness-latency-redis")
-        assert not injection.look().is_delivered
+        assert not injection.observe().is_delivered
 
     assert not injection.mark().is_delivered
 
@@ -98,14 +98,14 @@ def test_a_wrong_dose_is_noticed(stack, ledger, actual_ms):
 
     with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
         injection.action._fault = Latency(kind="latency", target="redis", delay=f"{actual_ms}ms")
-        assert not injection.look().is_delivered
+        assert not injection.observe().is_delivered
 
 
 def test_a_cut_that_does_not_cut_is_noticed(stack, ledger):
     """One edge listens again: the look says which."""
     with injected(Down(kind="down", target="redis"), into=stack, ledger=ledger, clock=CLOCK) as injection:
         stack.proxy.enable("replica-2.redis")
-        dose = injection.look()
+        dose = injection.observe()
 
     assert not dose.is_delivered
     assert dose.seen == "replica-1.redis refuses, replica-2.redis still answers"
@@ -116,7 +116,7 @@ def test_a_death_that_did_not_happen_is_noticed(stack, ledger):
     with injected(Kill(kind="kill", target="replica-1"), into=stack, ledger=ledger, clock=CLOCK) as injection:
         stack.services["replica-1"].start()
         assert is_met_within(stack.services["replica-1"].is_ready, deadline_s=10, clock=CLOCK)
-        assert not injection.look().is_delivered
+        assert not injection.observe().is_delivered
 
 
 def test_a_dead_server_is_no_cut(stack, ledger):
@@ -126,7 +126,7 @@ def test_a_dead_server_is_no_cut(stack, ledger):
         redis.kill()
         for edge in stack.edges_into("redis"):
             stack.proxy.enable(edge.name)
-        dose = injection.look()
+        dose = injection.observe()
         redis.start()
         wait_until_ready([redis], clock=CLOCK)
 

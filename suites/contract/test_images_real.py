@@ -265,7 +265,7 @@ def test_a_step_that_fails_is_quoted(client, images, project):
 
     assert "non-zero code: 7" in caught.value.what
     assert "Dockerfile of service" in caught.value.where
-    assert "| this is why" in caught.value.mend
+    assert "| this is why" in caught.value.fix
 
 
 def test_a_dockerfile_that_is_none_is_told(client, images, project):

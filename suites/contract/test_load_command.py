@@ -67,7 +67,9 @@ def test_a_generator_that_was_lost_exits_2():
         arguments = command(server.base_url, "--rate", "100", "--for", "4s", "--workers", "2")
         running = subprocess.Popen(arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert is_met_within(lambda: server.requests() > 20, deadline_s=20, clock=CLOCK)
-        victim = next(each for each in psutil.Process(running.pid).children() if "harness.load.child" in each.cmdline())
+        victim = next(
+            each for each in psutil.Process(running.pid).children() if "harness.load.generator" in each.cmdline()
+        )
         os.kill(victim.pid, signal.SIGKILL)
         told, complaints = running.communicate(timeout=60)
 

@@ -229,7 +229,7 @@ import locust
 from contextlib import contextmanager
 import sys
 from pathlib import Path
-from harness.load.child import __main__ as child
+from harness.load.generator import __main__ as child
 
 @contextmanager
 def nobody():
@@ -241,7 +241,7 @@ child.main(Path(sys.argv[1]))
 
 
 def test_a_calibration_that_fails_says_what_to_do(tmp_path):
-    """A server that does nothing did not even answer: told as every other error is, with where and how to mend it."""
+    """A server that does nothing did not even answer: told as every other error is, with where and how to fix it."""
     plan = dataclasses.replace(plan_for("http://127.0.0.1:9"), calibration_s=0.2)
     command = [sys.executable, "-c", DEAF, str(tmp_path), str(free_port())]
     told = subprocess.run(
@@ -251,7 +251,7 @@ def test_a_calibration_that_fails_says_what_to_do(tmp_path):
     assert told.returncode == 1
     refused = json.loads(told.stdout)["refused"]
     assert re.match("a server that does nothing answered 0 of [0-9]+ requests", refused["what"])
-    assert "run on a quieter one" in refused["mend"]
+    assert "run on a quieter one" in refused["fix"]
 
 
 def test_no_requests_are_an_honest_zero(tmp_path):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linu
 
 LATENESS = """
 import json, statistics, time
-from harness.load.child import pacing
+from harness.load.generator import pacing
 
 TICK_S = 0.0037  # no multiple of a millisecond, to which libev rounds
 
@@ -30,7 +30,7 @@ print(json.dumps([timer is not plain, *map(statistics.median, zip(*pairs))]))
 
 WITHOUT = """
 import json, os, resource, time
-from harness.load.child import pacing
+from harness.load.generator import pacing
 
 import gevent
 gevent.sleep(0)  # what gevent itself opens is open by now

@@ -14,7 +14,7 @@ ASKED = """
 import json, locust, socket, sys, time, _socket
 import gevent
 from gevent import socket as green
-from harness.load.child import resolver
+from harness.load.generator import resolver
 
 if sys.argv[1] == "ours":
     resolver.install(allow_remote=False)
@@ -45,7 +45,7 @@ def test_the_answer_is_the_systems(host):
 REMOTE = """
 import locust
 from gevent import socket as green
-from harness.load.child import resolver
+from harness.load.generator import resolver
 
 for allowed in (False, True):
     resolver.install(allow_remote=allowed)

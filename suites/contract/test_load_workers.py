@@ -18,8 +18,8 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
-from harness.load.arrivals import course_of
-from harness.load.master import Meeting, gathered
+from harness.load.arrivals import schedule_of
+from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.load.plan import LoadPlan
 from harness.load.worker import press_for
 from harness.spec.load import Load
@@ -57,8 +57,8 @@ def workers(count, port, token=TOKEN):
                 each.communicate()
 
 
-def meeting(port, *, count=2, within_s=20.0, host="127.0.0.1"):
-    return Meeting(host=host, port=port, token=TOKEN, workers=count, within_s=within_s)
+def rendezvous(port, *, count=2, within_s=20.0, host="127.0.0.1"):
+    return Rendezvous(host=host, port=port, token=TOKEN, workers=count, within_s=within_s)
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def test_two_workers_are_one_schedule(tmp_path, port):
     said: list[str] = []
     with http_server("fast") as server, workers(2, port) as running:
         plan = plan_for(server.base_url, lasts_s=3.0)
-        with gathered(plan, meeting(port), folder=tmp_path, clock=CLOCK, say=said.append) as team:
-            result = team.finish()
+        with apply_load_with_workers(plan, rendezvous(port), folder=tmp_path, clock=CLOCK, say=said.append) as group:
+            result = group.finish()
         ends = [each.wait(10) for each in running]
         words = [each.stdout.read() for each in running]
         read = server.requests()
 
-    whole = course_of(plan.load, lasts_s=3.0, seed=7)
+    whole = schedule_of(plan.load, lasts_s=3.0, seed=7)
     assert (result.samples.records["intended_s"] == whole.intended_s).all()
     assert result.tally.ok == result.tally.planned == read == len(whole)
     assert ends == [0, 0]
@@ -91,16 +91,16 @@ def test_the_other_takes_over_from_a_worker_that_dies(tmp_path, port):
     """What it had recorded came home before; its generator dies with it."""
     with http_server("fast") as server, workers(2, port) as running:
         plan = plan_for(server.base_url, lasts_s=8.0)
-        with gathered(plan, meeting(port), folder=tmp_path, clock=CLOCK, say=lambda _: None) as team:
-            until_s = team.begins_s + 3.3
+        with apply_load_with_workers(plan, rendezvous(port), folder=tmp_path, clock=CLOCK, say=lambda _: None) as group:
+            until_s = group.begins_s + 3.3
             assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
             victim = running[0]
             generators = psutil.Process(victim.pid).children(recursive=True)
             victim.send_signal(signal.SIGKILL)
-            result = team.finish()
+            result = group.finish()
             assert is_met_within(lambda: all(map(is_gone, generators)), deadline_s=10, clock=CLOCK)
 
-    whole = course_of(plan.load, lasts_s=8.0, seed=7)
+    whole = schedule_of(plan.load, lasts_s=8.0, seed=7)
     lost_s = result.samples.records["intended_s"][result.samples.has_outcome(SampleOutcome.UNFINISHED)]
     assert len(result.losses) == 1
     assert generators
@@ -115,8 +115,8 @@ def test_a_stranger_is_sent_away(tmp_path, port):
     """Who does not know the token presses nothing, and is told why; the master goes on waiting."""
     with http_server("fast") as server, workers(1, port, token="guessed") as running:  # noqa: S106 - of this test
         with pytest.raises(LoadError, match=r"0 of 1 workers came within 5 s"):
-            with gathered(
-                plan_for(server.base_url, lasts_s=1.0), meeting(port, count=1, within_s=5.0), folder=tmp_path,
+            with apply_load_with_workers(
+                plan_for(server.base_url, lasts_s=1.0), rendezvous(port, count=1, within_s=5.0), folder=tmp_path,
                 clock=CLOCK, say=lambda _: None,
             ):  # fmt: skip
                 pass
@@ -132,8 +132,10 @@ def test_who_does_not_speak_as_a_worker_does_is_no_trouble(tmp_path, port, words
     """A probe of the port, a scanner, a token in other letters: the worker who comes next is taken."""
     with http_server("fast") as server, workers(1, port), socket_to(port, words):
         plan = plan_for(server.base_url, lasts_s=1.0)
-        with gathered(plan, meeting(port, count=1), folder=tmp_path, clock=CLOCK, say=lambda _: None) as team:
-            result = team.finish()
+        with apply_load_with_workers(
+            plan, rendezvous(port, count=1), folder=tmp_path, clock=CLOCK, say=lambda _: None
+        ) as group:
+            result = group.finish()
 
     assert result.tally.ok == result.tally.planned > 0
 
@@ -173,8 +175,8 @@ def test_a_worker_does_not_wait_for_one_who_is_no_master(port):
 def test_other_machines_are_let_in_only_if_asked_for(tmp_path, port):
     """By default nobody out there can reach us."""
     with pytest.raises(LoadError, match="workers of other machines could reach us"):
-        with gathered(
-            plan_for("http://127.0.0.1:9", lasts_s=1.0), meeting(port, host="0.0.0.0"), folder=tmp_path, clock=CLOCK,  # noqa: S104 - it must be refused
+        with apply_load_with_workers(
+            plan_for("http://127.0.0.1:9", lasts_s=1.0), rendezvous(port, host="0.0.0.0"), folder=tmp_path, clock=CLOCK,  # noqa: S104 - it must be refused
             say=lambda _: None,
         ):  # fmt: skip
             pass

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from harness.clock import SystemClock, is_met_within
-from harness.spec.point import Grows, Metric
+from harness.spec.sometimes import Grows, Metric
 from harness.stack.metric_watch import MetricWatch, watching
 from harness.stack.ports import reserve
 from harness.stack.service import LOOPBACK, Address

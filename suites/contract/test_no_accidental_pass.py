@@ -54,10 +54,10 @@ class Saboteur:
     harm: Callable[[], object]
     done: list[str] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Hear it, and say nothing."""
 
-    def beat(self, *, phase: str, **_: object) -> None:
+    def heartbeat(self, *, phase: str, **_: object) -> None:
         """Strike once."""
         if phase == self.phase and not self.done:
             self.done.append(phase)

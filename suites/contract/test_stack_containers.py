@@ -111,7 +111,7 @@ os.setgid(65534); os.setuid(65534)
 try:
     engine.connect(sys.argv[1])
 except StackError as error:
-    print(error.what, "|", error.mend)
+    print(error.what, "|", error.fix)
 """
 
 

@@ -81,7 +81,9 @@ def test_every_edge_has_a_proxy_of_its_own(stack):
         *("replica-1.redis", "replica-2.redis", "replica-1.postgres", "replica-2.postgres"),
         *("nginx.replica-1", "nginx.replica-2"),
     }
-    assert len({edge.listen for edge in stack.edges}) == len({edge.given for edge in stack.edges}) == len(names)
+    assert (
+        len({edge.listen for edge in stack.edges}) == len({edge.client_address for edge in stack.edges}) == len(names)
+    )
     assert [edge.name for edge in stack.edges_into("redis")] == ["replica-1.redis", "replica-2.redis"]
     assert [edge.name for edge in stack.edges_into("replica-2.redis")] == ["replica-2.redis"]
 

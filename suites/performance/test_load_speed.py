@@ -52,7 +52,7 @@ FLAT_OUT = """
 import locust, json, sys, tempfile, time
 from pathlib import Path
 
-from harness.load.child.generator import Generator
+from harness.load.generator.generator import Generator
 from harness.load.plan import LoadPlan
 from harness.spec.load import Load
 

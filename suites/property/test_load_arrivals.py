@@ -1,4 +1,4 @@
-"""The course of a load: ordered, repeatable, at the rate that was asked for."""
+"""The schedule of a load: ordered, repeatable, at the rate that was asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.arrivals import course_of, zipf_keys
+from harness.load.arrivals import schedule_of, zipf_keys
 from harness.spec.load import Keys, Load
 
 LOADS = st.builds(
@@ -21,13 +21,13 @@ LOADS = st.builds(
 @given(LOADS, st.floats(0.01, 5), st.integers(0, 2**31))
 def test_a_course_is_ordered_inside_its_time_and_repeatable(load, lasts_s, seed):
     """Whatever was asked for."""
-    course, again = (course_of(load, lasts_s=lasts_s, seed=seed) for _ in range(2))
+    schedule, again = (schedule_of(load, lasts_s=lasts_s, seed=seed) for _ in range(2))
 
-    assert len(course) == len(course.keys) == len(course.is_write)
-    assert (np.diff(course.intended_s) >= 0).all()
-    assert len(course) == 0 or (course.intended_s[0] >= 0 and course.intended_s[-1] < lasts_s + 1e-9)
-    assert ((course.keys >= 0) & (course.keys < load.keys.count)).all()
-    assert all((getattr(course, name) == getattr(again, name)).all() for name in ("intended_s", "keys", "is_write"))
+    assert len(schedule) == len(schedule.keys) == len(schedule.is_write)
+    assert (np.diff(schedule.intended_s) >= 0).all()
+    assert len(schedule) == 0 or (schedule.intended_s[0] >= 0 and schedule.intended_s[-1] < lasts_s + 1e-9)
+    assert ((schedule.keys >= 0) & (schedule.keys < load.keys.count)).all()
+    assert all((getattr(schedule, name) == getattr(again, name)).all() for name in ("intended_s", "keys", "is_write"))
 
 
 @given(LOADS, st.integers(0, 2**31))
@@ -35,7 +35,7 @@ def test_the_rate_is_what_was_asked_for(load, seed):
     """Exactly for a metronome; within six standard deviations for independent clients (once in 500 million)."""
     expected = load.arrivals_per_s * 5.0
 
-    count = len(course_of(load, lasts_s=5.0, seed=seed))
+    count = len(schedule_of(load, lasts_s=5.0, seed=seed))
 
     slack = 1.0 if load.arrivals == "constant" else 6 * np.sqrt(expected) + 6
     assert abs(count - expected) <= slack
@@ -52,7 +52,7 @@ def test_popularity_follows_zipf(count, skew, seed):
 
 def test_arrivals_keep_their_times_when_the_mix_changes():
     """Each has a stream of randomness of its own."""
-    few, many = (course_of(Load(arrivals_per_s=100, writes=share), lasts_s=5, seed=1) for share in ("1%", "50%"))
+    few, many = (schedule_of(Load(arrivals_per_s=100, writes=share), lasts_s=5, seed=1) for share in ("1%", "50%"))
 
     assert (few.intended_s == many.intended_s).all()
     assert (few.keys == many.keys).all()
@@ -61,6 +61,6 @@ def test_arrivals_keep_their_times_when_the_mix_changes():
 
 def test_independent_clients_are_not_a_metronome():
     """The gaps of a Poisson process vary as much as they are long; those of a metronome do not vary."""
-    gaps = np.diff(course_of(Load(arrivals_per_s=1000), lasts_s=20, seed=3).intended_s)
+    gaps = np.diff(schedule_of(Load(arrivals_per_s=1000), lasts_s=20, seed=3).intended_s)
 
     assert 0.95 < gaps.std() / gaps.mean() < 1.05

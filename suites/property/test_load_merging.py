@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.history.load import LoadTally
 from harness.history.samples import RECORD, Samples
-from harness.load.arrivals import course_of
+from harness.load.arrivals import schedule_of
 from harness.load.merging import merged_samples, merged_tally
 from harness.spec.load import Load
 
@@ -18,7 +18,7 @@ NAMES = st.lists(st.sampled_from(["", "l1", "l2", "l3", "stale", "other"]), min_
 @given(st.integers(1, 9), st.integers(0, 2**31), st.sampled_from(["poisson", "constant"]))
 def test_the_parts_of_a_course_are_the_course(workers, seed, arrivals):
     """Each request once, with its key and what it does; no part has two more than another."""
-    whole = course_of(Load(arrivals_per_s=50, arrivals=arrivals), lasts_s=4, seed=seed)
+    whole = schedule_of(Load(arrivals_per_s=50, arrivals=arrivals), lasts_s=4, seed=seed)
 
     parts = [whole.part(index, workers) for index in range(workers)]
 

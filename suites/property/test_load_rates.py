@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.arrivals import course_of
+from harness.load.arrivals import schedule_of
 from harness.load.flow import flow_through
 from harness.load.replay import replayed_s
 from harness.spec.load import Load
@@ -43,7 +43,7 @@ LOADS = st.builds(
 @given(LOADS, st.floats(0.05, 10), st.integers(0, 2**31))
 def test_a_course_under_any_schedule_is_ordered_inside_its_time_and_repeatable(load, lasts_s, seed):
     """Whatever the rate does, at zero too."""
-    first, again = (course_of(load, lasts_s=lasts_s, seed=seed).intended_s for _ in range(2))
+    first, again = (schedule_of(load, lasts_s=lasts_s, seed=seed).intended_s for _ in range(2))
 
     assert (first == again).all()
     assert (np.diff(first) >= 0).all()
@@ -54,7 +54,7 @@ def test_a_course_under_any_schedule_is_ordered_inside_its_time_and_repeatable(l
 def test_as_many_come_as_the_rate_integrates_to(load, seed):
     """In the whole and in each half; a metronome to one request, independent clients to six standard deviations."""
     lasts_s = 6.0
-    intended_s = course_of(load, lasts_s=lasts_s, seed=seed).intended_s
+    intended_s = schedule_of(load, lasts_s=lasts_s, seed=seed).intended_s
 
     for began_s, ended_s in ((0, lasts_s), (0, 3.0), (3.0, lasts_s)):
         expected = load.expected(began_s, ended_s)

@@ -48,7 +48,7 @@ import sys
 from harness.report.terminal import Progress
 progress = Progress()
 for number in range(100_000):
-    progress.say(f"line {number}")
+    progress.message(f"line {number}")
 print("to nobody")
 sys.exit(7)
 """

@@ -234,7 +234,7 @@ def test_every_rule_has_a_bad_example_and_a_row_in_the_docs():
 
     assert {rule.name for rule in RULES} == {case.values[0] for case in BROKEN}
     assert all(f"| `{rule.name}` |" in page for rule in RULES)
-    assert all(rule.why and rule.mend and rule.source for rule in RULES)
+    assert all(rule.why and rule.fix and rule.source for rule in RULES)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_no_service_is_too_odd_to_be_judged(says):
     assert all(each.line == 1 for each in found)
 
 
-def test_the_command_says_line_rule_reason_and_mending(tmp_path):
+def test_the_command_says_line_rule_reason_and_fix(tmp_path):
     """For people, and as JSON; exit 1 where a rule is broken, 0 where none is."""
     file = tmp_path / "compose.yaml"
     file.write_text(GOOD.replace("redis:8.2.1", "redis"))

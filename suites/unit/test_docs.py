@@ -11,9 +11,9 @@ from harness.spec.document import read_yaml
 from harness.spec.fault import Down, Kill, Latency
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.parser import read_settings
-from harness.spec.point import Answered, Grows, Metric
 from harness.spec.quantity import count_text
 from harness.spec.scenario import Scenario
+from harness.spec.sometimes import Answered, Grows, Metric
 from harness.stack.blueprint import DEPENDENCIES, Blueprint
 from harness.stack.service import Address
 from harness.verdict.bounds import requests_needed
@@ -47,7 +47,7 @@ def test_the_settings_of_somebody_else_are_read(tmp_path):
     (tmp_path / "readiness.toml").write_text(example)
 
     assert read_settings(tmp_path / "readiness.toml").system.name == "shop"
-    assert placeholders(example) == set(Blueprint(system=DUMMY, seed=1).facts("replica-1", GIVEN))
+    assert placeholders(example) == set(Blueprint(system=DUMMY, seed=1).placeholders("replica-1", GIVEN))
 
 
 @pytest.mark.parametrize(

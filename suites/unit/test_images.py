@@ -195,7 +195,7 @@ def test_another_file_is_another_image(project, change):
 
 
 def test_another_base_is_another_image(project):
-    """The same sources on a Python with its holes mended are not the old image."""
+    """The same sources on a Python with its holes fixed are not the old image."""
     assert name_of(project) != name_of(project, base=Found(BASE.reference, "sha256:2"))
 
 
@@ -361,7 +361,7 @@ def test_a_missing_image_is_told_with_what_was_tried():
         r"readiness-harness/base:\w{16} \(not built\); missing as well: redis, postgres, nginx, proxy, service",
         caught.value.what,
     )
-    assert "nox -s images builds it from wheels, with no registry" in caught.value.mend
+    assert "nox -s images builds it from wheels, with no registry" in caught.value.fix
     assert engine.asked == [OFFICIAL["base"].reference, OFFICIAL["proxy"].reference]
     assert engine.api.timeout == 60.0
 
@@ -444,7 +444,7 @@ def test_debian_needs_root(monkeypatch, tmp_path):
 def test_a_program_that_is_not_there_is_told():
     """With how to get it."""
     with pytest.raises(StackError, match=r"there is no readiness-no-such[\s\S]*the image of proxy[\s\S]*install it"):
-        program.found("readiness-no-such", role="proxy", mend="install it")
+        program.found("readiness-no-such", role="proxy", fix="install it")
 
 
 def test_a_program_that_fails_is_quoted(tmp_path):
@@ -455,8 +455,8 @@ def test_a_program_that_fails_is_quoted(tmp_path):
         program.run("counting", argv, role="proxy", log=tmp_path / "log", within_s=30)
 
     assert "counting failed (exit 4)" in caught.value.what
-    assert "| 19" in caught.value.mend
-    assert "| 3\n" not in caught.value.mend
+    assert "| 19" in caught.value.fix
+    assert "| 3\n" not in caught.value.fix
 
 
 def test_a_program_that_takes_too_long_ends_with_all_that_it_started(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import LoadError
-from harness.load.arrivals import course_of
+from harness.load.arrivals import schedule_of
 from harness.load.plan import LoadPlan, plan_from_json
 from harness.load.replay import recorded_s, replayed_s
 from harness.spec.load import Load
@@ -17,7 +17,7 @@ from harness.spec.scenario import Scenario
 def per_second(schedule, lasts_s=10.0, per_s=100.0):
     """Return how many a metronome counts in each second."""
     load = Load.model_validate({"arrivals_per_s": per_s, "arrivals": "constant", "schedule": schedule})
-    intended_s = course_of(load, lasts_s=lasts_s, seed=1).intended_s
+    intended_s = schedule_of(load, lasts_s=lasts_s, seed=1).intended_s
     return np.bincount(intended_s.astype(int), minlength=int(lasts_s)).tolist()
 
 
@@ -63,7 +63,7 @@ def test_poisson_arrivals_follow_the_schedule_and_are_independent():
         {"arrivals_per_s": 1000, "schedule": {"kind": "spike", "at": "5s", "lasts": "5s", "to_per_s": 10_000}}
     )
 
-    intended_s = course_of(load, lasts_s=15, seed=5).intended_s
+    intended_s = schedule_of(load, lasts_s=15, seed=5).intended_s
     counts = np.bincount((intended_s * 100).astype(int), minlength=1500)
 
     calm, spike = counts[:500], counts[500:1000]
@@ -145,7 +145,7 @@ def test_a_recording_is_repeated_at_the_rate_that_was_asked_for(tmp_path):
 
     plan.check()
 
-    assert plan.course().intended_s.tolist() == pytest.approx([0.0, 0.25, 0.3, 1.0])
+    assert plan.arrivals().intended_s.tolist() == pytest.approx([0.0, 0.25, 0.3, 1.0])
     assert plan_from_json(plan.to_json()) == plan
 
 

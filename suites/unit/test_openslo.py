@@ -125,7 +125,7 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path, old, new, where, what):
 
     assert where in told_error.value.where
     assert what in str(told_error.value)
-    assert told_error.value.mend
+    assert told_error.value.fix
 
 
 @pytest.mark.parametrize("field", UNSUPPORTED)

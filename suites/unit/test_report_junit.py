@@ -31,7 +31,7 @@ PLUGIN = """
         def experiment(self, plan):
             path = plan.path
             if path.stem == "unready":
-                raise StackError("redis is not ready", where="redis \\x1b[31m\\x07\\u202e", mend="start it")
+                raise StackError("redis is not ready", where="redis \\x1b[31m\\x07\\u202e", fix="start it")
             scenario, history = getattr(histories, path.stem)()
             return Experiment(scenario, history, judge(scenario, history, confidence=0.95), path.parent)
 

@@ -47,7 +47,7 @@ def beaten(progress, clock, *, seconds, phase="fault", **numbers):
     """Let `seconds` pass, with a heartbeat in each."""
     for _ in range(seconds):
         beat = Heartbeat(**{**BEAT, **numbers})
-        progress.beat(scenario="redis-latency", phase=phase, elapsed_s=clock.now(), total_s=42.0, heartbeat=beat)
+        progress.heartbeat(scenario="redis-latency", phase=phase, elapsed_s=clock.now(), total_s=42.0, heartbeat=beat)
         clock.advance(1.0)
 
 
@@ -97,7 +97,7 @@ def test_a_log_has_no_control_characters():
     """Not from rich, and not from what services say."""
     log, clock = console(is_terminal=False), FakeClock()
     with Progress(log, clock=clock) as progress:
-        progress.say("\x1b[31mredis\x1b[0m is\r ready \u202e[bold]now[/bold]")
+        progress.message("\x1b[31mredis\x1b[0m is\r ready \u202e[bold]now[/bold]")
         beaten(progress, clock, seconds=3)
         progress.verdict(VERDICTS[1])
     verdict_table(VERDICTS, "reports/runs/r1/index.html", console=log)
@@ -139,7 +139,7 @@ def test_a_step_on_a_terminal_wipes_the_live_line():
     screen, clock = console(is_terminal=True), FakeClock()
     progress = Progress(screen, clock=clock)
     beaten(progress, clock, seconds=1)
-    progress.say("done")
+    progress.message("done")
 
     assert screen.file.getvalue().endswith("\r\x1b[2Kdone\n")
 
@@ -170,7 +170,7 @@ def test_secrets_are_not_said():
     """The terminal is kept in logs, so it is an egress too."""
     log = console(is_terminal=False)
     secrets = Secrets(["swordfish"])
-    Progress(log, secrets=secrets).say("postgres://app:swordfish@127.0.0.1/db")
+    Progress(log, secrets=secrets).message("postgres://app:swordfish@127.0.0.1/db")
     verdict_table([], "reports/swordfish", console=log, secrets=secrets)
 
     assert log.file.getvalue() == "postgres://app:[redacted]@127.0.0.1/db\nreport: reports/[redacted]\n"

@@ -47,7 +47,7 @@ def test_a_scenario_that_promises_nothing_is_refused():
     with pytest.raises(SpecError, match="promises nothing") as refused:
         planned(scenario, SETTINGS, "quick")
 
-    assert "name a phase `baseline`" in refused.value.mend
+    assert "name a phase `baseline`" in refused.value.fix
 
 
 @pytest.mark.parametrize(("profile", "confidence"), [("quick", 0.95), ("release", 0.99)])
@@ -88,9 +88,9 @@ def test_every_target_that_is_not_there_is_refused_with_its_line(tmp_path):
 
     said = str(refused.value).replace(str(tmp_path), "")
     assert said.count("has nothing to hit") == 3
-    assert "/hurt.yaml:9: phases[1].faults[0].target\n  mend:  did you mean 'redis'? known: " in said
-    assert "/hurt.yaml:11: phases[1].faults[2].target\n  mend:  did you mean 'replica-2'? known: " in said
-    assert "/hurt.yaml:12: phases[1].faults[3].target\n  mend:  did you mean 'replica-1.redis'? known: " in said
+    assert "/hurt.yaml:9: phases[1].faults[0].target\n  fix:   did you mean 'redis'? known: " in said
+    assert "/hurt.yaml:11: phases[1].faults[2].target\n  fix:   did you mean 'replica-2'? known: " in said
+    assert "/hurt.yaml:12: phases[1].faults[3].target\n  fix:   did you mean 'replica-1.redis'? known: " in said
 
 
 @pytest.mark.parametrize(

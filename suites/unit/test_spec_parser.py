@@ -1,4 +1,4 @@
-"""Bad files get one clear error: what, where with its line, and how to mend it."""
+"""Bad files get one clear error: what, where with its line, and how to fix it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_shipped_scenarios_are_read(path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "what", "where", "mend"),
+    ("old", "new", "what", "where", "fix"),
     [
         pytest.param("kind: down", "kind: dwn", "unknown kind 'dwn'", ":9: phases[1].faults[0]", "mean 'down'?", id="kind"),
         pytest.param("target:", "taget:", "unknown key 'taget'", ":9: phases[1].faults[0].taget", "mean 'target'?", id="key"),
@@ -72,14 +72,14 @@ def test_shipped_scenarios_are_read(path):
         pytest.param("arrivals_per_s: 100", "arrivals_per_s: .inf", "", ": load.arrivals_per_s", "", id="infinite"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named_placed_and_mended(tmp_path, old, new, what, where, mend):
-    """Each mistake says what, where and how to mend."""
+def test_a_mistake_is_named_placed_and_fixed(tmp_path, old, new, what, where, fix):
+    """Each mistake says what, where and how to fix."""
     said = error_of(tmp_path, GOOD.replace(old, new, 1))
 
     first, place, cure = said.split("\n  ")
     assert what in first
     assert where in place
-    assert mend in cure
+    assert fix in cure
 
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):

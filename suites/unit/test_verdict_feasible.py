@@ -27,7 +27,7 @@ def test_what_cannot_be_proved_is_refused_with_its_numbers(objective, said):
     with pytest.raises(SpecError, match=said) as refused:
         check_can_conclude(scenario_of(faults=False, objectives=[objective]), 0.95)
 
-    assert "raise load.arrivals_per_s" in refused.value.mend
+    assert "raise load.arrivals_per_s" in refused.value.fix
 
 
 @pytest.mark.parametrize("objective", [ERRORS, {"sli": "hits", "min": "99.9%"}])
@@ -51,7 +51,7 @@ def test_surviving_a_fault_that_can_never_be_seen_is_refused(faults, objectives,
     with pytest.raises(SpecError, match=said) as refused:
         check_can_conclude(scenario_of(faults=faults, objectives=objectives), 0.95)
 
-    assert refused.value.mend
+    assert refused.value.fix
 
 
 def test_a_profile_that_leaves_no_time_to_see_recovery_is_refused():

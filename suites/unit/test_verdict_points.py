@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from harness.history.marks import PointMark
 from harness.history.store import read_history, write_history
-from harness.spec.point import Answered, Grows
 from harness.spec.scenario import Scenario
+from harness.spec.sometimes import Answered, Grows
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from suites.support.made import Stretch, history_of, scenario_of

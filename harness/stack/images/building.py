@@ -90,7 +90,7 @@ def made(
     """
     unknown = [role for role in roles if role not in ROLES]
     if unknown:
-        raise SpecError(f"unknown role {unknown[0]!r}", where="--role", mend=nearest(unknown[0], list(ROLES)))
+        raise SpecError(f"unknown role {unknown[0]!r}", where="--role", fix=nearest(unknown[0], list(ROLES)))
     clock = SystemClock()
     search = Search.of(client, subject, project, allows_nothing="service" not in roles)
     registries = Registries(client, within_s=ANSWER_WITHIN_S, clock=clock) if asks_registries else None
@@ -107,7 +107,7 @@ def _made(role: str, search: Search, registries: Registries | None, clock: Clock
         how = _make(role, search, registries, say)
         found = search.present(role)
     if found is None:  # somebody removed it at once
-        raise StackError(f"the image of {role} is gone again", where="the Docker engine", mend="make it again")
+        raise StackError(f"the image of {role} is gone again", where="the Docker engine", fix="make it again")
     return Made(role, found.reference, how, clock.now() - began_s)
 
 
@@ -121,8 +121,8 @@ def _make(role: str, search: Search, registries: Registries | None, say: Callabl
             return "pulled"
         say(f"{role}: {reason}")
     if search.is_ready_made(role):
-        mend = f"build it or load it: docker build --tag {official} …"
-        raise StackError(f"there is no {official}", where="the Docker engine", mend=mend)
+        fix = f"build it or load it: docker build --tag {official} …"
+        raise StackError(f"there is no {official}", where="the Docker engine", fix=fix)
     _build(search.plan(role), search, say)
     return "built"
 
@@ -193,9 +193,9 @@ def _build_in_engine(plan: Plan, client: DockerClient, context: IO[bytes]) -> No
 
 def _broke(plan: Plan, why: str, words: Iterable[str]) -> StackError:
     lines = "\n".join(f"    | {line}" for line in words if line.strip())
-    mend = "make room on its disk: docker system df" if "no space left" in why else "its last words say why"
+    fix = "make room on its disk: docker system df" if "no space left" in why else "its last words say why"
     where = f"{plan.dockerfile} of {plan.role}, in the Docker engine"
-    return StackError(f"the image of {plan.role} cannot be built: {why}", where=where, mend=f"{mend}:\n{lines}")
+    return StackError(f"the image of {plan.role} cannot be built: {why}", where=where, fix=f"{fix}:\n{lines}")
 
 
 def _check_room(work: Path, needed_bytes: int) -> None:
@@ -209,5 +209,5 @@ def _check_room(work: Path, needed_bytes: int) -> None:
         raise StackError(
             f"no room: {free_bytes >> 20} MiB are free, making an image needs {needed_bytes >> 20} MiB",
             where=str(work),
-            mend="make room there, or point TMPDIR elsewhere",
+            fix="make room there, or point TMPDIR elsewhere",
         )

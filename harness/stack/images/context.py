@@ -49,13 +49,13 @@ def of_project(project: Path, dockerfile: str) -> tuple[Piece, ...]:
     """
     where = "readiness.toml: system.subject.dockerfile"
     if not (project / dockerfile).is_file():
-        raise SpecError(f"there is no {dockerfile}", where=where, mend="name a file below readiness.toml's folder")
+        raise SpecError(f"there is no {dockerfile}", where=where, fix="name a file below readiness.toml's folder")
     names = exclude_paths(str(project), _ignored(project), dockerfile=dockerfile)
     pieces = _pieces((name, project / name) for name in names)
     size_bytes = sum(piece.path.lstat().st_size for piece in pieces)
     if size_bytes > CONTEXT_BYTES_MAX:
         what = f"the service's build would be given {size_bytes >> 20} MiB, more than {CONTEXT_BYTES_MAX >> 20}"
-        raise SpecError(what, where=str(project), mend=f"say in {IGNORED} there what the image does not need")
+        raise SpecError(what, where=str(project), fix=f"say in {IGNORED} there what the image does not need")
     return pieces
 
 

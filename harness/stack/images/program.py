@@ -20,7 +20,7 @@ _TAIL = 8
 _FULL_BYTES = 4 << 20
 
 
-def found(program: str, *, role: str, mend: str) -> str:
+def found(program: str, *, role: str, fix: str) -> str:
     """Return the path of a program.
 
     Raises:
@@ -28,7 +28,7 @@ def found(program: str, *, role: str, mend: str) -> str:
     """
     path = shutil.which(program)
     if path is None:
-        raise StackError(f"there is no {program}", where=f"the image of {role}", mend=mend)
+        raise StackError(f"there is no {program}", where=f"the image of {role}", fix=fix)
     return path
 
 
@@ -86,5 +86,5 @@ def _failed(what: str, role: str, log: Path, how: str) -> StackError:
     lines = "\n".join(f"    | {line}" for line in words.splitlines())
     # Not every program says so in these words: debootstrap says «file already exists».
     is_full = "No space left" in words or shutil.disk_usage(log.parent).free < _FULL_BYTES
-    mend = "the disk is full: make room, or point TMPDIR elsewhere" if is_full else "its last words say why"
-    return StackError(f"{what} {how}", where=f"the image of {role}, in {log.parent}", mend=f"{mend}:\n{lines}")
+    fix = "the disk is full: make room, or point TMPDIR elsewhere" if is_full else "its last words say why"
+    return StackError(f"{what} {how}", where=f"the image of {role}, in {log.parent}", fix=f"{fix}:\n{lines}")

@@ -104,7 +104,7 @@ def within(seconds: float, what: str, ask: Callable[[], T]) -> T:
         raise StackError(
             f"the engine could not {what} within {seconds:.0f} s",
             where="the Docker engine",
-            mend="try again when the network or the machine is less busy",
+            fix="try again when the network or the machine is less busy",
         ) from error
 
 

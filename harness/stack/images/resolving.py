@@ -146,7 +146,7 @@ def in_engine(client: DockerClient, reference: str) -> Found | None:
 def _nothing_for(reasons: dict[str, str], subject: Subject) -> StackError:
     (role, tried), *others = reasons.items()
     more = f"; missing as well: {', '.join(role for role, _ in others)}" if others else ""
-    mend = "nox -s images builds it from wheels, with no registry (elsewhere: readiness images, in this environment)"
+    fix = "nox -s images builds it from wheels, with no registry (elsewhere: readiness images, in this environment)"
     if role == "service" and subject.image:
-        mend = f"build it or load it: docker build --tag {subject.image} …"
-    return StackError(f"no image for {role}: tried {tried}{more}", where="the Docker engine", mend=mend)
+        fix = f"build it or load it: docker build --tag {subject.image} …"
+    return StackError(f"no image for {role}: tried {tried}{more}", where="the Docker engine", fix=fix)

@@ -52,11 +52,11 @@ def import_debian(
         raise StackError(
             "debootstrap needs root",
             where="the image of base",
-            mend="run this once as root, or let the engine reach a registry",
+            fix="run this once as root, or let the engine reach a registry",
         )
-    bootstrap = found("debootstrap", role="base", mend="apt-get install debootstrap")
+    bootstrap = found("debootstrap", role="base", fix="apt-get install debootstrap")
     # Whatever it mounts, and whatever it starts, ends with it: nothing of it can hold or outlive its folder.
-    alone = [found("unshare", role="base", mend="apt-get install util-linux"), "--mount", "--pid", "--fork"]
+    alone = [found("unshare", role="base", fix="apt-get install util-linux"), "--mount", "--pid", "--fork"]
     options = [f"--variant={debian.variant}", f"--include={','.join(debian.include)}"]
     root, tar = work / "root", work / "root.tar"
     say(f"base: debootstrap {debian.suite}, half a minute")
@@ -82,8 +82,8 @@ def _import(client: DockerClient, tar: Path, reference: str) -> None:
     told = [json.loads(line) for line in str(answer).splitlines() if line.strip()]
     errors = [each["error"] for each in told if "error" in each]
     if errors:
-        mend = "make room on its disk: docker system df" if "no space left" in errors[0] else "docker info"
-        raise StackError(f"the engine could not {what}: {errors[0]}", where="the Docker engine", mend=mend)
+        fix = "make room on its disk: docker system df" if "no space left" in errors[0] else "docker info"
+        raise StackError(f"the engine could not {what}: {errors[0]}", where="the Docker engine", fix=fix)
 
 
 def go_program(module: Module, work: Path) -> Path:
@@ -92,7 +92,7 @@ def go_program(module: Module, work: Path) -> Path:
     Raises:
         StackError: If there is no Go, or it fails.
     """
-    go = found("go", role="proxy", mend="install Go 1.23 or later (https://go.dev/dl), or apt-get install golang-go")
+    go = found("go", role="proxy", fix="install Go 1.23 or later (https://go.dev/dl), or apt-get install golang-go")
     place = work / "go"
     environment = {"GOBIN": str(place), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
     program = [go, "install", f"-ldflags={module.link}", module.module]
@@ -148,8 +148,8 @@ def _python_of(client: DockerClient, base: str, architecture: str) -> _Python:
         major, minor, libc = json.loads(said)
         newest = int(libc.split(".")[1])
     except (ValueError, IndexError, AttributeError) as error:
-        mend = "the base must hold a python3 on glibc: see harness/stack/images/table.py"
-        raise StackError(f"the engine could not {what}: {said[-200:]}", where="the image of base", mend=mend) from error
+        fix = "the base must hold a python3 on glibc: see harness/stack/images/table.py"
+        raise StackError(f"the engine could not {what}: {said[-200:]}", where="the image of base", fix=fix) from error
     machine = _MACHINES.get(architecture, architecture)
     # PEP 600: a wheel of an older C library runs on a newer one. pip takes tags by their letters, so all are named.
     platforms = (f"manylinux2014_{machine}", *(f"manylinux_2_{older}_{machine}" for older in range(newest, 4, -1)))
@@ -159,4 +159,4 @@ def _python_of(client: DockerClient, base: str, architecture: str) -> _Python:
 def _pip() -> list[str]:
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
-    return [found("pip", role="service", mend="pip install pip, into the environment that this runs in")]
+    return [found("pip", role="service", fix="pip install pip, into the environment that this runs in")]

@@ -14,9 +14,9 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
-from harness.load.arrivals import course_of
+from harness.load.arrivals import schedule_of
 from harness.load.engine import LoadPlan
-from harness.load.team import pressing_together
+from harness.load.group import apply_load_together
 from harness.spec.load import Load
 from harness.stack.process import is_gone
 from harness.verdict.outcome import Outcome
@@ -36,11 +36,11 @@ def test_two_generators_are_one_schedule(tmp_path):
     """Their requests together are what one would have sent: times, keys, mix; the server counted the same."""
     with http_server("fast") as server:
         plan = plan_for(server.base_url, lasts_s=3.0)
-        with pressing_together(plan, workers=2, folder=tmp_path, clock=CLOCK) as team:
-            result = team.finish()
+        with apply_load_together(plan, workers=2, folder=tmp_path, clock=CLOCK) as group:
+            result = group.finish()
         read = server.requests()
 
-    whole = course_of(plan.load, lasts_s=3.0, seed=7)
+    whole = schedule_of(plan.load, lasts_s=3.0, seed=7)
     records, tally = result.samples.records, result.tally
     assert (records["intended_s"] == whole.intended_s).all()
     assert (records["key"] == whole.keys).all()
@@ -53,10 +53,12 @@ def test_two_generators_are_one_schedule(tmp_path):
 def test_heartbeats_are_told_when_all_have_told_them(tmp_path):
     """A second in mid-run is the sum of both."""
     with http_server("fast") as server:
-        with pressing_together(plan_for(server.base_url, lasts_s=3.0), workers=2, folder=tmp_path, clock=CLOCK) as team:
+        with apply_load_together(
+            plan_for(server.base_url, lasts_s=3.0), workers=2, folder=tmp_path, clock=CLOCK
+        ) as group:
             beats = []
-            assert is_met_within(lambda: beats.extend(team.beats()) or len(beats) >= 2, deadline_s=20, clock=CLOCK)
-            result = team.finish()
+            assert is_met_within(lambda: beats.extend(group.beats()) or len(beats) >= 2, deadline_s=20, clock=CLOCK)
+            result = group.finish()
 
     assert sum(beat.issued for beat in [*beats, *result.heartbeats]) == result.tally.issued
     assert all(100 < beat.issued < 320 for beat in beats[:2])
@@ -69,13 +71,13 @@ def test_the_others_take_over_from_one_that_is_lost(tmp_path, number, lasts_s):
     """Its later arrivals are sent by them; what it should have sent meanwhile is unfinished, and its seconds are marked."""
     with http_server("fast") as server:
         plan = plan_for(server.base_url, lasts_s=lasts_s)
-        with pressing_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as team:
-            until_s = team.begins_s + 2.5
+        with apply_load_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as group:
+            until_s = group.begins_s + 2.5
             assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
-            os.kill(team.runs[1].pid, number)
-            result = team.finish()
+            os.kill(group.runs[1].pid, number)
+            result = group.finish()
 
-    whole = course_of(plan.load, lasts_s=lasts_s, seed=7)
+    whole = schedule_of(plan.load, lasts_s=lasts_s, seed=7)
     records, tally = result.samples.records, result.tally
     (loss,) = result.losses
     assert "generator-2 was lost" in loss
@@ -95,15 +97,15 @@ def test_what_was_taken_over_is_taken_over_again(tmp_path):
     """Two of three are lost, one after the other; the last one sends everything that is left."""
     with http_server("fast") as server:
         plan = plan_for(server.base_url, lasts_s=7.0)
-        with pressing_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as team:
+        with apply_load_together(plan, workers=3, folder=tmp_path, clock=CLOCK) as group:
             for index, at_s in ((0, 1.5), (1, 3.5)):
-                until_s = team.begins_s + at_s
+                until_s = group.begins_s + at_s
                 assert is_met_within(lambda until_s=until_s: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
-                os.kill(team.runs[index].pid, signal.SIGKILL)
-                assert is_met_within(lambda: team.check() or len(team.losses) == index + 1, deadline_s=5, clock=CLOCK)  # noqa: B023 - asked within this turn of the loop
-            result = team.finish()
+                os.kill(group.runs[index].pid, signal.SIGKILL)
+                assert is_met_within(lambda: group.check() or len(group.losses) == index + 1, deadline_s=5, clock=CLOCK)  # noqa: B023 - asked within this turn of the loop
+            result = group.finish()
 
-    whole = course_of(plan.load, lasts_s=7.0, seed=7)
+    whole = schedule_of(plan.load, lasts_s=7.0, seed=7)
     assert (result.samples.records["intended_s"] == whole.intended_s).all()
     last = result.samples.between(5.5, 7.0)
     assert last.has_outcome(SampleOutcome.OK).all()
@@ -114,15 +116,15 @@ def test_the_last_one_that_dies_is_the_end_of_all(tmp_path):
     """An error, never half a load that passes; and nothing is left running."""
     with http_server("fast") as server:
         with pytest.raises(LoadError, match=r"the load generator died \(exit -9\)"):
-            with pressing_together(
+            with apply_load_together(
                 plan_for(server.base_url, lasts_s=30.0), workers=2, folder=tmp_path, clock=CLOCK
-            ) as team:
-                children = [psutil.Process(run.pid) for run in team.runs]
+            ) as group:
+                children = [psutil.Process(run.pid) for run in group.runs]
                 for child in children:
                     os.kill(child.pid, signal.SIGKILL)
                 # Not merely a zombie: its other threads may end a little later, and only then it can be waited for.
-                assert is_met_within(lambda: all(run.link.has_ended() for run in team.runs), deadline_s=5, clock=CLOCK)
-                team.check()
+                assert is_met_within(lambda: all(run.link.has_ended() for run in group.runs), deadline_s=5, clock=CLOCK)
+                group.check()
 
     assert all(map(is_gone, children))
 
@@ -131,11 +133,13 @@ def test_a_lost_generator_voids_the_seconds_that_it_missed(tmp_path):
     """The gate that asks whether the load was offered as planned names them."""
     scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "50%"}]).stretched(0.2)
     with http_server("fast") as server:
-        with pressing_together(plan_for(server.base_url, lasts_s=6.0), workers=2, folder=tmp_path, clock=CLOCK) as team:
-            until_s = team.begins_s + 1.5
+        with apply_load_together(
+            plan_for(server.base_url, lasts_s=6.0), workers=2, folder=tmp_path, clock=CLOCK
+        ) as group:
+            until_s = group.begins_s + 1.5
             assert is_met_within(lambda: CLOCK.now() > until_s, deadline_s=20, clock=CLOCK)
-            os.kill(team.runs[1].pid, signal.SIGKILL)
-            result = team.finish()
+            os.kill(group.runs[1].pid, signal.SIGKILL)
+            result = group.finish()
 
     made = history_of(scenario, [Stretch(lasts_s=6)])
     history = dataclasses.replace(made, samples=result.samples, tally=result.tally, heartbeats=result.heartbeats)

@@ -18,8 +18,8 @@ from locust import FastHttpUser, task
 from harness.history.samples import SampleOutcome
 
 if TYPE_CHECKING:
-    from harness.load.child.recorder import Recorder
-    from harness.load.child.request import Request
+    from harness.load.generator.recorder import Recorder
+    from harness.load.generator.request import Request
     from harness.load.plan import LoadPlan
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ geventhttpclient.client._may_retry_after_send_error = lambda method: False  # no
 
 
 @dataclass(slots=True)
-class Desk:
+class RequestQueue:
     """What all users share.
 
     Attributes:
@@ -81,39 +81,39 @@ class Desk:
         del self.taken[id(request)]
 
 
-class Seat:
+class OpenLoopUser:
     """Room for one request at a time; laid over a Locust user that can ask."""
 
-    desk: ClassVar[Desk]
+    queue: ClassVar[RequestQueue]
     connection_timeout: float
     network_timeout: float
 
     def on_start(self) -> None:
         """Wait for the first request; Locust does not wait before a user's first task."""
-        self.desk.seated += 1
+        self.queue.seated += 1
         self.wait_time()
 
     def wait_time(self) -> float:
         """Block until there is a request to send."""
         idle_since = time.monotonic()  # a user is seated before there is an origin
-        self._request = self.desk.take()
-        self._request.free_s = idle_since - self.desk.origin_s
+        self._request = self.queue.take()
+        self._request.free_s = idle_since - self.queue.origin_s
         return 0.0
 
     def carry_out(self) -> None:
         """Send the request and write down what came of it."""
-        request, desk = self._request, self.desk
-        request.sent_s = desk.now_s()
+        request, queue = self._request, self.queue
+        request.sent_s = queue.now_s()
         if request.sent_s - request.free_s > IDLE_FOR_S:
             self.renew()
         try:
             outcome, response = self.ask(request)
         except Exception:
-            desk.write_down(request, SampleOutcome.FAILED)
+            queue.write_down(request, SampleOutcome.FAILED)
             # Whatever the client does not take for a failure of the service, such as an answer that is not HTTP.
             logger.exception("a request ended in an exception")
             return
-        desk.write_down(request, outcome, response)
+        queue.write_down(request, outcome, response)
 
     def renew(self) -> None:
         """Begin with new connections."""
@@ -124,7 +124,7 @@ class Seat:
         raise NotImplementedError
 
 
-class OpenUser(Seat, FastHttpUser):
+class OpenUser(OpenLoopUser, FastHttpUser):
     """Room for one request at a time against the items of the judged service."""
 
     abstract = True
@@ -151,11 +151,11 @@ class OpenUser(Seat, FastHttpUser):
         return _outcome(response), response
 
 
-def settings_of(plan: LoadPlan, desk: Desk) -> dict[str, Any]:
+def settings_of(plan: LoadPlan, queue: RequestQueue) -> dict[str, Any]:
     """Return what a plan says of its users, as attributes of their class."""
     return {
         "host": plan.base_url,
-        "desk": desk,
+        "queue": queue,
         "connection_timeout": plan.connect_within_s,
         "network_timeout": plan.answer_within_s,
     }

@@ -21,14 +21,14 @@ from locust.util.load_locustfile import load_locustfile
 
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
-from harness.load.child.request import Request
-from harness.load.child.users import settings_of
+from harness.load.generator.request import Request
+from harness.load.generator.users import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness.load.child.users import Desk
+    from harness.load.generator.users import RequestQueue
     from harness.load.plan import LoadPlan
 
 NO_REQUEST = "(no request)"
@@ -38,13 +38,13 @@ _SEAT, _ASKED = "readiness.seat", "readiness.asked"
 """Where a request's context names its user, and the request; the keys are ours, whatever else a file puts there."""
 
 
-def environment_of(plan: LoadPlan, desk: Desk) -> Environment:
+def environment_of(plan: LoadPlan, queue: RequestQueue) -> Environment:
     """Load the plan's locustfile, and return an environment in which its users wait for arrivals.
 
     Raises:
         LoadError: If it does not import, or holds no user; it names the file and the line.
     """
-    users = [_opened(user, plan, desk) for user in users_of(plan.locustfile)]
+    users = [_opened(user, plan, queue) for user in users_of(plan.locustfile)]
     environment = Environment(
         user_classes=users,
         events=locust.events,
@@ -66,11 +66,11 @@ def users_of(file: Path) -> list[type[User]]:
         users, _shapes = load_locustfile(str(file))
     except (Exception, SystemExit) as error:
         what = f"the locustfile does not import: {type(error).__name__}: {error}"
-        mend = "see that `python FILE` runs with the packages of this environment"
-        raise LoadError(what, where=f"{file}:{_line_of(error, file)}", mend=mend) from error
+        fix = "see that `python FILE` runs with the packages of this environment"
+        raise LoadError(what, where=f"{file}:{_line_of(error, file)}", fix=fix) from error
     if not users:
-        mend = "define a class that inherits from HttpUser or FastHttpUser, and is not abstract"
-        raise LoadError("the locustfile holds no user", where=str(file), mend=mend)
+        fix = "define a class that inherits from HttpUser or FastHttpUser, and is not abstract"
+        raise LoadError("the locustfile holds no user", where=str(file), fix=fix)
     return list(users.values())
 
 
@@ -89,9 +89,9 @@ class _Options:
         self.__dict__.update(options)
 
 
-def _opened(user: type[User], plan: LoadPlan, desk: Desk) -> type[User]:
+def _opened(user: type[User], plan: LoadPlan, queue: RequestQueue) -> type[User]:
     """Return `user` under open arrivals; its own time-outs stay, Locust's 60 s do not."""
-    settings = settings_of(plan, desk) | {"answer_within": (plan.connect_within_s, plan.answer_within_s)}
+    settings = settings_of(plan, queue) | {"answer_within": (plan.connect_within_s, plan.answer_within_s)}
     for name in ("connection_timeout", "network_timeout"):
         if getattr(user, name, None) != getattr(FastHttpUser, name):
             del settings[name]
@@ -112,7 +112,7 @@ class _OpenLoop:
     """What is laid over a user class: the wait for arrivals, and the account of what it asked."""
 
     _is_seated = False
-    desk: ClassVar[Desk]
+    queue: ClassVar[RequestQueue]
     answer_within: ClassVar[tuple[float, float]]
     client: Any
 
@@ -126,17 +126,17 @@ class _OpenLoop:
     def on_start(self) -> None:
         """Prepare as the class says, outside the schedule; then wait: Locust does not before a user's first task."""
         super().on_start()  # type: ignore[misc]  # the next class is a User
-        self.desk.seated += 1
+        self.queue.seated += 1
         self.wait_time()
 
     def wait_time(self) -> float:
         """End one arrival, and block until there is another."""
         self._close()
         idle_since = time.monotonic()
-        arrival = self.desk.take()
+        arrival = self.queue.take()
         arrival.key, arrival.operation = -1, NO_REQUEST
-        arrival.free_s = idle_since - self.desk.origin_s
-        arrival.sent_s = self.desk.now_s()
+        arrival.free_s = idle_since - self.queue.origin_s
+        arrival.sent_s = self.queue.now_s()
         self._arrival, self._is_seated = arrival, True
         return 0.0
 
@@ -148,7 +148,7 @@ class _OpenLoop:
         """Notice that a request begins; what is asked while a user is being seated is none of the load."""
         if not self._is_seated:
             return None
-        request = self._next(name, self.desk.now_s())
+        request = self._next(name, self.queue.now_s())
         self._asked.append(request)
         return request
 
@@ -156,7 +156,7 @@ class _OpenLoop:
         """Write down a request that has ended: the one that was `asked`, where its client says which."""
         if not self._is_seated:
             return
-        now_s = self.desk.now_s()
+        now_s = self.queue.now_s()
         if asked not in self._asked:
             if not self._asked:
                 self._asked.append(self._next(name, now_s - took_s))  # of a client that says so only when it ends
@@ -164,7 +164,7 @@ class _OpenLoop:
         self._asked.remove(asked)
         asked.operation = name
         seen = response if hasattr(response, "status_code") and hasattr(response, "headers") else None
-        self.desk.write_down(asked, outcome, seen, ended_s=min(now_s, asked.sent_s + took_s))
+        self.queue.write_down(asked, outcome, seen, ended_s=min(now_s, asked.sent_s + took_s))
 
     def _next(self, name: str, began_s: float) -> Request:
         """Return the arrival, for the first request of a task; for any after it, one that follows."""
@@ -172,8 +172,8 @@ class _OpenLoop:
             arrival, self._arrival = self._arrival, None
             return arrival
         request = Request(began_s, -1, name, free_s=began_s, sent_s=began_s, is_arrival=False)
-        self.desk.taken[id(request)] = request
-        self.desk.follow_ups += 1
+        self.queue.taken[id(request)] = request
+        self.queue.follow_ups += 1
         return request
 
     def _close(self) -> None:
@@ -181,7 +181,7 @@ class _OpenLoop:
         left = [*self._asked, *([self._arrival] if self._arrival else [])]
         self._asked, self._arrival = [], None
         for request in left:
-            self.desk.write_down(request, SampleOutcome.FAILED)
+            self.queue.write_down(request, SampleOutcome.FAILED)
 
     def _noticing(self, send: Callable[..., Any]) -> Callable[..., Any]:
         is_patient = isinstance(self.client, HttpSession)  # requests, which by default waits for ever

@@ -1,4 +1,4 @@
-"""The course of a load at its edges, and the raw file that its generator leaves."""
+"""The schedule of a load at its edges, and the raw file that its generator leaves."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 
 from harness.errors import LoadError
 from harness.history.samples import RECORD
-from harness.load.arrivals import course_of, zipf_keys
+from harness.load.arrivals import schedule_of, zipf_keys
 from harness.load.recording import Names, RawWriter, read_raw
 from harness.spec.load import Keys, Load
 
 
 def metronome(per_s, lasts_s):
-    return course_of(Load(arrivals_per_s=per_s, arrivals="constant"), lasts_s=lasts_s, seed=1)
+    return schedule_of(Load(arrivals_per_s=per_s, arrivals="constant"), lasts_s=lasts_s, seed=1)
 
 
 def test_a_metronome_starts_at_once_and_keeps_its_gap():
@@ -29,18 +29,18 @@ def test_nobody_comes_at_the_end_or_after_it():
 
 def test_a_course_is_handed_out_as_it_was_laid_out():
     """Slice by slice, nothing lost or repeated at their borders."""
-    course = metronome(10_000, 1.0)
+    schedule = metronome(10_000, 1.0)
 
-    intended_s, keys, is_write = (list(column) for column in zip(*course, strict=True))
+    intended_s, keys, is_write = (list(column) for column in zip(*schedule, strict=True))
 
-    assert intended_s == course.intended_s.tolist()
-    assert keys == course.keys.tolist()
-    assert is_write == course.is_write.tolist()
+    assert intended_s == schedule.intended_s.tolist()
+    assert keys == schedule.keys.tolist()
+    assert is_write == schedule.is_write.tolist()
 
 
 def test_an_empty_course_hands_out_nothing():
     """No division, no first element."""
-    assert list(course_of(Load(arrivals_per_s=0.1), lasts_s=1e-6, seed=1)) == []
+    assert list(schedule_of(Load(arrivals_per_s=0.1), lasts_s=1e-6, seed=1)) == []
 
 
 class Last:

@@ -16,7 +16,7 @@ import numpy as np
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
 from harness.load import nullserver
-from harness.load.child.generator import Generator
+from harness.load.generator.generator import Generator
 from harness.load.plan import LoadPlan
 from harness.load.recording import read_raw
 from harness.spec.load import Load
@@ -35,7 +35,7 @@ SEATS = 50
 OPENING_RATIO = 0.2
 """Of the time, which goes to opening connections, and is not counted."""
 
-_MEND = "this machine is too busy to press from; run on a quieter one"
+_FIX = "this machine is too busy to press from; run on a quieter one"
 
 
 def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
@@ -61,7 +61,7 @@ def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
     answered = samples.records["latency_s"][samples.has_outcome(SampleOutcome.OK)]
     if len(answered) < len(samples) or not len(answered):
         what = f"a server that does nothing answered {len(answered)} of {len(samples)} requests"
-        raise LoadError(what, where="before the load", mend=_MEND)
+        raise LoadError(what, where="before the load", fix=_FIX)
     return float(np.quantile(answered, 0.95))
 
 
@@ -71,7 +71,7 @@ def null_server() -> Iterator[int]:
     program = [sys.executable, "-I", str(nullserver.__file__)]
     server = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        late = LoadError("a server that does nothing did not start", where="before the load", mend=_MEND)
+        late = LoadError("a server that does nothing did not start", where="before the load", fix=_FIX)
         with gevent.Timeout(10, late):
             port = int(server.stdout.readline())  # type: ignore[union-attr]  # PIPE was asked for
         yield port

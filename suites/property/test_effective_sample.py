@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.history.marks import PhaseMark
 from harness.history.samples import RECORD, SampleOutcome, Samples
-from harness.measure.dependence import effective_total, long_run_variance
+from harness.measure.effective_sample import effective_total, long_run_variance
 from harness.spec.objective import Errors, Slow
 
 SLOW = Slow(sli="slow", over="100ms", max="5%")

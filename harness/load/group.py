@@ -16,7 +16,7 @@ from harness.errors import LoadError
 from harness.load.engine import LEAD_S, LoadResult, generator
 from harness.load.loss import expected_of, loss_of, silent_beats
 from harness.load.merging import merged_beats, merged_samples, merged_tally
-from harness.load.plan import Duty
+from harness.load.plan import Assignment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from harness.load.plan import LoadPlan
 
 TAKE_OVER_AFTER_S = 1.0
-"""Time for the heirs to lay out what they take over."""
+"""Time for the survivors to lay out what they take over."""
 
 _POLL_S = 0.05
 
 
 @dataclass(eq=False)
-class Member:
-    """One generator of a team.
+class GroupMember:
+    """One generator of a group.
 
     Attributes:
         name: `generator-1`, …
         run: Its load.
-        duties: What of the schedule it is to send.
+        assignments: What of the schedule it is to send.
         beats: Its heartbeats that nobody has taken yet, one a second.
         last_s: When the last of its heartbeats was.
         lost: What it leaves, if it was lost.
@@ -48,7 +48,7 @@ class Member:
 
     name: str
     run: LoadRun
-    duties: list[Duty]
+    assignments: list[Assignment]
     beats: list[Heartbeat] = field(default_factory=list)
     last_s: float = 0.0
     lost: LoadResult | None = None
@@ -60,7 +60,7 @@ class Member:
         self.last_s = fresh[-1].at_s if fresh else self.last_s
 
 
-class Team:
+class GeneratorGroup:
     """Several generators at work; to be used like one.
 
     Attributes:
@@ -76,7 +76,8 @@ class Team:
         for run in runs:
             run.wait_until_ready()
         self.members = [
-            Member(f"generator-{number + 1}", run, [Duty.own(run.plan.share)]) for number, run in enumerate(runs)
+            GroupMember(f"generator-{number + 1}", run, [Assignment.own(run.plan.share)])
+            for number, run in enumerate(runs)
         ]
         self.begins_s = clock.now() + LEAD_S
         for run in runs:
@@ -105,7 +106,7 @@ class Team:
         """
         for member in self._living():
             if member.run.is_lost:
-                self._bury(member)
+                self._reassign(member)
 
     def finish(self) -> LoadResult:
         """Wait until everything is drained, and take the evidence of all.
@@ -126,36 +127,36 @@ class Team:
             tuple(self.losses),
         )
 
-    def _living(self) -> list[Member]:
+    def _living(self) -> list[GroupMember]:
         return [member for member in self.members if member.lost is None]
 
-    def _bury(self, dead: Member) -> None:
+    def _reassign(self, dead: GroupMember) -> None:
         """Account for what is lost, and deal out what is still to come."""
         dead.listen()
-        heirs = [member for member in self._living() if member is not dead and not member.run.is_lost]
-        if not heirs:
+        survivors = [member for member in self._living() if member is not dead and not member.run.is_lost]
+        if not survivors:
             dead.run.check()
-            raise LoadError("the last load generator fell silent", where=dead.name, mend="see its log, and its machine")
+            raise LoadError("the last load generator fell silent", where=dead.name, fix="see its log, and its machine")
         now_s = self._clock.now() - self.begins_s
         from_s = max(0.0, now_s) + TAKE_OVER_AFTER_S
-        for duty in dead.duties:
-            for index, heir in enumerate(heirs):
-                part = duty.left(from_s, index, len(heirs))
-                heir.duties.append(part)
-                heir.run.link.tell(part.to_json())
+        for assignment in dead.assignments:
+            for index, survivor in enumerate(survivors):
+                part = assignment.left(from_s, index, len(survivors))
+                survivor.assignments.append(part)
+                survivor.run.link.tell(part.to_json())
         dead.run.link.end()  # now that nobody waits for it: one that fell silent takes its time
-        expected = expected_of(self._plan, dead.duties, until_s=from_s)
+        expected = expected_of(self._plan, dead.assignments, until_s=from_s)
         dead.lost, lost_s = loss_of(dead.run, expected, until_s=from_s)
         dead.beats += silent_beats(dead.last_s, from_s, expected.intended_s, lost_s)
         self.losses.append(
             f"{dead.name} was lost {now_s:.1f} s into the load: {len(lost_s)} requests are unaccounted for, and from "
-            f"{from_s:.1f} s on {len(heirs)} others send its share; seconds {math.floor(dead.last_s) + 1} to "
+            f"{from_s:.1f} s on {len(survivors)} others send its share; seconds {math.floor(dead.last_s) + 1} to "
             f"{math.ceil(from_s)} are not as planned"
         )
 
 
 @contextmanager
-def pressing_together(plan: LoadPlan, *, workers: int, folder: Path, clock: Clock) -> Iterator[Team]:
+def apply_load_together(plan: LoadPlan, *, workers: int, folder: Path, clock: Clock) -> Iterator[GeneratorGroup]:
     """Put the load of `plan` on with several generators of this machine while inside; on any exit all are gone.
 
     Args:
@@ -174,7 +175,7 @@ def pressing_together(plan: LoadPlan, *, workers: int, folder: Path, clock: Cloc
             own = folder / f"generator-{index + 1}"
             own.mkdir()
             runs.append(stack.enter_context(generator(part_of(plan, index, workers), folder=own, clock=clock)))
-        yield Team(runs, plan, clock)
+        yield GeneratorGroup(runs, plan, clock)
 
 
 def part_of(plan: LoadPlan, index: int, workers: int) -> LoadPlan:

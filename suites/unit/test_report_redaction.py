@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import ReportError
 from harness.history.marks import Event
-from harness.report.egress import (
+from harness.report.redaction import (
     NO_SECRETS,
     Secrets,
     inside,

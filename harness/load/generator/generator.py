@@ -12,13 +12,13 @@ from locust.env import Environment
 from harness.errors import LoadError
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
-from harness.load.child.control import Control
-from harness.load.child.lean import LeanUser
-from harness.load.child.locustfile import environment_of
-from harness.load.child.pacing import sleeper
-from harness.load.child.recorder import Recorder
-from harness.load.child.request import Request
-from harness.load.child.users import Desk, OpenUser, settings_of
+from harness.load.generator.control import Control
+from harness.load.generator.lean import LeanUser
+from harness.load.generator.locustfile import environment_of
+from harness.load.generator.pacing import sleeper
+from harness.load.generator.recorder import Recorder
+from harness.load.generator.request import Request
+from harness.load.generator.users import OpenUser, RequestQueue, settings_of
 from harness.load.recording import RawWriter
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.history.load import Heartbeat, LoadTally
-    from harness.load.arrivals import Course
-    from harness.load.plan import Duty, LoadPlan
+    from harness.load.arrivals import ArrivalSchedule
+    from harness.load.plan import Assignment, LoadPlan
 
 FLUSHED_EVERY_S = 1.0
 _DRAIN_POLL_S = 0.01
@@ -41,16 +41,16 @@ class Generator:
         self, plan: LoadPlan, folder: Path, on_beat: Callable[[Heartbeat], object] = lambda _beat: None
     ) -> None:
         self.plan = plan
-        self.course = plan.course()
-        self.desk = Desk()
+        self.schedule = plan.arrivals()
+        self.queue = RequestQueue()
         raw = RawWriter(folder)
         for operation in ("read", "write"):  # numbered before any answer comes, whichever is the first to
             raw.operations.index(operation)
         self.recorder = Recorder(raw)
-        self.desk.recorder = self.recorder
+        self.queue.recorder = self.recorder
         self.issued = 0
         self.lasts_s = plan.lasts_s
-        self._courses = [self.course]
+        self._schedules = [self.schedule]
         self._issuing: list[gevent.Greenlet] = []
         self._on_beat = on_beat
         self._said_issued = self._said_planned = self._overdue = 0
@@ -69,17 +69,17 @@ class Generator:
         environment.events.init.fire(  # type: ignore[no-untyped-call]  # Locust is untyped
             environment=environment, runner=self._runner, web_ui=None
         )
-        seats = min(self.plan.load.max_in_flight, max(1, len(self.course)))
+        seats = min(self.plan.load.max_in_flight, max(1, len(self.schedule)))
         self._runner.start(seats, spawn_rate=seats)
-        while self.desk.seated < seats:
+        while self.queue.seated < seats:
             self.recorder.check_seated()
             gevent.sleep(0.005)
 
     def _environment(self) -> Environment:
         if self.plan.load.locustfile is not None:
-            return environment_of(self.plan, self.desk)
+            return environment_of(self.plan, self.queue)
         kind = LeanUser if self.plan.load.client == "lean" else OpenUser
-        user = type("ItemUser", (kind,), settings_of(self.plan, self.desk))
+        user = type("ItemUser", (kind,), settings_of(self.plan, self.queue))
         return Environment(user_classes=[user], catch_exceptions=True)
 
     def unseat_users(self) -> None:
@@ -100,11 +100,11 @@ class Generator:
             LoadError: If the samples cannot be written.
             LoadError: If a request was lost.
         """
-        self.desk.origin_s = begins_s
+        self.queue.origin_s = begins_s
         beats = gevent.spawn(self._beat_each_second)
         control = Control(control_port, self.recorder.control) if control_port else None
         asking = gevent.spawn(control.ask_from, begins_s) if control else None
-        self._issuing.append(gevent.spawn(self._issue, self.course))
+        self._issuing.append(gevent.spawn(self._issue, self.schedule))
         while any(not issuing.dead for issuing in self._issuing):  # there may be more of them by then
             # What breaks the beats, such as a full disk, breaks us; they never end by themselves.
             gevent.joinall([*self._issuing, beats], raise_error=True, count=len(self._issuing))
@@ -114,73 +114,73 @@ class Generator:
         beats.kill()
         self._write_down_the_rest()
         self._beat()
-        issued = self.issued + self.desk.follow_ups
+        issued = self.issued + self.queue.follow_ups
         tally = self.recorder.tally(planned=self._planned_until(math.inf), issued=issued, overhead_p95_s=overhead_p95_s)
         if not tally.is_whole:
-            mend = "this is a bug of ours; keep the folder, and tell us"
-            raise LoadError(f"requests were lost: {tally}", where=str(self._folder), mend=mend)
+            fix = "this is a bug of ours; keep the folder, and tell us"
+            raise LoadError(f"requests were lost: {tally}", where=str(self._folder), fix=fix)
         return tally
 
     def end_at(self, lasts_s: float) -> None:
         """Let no request start at or after this, seconds since the origin; what was issued already stays."""
         self.lasts_s = min(self.lasts_s, lasts_s)
 
-    def take_over(self, duty: Duty) -> None:
+    def take_over(self, assignment: Assignment) -> None:
         """Send a part of what another generator would have sent, beside one's own."""
-        course = duty.course(self.plan)
-        self._courses.append(course)
-        self._issuing.append(gevent.spawn(self._issue, course))
+        schedule = assignment.arrivals(self.plan)
+        self._schedules.append(schedule)
+        self._issuing.append(gevent.spawn(self._issue, schedule))
 
-    def _issue(self, course: Course) -> None:
-        begins_s, sleep_until = self.desk.origin_s, sleeper()
-        for intended_s, key, is_write in course:
+    def _issue(self, schedule: ArrivalSchedule) -> None:
+        begins_s, sleep_until = self.queue.origin_s, sleeper()
+        for intended_s, key, is_write in schedule:
             # A schedule may pause for minutes, and an order to end must not wait for its next request.
-            while self.desk.now_s() < min(intended_s, self.lasts_s):
-                sleep_until(begins_s + min(intended_s, self.lasts_s, self.desk.now_s() + _ORDER_POLL_S))
+            while self.queue.now_s() < min(intended_s, self.lasts_s):
+                sleep_until(begins_s + min(intended_s, self.lasts_s, self.queue.now_s() + _ORDER_POLL_S))
             if intended_s >= self.lasts_s:
                 break
             operation = "write" if is_write else "read"
-            self.desk.waiting.put(Request(intended_s, key, operation, found_room=self.desk.has_room))
+            self.queue.waiting.put(Request(intended_s, key, operation, found_room=self.queue.has_room))
             self.issued += 1
-            self._overdue += self.desk.now_s() - intended_s > OVERDUE_AFTER_S
-        while self.desk.now_s() < self.lasts_s:
-            sleep_until(begins_s + min(self.lasts_s, self.desk.now_s() + _ORDER_POLL_S))
+            self._overdue += self.queue.now_s() - intended_s > OVERDUE_AFTER_S
+        while self.queue.now_s() < self.lasts_s:
+            sleep_until(begins_s + min(self.lasts_s, self.queue.now_s() + _ORDER_POLL_S))
 
     def _drain(self) -> None:
         """Wait for answers, but not for ever: a service that hangs must not look like one that was not asked."""
-        until_s = self.desk.now_s() + self.plan.load.drain
-        while (self.desk.taken or self.desk.waiting.qsize()) and self.desk.now_s() < until_s:
+        until_s = self.queue.now_s() + self.plan.load.drain
+        while (self.queue.taken or self.queue.waiting.qsize()) and self.queue.now_s() < until_s:
             gevent.sleep(_DRAIN_POLL_S)
 
     def _write_down_the_rest(self) -> None:
         """Write down what never ended and what was never sent; from here to the end nothing else may run."""
-        ended_s = self.desk.now_s()
-        for request in self.desk.taken.values():
+        ended_s = self.queue.now_s()
+        for request in self.queue.taken.values():
             outcome = SampleOutcome.NOT_SENT if math.isnan(request.sent_s) else SampleOutcome.UNFINISHED
             self.recorder.record(request, outcome, ended_s=ended_s)
-        while self.desk.waiting.qsize():
-            self.recorder.record(self.desk.waiting.get_nowait(), SampleOutcome.NOT_SENT, ended_s=ended_s)
+        while self.queue.waiting.qsize():
+            self.recorder.record(self.queue.waiting.get_nowait(), SampleOutcome.NOT_SENT, ended_s=ended_s)
 
     def _planned_until(self, at_s: float) -> int:
         until_s = min(at_s, self.lasts_s)
-        return sum(int(np.searchsorted(course.intended_s, until_s)) for course in self._courses)
+        return sum(int(np.searchsorted(schedule.intended_s, until_s)) for schedule in self._schedules)
 
     def _beat_each_second(self) -> None:
         sleep_until = sleeper()
         second = 0.0
         while True:
             second += FLUSHED_EVERY_S
-            sleep_until(self.desk.origin_s + second)
+            sleep_until(self.queue.origin_s + second)
             self._beat()
 
     def _beat(self) -> None:
-        at_s = self.desk.now_s()
+        at_s = self.queue.now_s()
         planned = self._planned_until(at_s)
         beat = self.recorder.beat(
             at_s,
             issued=self.issued - self._said_issued,
-            in_flight=len(self.desk.taken),
-            backlog=self.desk.waiting.qsize(),
+            in_flight=len(self.queue.taken),
+            backlog=self.queue.waiting.qsize(),
             planned=max(0, planned - self._said_planned),  # fewer, if the load was told to end meanwhile
             overdue=self._overdue,
         )

@@ -21,12 +21,12 @@ from gevent import socket
 from locust import User, task
 
 from harness.history.samples import SampleOutcome
-from harness.load.child.users import Seat
+from harness.load.generator.users import OpenLoopUser
 
 if TYPE_CHECKING:
     from locust.env import Environment
 
-    from harness.load.child.request import Request
+    from harness.load.generator.request import Request
 
 _READ_BYTES = 1 << 16
 _HTTP_PORT = 80
@@ -164,7 +164,7 @@ def _give_up_in_time(connections: set[Connection]) -> None:
                 connection.give_up_if_overdue(now_s)
 
 
-class LeanUser(Seat, User):
+class LeanUser(OpenLoopUser, User):
     """Room for one request at a time against the items of the judged service, on a bare socket."""
 
     abstract = True

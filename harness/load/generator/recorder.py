@@ -16,7 +16,7 @@ from harness.history.load import Heartbeat, LoadTally
 from harness.history.samples import RECORD, SampleOutcome
 
 if TYPE_CHECKING:
-    from harness.load.child.request import Request
+    from harness.load.generator.request import Request
     from harness.load.recording import RawWriter
 
 _PACKED = struct.Struct("<dddqiHBBBB")
@@ -82,7 +82,7 @@ class Recorder:
         """
         if self._client_errors:
             what = f"a user did not start: {self._client_errors[0]}"
-            raise LoadError(what, where="on_start", mend="see that the service is up, and what on_start does")
+            raise LoadError(what, where="on_start", fix="see that the service is up, and what on_start does")
 
     def beat(self, at_s: float, *, issued: int, in_flight: int, backlog: int, planned: int, overdue: int) -> Heartbeat:
         """End a second: keep what is held, and say how it went."""

@@ -25,10 +25,10 @@ import gevent
 from gevent.fileobject import FileObject
 
 from harness.errors import LoadError
-from harness.load.child import resolver
-from harness.load.child.calibration import null_server, overhead_p95_s
-from harness.load.child.generator import Generator
-from harness.load.plan import Duty, LoadPlan, plan_from_json
+from harness.load.generator import resolver
+from harness.load.generator.calibration import null_server, overhead_p95_s
+from harness.load.generator.generator import Generator
+from harness.load.plan import Assignment, LoadPlan, plan_from_json
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
     try:
         _press(plan, folder, orders)
     except LoadError as error:
-        say(refused={"what": error.what, "where": error.where, "mend": error.mend})
+        say(refused={"what": error.what, "where": error.where, "fix": error.fix})
         os._exit(1)
 
 
@@ -97,7 +97,7 @@ def _obey(orders: FileObject, generator: Generator) -> None:
     while line := orders.readline():
         order = json.loads(line)
         if "take_over" in order:
-            generator.take_over(Duty.from_json(order["take_over"]))
+            generator.take_over(Assignment.from_json(order["take_over"]))
         else:
             generator.end_at(order["lasts_s"])
     os._exit(1)

@@ -12,7 +12,7 @@ import gevent
 from gevent import socket
 
 from harness.history.load import CONTROL_WITHIN_S
-from harness.load.child.pacing import sleeper
+from harness.load.generator.pacing import sleeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.history.samples import SampleOutcome
-from harness.report.egress import line
-from harness.report.words import thousands
+from harness.report.formatting import thousands
+from harness.report.redaction import line
 from harness.spec.objective import Errors, Hits, Slow
 from harness.spec.quantity import duration_text, percent_text
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.measure.ranks import shift, shift_bounds, two_sided_p
+from harness.measure.mann_whitney import shift, shift_bounds, two_sided_p
 
 VALUES = st.floats(-1e3, 1e3).map(lambda value: round(value, 3))
 GROUP = st.lists(VALUES, min_size=1, max_size=7)

@@ -139,7 +139,7 @@ def inside(folder: Path, name: str) -> Path:
         raise ReportError(
             f"{name!r} cannot name a folder",
             where=str(folder),
-            mend="use lower-case letters, digits and dashes, at most 63",
+            fix="use lower-case letters, digits and dashes, at most 63",
         )
     return folder / name
 
@@ -161,7 +161,7 @@ def check_place(path: Path, *, option: str) -> None:
     elif not os.access(parent, os.W_OK | os.X_OK):
         what = f"{parent} may not be written to"
     if what:
-        raise ReportError(f"cannot write: {what}", where=f"{option} {path}", mend="name a file in a folder of yours")
+        raise ReportError(f"cannot write: {what}", where=f"{option} {path}", fix="name a file in a folder of yours")
     path.unlink(missing_ok=True)
 
 
@@ -193,5 +193,5 @@ def write_bytes(path: Path, data: bytes, secrets: Secrets) -> None:
         ReportError: If it cannot be written, or a secret is in it: bytes cannot be redacted without being spoilt.
     """
     if secrets.are_in(data):
-        raise ReportError("a secret is in the data", where=str(path), mend="find where it is drawn, and draw it not")
+        raise ReportError("a secret is in the data", where=str(path), fix="find where it is drawn, and draw it not")
     write_atomically(path, data)

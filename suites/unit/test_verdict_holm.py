@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binomtest, false_discovery_control
 
 from harness.spec.objective import Errors, Hits, Slow
-from harness.verdict.chance import beyond_chance, p_value
+from harness.verdict.holm import beyond_chance, p_value
 from harness.verdict.judge import judge
 from harness.verdict.looks import confidence_at
 from harness.verdict.outcome import Claim, Outcome

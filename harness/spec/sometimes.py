@@ -74,5 +74,5 @@ def _selected(point: Metric | Grows) -> str:
 Measured = Metric | Grows
 """What only the service itself can say."""
 
-Point = Annotated[Answered | Metric | Grows, Field(discriminator="kind")]
+Sometimes = Annotated[Answered | Metric | Grows, Field(discriminator="kind")]
 """Any point that a scenario may want to be reached."""
