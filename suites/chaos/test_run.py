@@ -217,7 +217,7 @@ def test_the_exit_code_is_the_verdict(project, change, status, said, in_allure):
         pytest.param(["worker", "--wait", "30"], "such as --wait 30s", id="waiting without a unit"),
     ],
 )
-def test_a_slip_on_the_command_line_exits_3_and_says_how_to_mend(project, arguments, said):
+def test_a_slip_on_the_command_line_exits_3_and_says_how_to_fix(project, arguments, said):
     """Before anything is started; never with the 2 that means `inconclusive`."""
     ended = readiness(project, *arguments)
 
@@ -377,7 +377,8 @@ def test_what_keeps_the_stack_from_starting_is_told_and_nothing_is_left(project,
         first = first.format(port=taken.getsockname()[1])
         ended = readiness(project, "run", "--no-allure", first=first, PATH="", TMPDIR=str(temporary))
 
-    assert ended.returncode == 3, ended.stdout + ended.stderr
+    told = ended.stdout + ended.stderr
+    assert (ended.returncode, (run_folder(project) / "short/verdict.json").is_file()) == (3, True), told
     assert said in json.loads((run_folder(project) / "short/verdict.json").read_text())["sentence"]
     assert allure_of(project) == [NOT_READY]
     assert not list(marked_processes(run_folder(project).name))
@@ -613,7 +614,7 @@ def test_a_disk_that_becomes_full_is_told_and_nothing_is_left(project, who, said
             break
     children = family(run)
     if who == "the load":
-        limited(next(each for each in children if "harness.load.child" in each.cmdline()), project / "dummy.py")
+        limited(next(each for each in children if "harness.load.generator" in each.cmdline()), project / "dummy.py")
     else:
         limited(psutil.Process(run.pid), run_folder(project) / "ledger.jsonl")
 

@@ -27,7 +27,7 @@ from suites.support.servers import PROJECT, workspace_for
 
 CLOCK = SystemClock()
 PARTS = 6
-COLD_START_S = 5.0
+COLD_START_RATIO = 4.0
 
 
 def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
@@ -80,9 +80,19 @@ def first_answer_s(folder):
         return max(part.began_s + part.took_s for part in stack.startup)
 
 
-def test_the_reference_service_answers_within_five_seconds(tmp_path):
-    """From nothing to the first healthy answer of every part; the best of three starts, for the machine may be busy."""
-    assert any(first_answer_s(tmp_path) <= COLD_START_S for _ in range(3))
+def import_s():
+    """Return the seconds that a fresh Python takes to import the service, without which no replica can answer."""
+    began_s = CLOCK.now()
+    subprocess.run([sys.executable, "-c", "import fixtures.reference.app"], cwd=PROJECT, check=True)
+    return CLOCK.now() - began_s
+
+
+def test_the_whole_stack_starts_within_four_imports_of_the_service(tmp_path):
+    """From nothing to the first healthy answer of every part; the best of three, each beside an import of its own.
+
+    Two idle cores, 2026-11-29: 1.9 to 2.8 imports (3.7 to 4.1 s beside 1.5 to 2.0 s).
+    """
+    assert any(first_answer_s(tmp_path) <= COLD_START_RATIO * import_s() for _ in range(3))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
