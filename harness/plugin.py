@@ -123,7 +123,7 @@ INVOCATION = pytest.StashKey[Invocation]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `readiness run`, with a prefix so that they meet nobody else's."""
+    """Add the options of `readiness run`, with a prefix so that they clash with no other plugin's."""
     group = parser.getgroup("readiness", "production readiness")
     group.addoption("--readiness-profile", default="quick", help="a profile of readiness.toml (default: quick)")
     backend = os.environ.get(BACKEND_VARIABLE, AUTO)
@@ -155,7 +155,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     place.scenarios = tuple(item.name for item in items)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: whoever else looks at the report has done so
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: every other plugin has seen the report by then
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:

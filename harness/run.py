@@ -83,7 +83,7 @@ class Run:
         return experiment
 
     def _keep(self, plan: Plan, folder: Path, history: History) -> Experiment:
-        """Judge what was seen, and write it down; from here on nobody holds a secret any more."""
+        """Judge what was seen, and write it down; from here on no value holds a secret."""
         for log in (folder / LOGS).glob("*"):
             redact_file(log, self.secrets)
         clean = redacted(history, self.secrets)

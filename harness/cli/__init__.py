@@ -29,7 +29,7 @@ from harness.verdict.outcome import Outcome
 
 app = typer.Typer(
     name="readiness",
-    help="Will it hold? Start a service with its real dependencies, press it, break it, and judge what was seen.",
+    help="Will it hold? Start a service with its real dependencies, load it, break it, and judge what was seen.",
     epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive, 3 error, 130/143 after a signal.",
     no_args_is_help=True,
     add_completion=False,

@@ -48,7 +48,7 @@ def load(
     bind: Annotated[str, typer.Option(help="HOST:PORT where workers come to.")] = "127.0.0.1:5557",
     token: Annotated[str, typer.Option(envvar=WORKER_TOKEN, help="What they must know; made up if not given.")] = "",
     *,
-    allow_remote: Annotated[bool, typer.Option(help="Yes, that machine is yours to press.")] = False,
+    allow_remote: Annotated[bool, typer.Option(help="Load a machine other than this one; only where you may.")] = False,
 ) -> None:
     """Put open-arrival load on an address, and say what came back; judges nothing of it.
 
@@ -96,7 +96,7 @@ def summary(result: LoadResult) -> str:
 
 
 def check_answered(result: LoadResult, url: str) -> None:
-    """See that somebody was there, and that the users did not break.
+    """Check that something answered, and that the users did not break.
 
     Raises:
         LoadError: If not one request was answered, with success or without; or a user raised what no request explains.

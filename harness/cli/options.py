@@ -11,7 +11,7 @@ from harness.errors import SpecError
 from harness.spec.quantity import duration_s
 
 OUT = Path("reports/runs")
-"""Where runs leave their folders, unless somebody says otherwise."""
+"""Where runs leave their folders by default."""
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for the runs' folders.")]
 

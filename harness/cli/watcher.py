@@ -48,7 +48,7 @@ class Watcher:
             self._keep(str(report.nodeid), str(report.longrepr))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Remember what is to be run, and see that nobody left out what must be: pytest may have options elsewhere."""
+        """Remember what is to be run; refuse a selection that lacks a scenario, since pytest has options elsewhere."""
         self.selected = [item.name for item in session.items]
         if self.troubles:  # what could not be collected has been told
             return

@@ -160,7 +160,7 @@ def read_compose(text: str, *, name: str) -> Compose:
 
 
 def _settled(value: Any) -> Any:
-    """Write the default for each variable that has one: that is what runs where nobody says otherwise."""
+    """Write the default for each variable that has one: that is what runs where the variable is not set."""
     if isinstance(value, dict):
         return {key: _settled(each) for key, each in value.items()}
     if isinstance(value, list):

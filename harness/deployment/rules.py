@@ -186,7 +186,7 @@ def _unlimited(service: Service) -> Iterator[Place]:
 
 def _is_root(service: Service) -> Iterator[Place]:
     if str(service.says.get("user") or "").partition(":")[0] in _ROOT:
-        yield service.line("user"), f"it runs as {service.says.get('user') or 'whoever the image says, mostly root'}"
+        yield service.line("user"), f"it runs as {service.says.get('user') or 'the user of the image, mostly root'}"
 
 
 def _is_privileged(service: Service) -> Iterator[Place]:
@@ -229,7 +229,7 @@ def _logs_for_ever(service: Service) -> Iterator[Place]:
 RULES = (
     Rule(
         name="healthcheck",
-        why="nobody notices a process that lives and does not answer",
+        why="a process that lives and does not answer goes unnoticed",
         fix="healthcheck: with a test that asks the service itself",
         source="Compose Specification, healthcheck",
         broken=_no_healthcheck,
@@ -257,7 +257,7 @@ RULES = (
     ),
     Rule(
         name="read-only-mounts",
-        why="whoever breaks in can rewrite what the next start believes",
+        why="an intruder can rewrite what the next start believes",
         fix="add :ro, or read_only: true; state belongs into a named volume",
         source="OWASP Docker Security Cheat Sheet, rule 8",
         broken=_writable_configuration,

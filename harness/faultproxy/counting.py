@@ -1,4 +1,4 @@
-"""How many bytes were read from a socket: the kernel counts them anyway, so nobody has to as they pass (Linux)."""
+"""How many bytes were read from a socket: the kernel counts them anyway, so no code has to as they pass (Linux)."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Endpoint(asyncio.BaseProtocol):
         self.transport.close()
 
     def cut(self) -> None:
-        """Close now: FIN, or RST where the kernel holds bytes nobody read."""
+        """Close now: FIN, or RST where the kernel holds unread bytes."""
         self.transport.abort()
 
     def reset(self) -> None:

@@ -45,7 +45,7 @@ class PopulateError(ApiError):
 
 
 class AddressError(ValueError):
-    """An address nobody can listen on."""
+    """An address that cannot be listened on."""
 
 
 class StartError(Exception):

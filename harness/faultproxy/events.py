@@ -1,4 +1,4 @@
-"""What happened to proxies, toxics and connections, for whoever has to show that a fault really struck."""
+"""What happened to proxies, toxics and connections: the proof that a fault really struck."""
 
 from __future__ import annotations
 

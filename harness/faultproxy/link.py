@@ -109,7 +109,7 @@ class Link:
         self._first_end()
 
     def abandon(self) -> None:
-        """Drop what is held and what may still come: nobody is there to take it."""
+        """Drop what is held and what may still come: its receiver is gone."""
         for _, stub in self._stages.values():
             stub.disarm()
             stub.send, stub.end = drop, _ignore_end
@@ -167,7 +167,7 @@ class Link:
         self.balance()
 
     def _reply(self, data: bytes) -> None:
-        # The other end may have finished sending already; then nobody expects an answer.
+        # The other end may have finished sending already; then no answer is expected.
         if not (self.source.is_lost or self.source.incoming.is_finished):
             self._has_replied = True
             self.source.transport.write(data)

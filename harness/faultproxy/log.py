@@ -15,7 +15,7 @@ DEFAULT_LEVEL = "info"
 def log(level: str, message: str, **fields: object) -> None:
     """Write one line, unless LOG_LEVEL asks for less.
 
-    A line is dropped when nobody reads the pipe: a parent that forgot about us must not freeze the traffic.
+    A line is dropped when the pipe is full: a parent that stopped reading must not freeze the traffic.
     """
     if not _is_wanted(level):
         return
@@ -41,5 +41,5 @@ def _write(line: bytes) -> None:
     try:
         os.write(sys.stdout.fileno(), line)
     except OSError:
-        # The reader is gone; whoever started us decides when we go too.
+        # The reader is gone; the parent still decides when this process ends.
         return

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A proxy somebody asks for.
+    """A proxy as it is asked for.
 
     Attributes:
         name: Its name.

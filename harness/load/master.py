@@ -76,7 +76,7 @@ def apply_load_with_workers(
     """
     plan.check()
     if rendezvous.host not in LOOPBACK_HOSTS and not plan.allow_remote:
-        fix = "anybody there who knows the token can press with you; if that is meant, say --allow-remote"
+        fix = "any machine there that knows the token could join the load; if that is meant, add --allow-remote"
         raise LoadError("workers of other machines could reach us", where=rendezvous.host, fix=fix)
     with ExitStack() as stack:
         runs = []

@@ -57,7 +57,7 @@ class LoadPlan:
     allow_remote: bool = False
 
     def check(self) -> None:
-        """See that the address can be, and may be, pressed, and that a recording can be repeated.
+        """See that the address can be, and may be, loaded, and that a recording can be repeated.
 
         Raises:
             LoadError: If not.
@@ -65,9 +65,9 @@ class LoadPlan:
         parts = urlsplit(self.base_url)
         if parts.scheme != "http" or not parts.hostname or not _has_port(parts):
             fix = "write it as http://host:port"
-            raise LoadError("this is no address that can be pressed", where=self.base_url, fix=fix)
+            raise LoadError("this is no address that can be loaded", where=self.base_url, fix=fix)
         if parts.hostname not in LOOPBACK_HOSTS and not self.allow_remote:
-            fix = "press only what is yours; if that machine is, say --allow-remote"
+            fix = "load only what you may; for another machine that you may load, add --allow-remote"
             raise LoadError("the address is on another machine", where=self.base_url, fix=fix)
         if isinstance(self.load.schedule, Replay):
             self.arrivals()

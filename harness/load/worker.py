@@ -89,7 +89,7 @@ def _plan_told(master: SocketLink, clock: Clock) -> dict[str, Any]:
             raise LoadError(f"the master refused us: {line['refused']}", where="--token", fix=fix)
         else:
             return line
-    what = "the master hung up" if is_greeted else "whoever answers there does not speak as a master does"
+    what = "the master hung up" if is_greeted else "what answers there is no master"
     raise LoadError(what, where="before it told its plan", fix="see what the master says of itself, and where")
 
 

@@ -193,5 +193,9 @@ def write_bytes(path: Path, data: bytes, secrets: Secrets) -> None:
         ReportError: If it cannot be written, or a secret is in it: bytes cannot be redacted without being spoilt.
     """
     if secrets.are_in(data):
-        raise ReportError("a secret is in the data", where=str(path), fix="find where it is drawn, and draw it not")
+        raise ReportError(
+            "a secret is in the data",
+            where=str(path),
+            fix="keep the secret out of names and labels of the scenario and of the service",
+        )
     write_atomically(path, data)

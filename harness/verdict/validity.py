@@ -98,7 +98,7 @@ def _offered(beats: Sequence[Heartbeat]) -> Obligation:
         worst = max(short, key=lambda beat: beat.overdue or 0)
         seconds = f"{len(short)} of {len(beats)} seconds, most at {worst.at_s:.0f} s"
         of_plan = f"{worst.issued} issued, {worst.overdue} of them late, of {worst.planned} planned"
-        return _unproved(name, f"the generator fell behind its schedule in {seconds}: {of_plan}; {_MEND_RATE}")
+        return _unproved(name, f"the generator fell behind its schedule in {seconds}: {of_plan}; {_FIX_RATE}")
     return _met(name, f"each of {len(beats)} seconds within {OFFERED_WITHIN_RATIO:.0%} of its plan")
 
 
@@ -110,7 +110,7 @@ def _lag(tally: LoadTally, tight_s: float | None) -> Obligation:
         return _unproved(name, "the generator did not tell its own lag from waiting for the service")
     said = f"its own lag {_ms(tally.lag_p99_s)} at p99 (at most {_ms(limit_s)})"
     if tally.lag_p99_s > limit_s:
-        return _unproved(name, f"{said}; {_MEND_MACHINE}")
+        return _unproved(name, f"{said}; {_FIX_MACHINE}")
     waited = f"; requests waited {_ms(tally.wait_p99_s)} for a free seat" if tally.wait_p99_s > limit_s else ""
     return _met(name, said + waited)
 
@@ -124,7 +124,7 @@ def _cpu(beats: Sequence[Heartbeat]) -> Obligation:
     # The last heartbeat closes a piece of a second, where the account at the end is a large part.
     in_a_row = [min(one.cpu_ratio, next_one.cpu_ratio) for one, next_one in pairwise(beats[:-1])]
     if max(in_a_row, default=0.0) >= CPU_MAX_RATIO:
-        return _unproved(name, f"{said}, and {CPU_MAX_RATIO:.0%} or more for two seconds or longer; {_MEND_RATE}")
+        return _unproved(name, f"{said}, and {CPU_MAX_RATIO:.0%} or more for two seconds or longer; {_FIX_RATE}")
     return _met(name, said)
 
 
@@ -134,7 +134,7 @@ def _overhead(tally: LoadTally, tight_s: float | None) -> Obligation:
         return _unproved(name, "what the generator adds by itself was not measured")
     said = f"it adds {tally.overhead_p95_s * 1000:.2f} ms at p95 by itself"
     if tight_s is not None and tally.overhead_p95_s >= LAG_MAX_RATIO * tight_s:
-        return _unproved(name, f"{said}, too much to judge by {duration_text(tight_s)}; {_MEND_MACHINE}")
+        return _unproved(name, f"{said}, too much to judge by {duration_text(tight_s)}; {_FIX_MACHINE}")
     return _met(name, said)
 
 
@@ -168,7 +168,7 @@ def _control(scenario: Scenario, history: History) -> Obligation:
         if is_control_broken(promise, latencies_s):
             bad = control_count(promise, latencies_s)
             said = f"{bad.events} of {bad.total} requests to a server that does nothing broke `{promise}`"
-            return _unproved(name, f"{said} during {phase}: that is the machine; {_MEND_MACHINE}")
+            return _unproved(name, f"{said} during {phase}: that is the machine; {_FIX_MACHINE}")
     slowest_s = max((latency_s for latencies_s in heard.values() for latency_s in latencies_s), default=0.0)
     return _met(name, f"a server that does nothing, asked meanwhile, took {_ms(slowest_s)} at most")
 
@@ -180,8 +180,8 @@ def _asked(scenario: Scenario) -> Iterator[tuple[str, RatioObjective]]:
         yield from ((objective.during, promise) for promise in promises)
 
 
-_MEND_RATE = "lower the rate, or press with more cores"
-_MEND_MACHINE = "run on a quieter machine"
+_FIX_RATE = "lower the rate, or press with more cores"
+_FIX_MACHINE = "run on a quieter machine"
 
 
 def _ms(seconds: float) -> str:

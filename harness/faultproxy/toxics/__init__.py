@@ -43,7 +43,7 @@ EXTENSIONS: dict[str, type[Settings]] = {
 
 TOXICS = ORIGINAL | EXTENSIONS
 
-# These read what clients ask, so that is where they are put unless somebody says otherwise, which is refused.
+# These read requests, so upstream is their default direction; any other is refused.
 UPSTREAM_ONLY = frozenset({"http_error", "postgres_error", "redis_error"})
 
 # In the original a connection that begins while its proxy has one of these ends with RST, however and whenever it ends

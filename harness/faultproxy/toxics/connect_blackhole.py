@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConnectBlackhole:
-    """Drop the SYN of whoever wants to connect; connections that are open live on.
+    """Drop the SYN of each new connection; open connections live on.
 
     Not a refusal: client code that handles ECONNREFUSED and read timeouts may still hang in connect(). After the
     toxic is gone a waiting client gets in when its kernel next tries: 1 s, 3 s, 7 s after its first try (measured
@@ -36,5 +36,5 @@ class ConnectBlackhole:
         return True
 
     def admits(self, open_count: int) -> bool:  # noqa: ARG002  # the door is shut either way
-        """Turn nobody away who got in before."""
+        """Keep the connections that were accepted before."""
         return True

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimit:
-    """Accept and close at once whoever comes while the proxy has its fill; connections that are open live on.
+    """Accept a new connection and close it at once while the limit is reached; open connections live on.
 
     Attributes:
         connections: How many may be open at a time over the whole proxy, count.

@@ -23,7 +23,7 @@ def microseconds() -> int:
 
 
 def too_long(settings: Settings) -> str | None:
-    """Say which time is longer than anybody can mean, or `None`; the original takes any."""
+    """Return which time is too long to be meant, or `None`; the original takes any."""
     for each in dataclasses.fields(settings):
         if each.metadata and getattr(settings, each.name) > each.metadata["max"]:
             return f"{each.name} must be at most {each.metadata['max']} {each.metadata['unit']}"

@@ -32,10 +32,10 @@ class Settings(Protocol):
 
 @runtime_checkable
 class Doorkeeper(Protocol):
-    """What settings have besides when their toxic acts on those who want to connect."""
+    """What settings have besides when their toxic acts on new connections."""
 
     def shuts(self) -> bool:
-        """Tell whether nobody may even connect."""
+        """Tell whether every new connection is kept out."""
 
     def admits(self, open_count: int) -> bool:
         """Tell whether one more may come in while so many are in."""
@@ -71,7 +71,7 @@ class Stub:
         on_first_hit: Called when the toxic acts on this link for the first time.
         on_hit: Called whenever it acts.
         on_held: Called after a timer has run, when the stage may hold less than before.
-        reply: Writes to the source itself, in the place of whoever is at the other end.
+        reply: Writes to the source itself, in the place of the other end.
         close: Closes both sides of the connection, after what was already sent.
         reset: Resets both sides at once (TCP RST).
     """
@@ -120,7 +120,7 @@ class Stub:
         self._timer: asyncio.Handle | None = None
 
     def hit(self) -> None:
-        """Say that the toxic acts now; whoever judges a test wants to know that its fault was felt."""
+        """Tell that the toxic acts now: a judge needs proof that the fault was felt."""
         if not self._has_hit:
             self._has_hit = True
             self._on_first_hit()

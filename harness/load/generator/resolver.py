@@ -36,7 +36,7 @@ class NumbersFirst(Resolver):  # type: ignore[misc]  # gevent is untyped here
         ask = _socket.getaddrinfo if _is_number(host) else super().getaddrinfo
         found = ask(host, *asked, **options)
         if not self._allow_remote and not all(ip_address(each[4][0]).is_loopback for each in found):
-            raise PermissionError(f"{host} is on another machine; press only what is yours (--allow-remote)")
+            raise PermissionError(f"{host} is on another machine; load only what you may (--allow-remote)")
         return found
 
 
