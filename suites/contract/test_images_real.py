@@ -247,7 +247,7 @@ def test_a_changed_source_needs_another_image(client, images, tmp_path):
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path)
     assert resolve(client, SUBJECT, tmp_path) == images
 
-    changed = tmp_path / "fixtures/reference/core/cache.py"
+    changed = tmp_path / "fixtures/reference/core/cache/_memory.py"
     changed.write_text(changed.read_text() + "\n")
 
     assert missing(client, SUBJECT, tmp_path) == ["service"]

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from fixtures.reference.clock import MonotonicClock
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy
-from fixtures.reference.core.clock import MonotonicClock
 from fixtures.reference.core.redis_link import RedisLink
 from suites.support.servers import free_port, start_redis
 

@@ -9,8 +9,7 @@ from random import Random
 
 import pytest
 
-from fixtures.reference.core.breaker import Breaker, BreakerPolicy, Permit, State
-from fixtures.reference.core.errors import CircuitOpen, Reason
+from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, Permit, Reason, State
 from harness.clock import FakeClock
 
 EXACT = BreakerPolicy(failures=5, window_s=60, recovery_s=60, recovery_max_s=600, jitter_ratio=0.0)

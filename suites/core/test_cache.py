@@ -11,12 +11,19 @@ from random import Random
 
 import pytest
 
-from fixtures.reference.core.cache import Cache, CachePolicy, Source
-from fixtures.reference.core.debts import Debts
-from fixtures.reference.core.errors import DependencyFailed
-from fixtures.reference.core.memory import ABSENT, Document, MemoryLevel
+from fixtures.reference.core.breaker import DependencyFailed
+from fixtures.reference.core.cache import (
+    ABSENT,
+    Cache,
+    CachePolicy,
+    Debts,
+    Document,
+    Held,
+    MemoryLevel,
+    SharedLevel,
+    Source,
+)
 from fixtures.reference.core.redis_link import Script
-from fixtures.reference.core.shared import Held, SharedLevel
 from harness.clock import FakeClock
 
 TTL_S, L1_TTL_S, GRACE_S = 60.0, 5.0, 30.0

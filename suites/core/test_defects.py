@@ -14,9 +14,8 @@ from fixtures.defects import DEFECTS, installed
 from fixtures.defects import app as wrapper
 from fixtures.defects.proof import escape
 from fixtures.reference import app as product
-from fixtures.reference.core.breaker import BreakerPolicy, State
-from fixtures.reference.core.errors import Unavailable
-from fixtures.reference.core.memory import Document, Slot
+from fixtures.reference.core.breaker import BreakerPolicy, State, Unavailable
+from fixtures.reference.core.cache import Document, Slot
 from fixtures.reference.core.redis_link import Script
 from fixtures.reference.parts import Design
 from harness.clock import FakeClock

@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from fixtures.reference.core.errors import CircuitOpen, RateLimited, Unavailable
-from fixtures.reference.core.limiter import FailPolicy, Limiter, LimiterPolicy, LocalBuckets
+from fixtures.reference.core.breaker import CircuitOpen, Unavailable
+from fixtures.reference.core.limiter import FailPolicy, Limiter, LimiterPolicy, LocalBuckets, RateLimited
 from fixtures.reference.core.redis_link import Script
 from harness.clock import FakeClock
 

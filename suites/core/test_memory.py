@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.reference.core.memory import SLOT_BYTES, Document, MemoryLevel, Slot
+from fixtures.reference.core.cache import Document, MemoryLevel, Slot
+from fixtures.reference.core.cache._memory import SLOT_BYTES
 
 
 def slot(size: int = 100) -> Slot:

@@ -7,8 +7,7 @@ from random import Random
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from fixtures.reference.core.breaker import Breaker, BreakerPolicy, Permit, State
-from fixtures.reference.core.errors import CircuitOpen
+from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, Permit, State
 from harness.clock import FakeClock
 
 PATHS = {

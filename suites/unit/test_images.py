@@ -212,7 +212,7 @@ def test_what_is_ignored_changes_nothing(project):
     ("path", "is_part"),
     [
         ("fixtures/reference/app.py", True),
-        ("fixtures/reference/core/cache.py", True),
+        ("fixtures/reference/core/cache/_memory.py", True),
         ("fixtures/defects/__init__.py", True),
         ("fixtures/defects/app.py", True),
         ("fixtures/__init__.py", True),
