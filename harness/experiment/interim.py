@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.history.history import History
-from harness.spec.objective import Recovery
+from harness.spec.objective import ratios_of
+from harness.verdict.checkers.ratio import is_beyond_doubt, ratio_claim
 from harness.verdict.outcome import Outcome
-from harness.verdict.ratio import is_beyond_doubt, ratio_claim
 
 if TYPE_CHECKING:
     from harness.history.marks import PhaseMark
@@ -48,8 +48,7 @@ class InterimAnalysis:
         return next((each for each in self._promises(mark) if is_beyond_doubt(each, self._plan, history)), None)
 
     def _promises(self, mark: PhaseMark) -> list[RatioObjective]:
-        of_phase = [objective for objective in self._plan.objectives if objective.during == mark.name]
-        return [objective for objective in of_phase if not isinstance(objective, Recovery)]
+        return [objective for objective in ratios_of(self._plan.objectives) if objective.during == mark.name]
 
 
 def _so_far(samples: Samples, mark: PhaseMark) -> History:

@@ -83,6 +83,15 @@ class Samples:
         """Keep the requests for which `mask` holds."""
         return Samples(self.records[mask], self.operations, self.sources, self.replicas)
 
+    def is_ok(self) -> NDArray[np.bool_]:
+        """Tell for each request whether it ended well."""
+        return self.has_outcome(SampleOutcome.OK)
+
+    def is_slower_than(self, over_s: float) -> NDArray[np.bool_]:
+        """Tell for each request whether it took longer than `over_s`, from its intended start."""
+        slower: NDArray[np.bool_] = self.records["latency_s"] > over_s
+        return slower
+
     def has_outcome(self, *outcomes: SampleOutcome) -> NDArray[np.bool_]:
         """Tell for each request whether it ended in one of `outcomes`."""
         return np.isin(self.records["outcome"], outcomes)

@@ -6,17 +6,17 @@ their way. Where they break a promise as well, the machine is too busy to tell w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from harness.history.load import CONTROL_WITHIN_S
-from harness.measure.ratios import Count
-from harness.spec.objective import Errors, Hits, RatioObjective, Slow
+from harness.measure.ratios import Count, is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.history.load import Heartbeat
     from harness.history.marks import PhaseMark
+    from harness.spec.objective import RatioObjective
 
 
 def controls_s(beats: Sequence[Heartbeat], mark: PhaseMark) -> tuple[float, ...]:
@@ -32,18 +32,13 @@ def controls_between_s(beats: Sequence[Heartbeat], began_s: float, ended_s: floa
 
 def control_count(objective: RatioObjective, latencies_s: Sequence[float]) -> Count:
     """Count the requests of the control that would have been bad by `objective`: slow, or without an answer."""
-    over_s = objective.over if isinstance(objective, Slow) else CONTROL_WITHIN_S
+    over_s = CONTROL_WITHIN_S if objective.bad_after_s is None else objective.bad_after_s
     bad = sum(latency_s > over_s or latency_s >= CONTROL_WITHIN_S for latency_s in latencies_s)
     return Count(bad, len(latencies_s))
 
 
 def is_control_broken(objective: RatioObjective, latencies_s: Sequence[float]) -> bool:
     """Tell whether the control's own share of bad requests would have broken `objective`."""
-    share = control_count(objective, latencies_s).share or 0.0
-    match objective:
-        case Slow() | Errors():
-            return share >= objective.max
-        case Hits():
-            return 1 - share <= objective.min
-        case _:
-            assert_never(objective)
+    bad = control_count(objective, latencies_s)
+    counted = Count(bad.total - bad.events, bad.total) if objective.is_floor else bad
+    return bad.total > 0 and not is_kept(objective, counted)

@@ -17,9 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.measure.ratios import events
-from harness.spec.objective import Slow
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -58,13 +55,14 @@ def effective_total(objective: RatioObjective, considered: Samples, mark: PhaseM
 
 def _indicators(objective: RatioObjective, considered: Samples) -> Iterator[NDArray[np.bool_]]:
     """Tell what is counted: the objective's own events, and for latencies how they hang together on the way there."""
-    yield events(objective, considered)
-    if isinstance(objective, Slow) and len(considered):
+    yield objective.counts(considered)
+    limit_s = objective.bad_after_s
+    if limit_s is not None and len(considered):
         latencies_s = np.sort(considered.records["latency_s"])
         for share in GUARDS:
             guard_s = float(latencies_s[int(share * (len(latencies_s) - 1))])
-            if objective.over / GUARD_REACH <= guard_s < objective.over:
-                yield events(objective.model_copy(update={"over": guard_s}), considered)
+            if limit_s / GUARD_REACH <= guard_s < limit_s:
+                yield ~considered.is_ok() | considered.is_slower_than(guard_s)
 
 
 class _Blocks:

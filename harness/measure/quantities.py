@@ -16,7 +16,7 @@ from harness.history.samples import SampleOutcome
 from harness.measure.ratios import count
 from harness.measure.series import percentile_s
 from harness.spec.model import Model
-from harness.spec.objective import Errors, Hits, Slow, tightest_s
+from harness.spec.objective import Errors, Slow, first_hits, tightest_s
 from harness.spec.scenario import Slug
 
 if TYPE_CHECKING:
@@ -127,6 +127,6 @@ def _ratios(scenario: Scenario, phase: str) -> Iterator[tuple[Quantity, RatioObj
     if over_s is not None:
         yield Quantity.SLOW, Slow.model_construct(sli="slow", over=over_s, max=1.0)
     yield Quantity.ERRORS, Errors.model_construct(sli="errors", max=1.0)
-    hits = next((each for each in (*own, *scenario.objectives) if isinstance(each, Hits)), None)
+    hits = first_hits((*own, *scenario.objectives))
     if hits is not None:
         yield Quantity.HITS, hits

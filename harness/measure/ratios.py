@@ -7,16 +7,11 @@ is slow, and is no hit: a service cannot get faster by failing fast, nor better 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
-
-from harness.history.samples import SampleOutcome
-from harness.spec.objective import Errors, Hits, RatioObjective, Slow
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from harness.history.samples import Samples
+    from harness.spec.objective import RatioObjective
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +35,11 @@ class Count:
 def count(objective: RatioObjective, samples: Samples) -> Count:
     """Count what `objective` is about in `samples`."""
     considered = samples.of(objective.of) if objective.of else samples
-    return Count(int(events(objective, considered).sum()), len(considered))
-
-
-def events(objective: RatioObjective, samples: Samples) -> NDArray[np.bool_]:
-    """Tell for each request whether it counts towards the share that `objective` bounds."""
-    is_error = ~samples.has_outcome(SampleOutcome.OK)
-    match objective:
-        case Slow():
-            return is_error | (samples.records["latency_s"] > objective.over)
-        case Errors():
-            return is_error
-        case Hits():
-            return ~is_error & samples.came_from(*objective.levels)
-        case _:
-            assert_never(objective)
+    return Count(int(objective.counts(considered).sum()), len(considered))
 
 
 def is_kept(objective: RatioObjective, seen: Count) -> bool:
     """Tell whether the bare share keeps the promise; of no requests nothing was kept."""
     if seen.share is None:
         return False
-    return seen.share > objective.limit if isinstance(objective, Hits) else seen.share < objective.limit
+    return seen.share > objective.limit if objective.is_floor else seen.share < objective.limit

@@ -6,6 +6,7 @@ import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from harness.spec.objective import Unit
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def thousands(number: int) -> str:
 
 def estimate_of(claim: Claim) -> str:
     """Return what was measured, in the unit of the promise."""
-    return seconds_of(claim.estimate) if claim.sli == "recovery" else percent_of(claim.estimate)
+    return seconds_of(claim.estimate) if claim.unit is Unit.SECONDS else percent_of(claim.estimate)
 
 
 def bounds_of(claim: Claim) -> str:

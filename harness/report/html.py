@@ -16,6 +16,7 @@ import jinja2
 from harness.report import formatting
 from harness.report.documents import NEVER_RUN, run_outcome, system_of
 from harness.report.markdown import run_sentence
+from harness.spec.objective import Unit
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -96,19 +97,19 @@ def gauge_of(claim: Claim) -> Gauge | None:
     """Return where the numbers of `claim` lie, None if nothing was measured."""
     if claim.estimate is None:
         return None
-    is_recovery, is_hits = claim.sli == "recovery", claim.sli == "hits"
     lower = claim.estimate if claim.lower is None else claim.lower
     upper = claim.estimate if claim.upper is None else claim.upper
     length = max(claim.limit * 2, upper * 1.1)
-    length = length if is_recovery else 1.0 if is_hits else min(length, 1.0)
+    if claim.unit is Unit.RATIO:
+        length = 1.0 if claim.is_floor else min(length, 1.0)
     limit, low, high = (100 * min(value / length, 1.0) for value in (claim.limit, lower, upper))
     return Gauge(
         limit=round(limit, 2),
         estimate=round(100 * min(claim.estimate / length, 1.0), 2),
         lower=round(low, 2),
         width=round(high - low, 2),
-        good_from=round(limit, 2) if is_hits else 0.0,
-        good_width=round(100 - limit, 2) if is_hits else round(limit, 2),
+        good_from=round(limit, 2) if claim.is_floor else 0.0,
+        good_width=round(100 - limit, 2) if claim.is_floor else round(limit, 2),
     )
 
 

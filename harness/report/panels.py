@@ -6,18 +6,19 @@ Each draws on axes it is given and imports nothing of matplotlib; `plots` arrang
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
 from harness.history.samples import SampleOutcome
 from harness.report.formatting import thousands
 from harness.report.redaction import line
-from harness.spec.objective import Errors, Hits, Slow
+from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.quantity import duration_text, percent_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
 
@@ -31,6 +32,39 @@ MOST_DOTS = 20_000
 """Requests of one kind drawn as dots; of more, every n-th: beyond this the cloud only gets slower to draw."""
 
 _DASHES = (0, (5, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The promises of a scenario, by the view that draws their limits.
+
+    Attributes:
+        latency: On the latency of every request.
+        errors: On the errors of each second.
+        hits: On the hits of each second.
+    """
+
+    latency: list[Slow] = field(default_factory=list)
+    errors: list[Errors] = field(default_factory=list)
+    hits: list[Hits] = field(default_factory=list)
+
+
+def limits_of(objectives: Iterable[Objective]) -> Limits:
+    """Sort promises by where they are drawn."""
+    limits = Limits()
+    for objective in objectives:
+        match objective:
+            case Slow():
+                limits.latency.append(objective)
+            case Errors():
+                limits.errors.append(objective)
+            case Hits():
+                limits.hits.append(objective)
+            case Recovery():
+                pass  # no line: `plots` draws how long it took, which its claim knows
+            case _:
+                assert_never(objective)
+    return limits
 
 
 def latency(view: Axes, scenario: Scenario, history: History, seconds: Sequence[Second], palette: Palette) -> None:
@@ -84,7 +118,7 @@ def _dots(view: Axes, history: History, palette: Palette) -> None:
 
 
 def _latency_limits(view: Axes, scenario: Scenario, palette: Palette) -> None:
-    for over_s in sorted({promise.over for promise in scenario.objectives if isinstance(promise, Slow)}):
+    for over_s in sorted({promise.over for promise in limits_of(scenario.objectives).latency}):
         view.axhline(over_s, color=palette.limit, linewidth=1.0, linestyle=_DASHES, zorder=6)
         _beside(view, over_s, f"limit {duration_text(over_s)}", palette.limit)
 
@@ -102,7 +136,7 @@ def errors(view: Axes, scenario: Scenario, history: History, seconds: Sequence[S
     _title(view, "errors", palette)
     shares = _numbers([second.errors_ratio for second in seconds])
     _steps(view, np.zeros(len(seconds)), np.nan_to_num(shares), palette.bad)
-    limits = [promise for promise in scenario.objectives if isinstance(promise, Errors)]
+    limits = limits_of(scenario.objectives).errors
     highest = max([0.02, *(promise.limit * 1.6 for promise in limits), *np.nan_to_num(shares) * 1.12])
     view.set_ylim(0, min(highest, 1.05))
     view.locator_params(axis="y", nbins=3)
@@ -118,20 +152,20 @@ def hits(view: Axes, scenario: Scenario, history: History, seconds: Sequence[Sec
     view.plot([second.at_s + 0.5 for second in seconds], shares, color=palette.hits, linewidth=1.6)
     view.set_yticks([0, 0.5, 1])
     _percent_axis(view)
-    _limits(view, [promise for promise in scenario.objectives if isinstance(promise, Hits)], history, palette)
+    _limits(view, limits_of(scenario.objectives).hits, history, palette)
 
 
 def _percent_axis(view: Axes) -> None:
     view.yaxis.set_major_formatter(lambda value, _: f"{value * 100:g} %")
 
 
-def _limits(view: Axes, promises: Sequence[Objective], history: History, palette: Palette) -> None:
+def _limits(view: Axes, promises: Sequence[Errors] | Sequence[Hits], history: History, palette: Palette) -> None:
     """Draw each promise as far as its phase goes, with its name on the side where a kept promise draws nothing."""
     for promise in promises:
         mark = history.phase(promise.during)
-        if mark is None or not isinstance(promise, Errors | Hits):
+        if mark is None:
             continue
-        is_floor = isinstance(promise, Hits)
+        is_floor = promise.is_floor
         view.hlines(promise.limit, mark.began_s, mark.ended_s, color=palette.limit, linewidth=1.0, linestyle=_DASHES)
         view.annotate(
             f"{'>' if is_floor else '<'} {percent_text(promise.limit)}", (mark.began_s, promise.limit),

@@ -16,6 +16,7 @@ from harness.measure.series import by_second
 from harness.report import panels
 from harness.report.formatting import lasted_s, seconds_of
 from harness.report.redaction import line
+from harness.spec.objective import KINDS, Recovery
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _faults(axes: Sequence[Axes], history: History, until_s: float, palette: Pal
 def _recovery(view: Axes, history: History, verdict: Verdict, palette: Palette) -> None:
     """Show from healing to the end of the last bad second, if that was promised and seen."""
     healed_s = max((mark.healed_s for mark in history.faults if mark.healed_s is not None), default=0.0)
-    claims = [claim for claim in verdict.claims if claim.sli == "recovery" and claim.estimate is not None]
+    claims = [claim for claim in verdict.claims if KINDS[claim.sli] is Recovery and claim.estimate is not None]
     for claim in claims:
         color = palette.hits if claim.outcome is Outcome.PASS else palette.bad
         took_s = claim.estimate or 0.0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from harness.report.bundle import verified_run
 from harness.report.experiment import read_experiment
+from harness.verdict.checkers.ratio import ratio_claim
 from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Outcome, worst
-from harness.verdict.ratio import ratio_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

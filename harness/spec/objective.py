@@ -2,11 +2,16 @@
 
 "p95 below 100 ms" is written as what it means: fewer than 5 % of requests slower than 100 ms. So one exact
 statistic serves all ratios, and each maps onto an OpenSLO ratio metric.
+
+What distinguishes one kind of promise from another stands here, as facts of its class and as what it counts. Every
+other room asks for these facts and never for the kind; only what is judged or drawn in a way of its own is chosen by
+kind, with a `match` that the type checker holds to be complete.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, get_args
 
 from pydantic import Field
 
@@ -14,14 +19,44 @@ from harness.spec.model import Model
 from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
 
 SETTLED_AFTER_S = 2.0
 """A recovery phase lasts at least this much longer than the time allowed, so that staying well can be seen."""
 
 
+class Unit(StrEnum):
+    """What a promise's limit, and the estimate beside it, are measured in."""
+
+    RATIO = "ratio"
+    SECONDS = "seconds"
+
+
+class Requests(Protocol):
+    """What an objective may ask of a table of requests; one answer for each row."""
+
+    def is_ok(self) -> Mask:
+        """Tell which ended well."""
+
+    def is_slower_than(self, over_s: float) -> Mask:
+        """Tell which took longer, from their intended start."""
+
+    def came_from(self, *sources: str) -> Mask:
+        """Tell which were answered by one of these sources."""
+
+
 class Slow(Model):
     """Bound the share of requests slower than `over`; failed, unfinished and unsent ones count as slow."""
+
+    is_floor: ClassVar[bool] = False
+    is_statistical: ClassVar[bool] = True
+    unit: ClassVar[Unit] = Unit.RATIO
+    ideal: ClassVar[str] = "fast"
 
     sli: Literal["slow"]
     over: Duration = Field(gt=0, le=60)
@@ -34,12 +69,31 @@ class Slow(Model):
         """Return the bound, a ratio."""
         return self.max
 
+    @property
+    def bad_after_s(self) -> float | None:
+        """Return after how long a request is bad whatever it answers, seconds."""
+        return self.over
+
+    @property
+    def measured(self) -> str:
+        """Return what is counted, in a word or two."""
+        return f"{_whose(self.of)}slow"
+
+    def counts(self, requests: Requests) -> Mask:
+        """Tell which requests were slow."""
+        return ~requests.is_ok() | requests.is_slower_than(self.over)
+
     def __str__(self) -> str:
-        return f"{_whose(self.of)}slow (over {duration_text(self.over)}) < {percent_text(self.max)}"
+        return f"{self.measured} (over {duration_text(self.over)}) < {percent_text(self.max)}"
 
 
 class Errors(Model):
     """Bound the share of requests that did not end well: failed, unfinished or unsent."""
+
+    is_floor: ClassVar[bool] = False
+    is_statistical: ClassVar[bool] = True
+    unit: ClassVar[Unit] = Unit.RATIO
+    ideal: ClassVar[str] = "error-free"
 
     sli: Literal["errors"]
     max: Ratio = Field(gt=0, lt=1)
@@ -51,12 +105,31 @@ class Errors(Model):
         """Return the bound, a ratio."""
         return self.max
 
+    @property
+    def bad_after_s(self) -> float | None:
+        """Return None: how long a request takes does not matter."""
+        return None
+
+    @property
+    def measured(self) -> str:
+        """Return what is counted, in a word or two."""
+        return f"{_whose(self.of)}errors"
+
+    def counts(self, requests: Requests) -> Mask:
+        """Tell which requests did not end well."""
+        return ~requests.is_ok()
+
     def __str__(self) -> str:
-        return f"{_whose(self.of)}errors < {percent_text(self.max)}"
+        return f"{self.measured} < {percent_text(self.max)}"
 
 
 class Hits(Model):
     """Bound from below the share of reads that a cache level answered; a read without an answer is a miss."""
+
+    is_floor: ClassVar[bool] = True
+    is_statistical: ClassVar[bool] = True
+    unit: ClassVar[Unit] = Unit.RATIO
+    ideal: ClassVar[str] = "hitting"
 
     sli: Literal["hits"]
     min: Ratio = Field(gt=0, lt=1)
@@ -69,6 +142,20 @@ class Hits(Model):
         """Return the bound, a ratio."""
         return self.min
 
+    @property
+    def bad_after_s(self) -> float | None:
+        """Return None: how long a request takes does not matter."""
+        return None
+
+    @property
+    def measured(self) -> str:
+        """Return what is counted; only reads can hit, so they are not named."""
+        return "hits"
+
+    def counts(self, requests: Requests) -> Mask:
+        """Tell which requests a cache level answered."""
+        return requests.is_ok() & requests.came_from(*self.levels)
+
     def __str__(self) -> str:
         return f"hits > {percent_text(self.min)}"
 
@@ -76,9 +163,18 @@ class Hits(Model):
 class Recovery(Model):
     """Bound the time from healing to the end of the last bad second, under unchanged load."""
 
+    is_floor: ClassVar[bool] = False
+    is_statistical: ClassVar[bool] = False
+    unit: ClassVar[Unit] = Unit.SECONDS
+
     sli: Literal["recovery"]
     within: Duration = Field(gt=0, le=3600)
     during: str = "recovery"
+
+    @property
+    def limit(self) -> float:
+        """Return the bound, seconds."""
+        return self.within
 
     @property
     def needs_s(self) -> float:
@@ -90,13 +186,51 @@ class Recovery(Model):
 
 
 RatioObjective = Slow | Errors | Hits
-Objective = Annotated[Slow | Errors | Hits | Recovery, Field(discriminator="sli")]
-"""Any promise that a scenario may hold a service to."""
+"""A promise about a share of requests: bounds decide, and chance has its part in them.
+
+Its class says, beside the facts below, what a request is called that keeps it (`ideal`), and which requests count
+towards the share (`counts`).
+"""
+
+Objective = Annotated[RatioObjective | Recovery, Field(discriminator="sli")]
+"""Any promise that a scenario may hold a service to; `sli` says which it is.
+
+The class of each says:
+    is_floor: What is counted is good, so the promise is kept above its limit, not below.
+    is_statistical: Chance has a part in its verdict, so it counts in the family of claims that may fail by chance.
+    unit: What its limit is measured in.
+"""
+
+KINDS: Mapping[str, type[Objective]] = {
+    get_args(kind.model_fields["sli"].annotation)[0]: kind for kind in get_args(get_args(Objective)[0])
+}
+"""Every kind by its word in a file, which is also what a claim is filed under."""
+
+
+def ratios_of(objectives: Iterable[Objective]) -> tuple[RatioObjective, ...]:
+    """Return those that bound a share of requests."""
+    return tuple(each for each in objectives if isinstance(each, RatioObjective))
+
+
+def recoveries_of(objectives: Iterable[Objective]) -> tuple[Recovery, ...]:
+    """Return those that bound a time to recover."""
+    return tuple(each for each in objectives if isinstance(each, Recovery))
+
+
+def first_hits(objectives: Iterable[Objective]) -> Hits | None:
+    """Return the first that says what a hit is; None if none does."""
+    return next((each for each in objectives if isinstance(each, Hits)), None)
 
 
 def tightest_s(objectives: Iterable[Objective]) -> float | None:
     """Return the shortest time that an objective calls slow; None if none speaks of time."""
-    return min((each.over for each in objectives if isinstance(each, Slow)), default=None)
+    times_s = [each.bad_after_s for each in ratios_of(objectives)]
+    return min((time_s for time_s in times_s if time_s is not None), default=None)
+
+
+def usual_phase(objective: Objective) -> str:
+    """Return the phase that such a promise is about where it names none."""
+    return str(type(objective).model_fields["during"].default)
 
 
 def _whose(operation: str | None) -> str:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from harness.spec.fault import Fault
 from harness.spec.load import Load
 from harness.spec.model import Model
-from harness.spec.objective import Objective, Recovery
+from harness.spec.objective import Objective, Recovery, recoveries_of
 from harness.spec.path import below
 from harness.spec.quantity import Duration, duration_text
 from harness.spec.sometimes import Sometimes
@@ -134,14 +134,13 @@ class Scenario(Model):
                 raise ValueError(
                     f"`{each}` is about the phase {each.during!r}, which is not there; its phases: {', '.join(lengths)}"
                 )
-        for objective in self.objectives:
-            if isinstance(objective, Recovery):
-                _check_recovery_can_be_seen(objective, lengths[objective.during])
+        for objective in recoveries_of(self.objectives):
+            _check_recovery_can_be_seen(objective, lengths[objective.during])
         return self
 
     @model_validator(mode="after")
     def _recovery_is_under_unchanged_load(self) -> Self:
-        if not any(isinstance(objective, Recovery) for objective in self.objectives):
+        if not recoveries_of(self.objectives):
             return self
         faulty = next((index for index, phase in enumerate(self.phases) if phase.faults), 0)
         began_s = sum(phase.lasts for phase in self.phases[:faulty])

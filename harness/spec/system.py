@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from harness.spec.model import Model
-from harness.spec.objective import Objective, Recovery
+from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
 from harness.spec.scenario import Extension, Slug
 
@@ -88,7 +88,7 @@ class Settings(Model):
     @classmethod
     def _of_every_scenario(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
         for objective in objectives:
-            usual = "recovery" if isinstance(objective, Recovery) else "baseline"
+            usual = usual_phase(objective)
             if objective.during != usual:
                 raise ValueError(
                     f"`{objective}` is about the phase {objective.during!r}; a default holds in {usual!r}, and where a "

@@ -6,14 +6,14 @@ A gate that cannot conclude ends `inconclusive` at best, after minutes; one that
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from harness.errors import SpecError
-from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.objective import ratios_of, recoveries_of
 from harness.spec.quantity import count_text, duration_text
 from harness.verdict.bounds import requests_needed
+from harness.verdict.checkers.recovery import promises_before
 from harness.verdict.looks import confidence_at
-from harness.verdict.recovery import promises_before
 
 if TYPE_CHECKING:
     from harness.spec.objective import RatioObjective
@@ -31,12 +31,10 @@ def check_can_conclude(scenario: Scenario, confidence: float) -> None:
         SpecError: If one cannot; it says how many requests it would take, and how many the scenario sends.
     """
     _check_survival_can_be_seen(scenario)
-    for objective in scenario.objectives:
-        if isinstance(objective, Recovery):
-            continue
+    for objective in ratios_of(scenario.objectives):
         needed, sent = _most_favourable(objective, scenario, confidence)
         if sent < needed:
-            what = f"`{objective}` during {objective.during} needs {count_text(needed)} {_ideal(objective)} requests"
+            what = f"`{objective}` during {objective.during} needs {count_text(needed)} {objective.ideal} requests"
             raise SpecError(
                 f"{what}, this profile sends {count_text(int(sent))}",
                 where=f"scenario {scenario.scenario}: objectives",
@@ -51,7 +49,7 @@ def _check_survival_can_be_seen(scenario: Scenario) -> None:
         SpecError: If not; or if recovery is promised where nothing is broken, or before all is healed.
     """
     where, after = f"scenario {scenario.scenario}", _after_last_fault(scenario)
-    recovery = [objective for objective in scenario.objectives if isinstance(objective, Recovery)]
+    recovery = recoveries_of(scenario.objectives)
     early = [objective for objective in recovery if objective.during not in after]
     if early:
         what = f"`{early[0]}` during {early[0].during} can never be seen: nothing has been broken and healed by then"
@@ -92,14 +90,10 @@ def _most_favourable(objective: RatioObjective, scenario: Scenario, confidence: 
 
 def fewest_requests(objective: RatioObjective, confidence: float) -> int:
     """Return how many requests prove `objective` if not one of them is bad."""
-    match objective:
-        case Slow() | Errors():
-            return requests_needed(objective.limit, confidence)
-        case Hits():
-            # The lower bound of n hits in n is (1 - confidence)^(1/n); it has to come above the limit.
-            return math.floor(math.log(1 - confidence) / math.log(objective.limit)) + 1
-        case _:
-            assert_never(objective)
+    if not objective.is_floor:
+        return requests_needed(objective.limit, confidence)
+    # The lower bound of n hits in n is (1 - confidence)^(1/n); it has to come above the limit.
+    return math.floor(math.log(1 - confidence) / math.log(objective.limit)) + 1
 
 
 def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
@@ -111,7 +105,3 @@ def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
     )
     shares = {"read": 1 - scenario.load.writes, "write": scenario.load.writes}
     return expected * shares.get(objective.of or "", 1.0)
-
-
-def _ideal(objective: RatioObjective) -> str:
-    return {"slow": "fast", "errors": "error-free", "hits": "hitting"}[objective.sli]

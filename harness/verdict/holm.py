@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.spec.objective import Hits
 from harness.verdict.bounds import beta_cdf
 from harness.verdict.outcome import Outcome
 
@@ -32,7 +31,7 @@ def p_value(objective: RatioObjective, events: float, total: float) -> float:
         total: Of so many.
     """
     limit = objective.limit
-    if isinstance(objective, Hits):
+    if objective.is_floor:
         return 1.0 if events >= total else 1 - beta_cdf(limit, events + 1, total - events)
     return 1.0 if events <= 0 else beta_cdf(limit, events, total - events + 1)
 

@@ -6,14 +6,14 @@ on the bad side, and is inconclusive in between. Nothing seen is nothing proved.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from harness.spec.objective import Recovery
+from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.verdict.checkers.ratio import ratio_claim
+from harness.verdict.checkers.recovery import recovery_claim
 from harness.verdict.holm import beyond_chance
 from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Claim, Outcome, Verdict, worst
-from harness.verdict.ratio import ratio_claim
-from harness.verdict.recovery import recovery_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,14 +51,18 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
 
 def claim_of(objective: Objective, scenario: Scenario, history: History, confidence: float) -> Claim:
     """Judge one objective over its phase, as if it were the only one."""
-    if isinstance(objective, Recovery):
-        return recovery_claim(objective, scenario, history)
-    return ratio_claim(objective, scenario, history, confidence)
+    match objective:
+        case Slow() | Errors() | Hits():
+            return ratio_claim(objective, scenario, history, confidence)
+        case Recovery():
+            return recovery_claim(objective, scenario, history)
+        case _:
+            assert_never(objective)
 
 
 def claims_made(objectives: Iterable[Objective]) -> int:
     """Return how many of `objectives` are judged by chance."""
-    return sum(not isinstance(objective, Recovery) for objective in objectives)
+    return sum(objective.is_statistical for objective in objectives)
 
 
 def _reason(outcome: Outcome, sentences: list[str], claims: tuple[Claim, ...]) -> str:

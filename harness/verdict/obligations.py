@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.history.samples import SampleOutcome
 from harness.spec.sometimes import Answered
+from harness.verdict.checkers.recovery import phases_before_first_fault, recovery_seen
 from harness.verdict.outcome import Obligation, Outcome
-from harness.verdict.recovery import phases_before_first_fault
 from harness.verdict.validity import load_validity
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
         *_well_before(scenario, claims),
         *_faults_delivered(scenario, history),
         *_faults_gone(history),
-        *_recovery_seen(scenario, claims),
+        *recovery_seen(scenario, claims),
         *_faults_crossed(history),
         *_points_reached(scenario, history),
         *load_validity(scenario, history),
@@ -101,23 +101,6 @@ def _well_before(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obliga
         yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
     else:
         yield Obligation(name=name, outcome=Outcome.PASS, sentence=f"{len(asked)} of {len(asked)}")
-
-
-def _recovery_seen(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obligation]:
-    """Where something is broken, see that it was watched until all was well again; too late is the claim's business."""
-    if not scenario.faults:
-        return
-    name, asked = "recovery seen", [claim for claim in claims if claim.sli == "recovery"]
-    unseen = [claim for claim in asked if claim.outcome is Outcome.INCONCLUSIVE]
-    if not asked:
-        sentence = "no recovery was promised, so nobody knows whether the service came back"
-        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
-    elif unseen:
-        sentence = unseen[0].sentence.removeprefix(f"{Outcome.INCONCLUSIVE}: ")
-        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
-    else:
-        sentence = f"the last bad second was over {asked[-1].estimate:.1f} s after healing"
-        yield Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
 
 
 def _faults_gone(history: History) -> Iterator[Obligation]:

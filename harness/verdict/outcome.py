@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from harness.spec.objective import KINDS, Unit
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -64,6 +66,16 @@ class Claim:
     total: int
     effective: float
     p_value: float | None = None
+
+    @property
+    def is_floor(self) -> bool:
+        """Tell whether the promise is kept above its limit, not below."""
+        return KINDS[self.sli].is_floor
+
+    @property
+    def unit(self) -> Unit:
+        """Return what `estimate` and `limit` are measured in."""
+        return KINDS[self.sli].unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

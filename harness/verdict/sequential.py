@@ -12,8 +12,10 @@ sequences (2021), section 3.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from harness.spec.objective import Hits, RatioObjective
+if TYPE_CHECKING:
+    from harness.spec.objective import RatioObjective
 
 CAPITAL = 1000.0
 """With which a promise is given up: a good service is stopped in at most one run of a thousand."""
@@ -44,7 +46,7 @@ def is_hopeless(objective: RatioObjective, events: float, total: float) -> bool:
         total: Of so many.
     """
     limit = objective.limit
-    if isinstance(objective, Hits):
+    if objective.is_floor:
         events, limit = total - events, 1 - limit
     return events > limit * total and capital_log(events, total, limit) >= math.log(CAPITAL)
 

@@ -10,17 +10,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.measure.control import control_count, controls_s, is_control_broken
-from harness.spec.objective import Recovery, tightest_s
+from harness.spec.objective import tightest_s
 from harness.spec.quantity import duration_text
+from harness.verdict.checkers.recovery import shares_asked
 from harness.verdict.outcome import Obligation, Outcome
-from harness.verdict.recovery import promises_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.history.history import History
     from harness.history.load import Heartbeat, LoadTally
-    from harness.spec.objective import RatioObjective
     from harness.spec.scenario import Scenario
 
 OFFERED_WITHIN_RATIO = 0.01
@@ -159,11 +158,11 @@ def _enough(lasts_s: float, tally: LoadTally) -> Obligation:
 def _control(scenario: Scenario, history: History) -> Obligation:
     """Ask the judged promises of a server that does nothing: if even that breaks them, it is the machine."""
     name = "control held"
-    marks = {phase: mark for phase, _ in _asked(scenario) if (mark := history.phase(phase)) is not None}
+    marks = {phase: mark for phase, _ in shares_asked(scenario) if (mark := history.phase(phase)) is not None}
     heard = {phase: controls_s(history.heartbeats, mark) for phase, mark in marks.items()}
     if any(len(heard[phase]) < CONTROLS_MIN_PER_S * mark.lasted_s for phase, mark in marks.items()):
         return _unproved(name, "nobody asked a server that does nothing, or it was not heard")
-    for phase, promise in _asked(scenario):
+    for phase, promise in shares_asked(scenario):
         latencies_s = heard.get(phase, ())
         if is_control_broken(promise, latencies_s):
             bad = control_count(promise, latencies_s)
@@ -171,13 +170,6 @@ def _control(scenario: Scenario, history: History) -> Obligation:
             return _unproved(name, f"{said} during {phase}: that is the machine; {_FIX_MACHINE}")
     slowest_s = max((latency_s for latencies_s in heard.values() for latency_s in latencies_s), default=0.0)
     return _met(name, f"a server that does nothing, asked meanwhile, took {_ms(slowest_s)} at most")
-
-
-def _asked(scenario: Scenario) -> Iterator[tuple[str, RatioObjective]]:
-    """Return each promise about a share with the phase it is asked of; recovery asks for those before the fault."""
-    for objective in scenario.objectives:
-        promises = promises_before(scenario) if isinstance(objective, Recovery) else [objective]
-        yield from ((objective.during, promise) for promise in promises)
 
 
 _FIX_RATE = "lower the rate, or press with more cores"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from harness.measure.control import control_count, controls_s, is_control_broken
 from harness.measure.effective_sample import effective_total
 from harness.measure.outage import longest_outage_s
 from harness.measure.ratios import Count, count, is_kept
-from harness.spec.objective import Errors, Hits, RatioObjective, Slow
 from harness.spec.quantity import count_text, percent_text
 from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
 from harness.verdict.holm import p_value
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from harness.history.history import History
     from harness.history.marks import PhaseMark
     from harness.history.samples import Samples
+    from harness.spec.objective import RatioObjective
     from harness.spec.scenario import Scenario
 
 OUTAGE_LIMIT_MAX = 0.25
@@ -133,7 +133,7 @@ def _outage_s(objective: RatioObjective, considered: Samples, mark: PhaseMark | 
     where a promise allows nearly as much as makes a second count as out, such seconds are its normal state: of a
     service at 59 % with a limit of 60 %, one run of five would fail by its bare share (simulated, 200/s for 10 s).
     """
-    if mark is None or isinstance(objective, Hits) or is_kept(objective, seen):
+    if mark is None or objective.is_floor or is_kept(objective, seen):
         return 0
     if objective.limit > OUTAGE_LIMIT_MAX:
         return 0
@@ -148,13 +148,7 @@ def _lasted(outage_s: int) -> str:
 def _outcome(objective: RatioObjective, found: _Evidence) -> Outcome:
     """Decide from the bounds; of no requests they are 0 and 1, which is inconclusive by itself."""
     is_below, is_above = found.upper < objective.limit, found.lower > objective.limit
-    match objective:
-        case Slow() | Errors():
-            good, bad = is_below, is_above
-        case Hits():
-            good, bad = is_above, is_below
-        case _:
-            assert_never(objective)
+    good, bad = (is_above, is_below) if objective.is_floor else (is_below, is_above)
     if bad or found.outage_s or found.is_hopeless:
         # Where a server that does nothing breaks the promise too, it is the machine, and nothing is known.
         return Outcome.INCONCLUSIVE if found.controls else Outcome.FAIL
@@ -166,12 +160,11 @@ _RELATIONS = {Outcome.PASS: ("<", ">"), Outcome.FAIL: (">", "<"), Outcome.INCONC
 
 def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, label: str) -> str:
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
-    name = f"{objective.of} {objective.sli}" if objective.of and objective.sli != "hits" else objective.sli
     if found.seen.share is None:
-        return f"{outcome}: {name} unknown during {label}; no requests"
-    relation = _RELATIONS[outcome][isinstance(objective, Hits)]
+        return f"{outcome}: {objective.measured} unknown during {label}; no requests"
+    relation = _RELATIONS[outcome][objective.is_floor]
     bounds = f"[{_percent(found.lower)}, {_percent(found.upper)}]"
-    said = f"{outcome}: {name} {_percent(found.seen.share)} % {bounds} {relation} {_limit(objective)}"
+    said = f"{outcome}: {objective.measured} {_percent(found.seen.share)} % {bounds} {relation} {_limit(objective)}"
     return f"{said} during {label}; n = {count_text(found.seen.total)}{_remarks(objective, outcome, found)}"
 
 
@@ -188,7 +181,7 @@ def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> s
 def _wish(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
     """Say how many requests would have been enough, where the share itself looks good."""
     seen = found.seen
-    if outcome is not Outcome.INCONCLUSIVE or isinstance(objective, Hits) or not is_kept(objective, seen):
+    if outcome is not Outcome.INCONCLUSIVE or objective.is_floor or not is_kept(objective, seen):
         return ""
     worth = found.effective / seen.total
     needed = requests_needed(objective.limit, found.confidence, seen.events * worth) / worth

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.measure.recovery import bad_seconds, until_last_s
-from harness.spec.objective import Recovery
+from harness.spec.objective import KINDS, Recovery, ratios_of
 from harness.spec.quantity import count_text
-from harness.verdict.outcome import Claim, Outcome
+from harness.verdict.outcome import Claim, Obligation, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from harness.history.history import History
     from harness.measure.recovery import BadSecond
@@ -39,14 +39,34 @@ def recovery_claim(objective: Recovery, scenario: Scenario, history: History) ->
     )
 
 
+def recovery_seen(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obligation]:
+    """Where something is broken, see that it was watched until all was well again; too late is the claim's business."""
+    if not scenario.faults:
+        return
+    name, asked = "recovery seen", [claim for claim in claims if KINDS[claim.sli] is Recovery]
+    unseen = [claim for claim in asked if claim.outcome is Outcome.INCONCLUSIVE]
+    if not asked:
+        sentence = "no recovery was promised, so nobody knows whether the service came back"
+        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    elif unseen:
+        sentence = unseen[0].sentence.removeprefix(f"{Outcome.INCONCLUSIVE}: ")
+        yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    else:
+        sentence = f"the last bad second was over {asked[-1].estimate:.1f} s after healing"
+        yield Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
+
+
+def shares_asked(scenario: Scenario) -> Iterator[tuple[str, RatioObjective]]:
+    """Return each promise about a share with the phase it is asked of; recovery asks for those before the fault."""
+    for objective in scenario.objectives:
+        promises = promises_before(scenario) if isinstance(objective, Recovery) else ratios_of([objective])
+        yield from ((objective.during, promise) for promise in promises)
+
+
 def promises_before(scenario: Scenario) -> Sequence[RatioObjective]:
     """Return what a good second keeps: the promises of the phases before the first fault."""
     before = phases_before_first_fault(scenario.phases)
-    return [
-        objective
-        for objective in scenario.objectives
-        if not isinstance(objective, Recovery) and objective.during in before
-    ]
+    return [objective for objective in ratios_of(scenario.objectives) if objective.during in before]
 
 
 def phases_before_first_fault(phases: Sequence[Phase]) -> set[str]:
