@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError
 from harness.spec.parser import nearest
-from harness.stack.backend import AUTO, BACKENDS
+from harness.stack.backends.choice import AUTO, BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,7 +23,7 @@ from harness.report.redaction import line, plain
 from harness.report.terminal import Progress
 from harness.run import Run, opened
 from harness.spec.parser import read_settings
-from harness.stack.backend import AUTO, BACKEND_VARIABLE, BACKENDS
+from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE, BACKENDS
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:

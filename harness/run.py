@@ -30,7 +30,7 @@ from harness.report import (
 )
 from harness.report.bundle import LOGS, MANIFEST_FILE
 from harness.report.redaction import SHORTEST_SECRET, redact_file, redacted
-from harness.stack.backend import choose, prepare
+from harness.stack.backends.choice import choose, prepare
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ def images(
     built from the wheels that the embedded backend runs. The judged service is built from its Dockerfile.
     """
     # A Docker client, only where it is asked for.
-    from harness.stack import engine  # noqa: PLC0415 - see above
-    from harness.stack.images import ROLES, made  # noqa: PLC0415 - see above
+    from harness.stack.backends import engine  # noqa: PLC0415 - see above
+    from harness.stack.backends.images import ROLES, made  # noqa: PLC0415 - see above
 
     subject = read_settings(Path.cwd() / SETTINGS_FILE).system.subject
     client, progress = engine.connect(), Progress()

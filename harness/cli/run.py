@@ -24,7 +24,7 @@ from harness.report.ctrf import Span
 from harness.report.run import ALLURE_REPORT, ALLURE_RESULTS
 from harness.run import make_folder
 from harness.spec.parser import nearest, read_settings
-from harness.stack.backend import AUTO, BACKEND_VARIABLE
+from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from harness.faults.healing import WORK_PREFIX
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.plan import connect_within_s
 from harness.spec.objective import tightest_s
-from harness.stack.backend import CONTAINERS, standing
+from harness.stack.backends.choice import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint
 from harness.stack.service import Workspace
 
@@ -106,7 +106,7 @@ def _noted_containers(context: RunContext) -> Iterator[None]:
     if context.backend != CONTAINERS:
         yield
         return
-    from harness.stack.engine import address  # noqa: PLC0415 - a Docker client, only where it is needed
+    from harness.stack.backends.engine import address  # noqa: PLC0415 - a Docker client, only where it is needed
 
     entry = context.ledger.note("containers", context.run_id, engine=address())
     yield

@@ -16,7 +16,7 @@ import psutil
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError, StackError
-from harness.stack.process import RUN_MARK, is_gone
+from harness.stack.backends.process import RUN_MARK, is_gone
 from harness.stack.proxy import ProxyServer
 from harness.stack.service import Address
 
@@ -110,7 +110,7 @@ def _name(process: psutil.Process) -> str:
 def _remove_containers(entry: Entry, run_id: str) -> Iterator[str]:
     if entry.kind != "containers":
         return
-    from harness.stack import engine  # noqa: PLC0415 - most guardians never need a Docker client
+    from harness.stack.backends import engine  # noqa: PLC0415 - most guardians never need a Docker client
 
     try:
         with closing(engine.connect(entry.facts["engine"])) as client:

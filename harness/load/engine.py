@@ -18,7 +18,7 @@ from harness.history.samples import SampleOutcome
 from harness.load.link import ChildLink
 from harness.load.plan import LoadPlan
 from harness.load.recording import read_raw, remove_raw, take_raw
-from harness.stack.process import child_environment, last_lines
+from harness.stack.backends.process import child_environment, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.stack.process import spawn
+from harness.stack.backends.process import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.spec.fault import Down, Kill, Latency
-from harness.stack import postgres
+from harness.stack.components import postgres
 from harness.stack.stack import REPLICA
 
 if TYPE_CHECKING:

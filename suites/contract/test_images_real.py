@@ -22,9 +22,9 @@ from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.parser import read_settings
 from harness.spec.system import Subject
-from harness.stack import engine
-from harness.stack.images import made, missing, resolve
-from harness.stack.images.plan import FAMILY, ROLE_LABEL
+from harness.stack.backends import engine
+from harness.stack.backends.images import made, missing, resolve
+from harness.stack.backends.images.plan import FAMILY, ROLE_LABEL
 
 PROJECT = Path(__file__).parents[2]
 SUBJECT = read_settings(PROJECT / "readiness.toml").system.subject

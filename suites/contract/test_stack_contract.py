@@ -9,8 +9,9 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
 from harness.spec.fault import Down, Kill, Latency
-from harness.stack import engine, proxy
-from harness.stack.backend import CONTAINERS, standing
+from harness.stack import proxy
+from harness.stack.backends import engine
+from harness.stack.backends.choice import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint, targets_of
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready

@@ -27,7 +27,7 @@ from harness.deployment.compose import read_compose
 from harness.spec.document import read_yaml
 from harness.spec.parser import read_settings
 from harness.stack import binaries
-from harness.stack.images.table import OFFICIAL
+from harness.stack.backends.images.table import OFFICIAL
 from suites.support.httpserver import http_server
 from suites.support.servers import PROJECT, free_port, workspace_for
 

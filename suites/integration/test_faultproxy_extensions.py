@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from harness.stack.postgres import DATABASE, USER
+from harness.stack.components.postgres import DATABASE, USER
 from suites.support.faultproxy import (
     DEADLINE_S,
     Road,

@@ -20,7 +20,7 @@ from harness.errors import FaultError
 from harness.faults.guardian import guarded
 from harness.faults.healing import heal, marked_processes
 from harness.faults.ledger import Ledger, close_ledger, read_ledger
-from harness.stack.process import RUN_MARK, is_gone
+from harness.stack.backends.process import RUN_MARK, is_gone
 from harness.stack.proxy import Toxic
 from suites.support.servers import PROJECT
 

@@ -20,7 +20,7 @@ from harness.history.samples import SampleOutcome
 from harness.load.engine import SILENT_FOR_S, LoadPlan, apply_load
 from harness.load.recording import read_raw
 from harness.spec.load import Load
-from harness.stack.process import is_gone
+from harness.stack.backends.process import is_gone
 from suites.support.httpserver import http_server
 from suites.support.servers import PROJECT, free_port
 

@@ -18,7 +18,7 @@ from harness.load.arrivals import schedule_of
 from harness.load.engine import LoadPlan
 from harness.load.group import apply_load_together
 from harness.spec.load import Load
-from harness.stack.process import is_gone
+from harness.stack.backends.process import is_gone
 from harness.verdict.outcome import Outcome
 from harness.verdict.validity import load_validity
 from suites.support.httpserver import http_server

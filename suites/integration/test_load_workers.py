@@ -23,8 +23,8 @@ from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.load.plan import LoadPlan
 from harness.load.worker import press_for
 from harness.spec.load import Load
+from harness.stack.backends.process import is_gone
 from harness.stack.ports import reserve
-from harness.stack.process import is_gone
 from suites.support.httpserver import http_server
 from suites.support.servers import PROJECT
 

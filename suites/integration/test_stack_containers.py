@@ -20,8 +20,9 @@ from harness.errors import StackError
 from harness.faults.guardian import guarded
 from harness.faults.healing import heal
 from harness.faults.ledger import Ledger, read_ledger
-from harness.stack import engine, meter
-from harness.stack.backend import AUTO, CONTAINERS, EMBEDDED, Choice, choose, prepare, standing
+from harness.stack import meter
+from harness.stack.backends import engine
+from harness.stack.backends.choice import AUTO, CONTAINERS, EMBEDDED, Choice, choose, prepare, standing
 from harness.stack.ports import reserve
 from suites.support.servers import PROJECT, workspace_for
 from suites.support.stack import DUMMY, OF_DUMMIES, need_containers
@@ -106,7 +107,7 @@ def test_an_engine_on_another_machine_is_not_taken(monkeypatch, where):
 ASKED_BY_NOBODY = """
 import os, sys
 from harness.errors import StackError
-from harness.stack import engine
+from harness.stack.backends import engine
 os.setgid(65534); os.setuid(65534)
 try:
     engine.connect(sys.argv[1])
@@ -224,8 +225,8 @@ from suites.support.stack import OF_DUMMIES
 from harness.clock import SystemClock
 from harness.faults.guardian import guarded
 from harness.faults.ledger import Ledger
-from harness.stack import engine
-from harness.stack.backend import CONTAINERS, standing
+from harness.stack.backends import engine
+from harness.stack.backends.choice import CONTAINERS, standing
 folder, run_id = Path(sys.argv[1]), sys.argv[2]
 ledger = Ledger(folder / "ledger.jsonl", run_id)
 with guarded(ledger.path), workspace_for(folder, run_id) as workspace:

@@ -17,11 +17,12 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.parser import read_settings
-from harness.stack import binaries, postgres, redis
+from harness.stack import binaries
+from harness.stack.backends.process import LocalProcess, is_gone
+from harness.stack.backends.processes import embedded_stack
 from harness.stack.blueprint import Blueprint
-from harness.stack.embedded import embedded_stack
+from harness.stack.components import postgres, redis
 from harness.stack.ports import reserve
-from harness.stack.process import LocalProcess, is_gone
 from harness.stack.ready import wait_until_ready
 from suites.support.servers import PROJECT, workspace_for
 
@@ -130,7 +131,7 @@ from pathlib import Path
 from suites.support.servers import workspace_for
 from suites.support.stack import OF_DUMMIES
 from harness.clock import SystemClock
-from harness.stack.embedded import embedded_stack
+from harness.stack.backends.processes import embedded_stack
 with workspace_for(Path(sys.argv[1]), sys.argv[2]) as workspace, embedded_stack(OF_DUMMIES, workspace=workspace, clock=SystemClock()):
     print("ready", flush=True)
     time.sleep(60)

@@ -26,12 +26,12 @@ from harness.errors import Interrupted, SpecError, StackError
 from harness.report.terminal import image_table
 from harness.spec.parser import read_settings
 from harness.spec.system import Subject
-from harness.stack.images import ROLES, building, context, made, missing, plan, program, resolve, sources
-from harness.stack.images.context import Piece, digest, of_project
-from harness.stack.images.plan import Found, Order, planned
-from harness.stack.images.registry import Registries, host_of, within
-from harness.stack.images.table import HERE, OFFICIAL, Pin, read_local
-from harness.stack.process import is_gone
+from harness.stack.backends.images import ROLES, building, context, made, missing, plan, program, resolve, sources
+from harness.stack.backends.images.context import Piece, digest, of_project
+from harness.stack.backends.images.plan import Found, Order, planned
+from harness.stack.backends.images.registry import Registries, host_of, within
+from harness.stack.backends.images.table import HERE, OFFICIAL, Pin, read_local
+from harness.stack.backends.process import is_gone
 
 PROJECT = Path(__file__).parents[2]
 SUBJECT = read_settings(PROJECT / "readiness.toml").system.subject

@@ -21,7 +21,7 @@ from harness.faults.guardian import OF_PAGES
 from harness.report import Experiment, Secrets, attach_experiment, build_allure_report, write_allure_context
 from harness.report.allure import _Saying, _steps
 from harness.report.allure_context import CATEGORIES
-from harness.stack.process import is_gone
+from harness.stack.backends.process import is_gone
 from harness.verdict.judge import judge
 from suites.support import histories
 from suites.support.madeplugin import write_project

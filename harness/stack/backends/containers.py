@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import StackError
 from harness.history.marks import Startup
-from harness.stack import nginx, postgres, proxy, redis, subject
+from harness.stack import nginx, proxy, subject
+from harness.stack.backends.container import Container, ContainerHost, network_for
+from harness.stack.backends.engine import connect, remove_all_of
+from harness.stack.backends.images import resolve
 from harness.stack.blueprint import ENTRY, edges_of
-from harness.stack.container import Container, ContainerHost, network_for
-from harness.stack.engine import connect, remove_all_of
-from harness.stack.images import resolve
+from harness.stack.components import postgres, redis
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
+    from harness.stack.backends.images import Images
     from harness.stack.blueprint import Blueprint
-    from harness.stack.images import Images
     from harness.stack.recipe import ContainerRecipe
     from harness.stack.service import Workspace
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.history.marks import Startup
-from harness.stack import nginx, postgres, proxy, redis, subject
+from harness.stack import nginx, proxy, subject
+from harness.stack.backends.process import LocalProcess
 from harness.stack.blueprint import DEPENDENCIES, ENTRY
+from harness.stack.components import postgres, redis
 from harness.stack.ports import reserve
-from harness.stack.process import LocalProcess
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
 from harness.stack.recipe import with_variables

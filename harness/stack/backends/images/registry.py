@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import StackError
-from harness.stack.engine import speaking
+from harness.stack.backends.engine import speaking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

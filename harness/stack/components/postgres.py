@@ -14,9 +14,9 @@ import psycopg
 
 from harness.errors import StackError
 from harness.stack import binaries
+from harness.stack.backends.process import last_lines, spawn
 from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
-from harness.stack.process import last_lines, spawn
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
 

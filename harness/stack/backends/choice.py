@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
-from harness.stack.embedded import embedded_stack
+from harness.stack.backends.processes import embedded_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def prepare(choice: Choice, subject: Subject, project: Path, say: Callable[[str]
     """
     if choice.backend != CONTAINERS:
         return
-    from harness.stack import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
+    from harness.stack.backends import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
 
     engine.check_is_here(engine.address())
     with closing(engine.connect()) as client:
@@ -69,7 +69,7 @@ def prepare(choice: Choice, subject: Subject, project: Path, say: Callable[[str]
 
 
 def _why_no_containers(subject: Subject, project: Path) -> str | None:
-    from harness.stack import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
+    from harness.stack.backends import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
 
     try:
         engine.check_is_here(engine.address())
@@ -87,7 +87,7 @@ def standing(
 ) -> AbstractContextManager[Stack]:
     """Return the stack of `backend`, to be entered; see `embedded_stack` for the arguments."""
     if backend == CONTAINERS:
-        from harness.stack.containers import containers_stack  # noqa: PLC0415 - as above
+        from harness.stack.backends.containers import containers_stack  # noqa: PLC0415 - as above
 
         stack = containers_stack
     else:

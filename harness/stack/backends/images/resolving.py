@@ -9,10 +9,10 @@ from docker.errors import ImageNotFound
 
 from harness.clock import SystemClock
 from harness.errors import HarnessError, StackError
-from harness.stack.engine import speaking
-from harness.stack.images.plan import FAMILY, Found, Order, Plan, nothing_named, planned
-from harness.stack.images.registry import Registries, pull
-from harness.stack.images.table import OFFICIAL, ROLES, Images
+from harness.stack.backends.engine import speaking
+from harness.stack.backends.images.plan import FAMILY, Found, Order, Plan, nothing_named, planned
+from harness.stack.backends.images.registry import Registries, pull
+from harness.stack.backends.images.table import OFFICIAL, ROLES, Images
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
-from harness.stack.images.context import Piece, digest, of_installed, of_project
-from harness.stack.images.table import HERE, Wheel, read_local
+from harness.stack.backends.images.context import Piece, digest, of_installed, of_project
+from harness.stack.backends.images.table import HERE, Wheel, read_local
 
 if TYPE_CHECKING:
     from harness.spec.system import Subject

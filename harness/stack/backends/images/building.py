@@ -13,13 +13,13 @@ from typing import IO, TYPE_CHECKING
 from harness.clock import SystemClock
 from harness.errors import SpecError, StackError
 from harness.spec.parser import nearest
-from harness.stack.engine import speaking
-from harness.stack.images import sources
-from harness.stack.images.context import Piece, archive, folder
-from harness.stack.images.plan import REQUIREMENTS, ROLE_LABEL, Plan
-from harness.stack.images.registry import Registries, pull
-from harness.stack.images.resolving import ANSWER_WITHIN_S, Search
-from harness.stack.images.table import ROLES, read_local
+from harness.stack.backends.engine import speaking
+from harness.stack.backends.images import sources
+from harness.stack.backends.images.context import Piece, archive, folder
+from harness.stack.backends.images.plan import REQUIREMENTS, ROLE_LABEL, Plan
+from harness.stack.backends.images.registry import Registries, pull
+from harness.stack.backends.images.resolving import ANSWER_WITHIN_S, Search
+from harness.stack.backends.images.table import ROLES, read_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
-from harness.stack.engine import speaking
-from harness.stack.images.plan import ROLE_LABEL
-from harness.stack.images.program import found, run
-from harness.stack.images.registry import within
+from harness.stack.backends.engine import speaking
+from harness.stack.backends.images.plan import ROLE_LABEL
+from harness.stack.backends.images.program import found, run
+from harness.stack.backends.images.registry import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from harness.stack.images.table import Debian, Module
+    from harness.stack.backends.images.table import Debian, Module
 
 PIP = "pip==25.3"
 """Installs the wheels inside a build, from its own wheel: Debian's python3 has no pip."""
@@ -148,7 +148,7 @@ def _python_of(client: DockerClient, base: str, architecture: str) -> _Python:
         major, minor, libc = json.loads(said)
         newest = int(libc.split(".")[1])
     except (ValueError, IndexError, AttributeError) as error:
-        fix = "the base must hold a python3 on glibc: see harness/stack/images/table.py"
+        fix = "the base must hold a python3 on glibc: see harness/stack/backends/images/table.py"
         raise StackError(f"the engine could not {what}: {said[-200:]}", where="the image of base", fix=fix) from error
     machine = _MACHINES.get(architecture, architecture)
     # PEP 600: a wheel of an older C library runs on a newer one. pip takes tags by their letters, so all are named.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
-from harness.stack.process import last_lines
+from harness.stack.backends.process import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from harness.errors import StackError
-from harness.stack.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, speaking, unless_it_is_so
+from harness.stack.backends.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, speaking, unless_it_is_so
 from harness.stack.service import Usage
 
 if TYPE_CHECKING:

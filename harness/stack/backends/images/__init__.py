@@ -1,0 +1,7 @@
+"""The images of a containers stack: which plays which role, and how each is had, with or without a registry."""
+
+from harness.stack.backends.images.building import Made, made
+from harness.stack.backends.images.resolving import missing, resolve
+from harness.stack.backends.images.table import OFFICIAL, ROLES, Images
+
+__all__ = ["OFFICIAL", "ROLES", "Images", "Made", "made", "missing", "resolve"]

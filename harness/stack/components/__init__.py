@@ -1,0 +1,1 @@
+"""What services depend on: one file per component, which exports one value."""
