@@ -19,7 +19,7 @@ SLOW_SUITES = ["--ignore=suites/performance", "--ignore=suites/statistics"]  # t
 PATIENT = {"interrupt_timeout": 60.0, "terminate_timeout": 30.0}
 """After a Ctrl-C nox would kill after half a second: less than it takes to heal and to keep what was seen."""
 
-OLDEST_NODE = 20  # for Allure's page; as in harness/report/npx.py
+OLDEST_NODE = 20  # for Allure's page; as in harness/report/allure/npx.py
 
 
 def _install(session: nox.Session, *groups: str, extras: str = "embedded,reference") -> None:

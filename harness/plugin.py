@@ -16,10 +16,10 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
+from harness.evidence.redaction import line, plain
 from harness.options import SETTINGS_FILE, Options, check_options, new_run_id, new_seed
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
-from harness.report.redaction import line, plain
 from harness.report.terminal import Progress
 from harness.run import Run, opened
 from harness.spec.parser import read_settings
@@ -29,7 +29,7 @@ from harness.verdict.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from harness.report import Experiment
+    from harness.evidence import Experiment
     from harness.spec.system import Settings
 
 SCENARIOS_FOLDER = "scenarios"

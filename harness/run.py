@@ -15,21 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
+from harness.evidence import NO_SECRETS, Experiment, Secrets, write_manifest, write_run_manifest
+from harness.evidence.bundle import LOGS, MANIFEST_FILE
+from harness.evidence.redaction import SHORTEST_SECRET, redact_file, redacted
 from harness.experiment import RunContext, run_experiment
 from harness.faults.guardian import guarded
 from harness.faults.ledger import FILE_NAME, Ledger
 from harness.options import SETTINGS_FILE, check_options
-from harness.report import (
-    NO_SECRETS,
-    Experiment,
-    Secrets,
-    write_experiment,
-    write_manifest,
-    write_run,
-    write_run_manifest,
-)
-from harness.report.bundle import LOGS, MANIFEST_FILE
-from harness.report.redaction import SHORTEST_SECRET, redact_file, redacted
+from harness.report import write_experiment, write_run
 from harness.stack.backends.choice import choose, prepare
 from harness.verdict.judge import judge
 

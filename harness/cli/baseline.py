@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import OUT
+from harness.compare.baseline import check_comparable, gathered, read_baseline, write_baseline
 from harness.errors import SpecError
-from harness.report.baseline import check_comparable, gathered, read_baseline, write_baseline
-from harness.report.redaction import inside, line
+from harness.evidence.redaction import inside, line
 from harness.spec.quantity import ratio
 from harness.verdict.outcome import Outcome, worst
 from harness.verdict.regression import ALPHA, BLOCKS_MIN, Comparison, compared, missing_text, uncompared

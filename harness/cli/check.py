@@ -10,8 +10,8 @@ import typer
 
 from harness.deployment.compose import read_compose
 from harness.deployment.rules import RULES, findings
-from harness.report.documents import json_text
-from harness.report.redaction import line
+from harness.evidence.documents import json_text
+from harness.evidence.redaction import line
 from harness.spec.parser import text_of
 from harness.verdict.outcome import Outcome
 

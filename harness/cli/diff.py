@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.options import OUT
-from harness.report.bundle import check_unchanged, experiments_in
-from harness.report.difference import Change, Difference, difference
-from harness.report.documents import json_text, read_json
-from harness.report.experiment import read_experiment
+from harness.compare.diff import Change, Difference, difference
+from harness.evidence.bundle import check_unchanged, experiments_in
+from harness.evidence.documents import json_text, read_json
+from harness.evidence.experiment import read_experiment
 from harness.report.terminal import change_table
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.report import Experiment
+    from harness.evidence import Experiment
 
 
 def diff(

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from harness.errors import ReportError
-from harness.report import NO_SECRETS
+from harness.evidence import NO_SECRETS
+from harness.evidence.experiment import Experiment
+from harness.evidence.redaction import check_place, redacted, write_text
 from harness.report.ctrf import Unjudged, ctrf_text
-from harness.report.judged import Experiment
 from harness.report.junit import junit_text
-from harness.report.redaction import check_place, redacted, write_text
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.cli.watcher import Watcher
+    from harness.evidence import Secrets
     from harness.options import Options
-    from harness.report import Secrets
     from harness.report.ctrf import Span
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import OUT
-from harness.report.documents import json_text
-from harness.report.slo import judged_against
+from harness.compare.slo import judged_against
+from harness.evidence.documents import json_text
 from harness.report.terminal import outcome_table
 from harness.spec.openslo import read_openslo
 from harness.verdict.outcome import worst

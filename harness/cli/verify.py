@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import OUT
-from harness.report import verified_run
+from harness.evidence import verified_run
 from harness.verdict.outcome import worst
 
 

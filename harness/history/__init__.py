@@ -1,1 +1,1 @@
-"""WHAT WAS SEEN, as values: samples, marks, and reading and writing a run's folder."""
+"""WHAT WAS SEEN, as values: samples, marks, and what the load generator says of itself."""

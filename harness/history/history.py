@@ -48,6 +48,13 @@ class History:
     startup: tuple[Startup, ...] = ()
     troubles: tuple[str, ...] = ()
 
+    @property
+    def lasted_s(self) -> float:
+        """Return when the last phase ended, or the last request was meant to start; 0.0 if nothing happened."""
+        phases_s = max((mark.ended_s for mark in self.phases), default=0.0)
+        samples_s = float(self.samples.records["intended_s"].max()) if len(self.samples) else 0.0
+        return max(phases_s, samples_s, 0.0)
+
     def phase(self, name: str) -> PhaseMark | None:
         """Return the mark of the phase `name`, or None if it was never reached."""
         return next((mark for mark in self.phases if mark.name == name), None)

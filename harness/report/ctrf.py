@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from harness.report.documents import json_text
+from harness.evidence.documents import json_text
 from harness.report.formatting import reason_of
 from harness.verdict.outcome import Outcome
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from harness.report.judged import Experiment
+    from harness.evidence.experiment import Experiment
     from harness.verdict.outcome import Claim
 
 SPEC_VERSION = "0.1.0"

@@ -70,13 +70,6 @@ def bounds_of(claim: Claim) -> str:
     return f"{percent_of(claim.lower)} to {percent_of(claim.upper)}"
 
 
-def lasted_s(history: History) -> float:
-    """Return when the last phase ended, or the last request was meant to start; 0.0 if nothing happened."""
-    phases_s = max((mark.ended_s for mark in history.phases), default=0.0)
-    samples_s = float(history.samples.records["intended_s"].max()) if len(history.samples) else 0.0
-    return max(phases_s, samples_s, 0.0)
-
-
 def moment(history: History, at_s: float) -> datetime:
     """Return the wall-clock time of a moment of the run; the epoch if the run does not know when it began."""
     try:

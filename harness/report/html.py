@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from harness.evidence.documents import NEVER_RUN, run_outcome, system_of
 from harness.report import formatting
-from harness.report.documents import NEVER_RUN, run_outcome, system_of
 from harness.report.markdown import run_sentence
 from harness.spec.objective import Unit
 from harness.verdict.outcome import Outcome
@@ -22,8 +22,8 @@ from harness.verdict.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.evidence.experiment import Experiment
     from harness.history.history import History
-    from harness.report.judged import Experiment
     from harness.verdict.outcome import Claim
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -114,7 +114,7 @@ def gauge_of(claim: Claim) -> Gauge | None:
 
 
 def _lasted(history: History) -> str:
-    return formatting.seconds_of(formatting.lasted_s(history) or None)
+    return formatting.seconds_of(history.lasted_s or None)
 
 
 @cache

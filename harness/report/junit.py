@@ -9,7 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
-from harness.report.redaction import Secrets, plain
+from harness.evidence.redaction import Secrets, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

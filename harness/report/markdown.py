@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from harness.report.documents import NEVER_RUN, run_outcome
+from harness.evidence.documents import NEVER_RUN, run_outcome
+from harness.evidence.redaction import line
 from harness.report.formatting import (
     NOTHING,
     SYMBOLS,
@@ -16,21 +17,19 @@ from harness.report.formatting import (
     bounds_of,
     command_of,
     estimate_of,
-    lasted_s,
     outcome_text,
     reason_of,
     seconds_of,
     thousands,
 )
-from harness.report.redaction import line
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from harness.evidence.experiment import Experiment
     from harness.history.history import History
     from harness.history.marks import FaultMark
-    from harness.report.judged import Experiment
     from harness.spec.scenario import Scenario
     from harness.verdict.outcome import Verdict
 
@@ -118,7 +117,7 @@ def _run_row(experiment: Experiment) -> str:
     name, verdict, history = experiment.scenario.scenario, experiment.verdict, experiment.history
     # The name is a slug: it was refused otherwise before a folder was made for it.
     cells = [f"[{name}]({name}/report.md)", outcome_text(verdict.outcome), escaped(reason_of(verdict))]
-    return f"| {' | '.join(cells)} | {seconds_of(lasted_s(history) or None)} | {thousands(len(history.samples))} |"
+    return f"| {' | '.join(cells)} | {seconds_of(history.lasted_s or None)} | {thousands(len(history.samples))} |"
 
 
 def _troubles(history: History) -> str:

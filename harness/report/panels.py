@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
+from harness.evidence.redaction import line
 from harness.history.samples import SampleOutcome
 from harness.report.formatting import thousands
-from harness.report.redaction import line
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.quantity import duration_text, percent_text
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from harness.evidence.redaction import line
 from harness.measure.series import by_second
 from harness.report import panels
-from harness.report.formatting import lasted_s, seconds_of
-from harness.report.redaction import line
+from harness.report.formatting import seconds_of
 from harness.spec.objective import KINDS, Recovery
 from harness.verdict.outcome import Outcome
 
@@ -46,7 +46,7 @@ _STYLE: Any = {
 
 def picture(scenario: Scenario, history: History, verdict: Verdict, palette: Palette) -> Figure:
     """Draw one experiment."""
-    until_s = max(lasted_s(history), 1.0)
+    until_s = max(history.lasted_s, 1.0)
     seconds = by_second(history.samples, until_s=until_s)
     figure = Figure(figsize=SIZE_INCHES, facecolor=palette.ground)
     axes = figure.subplots(4, 1, sharex=True, height_ratios=(3.2, 1.1, 1.1, 1.5))

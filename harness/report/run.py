@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
+from harness.evidence.bundle import LOGS, RUN_MANIFEST_FILE, VERDICT_FILE
+from harness.evidence.documents import NEVER_RUN, read_json, run_text
+from harness.evidence.experiment import Experiment, read_experiment
+from harness.evidence.redaction import NO_SECRETS, Secrets, inside, redacted, write_text
 from harness.report import html, markdown
-from harness.report.allure_site import build_allure_report
-from harness.report.bundle import LOGS, RUN_MANIFEST_FILE, VERDICT_FILE
-from harness.report.documents import NEVER_RUN, read_json, run_text
-from harness.report.experiment import read_experiment, write_pages
-from harness.report.judged import Experiment
-from harness.report.redaction import NO_SECRETS, Secrets, inside, redacted, write_text
+from harness.report.allure.site import build_allure_report
+from harness.report.pages import write_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.clock import SystemClock
+from harness.evidence.redaction import NO_SECRETS, Secrets, line
 from harness.report.formatting import SYMBOLS, outcome_text, reason_of, seconds_of, thousands
-from harness.report.redaction import NO_SECRETS, Secrets, line
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:

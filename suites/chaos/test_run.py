@@ -22,11 +22,11 @@ import pytest
 from jsonschema import Draft7Validator, FormatChecker
 
 from harness.clock import SystemClock, is_met_within
+from harness.evidence.store import read_history
 from harness.faults.healing import marked_processes
 from harness.faults.ledger import read_ledger
 from harness.history.samples import RECORD
-from harness.history.store import read_history
-from harness.report.allure_context import CATEGORIES
+from harness.report.allure.context import CATEGORIES
 from harness.stack.backends.process import is_gone
 from suites.support.ctrf import SCHEMA
 from suites.support.servers import PROJECT

@@ -19,8 +19,8 @@ from fixtures.reference.core.cache import Document, Slot
 from fixtures.reference.core.redis_link import Script
 from fixtures.reference.parts import Design
 from harness.clock import FakeClock
+from harness.evidence.documents import run_text
 from harness.plan import planned, read_source
-from harness.report.documents import run_text
 from harness.spec.parser import read_settings
 from harness.stack.blueprint import Blueprint
 from harness.verdict.judge import judge

@@ -22,11 +22,11 @@ import requests
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import Interrupted, ReportError, SpecError
+from harness.evidence import verified_run
 from harness.experiment import RunContext, run_experiment
 from harness.faults.healing import marked_processes
 from harness.faults.ledger import Ledger, read_ledger
 from harness.measure.quantities import Block, figures
-from harness.report import verified_run
 from harness.spec.openslo import read_openslo
 from harness.spec.scenario import Scenario
 from harness.verdict.feasible import check_can_conclude

@@ -36,7 +36,7 @@ import json, resource, sys, time
 from pathlib import Path
 
 from harness.measure.series import by_second
-from harness.report.experiment import read_experiment
+from harness.evidence.experiment import read_experiment
 from harness.verdict.judge import judge
 
 experiment, _ = read_experiment(Path(sys.argv[1]))

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ReportError
+from harness.evidence.store import read_history, write_atomically, write_history
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.samples import RECORD, SampleOutcome, Samples
-from harness.history.store import read_history, write_atomically, write_history
 from suites.support import histories
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -187,7 +187,7 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.history.store.os.replace", full)
+    monkeypatch.setattr("harness.evidence.store.os.replace", full)
     with pytest.raises(ReportError, match=r"no space left on the disk; kept in this folder: kept\.txt"):
         write_atomically(tmp_path / "kept.txt", b"new")
 

@@ -10,9 +10,10 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.errors import ReportError
+from harness.evidence import Experiment, Secrets
 from harness.history.marks import Event
 from harness.history.samples import Samples
-from harness.report import Experiment, Secrets, plots, rebuild, write_experiment, write_run
+from harness.report import plots, rebuild, write_experiment, write_run
 from harness.report.palette import LIGHT
 from harness.verdict.judge import judge
 from suites.support import histories

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.compare.diff import difference
 from harness.errors import ReportError
-from harness.report.difference import difference
-from harness.report.judged import Experiment
+from harness.evidence.experiment import Experiment
 from harness.verdict.judge import judge
 from suites.support.made import Stretch, history_of, scenario_of
 from suites.support.runs import run_folder

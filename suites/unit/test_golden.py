@@ -5,7 +5,7 @@ from __future__ import annotations
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.report import verified_run
+from harness.evidence import verified_run
 from suites.support import golden
 
 

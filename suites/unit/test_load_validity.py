@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from harness.history.store import HISTORY_FILE, read_history, write_history
+from harness.evidence.store import HISTORY_FILE, read_history, write_history
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from harness.verdict.validity import load_validity

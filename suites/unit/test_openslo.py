@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.compare.slo import judged_against
 from harness.errors import SpecError
-from harness.report import verified_run
-from harness.report.slo import judged_against
+from harness.evidence import verified_run
 from harness.spec.openslo import UNSUPPORTED, read_openslo
 from harness.verdict.outcome import Outcome
 from suites.support.made import Stretch, history_of, scenario_of

@@ -17,10 +17,11 @@ import psutil
 import pytest
 
 from harness.clock import SystemClock, is_met_within
+from harness.evidence import Experiment, Secrets
 from harness.faults.guardian import OF_PAGES
-from harness.report import Experiment, Secrets, attach_experiment, build_allure_report, write_allure_context
-from harness.report.allure import _Saying, _steps
-from harness.report.allure_context import CATEGORIES
+from harness.report import attach_experiment, build_allure_report, write_allure_context
+from harness.report.allure.attach import _Saying, _steps
+from harness.report.allure.context import CATEGORIES
 from harness.stack.backends.process import is_gone
 from harness.verdict.judge import judge
 from suites.support import histories
@@ -266,7 +267,7 @@ exit 1
 )
 def test_a_missing_piece_is_said(tmp_path, monkeypatch, script, node, expected):
     """A sentence, no exception, and nothing left behind."""
-    monkeypatch.setattr("harness.report.npx._npx_of_wheel", lambda: None)
+    monkeypatch.setattr("harness.report.allure.npx._npx_of_wheel", lambda: None)
     results = stand_in(tmp_path, monkeypatch, script, node)
 
     said = build_allure_report(results, tmp_path / "run" / "allure")
@@ -284,7 +285,7 @@ GRANDCHILD = "setsid sleep 60 & echo $! > {place}/child; wait"
 
 def test_npx_is_ended_with_its_children(tmp_path, monkeypatch):
     """A download that hangs is cut off, and so is the Node that npx started."""
-    monkeypatch.setattr("harness.report.npx.SAY_EVERY_S", 0.4)
+    monkeypatch.setattr("harness.report.allure.npx.SAY_EVERY_S", 0.4)
     results, told = stand_in(tmp_path, monkeypatch, GRANDCHILD.format(place=tmp_path)), []
 
     said = build_allure_report(results, tmp_path / "run" / "allure", say=told.append, deadline_s=0.6)

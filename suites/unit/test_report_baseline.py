@@ -9,8 +9,8 @@ import shutil
 import pytest
 
 from harness.cli import main
+from harness.compare.baseline import gathered, read_baseline
 from harness.errors import ReportError
-from harness.report.baseline import gathered, read_baseline
 from suites.support import histories
 from suites.support.runs import run_folder
 

@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft7Validator, FormatChecker
 
 from harness.errors import ReportError
-from harness.report import Experiment
+from harness.evidence import Experiment
+from harness.evidence.redaction import check_place
 from harness.report.ctrf import STATUSES, Span, Unjudged, ctrf_text
-from harness.report.redaction import check_place
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from suites.support import histories

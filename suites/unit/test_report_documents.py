@@ -7,8 +7,8 @@ import json
 import pytest
 
 from harness.errors import ReportError
-from harness.history.store import read_history, write_history
-from harness.report.documents import read_verdict, run_text, system_of, timeline_text, verdict_text
+from harness.evidence.documents import read_verdict, run_text, system_of, timeline_text, verdict_text
+from harness.evidence.store import read_history, write_history
 from harness.verdict.judge import judge
 from suites.support import histories
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report import NO_SECRETS, Secrets
+from harness.evidence import NO_SECRETS, Secrets
 from harness.report.ctrf import Unjudged
 from harness.report.junit import junit_text
 
@@ -24,7 +24,7 @@ PLUGIN = """
     from harness.errors import StackError
     from types import SimpleNamespace
 
-    from harness.report import Experiment
+    from harness.evidence import Experiment
     from harness.verdict.judge import judge
 
     class MadeRun:  # stands where a run of real servers would be: its histories are made, all else is the plugin's own

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from harness.evidence import Experiment
 from harness.history.marks import Event
-from harness.report import Experiment
 from harness.report.markdown import escaped, evidence_text, experiment_page, run_page, run_sentence
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome

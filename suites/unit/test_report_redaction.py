@@ -8,8 +8,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from harness.errors import ReportError
-from harness.history.marks import Event
-from harness.report.redaction import (
+from harness.evidence.redaction import (
     NO_SECRETS,
     Secrets,
     inside,
@@ -20,6 +19,7 @@ from harness.report.redaction import (
     write_bytes,
     write_text,
 )
+from harness.history.marks import Event
 from suites.support import histories
 
 HELD = 'hunter2/"ü&<+ key'
@@ -148,6 +148,6 @@ def test_a_full_disk_says_what_was_kept(tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.history.store.tempfile.NamedTemporaryFile", full)
+    monkeypatch.setattr("harness.evidence.store.tempfile.NamedTemporaryFile", full)
     with pytest.raises(ReportError, match=r"no space left on the disk; kept in this folder: verdict\.json"):
         write_text(tmp_path / "report.md", "x", NO_SECRETS)

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from harness.clock import FakeClock
+from harness.evidence import Secrets
 from harness.history.load import Heartbeat
-from harness.report import Progress, Secrets, verdict_table
+from harness.report import Progress, verdict_table
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from suites.support import histories

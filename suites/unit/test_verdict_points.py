@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
+from harness.evidence.store import read_history, write_history
 from harness.history.marks import PointMark
-from harness.history.store import read_history, write_history
 from harness.spec.scenario import Scenario
 from harness.spec.sometimes import Answered, Grows
 from harness.verdict.judge import judge

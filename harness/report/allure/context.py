@@ -5,14 +5,14 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Any
 
-from harness.report.documents import json_text
-from harness.report.redaction import NO_SECRETS, Secrets, line, write_text
+from harness.evidence.documents import json_text
+from harness.evidence.redaction import NO_SECRETS, Secrets, line, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from harness.report.judged import Experiment
+    from harness.evidence.experiment import Experiment
 
 EPIC = "Production readiness"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError
 from harness.faults.guardian import OF_PAGES, noted
 from harness.faults.healing import WORK_PREFIX
-from harness.report.npx import OLDEST_NODE, Patience, npx, run_npx
+from harness.report.allure.npx import OLDEST_NODE, Patience, npx, run_npx
 from harness.stack.service import Workspace
 
 if TYPE_CHECKING:

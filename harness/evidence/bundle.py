@@ -14,11 +14,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
+from harness.evidence.documents import json_text, read_json, run_text, verdict_text
+from harness.evidence.experiment import read_experiment
+from harness.evidence.redaction import NO_SECRETS, write_text
+from harness.evidence.store import EVENTS_FILE, HISTORY_FILE, SAMPLES_FILE
 from harness.faults.ledger import FILE_NAME as LEDGER_FILE
-from harness.history.store import EVENTS_FILE, HISTORY_FILE, SAMPLES_FILE
-from harness.report.documents import json_text, read_json, run_text, verdict_text
-from harness.report.experiment import read_experiment
-from harness.report.redaction import NO_SECRETS, write_text
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, quote_plus
 
 from harness.errors import ReportError
+from harness.evidence.store import write_atomically
 from harness.history.samples import Samples
-from harness.history.store import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from harness.errors import ReportError
+from harness.evidence.bundle import verified_run
+from harness.evidence.documents import json_text, read_json
+from harness.evidence.experiment import read_experiment
+from harness.evidence.redaction import NO_SECRETS, Secrets, write_text
 from harness.measure.quantities import Block, figures
-from harness.report.bundle import verified_run
-from harness.report.documents import json_text, read_json
-from harness.report.experiment import read_experiment
-from harness.report.redaction import NO_SECRETS, Secrets, write_text
 from harness.spec.model import Model
 from harness.spec.scenario import Slug
 from harness.verdict.outcome import Outcome
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from harness.report.judged import Experiment
+    from harness.evidence.experiment import Experiment
     from harness.verdict.outcome import Verdict
 
 FORMAT = 1

@@ -15,11 +15,11 @@ from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestR
 from allure_commons.reporter import AllureReporter
 from allure_commons.types import AttachmentType, LabelType
 
-from harness.report.allure_context import EPIC
-from harness.report.formatting import command_of, lasted_s, moment
-from harness.report.judged import Experiment
+from harness.evidence.experiment import Experiment
+from harness.evidence.redaction import NO_SECRETS, Secrets, line
+from harness.report.allure.context import EPIC
+from harness.report.formatting import command_of, moment
 from harness.report.markdown import escaped, evidence_text
-from harness.report.redaction import NO_SECRETS, Secrets, line
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _labels(scenario: Scenario, history: History, profile: str) -> Iterable[tupl
 
 
 def _steps(history: History, verdict: Verdict, said: _Saying) -> list[TestStepResult]:
-    end_s = lasted_s(history)
+    end_s = history.lasted_s
     phases = [_phase_step(mark, history, verdict, said) for mark in history.phases]
     evidence = [_evidence_step(item, end_s, history, said) for item in verdict.obligations]
     shown = worst(item.outcome for item in verdict.obligations)
@@ -142,7 +142,7 @@ def _phase_step(mark: PhaseMark, history: History, verdict: Verdict, said: _Sayi
 
 def _fault_step(mark: FaultMark, history: History, said: _Saying) -> TestStepResult:
     is_proved = mark.is_delivered and mark.healed_s is not None
-    healed_s = lasted_s(history) if mark.healed_s is None else mark.healed_s
+    healed_s = history.lasted_s if mark.healed_s is None else mark.healed_s
     doses = [_step(said(dose.seen), _seen(dose.is_delivered), history, (dose.at_s, dose.at_s)) for dose in mark.doses]
     message = "" if is_proved else "it was never healed" if mark.healed_s is None else "its dose was not seen"
     times_s = (mark.injected_s, healed_s)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.report.bundle import verified_run
-from harness.report.experiment import read_experiment
+from harness.evidence.bundle import verified_run
+from harness.evidence.experiment import read_experiment
 from harness.verdict.checkers.ratio import ratio_claim
 from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Outcome, worst
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from harness.report.judged import Experiment
+    from harness.evidence.experiment import Experiment
     from harness.spec.openslo import Promise
 
 

@@ -12,7 +12,7 @@ from harness.verdict.outcome import Outcome, worst
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from harness.report.judged import Experiment
+    from harness.evidence.experiment import Experiment
     from harness.verdict.outcome import Claim
 
 RUN_ONLY = {"run_id", "began_at"}

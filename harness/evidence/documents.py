@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
 from harness.measure.series import by_second
-from harness.report.formatting import lasted_s
 from harness.verdict.outcome import Claim, Obligation, Outcome, Verdict, worst
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def timeline_text(history: History) -> str:
     sink = io.StringIO()
     rows = csv.writer(sink, lineterminator="\n")
     rows.writerow(["second", "phase", "issued", "errors", "errors_ratio", "p50_s", "p95_s", "hits_ratio", *sources])
-    for second in by_second(history.samples, until_s=lasted_s(history)):
+    for second in by_second(history.samples, until_s=history.lasted_s):
         counted = [second.sources.get(name, 0) for name in sources]
         ratios = [second.errors_ratio, second.p50_s, second.p95_s, second.hits_ratio]
         row = [f"{second.at_s:.0f}", _phase_at(history, second.at_s), second.issued, second.errors]

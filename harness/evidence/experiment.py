@@ -1,0 +1,100 @@
+"""One scenario that was run and judged, with the folder that holds its evidence; written there, and read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import ReportError
+from harness.evidence.documents import json_text, read_json, read_verdict, system_of, timeline_text, verdict_text
+from harness.evidence.redaction import NO_SECRETS, Secrets, redacted, write_text
+from harness.evidence.store import read_history, write_history
+from harness.spec.scenario import Scenario
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.history.history import History
+    from harness.verdict.outcome import Verdict
+
+FIX = "judge the scenario anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One scenario that was run.
+
+    Attributes:
+        scenario: As it was run, with the profile's stretch and the default objectives.
+        history: What was seen.
+        verdict: What it means.
+        folder: Where its evidence is.
+    """
+
+    scenario: Scenario
+    history: History
+    verdict: Verdict
+    folder: Path
+
+    @property
+    def profile(self) -> str:
+        """Return the profile's name, as its folder tells it; nothing if the folder has not been written."""
+        path = self.folder / "system.json"
+        return str(read_json(path).get("profile", "")) if path.is_file() else ""
+
+
+def write_evidence(
+    folder: Path,
+    scenario: Scenario,
+    history: History,
+    verdict: Verdict,
+    *,
+    scenario_text: str,
+    profile: str,
+    secrets: Secrets = NO_SECRETS,
+) -> History:
+    """Write what was seen and what was concluded, without any page: the files that the manifest hashes.
+
+    Returns:
+        What was seen, as it was written: without secrets.
+
+    Raises:
+        ReportError: If a file cannot be written.
+    """
+    clean = redacted(history, secrets)
+    write_history(clean, folder)
+    write_text(folder / "scenario.yaml", scenario_text, secrets)
+    write_text(folder / "scenario.json", json_text(scenario.model_dump(mode="json")), secrets)
+    write_text(folder / "system.json", json_text(system_of(clean, profile)), secrets)
+    write_text(folder / "timeline.csv", timeline_text(clean), secrets)
+    write_text(folder / "verdict.json", verdict_text(verdict), secrets)
+    return clean
+
+
+def read_experiment(folder: Path) -> tuple[Experiment, str]:
+    """Read what `write_evidence` wrote.
+
+    Returns:
+        The experiment, and the scenario's text.
+
+    Raises:
+        ReportError: If a file is missing or damaged.
+    """
+    history = read_history(folder)
+    scenario = _scenario(folder / "scenario.json")
+    experiment = Experiment(scenario, history, read_verdict(folder / "verdict.json"), folder)
+    return experiment, _text(folder / "scenario.yaml")
+
+
+def _scenario(path: Path) -> Scenario:
+    try:
+        return Scenario.model_validate(read_json(path))
+    except ValueError as error:
+        raise ReportError(f"this is no scenario: {error}", where=str(path), fix=FIX) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError(f"cannot read the file: {error}", where=str(path), fix=FIX) from error
