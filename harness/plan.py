@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, all_of
 from harness.spec.document import read_yaml
+from harness.spec.faults.target import nothing_to_hit
 from harness.spec.parser import nearest, text_of, validated
 from harness.spec.scenario import Scenario
 from harness.stack.blueprint import targets_of
@@ -144,5 +145,4 @@ def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecErr
             known = targets_of(fault, system)
             if fault.target not in known:
                 where = source.document.place(("phases", number, "faults", index, "target"))
-                what = f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}"
-                yield SpecError(what, where=where, fix=nearest(fault.target, known))
+                yield SpecError(nothing_to_hit(fault), where=where, fix=nearest(fault.target, known))

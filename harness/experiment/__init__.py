@@ -13,7 +13,7 @@ from harness.errors import HarnessError, refusal
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.recorder import Recorder
 from harness.experiment.timeline import Timeline
-from harness.faults.healing import WORK_PREFIX
+from harness.faults.undo import WORK_PREFIX
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.plan import connect_within_s
 from harness.spec.objective import tightest_s

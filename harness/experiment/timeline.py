@@ -115,6 +115,7 @@ class Timeline:
         healing.callback(recorder.note, "fault", f"{fault} healed")  # called after it is, being first
         context = injected(
             fault,
+            fault_id=f"fault-{len(recorder.injections) + 1}",
             into=self._stack,
             ledger=self._context.ledger,
             clock=self._context.clock,

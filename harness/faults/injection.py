@@ -4,57 +4,34 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from harness.errors import FaultError
-from harness.faults.network import DownAction, LatencyAction
-from harness.faults.process import KillAction
+from harness.faults.network import network_action
+from harness.faults.process import process_action
 from harness.history.marks import Dose, FaultMark
-from harness.spec.fault import Down, Kill, Latency
+from harness.spec.faults import Down, Kill, Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.clock import Clock
+    from harness.faults.action import Action
     from harness.faults.ledger import Ledger
-    from harness.spec.fault import Fault
-    from harness.stack.service import Edge, Service
+    from harness.spec.faults import Fault
     from harness.stack.stack import Stack
 
 
-class Action(Protocol):
-    """One fault, on one stack: how to bring it about, how to see it, how to take it back."""
-
-    def begin(self, ledger: Ledger) -> None:
-        """Note it in the ledger, then do it."""
-
-    def observe(self) -> tuple[bool, str]:
-        """Look at the dose through the door that the judged service uses; say whether it is there, and what is."""
-
-    def crossed_bytes(self) -> int | None:
-        """Return what was sent through the fault so far, by anybody; None where a fault refuses everything."""
-
-    def end(self, ledger: Ledger) -> None:
-        """Undo it, wait until it is seen to be gone, and strike it from the ledger; harmless if it never began.
-
-        Raises:
-            FaultError: If it is still there.
-        """
-
-
-def action_for(fault: Fault, stack: Stack, clock: Clock) -> Action:
-    """Find out how `fault` is done on `stack`.
+def action_for(fault: Fault, fault_id: str, stack: Stack, clock: Clock) -> Action:
+    """Find out how `fault` is done on `stack`, by its family.
 
     Raises:
         FaultError: If its target is not there: a fault that hits nothing must never look like a survived one.
     """
     match fault:
-        case Down():
-            return DownAction(fault, _edges(fault, stack), stack)
-        case Latency():
-            return LatencyAction(fault, _edges(fault, stack), stack)
+        case Down() | Latency():
+            return network_action(fault, fault_id, stack)
         case Kill():
-            return KillAction(_service(fault, stack), stack, clock)
+            return process_action(fault, stack, clock)
         case _:
             assert_never(fault)
 
@@ -72,21 +49,24 @@ class Injection:
     doses: list[Dose] = field(default_factory=list)
     crossed_bytes: int | None = None
     before_bytes: int | None = None
-    _counted_bytes: int | None = None
+    _begun_bytes: int | None = None
+
+    def begin(self, ledger: Ledger) -> None:
+        """Bring it about, and look at its dose at once."""
+        self.action.begin(ledger)
+        self.injected_s = self.now_s()
+        self._begun_bytes = self.action.crossed_bytes()
+        self.observe()
 
     def observe(self) -> Dose:
-        """Look at the dose once more, and count what the service sent through it since the last look."""
-        self._count()
-        is_delivered, seen = self.action.observe()
-        self._counted_bytes = self.action.crossed_bytes()  # our own questions are no traffic
-        dose = Dose(at_s=self.now_s(), is_delivered=is_delivered, seen=seen)
+        """Look at the dose once more, and count what the service has sent through it so far."""
+        observation = self.action.observe()
+        now_bytes = self.action.crossed_bytes()
+        if now_bytes is not None and self._begun_bytes is not None:
+            self.crossed_bytes = now_bytes - self._begun_bytes
+        dose = Dose(at_s=self.now_s(), is_delivered=observation.is_delivered, seen=observation.seen)
         self.doses.append(dose)
         return dose
-
-    def _count(self) -> None:
-        now_bytes = self.action.crossed_bytes()
-        if now_bytes is not None and self._counted_bytes is not None:
-            self.crossed_bytes = (self.crossed_bytes or 0) + now_bytes - self._counted_bytes
 
     def mark(self) -> FaultMark:
         """Return what happened, as a value."""
@@ -107,6 +87,7 @@ class Injection:
 def injected(
     fault: Fault,
     *,
+    fault_id: str = "fault-1",
     into: Stack,
     ledger: Ledger,
     clock: Clock,
@@ -118,6 +99,7 @@ def injected(
 
     Args:
         fault: What to do.
+        fault_id: Tells it from every other fault of the scenario, also from one of the same kind on the same target.
         into: Where.
         ledger: Told before anything is done.
         clock: Times are its seconds since `origin_s`.
@@ -128,36 +110,11 @@ def injected(
     Raises:
         FaultError: If the target is not there, or the fault cannot be done or undone.
     """
-    injection = Injection(fault, phase, action_for(fault, into, clock), lambda: clock.now() - origin_s)
+    injection = Injection(fault, phase, action_for(fault, fault_id, into, clock), lambda: clock.now() - origin_s)
     try:
         injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin
-        injection.action.begin(ledger)
-        injection.injected_s = injection.now_s()
-        injection.observe()
+        injection.begin(ledger)
         yield injection
     finally:
         injection.action.end(ledger)
         injection.healed_s = injection.now_s()
-
-
-def _edges(fault: Down | Latency, stack: Stack) -> tuple[Edge, ...]:
-    edges = stack.edges_into(fault.target)
-    if not edges:
-        known = sorted({edge.server for edge in stack.edges} | {edge.name for edge in stack.edges})
-        raise _nothing_to_hit(fault, known)
-    return edges
-
-
-def _service(fault: Kill, stack: Stack) -> Service:
-    service = stack.services.get(fault.target)
-    if service is None:
-        raise _nothing_to_hit(fault, sorted(stack.services))
-    return service
-
-
-def _nothing_to_hit(fault: Fault, known: list[str]) -> FaultError:
-    return FaultError(
-        f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}",
-        where="the scenario's faults",
-        fix=f"targets here: {', '.join(known)}",
-    )

@@ -78,6 +78,10 @@ class Ledger:
         """Announce a process that has just started, with its start time: an id alone may be somebody else's later."""
         return self.note("process", name, pid=pid, started_s=psutil.Process(pid).create_time())
 
+    def beside(self, entry: Entry) -> list[Entry]:
+        """Return all other entries that are still open."""
+        return [other for other in self._open.values() if other.number != entry.number]
+
     def strike(self, entry: Entry) -> None:
         """Note that it is undone."""
         self._append({"undone": entry.number})
@@ -188,7 +192,7 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _whole(text: str) -> str:
-    """DownAction half a last line off: what was not flushed to its end had not been done yet."""
+    """Cut half a last line off: what was not flushed to its end had not been done yet."""
     return text[: text.rfind("\n") + 1]
 
 

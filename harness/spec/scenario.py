@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from harness.spec.fault import Fault
+from harness.spec.faults import Fault
 from harness.spec.load import Load
 from harness.spec.model import Model
 from harness.spec.objective import Objective, Recovery, recoveries_of

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from harness.spec.fault import Down, Kill, Latency
+from harness.spec.faults import Down, Kill, Latency
 from harness.stack.components import postgres
 from harness.stack.stack import REPLICA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.spec.fault import Fault
+    from harness.spec.faults import Fault
     from harness.spec.system import Subject, System
     from harness.stack.service import Address
 

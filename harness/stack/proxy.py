@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,7 @@ class ProxyServer:
     def __init__(self, api: Address, open_bytes: Callable[[str], int] = lambda _edge: 0) -> None:
         self.api = api
         self._open_bytes = open_bytes
+        self._own_bytes: Counter[str] = Counter()
 
     def create(self, name: str, upstream: Address, listen: Address = _ANY_PORT) -> Address:
         """Put a proxy before `upstream`; return the address where it listens."""
@@ -137,18 +139,31 @@ class ProxyServer:
             if proxy is not None and proxy.get_toxic(toxic) is not None:
                 proxy.destroy_toxic(toxic)
 
-    def toxics(self, edge: str) -> list[str]:
-        """Return the names of the toxics on an edge."""
+    def toxics(self, edge: str) -> list[Toxic]:
+        """Return the toxics on an edge."""
         with self._speaking(f"list the toxics of {edge}") as server:
-            return list(self._proxy(server, edge).toxics())
+            found = self._proxy(server, edge).toxics().values()
+        return [Toxic(edge, each.name, each.type, each.attributes, each.stream) for each in found]
 
     def is_enabled(self, name: str) -> bool:
         """Tell whether a proxy listens."""
         with self._speaking(f"look at {name}") as server:
             return bool(self._proxy(server, name).enabled)
 
+    def note_question(self, edge: str, length_bytes: int) -> None:
+        """Remember that the harness itself sent so much through a proxy: its looks are no traffic of a client's."""
+        with _SPEAKING:  # several edges are looked at together
+            self._own_bytes[edge] += length_bytes
+
+    def client_bytes(self, edge: str) -> int:
+        """Return how many bytes clients have sent through a proxy so far, the harness's own questions aside.
+
+        What the harness has just asked may be counted a moment later, and is missing here until then.
+        """
+        return self.crossed_bytes(edge) - self._own_bytes[edge]
+
     def crossed_bytes(self, edge: str) -> int:
-        """Return how many bytes clients have sent through a proxy so far."""
+        """Return how many bytes have been sent through a proxy so far, by anything that connects to it."""
         with self._speaking(f"count what crossed {edge}"):
             metrics = APIConsumer.get("/metrics").text
         counted = re.search(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE)

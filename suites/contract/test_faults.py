@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 import pytest
 
@@ -10,7 +11,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.faults.injection import injected
 from harness.faults.ledger import read_ledger
-from harness.spec.fault import Down, Kill, Latency
+from harness.spec.faults import Down, Kill, Latency
 from harness.stack.ready import wait_until_ready
 
 CLOCK = SystemClock()
@@ -57,6 +58,46 @@ def test_what_crosses_a_fault_is_counted_and_our_own_looks_are_not(stack, ledger
     assert injection.mark().crossed_bytes == 6 * questions
 
 
+def test_two_latencies_on_one_target_add_up_and_end_one_by_one(stack, ledger):
+    """Each is seen beside the other, whichever ends first, and the other one stays until its own end."""
+    first = Latency(kind="latency", target="redis", delay="200ms")
+    second = Latency(kind="latency", target="replica-1.redis", delay="300ms")
+
+    with ExitStack() as one, ExitStack() as other:
+        slow = one.enter_context(injected(first, fault_id="fault-1", into=stack, ledger=ledger, clock=CLOCK))
+        slower = other.enter_context(injected(second, fault_id="fault-2", into=stack, ledger=ledger, clock=CLOCK))
+        assert slow.observe().is_delivered, slow.doses
+        assert slower.observe().is_delivered, slower.doses
+        one.close()
+        assert slower.observe().is_delivered, slower.doses
+        assert [toxic.name for toxic in stack.proxy.toxics("replica-1.redis")] == ["fault-2"]
+        assert stack.proxy.toxics("replica-2.redis") == []
+
+    assert slow.crossed_bytes == slower.crossed_bytes == 0, "looks at one fault are no traffic for the other"
+    assert stack.proxy.toxics("replica-1.redis") == []
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_two_cuts_of_one_edge_hold_until_both_have_ended(stack, ledger, first_to_end):
+    """`down redis` and `down replica-1.redis` share an edge: the end of one must not heal the other."""
+    targets = ["redis", "replica-1.redis"]
+    ends = [ExitStack(), ExitStack()]
+    cuts = [
+        end.enter_context(
+            injected(Down(kind="down", target=each), fault_id=each, into=stack, ledger=ledger, clock=CLOCK)
+        )
+        for each, end in zip(targets, ends, strict=True)
+    ]
+
+    ends[first_to_end].close()
+    assert cuts[1 - first_to_end].observe().is_delivered
+    assert stack.proxy.is_enabled("replica-2.redis") == (first_to_end == 0)
+    ends[1 - first_to_end].close()
+
+    assert all(stack.proxy.is_enabled(edge.name) for edge in stack.edges)
+    assert not read_ledger(ledger.path).left
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_undone_when_its_scenario_breaks_off(stack, ledger, fault):
     """Whatever is raised inside travels on, after healing."""
@@ -85,7 +126,7 @@ def test_a_dose_that_wears_off_is_noticed(stack, ledger):
 
     with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
         for edge in stack.edges_into("redis"):
-            stack.proxy.remove(edge.name, "readiness-latency-redis")
+            stack.proxy.remove(edge.name, "fault-1")
         assert not injection.observe().is_delivered
 
     assert not injection.mark().is_delivered

@@ -8,7 +8,7 @@ import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError, StackError
-from harness.spec.fault import Down, Kill, Latency
+from harness.spec.faults import Down, Kill, Latency
 from harness.stack import proxy
 from harness.stack.backends import engine
 from harness.stack.backends.choice import CONTAINERS, standing

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
@@ -18,8 +19,8 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.faults.guardian import guarded
-from harness.faults.healing import heal, marked_processes
-from harness.faults.ledger import Ledger, close_ledger, read_ledger
+from harness.faults.healing import IN_TURN, heal, marked_processes
+from harness.faults.ledger import Kind, Ledger, close_ledger, read_ledger
 from harness.stack.backends.process import RUN_MARK, is_gone
 from harness.stack.proxy import Toxic
 from suites.support.servers import PROJECT
@@ -183,6 +184,23 @@ def test_faults_on_a_living_proxy_are_healed(stack, ledger):
 
     assert stack.proxy.toxics("replica-1.redis") == []
     assert stack.proxy.is_enabled("replica-2.redis")
+
+
+def test_every_kind_of_entry_is_healed_in_its_turn():
+    """A kind that no turn names would be read, and then be left as it is."""
+    assert sorted(kind for kinds in IN_TURN for kind in kinds) == sorted(get_args(Kind))
+
+
+def test_what_cannot_be_undone_keeps_nothing_else_from_being_undone(ledger, tmp_path):
+    """The newest entry is refused; the one before it is undone all the same, and the refusal is told."""
+    work = Path(tempfile.mkdtemp(prefix="readiness-"))
+    ledger.note("folder", "work", path=str(work))
+    ledger.note("folder", "home", path=str(tmp_path))
+
+    with pytest.raises(FaultError, match="no work folder"):
+        heal(read_ledger(ledger.path))
+
+    assert not work.exists()
 
 
 def test_healing_twice_is_harmless(ledger):

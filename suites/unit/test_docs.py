@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.spec.document import read_yaml
-from harness.spec.fault import Down, Kill, Latency
+from harness.spec.faults import Down, Kill, Latency
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.parser import read_settings
 from harness.spec.quantity import count_text

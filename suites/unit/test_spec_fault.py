@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from harness.faults.network import LOW_TOLERANCE
-from harness.spec.fault import Latency
+from harness.faults.network.latency import LOW_TOLERANCE
+from harness.spec.faults import Latency
 
 
 def wished(delay, jitter="0ms"):

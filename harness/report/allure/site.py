@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 from harness.faults.guardian import OF_PAGES, noted
-from harness.faults.healing import WORK_PREFIX
+from harness.faults.undo import WORK_PREFIX
 from harness.report.allure.npx import OLDEST_NODE, Patience, npx, run_npx
 from harness.stack.service import Workspace
 

@@ -1,28 +1,27 @@
-"""Faults of processes: `kill`."""
+"""`kill`: the target's process gets SIGKILL; healing starts it again on the same address."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.faults.action import Observation
 from harness.stack.ready import wait_until_ready
 
 if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.faults.ledger import Ledger
     from harness.stack.service import Service
-    from harness.stack.stack import Stack
 
 
 class KillAction:
-    """`kill`: the target's process gets SIGKILL; healing starts it again on the same address.
+    """Kills the process, and starts it again at its end.
 
-    The ledger needs no entry of its own for this: a dead service hurts nobody once the run is over, and the one that
+    The ledger needs no entry of its own for this: a dead service hurts nothing once the run is over, and the one that
     healing starts is noted as a process when it starts.
     """
 
-    def __init__(self, service: Service, stack: Stack, clock: Clock) -> None:
+    def __init__(self, service: Service, clock: Clock) -> None:
         self._service = service
-        self._stack = stack
         self._clock = clock
         self._has_begun = False
 
@@ -31,13 +30,14 @@ class KillAction:
         self._has_begun = True
         self._service.kill()
 
-    def observe(self) -> tuple[bool, str]:
+    def observe(self) -> Observation:
         """See that nothing answers at its address."""
+        service = self._service
         try:
-            self._service.round_trip_s(self._service.direct)
+            service.round_trip_s(service.direct)
         except OSError as error:
-            return not self._service.is_alive(), f"{self._service.name} is dead: {type(error).__name__}"
-        return False, f"{self._service.name} still answers at {self._service.direct}"
+            return Observation(not service.is_alive(), f"{service.name} is dead: {type(error).__name__}")
+        return Observation(is_delivered=False, seen=f"{service.name} still answers at {service.direct}")
 
     def crossed_bytes(self) -> None:
         """Nothing is heard by what is dead."""

@@ -1,34 +1,28 @@
-"""What trouble is wished for: one frozen value per fault, in SI units, told apart by `kind`.
-
-A target names a service (`redis`: every edge into it, or its process) or one edge (`replica-1.redis`).
-"""
+"""Faults of the network: a target is a service (every edge into it), or one edge (`replica-1.redis`)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.spec.model import Model
+from harness.spec.faults.target import Targeted
 from harness.spec.quantity import Duration, duration_text
 
 SEEN_FROM_S, SEEN_FROM_RATIO = 0.005, 0.1
 """The least delay that is told from none: a dose may be seen 2 ms, or 5 % of it, short."""
 
-Target = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}(\.[a-z0-9][a-z0-9-]{0,30})?$")]
 
-
-class Down(Model):
+class Down(Targeted):
     """Connections to the target are refused and open ones are cut, while its process lives on."""
 
     kind: Literal["down"]
-    target: Target
 
     def __str__(self) -> str:
         return f"{self.target} down"
 
 
-class Latency(Model):
+class Latency(Targeted):
     """Every answer of the target arrives later.
 
     Attributes:
@@ -37,7 +31,6 @@ class Latency(Model):
     """
 
     kind: Literal["latency"]
-    target: Target
     delay: Duration = Field(gt=0, le=60)
     jitter: Duration = Field(default=0.0, ge=0, le=60)
 
@@ -58,15 +51,4 @@ class Latency(Model):
         return f"{self.target} +{duration_text(self.delay)}{deviation}"
 
 
-class Kill(Model):
-    """The target's process gets SIGKILL; healing starts it again on the same address."""
-
-    kind: Literal["kill"]
-    target: Target
-
-    def __str__(self) -> str:
-        return f"{self.target} killed"
-
-
-Fault = Annotated[Down | Latency | Kill, Field(discriminator="kind")]
-"""Any fault that a scenario may ask for."""
+NetworkFault = Down | Latency

@@ -1,0 +1,46 @@
+"""The seam of this room: one fault, on one stack, as something that begins, is seen, and ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from harness.faults.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at a fault.
+
+    Attributes:
+        is_delivered: Whether what was seen is what was asked for, within the fault's tolerance.
+        seen: What was seen, with numbers; the verdict repeats it.
+    """
+
+    is_delivered: bool
+    seen: str
+
+
+class Action(Protocol):
+    """One fault, on one stack: how to bring it about, how to see it, how to take it back."""
+
+    def begin(self, ledger: Ledger) -> None:
+        """Note it in the ledger, then do it.
+
+        Raises:
+            HarnessError: If it cannot be done; `end` is called then as well.
+        """
+
+    def observe(self) -> Observation:
+        """Look at the dose through the door that the judged service uses."""
+
+    def crossed_bytes(self) -> int | None:
+        """Return what clients sent through the fault so far; None where a fault hears nothing."""
+
+    def end(self, ledger: Ledger) -> None:
+        """Undo it, wait until it is seen to be gone, and strike it from the ledger; harmless if it never began.
+
+        Raises:
+            FaultError: If it is still there.
+        """

@@ -1,0 +1,59 @@
+"""`down`: every edge into the target refuses connections and drops open ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.faults.action import Observation
+from harness.faults.network.edges import api_of, ask
+from harness.faults.undo import take_back
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.faults.ledger import Entry, Ledger
+    from harness.stack.service import Edge
+    from harness.stack.stack import Stack
+
+
+class DownAction:
+    """Disables the proxy of each edge; one that another fault has disabled as well stays so until that one ends."""
+
+    def __init__(self, edges: Sequence[Edge], stack: Stack) -> None:
+        self._edges = edges
+        self._stack = stack
+        self._noted: list[Entry] = []
+
+    def begin(self, ledger: Ledger) -> None:
+        """Disable each edge's proxy."""
+        for edge in self._edges:
+            self._noted.append(ledger.note("disabled", edge.name, edge=edge.name, **api_of(self._stack)))
+            self._stack.proxy.disable(edge.name)
+
+    def observe(self) -> Observation:
+        """See that a new connection is refused on every edge."""
+        refused = {edge.name: _is_refused(self._stack, edge) for edge in self._edges}
+        said = [f"{name} {'refuses' if is_so else 'still answers'}" for name, is_so in refused.items()]
+        return Observation(all(refused.values()), ", ".join(said))
+
+    def crossed_bytes(self) -> None:
+        """Nothing crosses what refuses."""
+
+    def end(self, ledger: Ledger) -> None:
+        """Enable each edge's proxy again, and see that it listens."""
+        take_back(self._noted, ledger, is_there=lambda entry: not self._stack.proxy.is_enabled(entry.facts["edge"]))
+
+
+def _is_refused(stack: Stack, edge: Edge) -> bool:
+    """Tell whether the edge lets nothing through.
+
+    A published port of a container is answered by the engine, which accepts, finds nothing behind it and closes: that
+    is a refusal as well, where the proxy itself says that it does not listen.
+    """
+    try:
+        ask(stack, edge)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return not stack.proxy.is_enabled(edge.name)
+    return False

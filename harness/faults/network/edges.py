@@ -1,0 +1,102 @@
+"""What all faults of the network need of the edges that they hurt."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from harness.clock import SystemClock, is_met_within
+from harness.errors import FaultError
+from harness.spec.faults.target import nothing_to_hit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.faults.ledger import Entry, Ledger
+    from harness.spec.faults import NetworkFault
+    from harness.stack.proxy import Toxic
+    from harness.stack.service import Edge
+    from harness.stack.stack import Stack
+
+COUNTED_WITHIN_S = 2.0
+"""Toxiproxy counts what crossed a connection a little after its end."""
+
+T = TypeVar("T")
+
+
+def edges_into(fault: NetworkFault, stack: Stack) -> tuple[Edge, ...]:
+    """Return the edges that `fault` hurts.
+
+    Raises:
+        FaultError: If there are none; it lists what could be hit.
+    """
+    edges = stack.edges_into(fault.target)
+    if not edges:
+        known = sorted({edge.server for edge in stack.edges} | {edge.name for edge in stack.edges})
+        fix = f"targets here: {', '.join(known)}"
+        raise FaultError(nothing_to_hit(fault), where="the scenario's faults", fix=fix)
+    return edges
+
+
+def together(look: Callable[[Edge], T], edges: Sequence[Edge]) -> list[tuple[Edge, T]]:
+    """Look at all edges at the same time: one look may take as long as several doses."""
+    with ThreadPoolExecutor(len(edges)) as pool:
+        return list(zip(edges, pool.map(look, edges), strict=True))
+
+
+def ask(stack: Stack, edge: Edge) -> float:
+    """Ask the service behind `edge` through it; return the seconds until its answer.
+
+    What is asked is remembered, so that no look of the harness passes for traffic of the service, whichever fault is
+    being looked at.
+
+    Raises:
+        OSError: See `Service.round_trip_s`.
+    """
+    service = stack.services[edge.server]
+    try:
+        took_s = service.round_trip_s(edge.listen)
+    except ConnectionRefusedError:  # nothing was sent
+        raise
+    except OSError:
+        stack.proxy.note_question(edge.name, len(service.question))
+        raise
+    stack.proxy.note_question(edge.name, len(service.question))
+    return took_s
+
+
+def settle(stack: Stack, edges: Sequence[Edge], until_bytes: int) -> None:
+    """Wait until the harness's own questions are counted by the proxy, so that they can be told from traffic.
+
+    Raises:
+        FaultError: If they never are: a proxy that does not count proves no traffic.
+    """
+    is_counted = is_met_within(
+        lambda: client_bytes(stack, edges) >= until_bytes, deadline_s=COUNTED_WITHIN_S, clock=SystemClock()
+    )
+    if not is_counted:
+        where, fix = ", ".join(edge.name for edge in edges), "see proxy.log: it must run with -proxy-metrics"
+        raise FaultError("the fault proxy does not count what crosses it", where=where, fix=fix)
+
+
+def client_bytes(stack: Stack, edges: Sequence[Edge]) -> int:
+    """Return what clients have sent through `edges` so far, the harness's own questions aside."""
+    return sum(stack.proxy.client_bytes(edge.name) for edge in edges)
+
+
+def add_toxic(stack: Stack, toxic: Toxic, ledger: Ledger) -> Entry:
+    """Note a toxic, then add it; return what was noted."""
+    name = f"{toxic.name} on {toxic.edge}"
+    entry = ledger.note("toxic", name, edge=toxic.edge, toxic=toxic.name, **api_of(stack))
+    stack.proxy.add(toxic)
+    return entry
+
+
+def is_toxic_there(stack: Stack, entry: Entry) -> bool:
+    """Tell whether the toxic that an entry announced is on its edge."""
+    return entry.facts["toxic"] in {toxic.name for toxic in stack.proxy.toxics(entry.facts["edge"])}
+
+
+def api_of(stack: Stack) -> dict[str, str | int]:
+    """Return where the fault proxy is told to undo something, as facts for the ledger."""
+    return {"api_host": stack.proxy.api.host, "api_port": stack.proxy.api.port}

@@ -1,0 +1,167 @@
+"""How each kind of ledger entry is undone: one function a kind, whoever asks.
+
+A fault's own end, the guardian of a run that was killed, and `readiness heal` weeks later call the same functions, so
+that none of them can forget what another knows. Undoing twice is harmless. A process is ended only if it started when
+the ledger says: an id that was given to somebody else in the meantime is left alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+import psutil
+
+from harness.clock import SystemClock, is_met_within
+from harness.errors import FaultError, StackError
+from harness.stack.backends.process import is_gone
+from harness.stack.proxy import ProxyServer
+from harness.stack.service import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from harness.faults.ledger import Entry, Ledger
+
+WORK_PREFIX = "readiness-"
+"""Every work folder is `<temp>/readiness-<run id>`; nothing else is ever removed."""
+
+_GONE_WITHIN_S = 5.0
+
+_SAME_START_S = 0.05
+"""Start times are told in ticks of 10 ms."""
+
+
+def undo(entry: Entry) -> list[str]:
+    """Undo what `entry` announced; return what was undone, a line each, and nothing if nothing was left of it.
+
+    Raises:
+        FaultError: If it could not be undone.
+    """
+    match entry.kind:
+        case "toxic":
+            return _remove_toxic(entry)
+        case "disabled":
+            return _enable_proxy(entry)
+        case "process":
+            return _end_process(entry)
+        case "containers":
+            return _remove_containers(entry)
+        case "folder":
+            return _remove_folder(entry)
+        case _:
+            assert_never(entry.kind)
+
+
+def is_held(entry: Entry, others: Iterable[Entry]) -> bool:
+    """Tell whether another entry that is still open asks for the very same: it must not be undone before that one is.
+
+    Two faults may disable one proxy; whichever ends first leaves it as the other needs it.
+    """
+    return any((other.kind, other.facts) == (entry.kind, entry.facts) for other in others)
+
+
+def take_back(noted: list[Entry], ledger: Ledger, *, is_there: Callable[[Entry], bool]) -> None:
+    """Undo what one fault has noted, newest first, and strike each entry once it is seen to be gone.
+
+    Args:
+        noted: What is to be undone; empty afterwards.
+        ledger: Where it was noted; what another open entry of it holds as well stays.
+        is_there: Tells whether what an entry announced can still be seen after it was undone.
+
+    Raises:
+        FaultError: If it can.
+    """
+    while noted:
+        entry = noted[-1]
+        if not is_held(entry, ledger.beside(entry)):
+            undo(entry)
+            if is_there(entry):
+                fix = "run `readiness heal`; see proxy.log"
+                raise FaultError(f"the fault is still there: {entry}", where=entry.name, fix=fix)
+        ledger.strike(noted.pop())
+
+
+def _remove_toxic(entry: Entry) -> list[str]:
+    with suppress(StackError):  # a proxy that is gone hurts nobody
+        _proxy(entry).remove(entry.facts["edge"], entry.facts["toxic"])
+        return [f"healed {entry}"]
+    return []
+
+
+def _enable_proxy(entry: Entry) -> list[str]:
+    with suppress(StackError):  # a proxy that is gone hurts nobody
+        _proxy(entry).enable(entry.facts["edge"])
+        return [f"healed {entry}"]
+    return []
+
+
+def _proxy(entry: Entry) -> ProxyServer:
+    return ProxyServer(Address(entry.facts["api_host"], int(entry.facts["api_port"])))
+
+
+def _end_process(entry: Entry) -> list[str]:
+    return end_processes(family_of(entry), where=str(entry))
+
+
+def family_of(entry: Entry) -> list[psutil.Process]:
+    """Find the process that an entry names, if it is still the same one, and all below it."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(int(entry.facts["pid"]))
+        if abs(process.create_time() - float(entry.facts["started_s"])) < _SAME_START_S:
+            return [process, *process.children(recursive=True)]
+    return []
+
+
+def end_processes(processes: Sequence[psutil.Process], *, where: str) -> list[str]:
+    """End `processes` with SIGKILL; return a line for each that was not gone already, once all are.
+
+    Raises:
+        FaultError: If one does not end.
+    """
+    lines = [f"ended process {process.pid} ({_name(process)})" for process in processes if not is_gone(process)]
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # what would not end is told below
+            process.kill()  # psutil looks at the start time first
+    if not is_met_within(lambda: all(map(is_gone, processes)), deadline_s=_GONE_WITHIN_S, clock=SystemClock()):
+        pids = " ".join(str(process.pid) for process in processes if not is_gone(process))
+        raise FaultError(f"processes {pids} would not end", where=where, fix=f"end them by hand: kill -9 {pids}")
+    return lines
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return "gone"
+
+
+def _remove_containers(entry: Entry) -> list[str]:
+    """Remove whatever on an engine carries the label of the run, whose id is the entry's name."""
+    from harness.stack.backends import engine  # noqa: PLC0415 - most guardians never need a Docker client
+
+    try:
+        with closing(engine.connect(entry.facts["engine"])) as client:
+            return engine.remove_all_of(entry.name, client)
+    except StackError as error:
+        raise FaultError(error.what, where=f"{entry}", fix=error.fix) from error
+
+
+def _remove_folder(entry: Entry) -> list[str]:
+    path = Path(entry.facts["path"])
+    if not is_work_folder(path):
+        raise FaultError(
+            f"the ledger asks to remove {path}, which is no work folder", where=str(entry), fix="look at that ledger"
+        )
+    if not path.exists():
+        return []
+    shutil.rmtree(path, ignore_errors=True)
+    return [f"removed {path}"]
+
+
+def is_work_folder(path: Path) -> bool:
+    """Tell whether `path` is a folder that a run may have made for its data."""
+    return path.parent == Path(tempfile.gettempdir()) and path.name.startswith(WORK_PREFIX) and not path.is_symlink()

@@ -1,0 +1,25 @@
+"""What trouble is wished for: one frozen value per fault, in SI units, told apart by `kind`; one file per family.
+
+A family is how a fault is done: by the fault proxy (`network`), or to a process (`process`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.spec.faults.network import Down, Latency, NetworkFault
+from harness.spec.faults.process import Kill, ProcessFault
+
+__all__ = [
+    "Down",
+    "Fault",
+    "Kill",
+    "Latency",
+    "NetworkFault",
+    "ProcessFault",
+]
+
+Fault = Annotated[NetworkFault | ProcessFault, Field(discriminator="kind")]
+"""Any fault that a scenario may ask for."""
