@@ -3,12 +3,19 @@
 HarnessError                 what happened, where, how to fix it; exit 3
 ├── SpecError                a scenario, readiness.toml or an option cannot be understood
 │   └── MultipleSpecError    the same, several times in one file
-├── StackError               a component is missing, cannot start, died, or is not ready in time
+├── StackError               what is to run cannot be had, or does not do as it is told
+│   ├── MissingError         a program, a package or an image is not there
+│   ├── NotReadyError        a component died while starting, or is not ready in time
+│   ├── FaultProxyError      the fault proxy does not do as it is told
+│   └── RefusedError         the operating system refused, such as room on a disk
 ├── FaultError               a fault could not be injected, its dose was not seen, or it could not be undone
 ├── LoadError                the load generator could not start, died, or lost count
 └── ReportError              a report or a bundle cannot be written or read
 
 Interrupted                  a signal asked the run to end (a KeyboardInterrupt); exit 128 + signal
+
+Each class has a `kind`, one word that outlives rewordings: evidence, Allure's categories and other programs tell
+failures apart by it, never by their text.
 
 A broken promise of the *judged* service is not an error: it is the verdict `fail`.
 """
@@ -21,21 +28,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import ClassVar
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def told(what: str, *, where: str, fix: str) -> str:
+    """Return an error as it is told: a line for what happened, and one each for where and how to fix it, if known."""
+    return "\n  ".join([what, *([f"where: {where}"] if where else []), *([f"fix:   {fix}"] if fix else [])])
 
 
 class HarnessError(Exception):
     """Say what happened, where, and how to fix it.
 
     Attributes:
+        kind: The class's own word.
         what: One clause, lower case, naming the offender.
         where: A file and key path, a component, or an address.
         fix: What the reader can do next.
     """
 
+    kind: ClassVar[str] = "harness"
+
     def __init__(self, what: str, *, where: str, fix: str) -> None:
-        super().__init__(f"{what}\n  where: {where}\n  fix:   {fix}")
+        super().__init__(told(what, where=where, fix=fix))
         self.what = what
         self.where = where
         self.fix = fix
@@ -43,6 +59,8 @@ class HarnessError(Exception):
 
 class SpecError(HarnessError):
     """A scenario, readiness.toml or an option cannot be understood."""
+
+    kind = "spec"
 
 
 class MultipleSpecError(SpecError):
@@ -67,7 +85,33 @@ def all_of(mistakes: Sequence[SpecError]) -> SpecError:
 
 
 class StackError(HarnessError):
-    """A component is missing, cannot start, died, or is not ready in time."""
+    """What is to run cannot be had, or does not do as it is told."""
+
+    kind = "stack"
+
+
+class MissingError(StackError):
+    """A program, a package or an image is not there."""
+
+    kind = "missing"
+
+
+class NotReadyError(StackError):
+    """A component died while starting, or is not ready in time."""
+
+    kind = "not-ready"
+
+
+class FaultProxyError(StackError):
+    """The fault proxy does not do as it is told."""
+
+    kind = "fault-proxy"
+
+
+class RefusedError(StackError):
+    """The operating system refused, such as room on a disk."""
+
+    kind = "refused"
 
 
 def is_full(error: OSError) -> bool:
@@ -75,9 +119,9 @@ def is_full(error: OSError) -> bool:
     return error.errno in _NO_ROOM
 
 
-def refusal(error: OSError) -> StackError:
+def refusal(error: OSError) -> RefusedError:
     """Return what the operating system refused, such as room on a disk, as an error that says how to fix it."""
-    return StackError(
+    return RefusedError(
         f"the system refused: {error.strerror or error}",
         where=str(error.filename or "a file that was open already"),
         fix="make room there, or point TMPDIR and --out elsewhere"
@@ -89,13 +133,19 @@ def refusal(error: OSError) -> StackError:
 class FaultError(HarnessError):
     """A fault could not be injected, its dose was not seen, or it could not be undone."""
 
+    kind = "fault"
+
 
 class LoadError(HarnessError):
     """The load generator could not start, died, or lost count."""
 
+    kind = "load"
+
 
 class ReportError(HarnessError):
     """A report or a bundle cannot be written or read."""
+
+    kind = "report"
 
 
 class Interrupted(KeyboardInterrupt):

@@ -233,7 +233,7 @@ def raise_unless_pass(experiment: Experiment) -> None:
     Raises:
         SloViolated: For `fail`.
         InconclusiveVerdict: For `inconclusive`; its message begins with INCONCLUSIVE, for Allure's categories.
-        BrokenExperiment: For `error`.
+        BrokenExperiment: For `error`; its message begins with the failure's kind, as in `[not-ready]`, for the same.
     """
     verdict = experiment.verdict
     evidence = f"{verdict.sentence}\n  evidence: {experiment.folder}"
@@ -245,7 +245,8 @@ def raise_unless_pass(experiment: Experiment) -> None:
         case Outcome.INCONCLUSIVE:
             raise InconclusiveVerdict(f"INCONCLUSIVE: {evidence}")
         case Outcome.ERROR:
-            raise BrokenExperiment(evidence)
+            failures = experiment.history.failures
+            raise BrokenExperiment(f"[{failures[0].kind}] {evidence}" if failures else evidence)
 
 
 def invocation_of(config: pytest.Config) -> Invocation:

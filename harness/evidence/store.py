@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import ReportError, is_full
+from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
@@ -39,6 +40,9 @@ T = TypeVar("T")
 SAMPLES_FILE = "samples.parquet"
 HISTORY_FILE = "history.json"
 EVENTS_FILE = "events.jsonl"
+
+SCHEMA = 2
+"""Of history.json, which says it since 2; 1 held failures as their text alone."""
 
 _NAMED = {"operation": "operations", "source": "sources", "replica": "replicas"}
 """Columns that are an index into a list of names, and the attribute of Samples that is this list."""
@@ -65,6 +69,7 @@ def read_history(folder: Path) -> History:
         ReportError: If a file is missing, truncated, or not what `write_history` writes; it names the file.
     """
     rest = _parsed(folder / HISTORY_FILE)
+    rest = _in_schema_2(folder / HISTORY_FILE, rest, rest.pop("schema", 1))
     names = _part(folder / HISTORY_FILE, lambda: rest.pop("names"))
     samples = _samples(folder / SAMPLES_FILE, names)
     events = _part(folder / EVENTS_FILE, lambda: _events(folder / EVENTS_FILE, rest.pop("events_count")))
@@ -112,6 +117,7 @@ def _rest_of(history: History) -> dict[str, Any]:
     samples, events = fields.pop("samples"), fields.pop("events")
     fields["names"] = {plural: list(getattr(samples, plural)) for plural in _NAMED.values()}
     fields["events_count"] = len(events)
+    fields["schema"] = SCHEMA
     return {name: _plain(value) for name, value in fields.items()}
 
 
@@ -119,6 +125,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _in_schema_2(path: Path, rest: dict[str, Any], schema: Any) -> dict[str, Any]:
+    """Return what a history.json holds in the shape of today's."""
+    match schema:
+        case 1:
+            return {
+                **{name: value for name, value in rest.items() if name != "troubles"},
+                "failures": [{"kind": UNKNOWN, "what": text} for text in _part(path, lambda: rest["troubles"])],
+            }
+        case 2:
+            return rest
+        case _:
+            fix = f"use a harness that reads it; this one knows schema {SCHEMA}"
+            raise ReportError(f"unknown schema {schema!r}", where=f"{path}: schema", fix=fix)
 
 
 def _values(rest: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +153,7 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
         "faults": tuple(_fault(mark) for mark in rest["faults"]),
         "points": tuple(PointMark(**mark) for mark in rest["points"]),
         "startup": tuple(Startup(**part) for part in rest["startup"]),
-        "troubles": tuple(rest["troubles"]),
+        "failures": tuple(Failure(**failure) for failure in rest["failures"]),
     }
 
 

@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, refusal
+from harness.errors import HarnessError
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.recorder import Recorder
 from harness.experiment.timeline import Timeline
 from harness.faults.undo import WORK_PREFIX
+from harness.history.failures import failure_of
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.plan import connect_within_s
 from harness.spec.objective import tightest_s
@@ -41,7 +42,7 @@ def run_experiment(
 ) -> History:
     """Run `plan` once, and return what was seen; logs and raw samples go to `folder`.
 
-    An error of the harness, or a refusal of the system, ends the experiment and stands in the history as a trouble; an
+    An error of the harness, or a refusal of the system, ends the experiment and stands in the history as a failure; an
     interruption travels on. Either way everything is undone first.
 
     Args:
@@ -57,13 +58,10 @@ def run_experiment(
             recorder.has_started(stack)
             _apply_load(plan, context, stack, recorder, folder)
     except (HarnessError, OSError) as error:
-        told = refusal(error) if isinstance(error, OSError) else error
-        recorder.troubles.append(str(told))
-        recorder.note("trouble", told.what)
+        recorder.has_failed(failure_of(error))
         recorder.salvage(folder)
     except KeyboardInterrupt as interruption:
-        recorder.troubles.append(f"the experiment was cut short: {interruption or 'interrupted'}")
-        recorder.note("trouble", "cut short")
+        recorder.has_failed(failure_of(interruption))
         recorder.salvage(folder)
         on_cut_short(recorder.history())
         raise

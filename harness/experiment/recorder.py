@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.experiment.context import RunContext
     from harness.experiment.phase import OpenPhase
     from harness.faults.injection import Injection
+    from harness.history.failures import Failure
     from harness.history.load import Heartbeat
     from harness.history.marks import PointMark
     from harness.load.engine import LoadResult, LoadRun
@@ -41,7 +42,7 @@ class Recorder:
         self.heartbeats: list[Heartbeat] = []
         self.injections: list[Injection] = []
         self.points: list[PointMark] = []
-        self.troubles: list[str] = []
+        self._failures: list[Failure] = []
 
     def now_s(self) -> float:
         """Return the seconds since the run's origin."""
@@ -72,6 +73,11 @@ class Recorder:
         self.heartbeats.extend(result.heartbeats)
         self.note("load", "the load has ended and is accounted for")
 
+    def has_failed(self, failure: Failure) -> None:
+        """Write down why it broke off."""
+        self._failures.append(failure)
+        self.note("failure", failure.what)
+
     def salvage(self, folder: Path) -> None:
         """Keep the requests that were written down before the load broke off, if there are any."""
         if self._result is None:
@@ -100,7 +106,7 @@ class Recorder:
             points=tuple(self.points),
             events=tuple(self._events),
             startup=self._stack.startup if self._stack else (),
-            troubles=tuple(self.troubles),
+            failures=tuple(self._failures),
             samples=self._result.samples if self._result else self._samples,
             tally=self._result.tally if self._result else None,
         )

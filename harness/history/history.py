@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.history.samples import Samples, no_samples
 
 if TYPE_CHECKING:
+    from harness.history.failures import Failure
     from harness.history.load import Heartbeat, LoadTally
     from harness.history.marks import Event, FaultMark, PhaseMark, PointMark, Startup
 
@@ -30,7 +31,7 @@ class History:
         points: Points that only the service can speak of, and whether they were reached.
         events: In order of time.
         startup: How long each part took to become ready, with its version.
-        troubles: Why the experiment itself broke off, one line each; any makes the verdict `error`.
+        failures: Why the experiment itself broke off; any makes the verdict `error`.
     """
 
     run_id: str
@@ -46,7 +47,7 @@ class History:
     points: tuple[PointMark, ...] = ()
     events: tuple[Event, ...] = ()
     startup: tuple[Startup, ...] = ()
-    troubles: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
     @property
     def lasted_s(self) -> float:

@@ -53,7 +53,7 @@ def experiment_page(scenario: Scenario, history: History, verdict: Verdict, *, p
         f"# {SYMBOLS[verdict.outcome]} {escaped(scenario.scenario)}",
         f"**{escaped(verdict.sentence)}**",
         escaped(scenario.story),
-        _troubles(history),
+        _failures(history),
         "![What was broken when, and what users felt](plot.png)",
         "## Objectives",
         _claims(verdict),
@@ -120,8 +120,8 @@ def _run_row(experiment: Experiment) -> str:
     return f"| {' | '.join(cells)} | {seconds_of(history.lasted_s or None)} | {thousands(len(history.samples))} |"
 
 
-def _troubles(history: History) -> str:
-    return "\n".join(f"- **broke off:** {escaped(trouble)}" for trouble in history.troubles)
+def _failures(history: History) -> str:
+    return "\n".join(f"- **broke off:** {escaped(str(failure))}" for failure in history.failures)
 
 
 def _claims(verdict: Verdict) -> str:

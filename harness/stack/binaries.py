@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from harness.errors import StackError
+from harness.errors import MissingError
 
 
 def redis_server() -> Path:
@@ -62,7 +62,7 @@ def _make_executable(path: Path) -> None:
 def _on_path(program: str) -> Path:
     found = shutil.which(program)
     if found is None:
-        raise StackError(
+        raise MissingError(
             f"there is no {program}",
             where=f"the embedded stack on {sys.platform} {platform.machine()}, Python {platform.python_version()}",
             fix=f"pip install 'readiness-harness[embedded]' (README lists the platforms), or put {program} on PATH",

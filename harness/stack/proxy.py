@@ -24,7 +24,7 @@ from toxiproxy import Toxiproxy
 from toxiproxy.api import APIConsumer
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
-from harness.errors import StackError
+from harness.errors import FaultProxyError, StackError
 from harness.stack import meter
 from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
@@ -193,7 +193,9 @@ class ProxyServer:
                 yield server
             except (requests.RequestException, InvalidToxic, NotFound, ProxyExists, KeyError, ValueError) as error:
                 fix = "see proxy.log; if it hangs, restart it: toxics of a frozen server cannot be removed"
-                raise StackError(f"the fault proxy could not {what}: {error}", where=str(self.api), fix=fix) from error
+                raise FaultProxyError(
+                    f"the fault proxy could not {what}: {error}", where=str(self.api), fix=fix
+                ) from error
 
 
 def local(address: Address, seed: int) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import StackError
+from harness.errors import NotReadyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ def wait_until_ready(services: Sequence[Service], *, clock: Clock, deadline_s: f
     """Wait until every service answers; return for each when it first did, on `clock`.
 
     Raises:
-        StackError: If one dies or does not answer in time; it names the service and shows the tail of its log.
+        NotReadyError: If one dies or does not answer in time; it names the service and shows the tail of its log.
     """
     until = clock.now() + deadline_s
     seen: dict[str, float] = {}
@@ -42,7 +42,7 @@ def _look(service: Service, seen: dict[str, float], clock: Clock) -> None:
         raise _not_ready(service, f"{service.name} died while starting")
 
 
-def _not_ready(service: Service, what: str) -> StackError:
+def _not_ready(service: Service, what: str) -> NotReadyError:
     tail = service.logs(15) or "(it wrote nothing)"
     lines = "\n".join(f"    | {line}" for line in tail.splitlines())
-    return StackError(what, where=str(service.direct), fix=f"its last words say why:\n{lines}")
+    return NotReadyError(what, where=str(service.direct), fix=f"its last words say why:\n{lines}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from harness.errors import SpecError, StackError
+from harness.errors import MissingError, SpecError
 from harness.stack.health_probe import HealthProbe
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
@@ -82,7 +82,7 @@ def _uvicorn_version() -> str:
         return version_of("uvicorn")
     except PackageNotFoundError as error:
         fix = "pip install 'readiness-harness[embedded]', beside the service's own packages"
-        raise StackError("there is no uvicorn to serve with", where=sys.prefix, fix=fix) from error
+        raise MissingError("there is no uvicorn to serve with", where=sys.prefix, fix=fix) from error
 
 
 def _serving(subject: Subject, address: Address) -> list[str]:

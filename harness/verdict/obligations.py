@@ -49,8 +49,8 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
 
 
 def _ran_to_the_end(history: History) -> Obligation:
-    if history.troubles:
-        return Obligation(name="ran to the end", outcome=Outcome.ERROR, sentence=history.troubles[0])
+    if history.failures:
+        return Obligation(name="ran to the end", outcome=Outcome.ERROR, sentence=str(history.failures[0]))
     return Obligation(name="ran to the end", outcome=Outcome.PASS, sentence="nothing broke off")
 
 

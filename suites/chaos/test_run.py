@@ -539,7 +539,7 @@ def test_an_interrupted_run_leaves_what_it_saw_marked_as_cut_short(project):
     folder = run_folder(project) / "short"
     history = read_history(folder)
     assert len(history.samples) > 100
-    assert any("cut short: SIGTERM" in trouble for trouble in history.troubles)
+    assert any("cut short: SIGTERM" in failure.what for failure in history.failures)
     assert json.loads((folder / "verdict.json").read_text())["outcome"] == "error"
     assert (folder / "index.html").is_file()
     assert not (folder / "manifest.json").exists()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from harness.errors import ReportError
 from harness.evidence.store import read_history, write_atomically, write_history
+from harness.history.failures import Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
@@ -67,7 +68,7 @@ HISTORIES = st.builds(
     points=st.lists(made(PointMark), max_size=3).map(tuple),
     events=st.lists(made(Event, text=st.text(st.characters(), max_size=20)), max_size=3).map(tuple),
     startup=st.lists(made(Startup), max_size=3).map(tuple),
-    troubles=st.lists(TEXTS, max_size=3).map(tuple),
+    failures=st.lists(made(Failure), max_size=3).map(tuple),
 )
 
 

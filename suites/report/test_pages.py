@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import ReportError
 from harness.evidence import Experiment, Secrets
+from harness.history.failures import Failure
 from harness.history.marks import Event
 from harness.history.samples import Samples
 from harness.report import plots, rebuild, write_experiment, write_run
@@ -100,7 +101,7 @@ def hostile(text):
         faults=(fault,),
         events=(Event(at_s=1.0, kind=text, text=text),),
         startup=(dataclasses.replace(history.startup[0], part=text, version=text),),
-        troubles=(text,),
+        failures=(Failure(kind="stack", what=text),),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.history.failures import Failure
 from harness.history.marks import Dose, PhaseMark
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome, worst
@@ -167,7 +168,7 @@ def test_a_good_run_passes():
 @pytest.mark.parametrize(
     ("change", "outcome", "said"),
     [
-        pytest.param(lambda h: replace(h, troubles=("the proxy died",)), Outcome.ERROR, "the proxy died", id="trouble"),
+        pytest.param(lambda h: replace(h, failures=(Failure(kind="stack", what="the proxy died"),)), Outcome.ERROR, "the proxy died", id="failure"),
         pytest.param(lambda h: replace(h, tally=None), Outcome.ERROR, "never gave its count", id="dead load child"),
         pytest.param(lambda h: replace(h, samples=h.samples.between(0, 40)), Outcome.ERROR, "went missing", id="lost samples"),
         pytest.param(lambda h: replace(h, tally=replace(h.tally, ok=1)), Outcome.ERROR, "went missing", id="lost count"),

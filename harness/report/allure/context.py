@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import re
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import FaultError, FaultProxyError, HarnessError, MissingError, NotReadyError
 from harness.evidence.documents import json_text
 from harness.evidence.redaction import NO_SECRETS, Secrets, line, write_text
 
@@ -16,29 +18,34 @@ if TYPE_CHECKING:
 
 EPIC = "Production readiness"
 
-_NOT_READY = r"died while starting|gave no healthy answer within|initdb failed|there is no \S+\n"
-"""What `harness/stack` says of a part that cannot be had."""
+
+def _of(*errors: type[HarnessError]) -> str:
+    """Return the expression that takes what our plugin raises for failures of these classes: `[not-ready] error: …`."""
+    kinds = "|".join(re.escape(error.kind) for error in errors)
+    return rf"^(?:[\w.]+: )?\[(?:{kinds})\] [\s\S]*$"
+
 
 CATEGORIES: tuple[dict[str, Any], ...] = (
     {"name": "SLO violated", "matchedStatuses": ["failed"]},
     {
         "name": "Inconclusive (evidence)",
         "matchedStatuses": ["broken"],
-        "messageRegex": r"^.*INCONCLUSIVE: [\s\S]*$",
+        "messageRegex": r"^(?:[\w.]+: )?INCONCLUSIVE: [\s\S]*$",
     },
     {
         "name": "Fault not under control",
         "matchedStatuses": ["broken"],
-        "messageRegex": r"^.*error: the fault (?:`|proxy )[\s\S]*$",
+        "messageRegex": _of(FaultError, FaultProxyError),
     },
     {
         "name": "Component not ready",
         "matchedStatuses": ["broken"],
-        "messageRegex": rf"^.*error: .*(?:{_NOT_READY})[\s\S]*$",
+        "messageRegex": _of(NotReadyError, MissingError),
     },
     {"name": "Harness error", "matchedStatuses": ["broken"]},
 )
-"""The first that matches wins. The expressions are JavaScript's; they meet the sentence that our plugin raises."""
+"""The first that matches wins. The expressions are JavaScript's; they meet the sentence that our plugin raises, which
+begins with the failure's kind."""
 
 
 def write_allure_context(

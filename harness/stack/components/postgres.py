@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from harness.errors import StackError
+from harness.errors import NotReadyError, StackError
 from harness.stack import binaries
 from harness.stack.backends.process import last_lines, spawn
 from harness.stack.health_probe import HealthProbe
@@ -80,10 +80,10 @@ def local(cluster: Cluster) -> Recipe:
         status = cluster.initdb.wait(_INITDB_WITHIN_S)
     except subprocess.TimeoutExpired as error:
         what = f"initdb is not ready after {_INITDB_WITHIN_S:g} s"
-        raise StackError(what, where=str(cluster.data), fix="this machine or its disk is too busy") from error
+        raise NotReadyError(what, where=str(cluster.data), fix="this machine or its disk is too busy") from error
     if status:
         tail = last_lines(cluster.log, 8)
-        raise StackError(f"initdb failed (exit {status})", where=str(cluster.data), fix=f"its last words:\n{tail}")
+        raise NotReadyError(f"initdb failed (exit {status})", where=str(cluster.data), fix=f"its last words:\n{tail}")
     address = reserve()
     return Recipe(
         name="postgres",

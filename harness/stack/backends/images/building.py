@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from harness.clock import SystemClock
-from harness.errors import SpecError, StackError
+from harness.errors import MissingError, SpecError, StackError
 from harness.spec.parser import nearest
 from harness.stack.backends.engine import speaking
 from harness.stack.backends.images import sources
@@ -122,7 +122,7 @@ def _make(role: str, search: Search, registries: Registries | None, say: Callabl
         say(f"{role}: {reason}")
     if search.is_ready_made(role):
         fix = f"build it or load it: docker build --tag {official} …"
-        raise StackError(f"there is no {official}", where="the Docker engine", fix=fix)
+        raise MissingError(f"there is no {official}", where="the Docker engine", fix=fix)
     _build(search.plan(role), search, say)
     return "built"
 

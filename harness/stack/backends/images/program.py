@@ -9,7 +9,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from harness.errors import StackError
+from harness.errors import MissingError, StackError
 from harness.stack.backends.process import last_lines
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def found(program: str, *, role: str, fix: str) -> str:
     """
     path = shutil.which(program)
     if path is None:
-        raise StackError(f"there is no {program}", where=f"the image of {role}", fix=fix)
+        raise MissingError(f"there is no {program}", where=f"the image of {role}", fix=fix)
     return path
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from docker.errors import ImageNotFound
 
 from harness.clock import SystemClock
-from harness.errors import HarnessError, StackError
+from harness.errors import HarnessError, MissingError, StackError
 from harness.stack.backends.engine import speaking
 from harness.stack.backends.images.plan import FAMILY, Found, Order, Plan, nothing_named, planned
 from harness.stack.backends.images.registry import Registries, pull
@@ -149,4 +149,4 @@ def _nothing_for(reasons: dict[str, str], subject: Subject) -> StackError:
     fix = "nox -s images builds it from wheels, with no registry (elsewhere: readiness images, in this environment)"
     if role == "service" and subject.image:
         fix = f"build it or load it: docker build --tag {subject.image} …"
-    return StackError(f"no image for {role}: tried {tried}{more}", where="the Docker engine", fix=fix)
+    return MissingError(f"no image for {role}: tried {tried}{more}", where="the Docker engine", fix=fix)
