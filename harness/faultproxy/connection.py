@@ -6,7 +6,7 @@ close of both directions and the second into an end in order (Toxiproxy 2.12, ob
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.faultproxy.dice import dice_for
 from harness.faultproxy.endpoint import Endpoint
@@ -16,8 +16,25 @@ from harness.faultproxy.toxics import LINGERING
 if TYPE_CHECKING:
     from random import Random
 
-    from harness.faultproxy.proxy import Proxy
+    from harness.faultproxy.program import Program
     from harness.faultproxy.toxic import Toxic
+
+
+class ConnectionHost(Protocol):
+    """What a connection needs of the proxy that it came through."""
+
+    name: str
+    program: Program
+    toxics: list[Toxic]
+
+    def toxics_of(self, stream: str) -> list[Toxic]:
+        """Return the toxics of one direction, in order."""
+
+    def note(self, kind: str, **facts: object) -> None:
+        """Add to the event log."""
+
+    def forget(self, connection: Connection) -> None:
+        """Let go of a connection whose sockets are gone."""
 
 
 class Connection:
@@ -33,7 +50,7 @@ class Connection:
 
     __slots__ = ("_is_started", "_links", "_proxy", "_struck_by", "client", "ending", "is_closing", "number", "server")
 
-    def __init__(self, proxy: Proxy, number: int) -> None:
+    def __init__(self, proxy: ConnectionHost, number: int) -> None:
         self._proxy = proxy
         self.number = number
         self._is_started = self.is_closing = False

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from harness.faultproxy.counting import is_counted_by_kernel, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from harness.faultproxy.connection import Connection
-    from harness.faultproxy.link import Link
 
 # Closing with linger on and a linger time of 0 s sends RST instead of FIN (socket(7)).
 LINGER_RESET = struct.pack("ii", 1, 0)
@@ -21,11 +18,37 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 KEEPALIVE_S = 15
 
 
+class Direction(Protocol):
+    """What an endpoint needs of a link that begins or ends at it; here, so that this file imports neither user."""
+
+    is_finished: bool
+    is_reset: bool
+
+    def source_ended(self, *, is_reset: bool) -> None:
+        """Send the end of the stream after the bytes."""
+
+    def abandon(self) -> None:
+        """Drop what is held and what may still come."""
+
+    def balance(self) -> None:
+        """Stop or go on reading from the source, as the sink and the stages can take more."""
+
+
+class EndpointListener(Protocol):
+    """What an endpoint tells of its end."""
+
+    def endpoint_ended(self, endpoint: Endpoint) -> None:
+        """Take note that the peer has sent FIN."""
+
+    def endpoint_lost(self, endpoint: Endpoint) -> None:
+        """Take note that the socket is gone."""
+
+
 class Endpoint(asyncio.BaseProtocol):
     """Hand what the socket receives to the peer's `write` when there are no toxics: then nothing in Python runs for it.
 
     Args:
-        connection: Told when this side ends or is lost.
+        listener: Told when this side ends or is lost.
 
     Attributes:
         outgoing: The link this is the source of.
@@ -38,8 +61,8 @@ class Endpoint(asyncio.BaseProtocol):
     """
 
     __slots__ = (
-        "_connection",
         "_early",
+        "_listener",
         "_received_bytes",
         "data_received",
         "incoming",
@@ -51,13 +74,13 @@ class Endpoint(asyncio.BaseProtocol):
         "transport",
     )
 
-    outgoing: Link
-    incoming: Link
+    outgoing: Direction
+    incoming: Direction
     transport: asyncio.Transport
     data_received: Callable[[bytes], None]
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, listener: EndpointListener) -> None:
+        self._listener = listener
         # A server may greet before its client is adopted, and uvloop cannot be told to wait in `connection_made`.
         self._early: list[bytes] = []
         self.data_received = self._early.append
@@ -105,7 +128,7 @@ class Endpoint(asyncio.BaseProtocol):
     def eof_received(self) -> bool:
         """Send the end on, and stay open: the other direction may have more to say."""
         self.is_ended = True
-        self._connection.endpoint_ended(self)
+        self._listener.endpoint_ended(self)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -113,7 +136,7 @@ class Endpoint(asyncio.BaseProtocol):
         self._received_bytes = self.received_bytes
         self.is_lost = True
         self.is_broken = exc is not None
-        self._connection.endpoint_lost(self)
+        self._listener.endpoint_lost(self)
 
     def pause_writing(self) -> None:
         """Let the source of what we write wait."""

@@ -6,20 +6,50 @@ Without toxics the source writes straight into the sink's transport; nothing of 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.faultproxy.toxics.stage import Stub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
-    from harness.faultproxy.connection import Connection
     from harness.faultproxy.endpoint import Endpoint
     from harness.faultproxy.toxic import Toxic
     from harness.faultproxy.toxics.stage import Stage
 
 # Toxics see data in pieces of at most this size (Toxiproxy 2.12, observed).
 PIECE_BYTES = 32 * 1024
+
+
+class Conversation(Protocol):
+    """What a link needs of the connection that it is one direction of."""
+
+    is_closing: bool
+
+    def toxics(self, stream: str) -> list[Toxic]:
+        """Return the toxics of one direction, in order."""
+
+    def dice(self, toxic: Toxic, purpose: str) -> Random:
+        """Return the dice of `toxic` on this connection."""
+
+    def suffers(self, toxic: Toxic) -> bool:
+        """Tell whether `toxic` applies here."""
+
+    def was_open_before(self, toxic: Toxic) -> bool:
+        """Tell whether the toxic came later."""
+
+    def first_hit(self, toxic: Toxic) -> None:
+        """Note that `toxic` has acted here for the first time."""
+
+    def link_finished(self, link: Link) -> None:
+        """Pass an end on that has reached its sink."""
+
+    def close(self) -> None:
+        """End both sides, after what was already written."""
+
+    def reset(self) -> None:
+        """Reset both sides now."""
 
 
 class Link:
@@ -52,7 +82,7 @@ class Link:
         "stream",
     )
 
-    def __init__(self, connection: Connection, stream: str, source: Endpoint, sink: Endpoint) -> None:
+    def __init__(self, connection: Conversation, stream: str, source: Endpoint, sink: Endpoint) -> None:
         self._connection = connection
         self.stream = stream
         self.source = source
