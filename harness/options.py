@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from secrets import randbelow, token_hex
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecError
-from harness.spec.parser import nearest
+from harness.errors import SpecError, all_of
+from harness.spec.parser import nearest, text_of, validated
+from harness.spec.system import Settings
+from harness.spec.toml import read_toml
 from harness.stack.backends.choice import AUTO, BACKENDS
+from harness.stack.checks import mistakes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-    from harness.spec.system import Settings
 
 SETTINGS_FILE = "readiness.toml"
 
@@ -66,6 +67,22 @@ def new_run_id() -> str:
 def new_seed() -> int:
     """Return a new random seed."""
     return randbelow(1 << 31)
+
+
+def settings_of(project: Path) -> Settings:
+    """Return what readiness.toml in a project's folder says, where all of it can be had.
+
+    Raises:
+        SpecError: If it cannot be read or understood, or names a component or placeholder that there is none of; it
+            tells every such mistake with its line.
+    """
+    path = project / SETTINGS_FILE
+    document = read_toml(text_of(path), name=str(path))
+    settings = validated(Settings, document)
+    mistakes = list(mistakes_in(settings.system, document))
+    if mistakes:
+        raise all_of(mistakes)
+    return settings
 
 
 def check_options(settings: Settings, options: Options) -> None:

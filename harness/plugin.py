@@ -17,12 +17,11 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
 from harness.evidence.redaction import line, plain
-from harness.options import SETTINGS_FILE, Options, check_options, new_run_id, new_seed
+from harness.options import Options, check_options, new_run_id, new_seed, settings_of
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
 from harness.report.terminal import Progress
 from harness.run import Run, opened
-from harness.spec.parser import read_settings
 from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE, BACKENDS
 from harness.verdict.outcome import Outcome
 
@@ -257,7 +256,7 @@ def invocation_of(config: pytest.Config) -> Invocation:
     """
     if INVOCATION not in config.stash:
         options = _options(config)
-        settings = read_settings(options.project / SETTINGS_FILE)
+        settings = settings_of(options.project)
         check_options(settings, options)
         config.stash[INVOCATION] = Invocation(options, settings)
     return config.stash[INVOCATION]

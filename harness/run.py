@@ -145,9 +145,9 @@ def opened(
     """
     check_options(settings, options)
     hidden = hidden_variables(settings, os.environ)
-    choice = choose(options.backend, settings.system.subject, options.project)
+    choice = choose(options.backend, settings.system, options.project)
     listener.message(str(choice))
-    prepare(choice, settings.system.subject, options.project, listener.message)
+    prepare(choice, settings.system, options.project, listener.message)
     make_folder(options.folder)
     ledger = Ledger(options.folder / FILE_NAME, options.run_id)
     context = RunContext(

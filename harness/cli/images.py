@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.signals import interruptible
-from harness.options import SETTINGS_FILE
+from harness.options import settings_of
 from harness.report.terminal import Progress, image_table
-from harness.spec.parser import read_settings
 
 
 def images(
@@ -25,15 +24,13 @@ def images(
     """
     # A Docker client, only where it is asked for.
     from harness.stack.backends import engine  # noqa: PLC0415 - see above
-    from harness.stack.backends.images import ROLES, made  # noqa: PLC0415 - see above
+    from harness.stack.backends.images import made  # noqa: PLC0415 - see above
 
-    subject = read_settings(Path.cwd() / SETTINGS_FILE).system.subject
+    system = settings_of(Path.cwd()).system
     client, progress = engine.connect(), Progress()
     done = []
     with interruptible(), progress:
-        for each in made(
-            client, subject, Path.cwd(), roles=role or ROLES, asks_registries=not local, say=progress.message
-        ):
+        for each in made(client, system, Path.cwd(), roles=role, asks_registries=not local, say=progress.message):
             if not each.is_kept:
                 progress.message(f"{each.role}: {each.how} {each.reference}")
             done.append((each.role, each.reference, each.how, each.took_s))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 import types
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import SpecError, all_of
-from harness.spec.document import Document, KeyPath
 from harness.spec.system import Settings
+from harness.spec.toml import read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
+
+    from harness.spec.document import Document, KeyPath
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,13 +27,9 @@ def read_settings(path: Path) -> Settings:
     """Read readiness.toml.
 
     Raises:
-        SpecError: If it cannot be read or understood.
+        SpecError: If it cannot be read or understood; see `validated`.
     """
-    try:
-        data = tomllib.loads(text_of(path))
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"not TOML: {error}", where=str(path), fix="fix that line") from error
-    return validated(Settings, Document(str(path), data, {}))
+    return validated(Settings, read_toml(text_of(path), name=str(path)))
 
 
 def text_of(path: Path) -> str:

@@ -47,12 +47,39 @@ class Subject(Model):
         return self
 
 
+class Part(Model):
+    """Something that the judged service depends on, such as Redis.
+
+    Attributes:
+        kind: What it is; its name in readiness.toml if that says nothing, so that only a second one of a kind needs it.
+    """
+
+    kind: Slug | None = None
+
+
+USUAL_COMPONENTS = ("redis", "postgres")
+"""What is started where readiness.toml names no components."""
+
+
 class System(Model):
-    """What runs: replicas of the subject behind nginx, with Redis and Postgres, a fault proxy on every edge."""
+    """What runs: replicas of the subject behind nginx, with what they depend on, and a fault proxy on every edge.
+
+    Attributes:
+        name: Of the judged service.
+        replicas: How many processes of it.
+        subject: The judged service.
+        components: What it depends on, by name; the name is what faults and placeholders call it.
+    """
 
     name: Slug
     replicas: int = Field(default=2, ge=1, le=16)
     subject: Subject
+    components: dict[Slug, Part] = Field(default_factory=lambda: {name: Part() for name in USUAL_COMPONENTS})
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Return the kind of each component, by its name."""
+        return {name: part.kind or name for name, part in self.components.items()}
 
 
 class Profile(Model):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
+from harness.errors import SpecError
 from harness.spec.faults import Down, Kill, Latency
-from harness.stack.components import postgres
+from harness.spec.parser import nearest
+from harness.stack.components import COMPONENTS
 from harness.stack.stack import REPLICA
 
 if TYPE_CHECKING:
@@ -14,10 +16,8 @@ if TYPE_CHECKING:
 
     from harness.spec.faults import Fault
     from harness.spec.system import Subject, System
+    from harness.stack.component import Component
     from harness.stack.service import Address
-
-DEPENDENCIES = ("redis", "postgres")
-"""What each replica has an edge of its own to."""
 
 ENTRY = "nginx"
 """What stands before the replicas, and has an edge to each."""
@@ -53,6 +53,15 @@ class Blueprint:
         return subject.model_copy(update={"app": wrapped}) if wrapped else subject
 
     @property
+    def components(self) -> dict[str, Component]:
+        """Return what the service depends on, by the name that each has in this system.
+
+        Raises:
+            SpecError: If a kind is unknown.
+        """
+        return components_of(self.system)
+
+    @property
     def replicas(self) -> list[str]:
         """Return the name of each replica."""
         return replicas_of(self.system)
@@ -65,10 +74,26 @@ class Blueprint:
             given: Where it is to find each dependency.
         """
         placeholders = {"replica": replica, "defect": self.defect or HEALTHY}
-        placeholders |= {"postgres.user": postgres.USER, "postgres.database": postgres.DATABASE}
-        for name, address in given.items():
-            placeholders |= {f"{name}.host": address.host, f"{name}.port": str(address.port)}
+        for name, component in self.components.items():
+            placeholders |= component.placeholders(name, given[name])
         return placeholders
+
+
+def components_of(system: System) -> dict[str, Component]:
+    """Return what the service depends on, by the name that each has in this system.
+
+    Raises:
+        SpecError: If a kind is unknown.
+    """
+    for name, kind in system.kinds.items():
+        if kind not in COMPONENTS:
+            raise unknown_kind(kind, where=f"readiness.toml: system.components.{name}")
+    return {name: COMPONENTS[kind] for name, kind in system.kinds.items()}
+
+
+def unknown_kind(kind: str, *, where: str) -> SpecError:
+    """Return what is said of a component that there is none of."""
+    return SpecError(f"unknown component {kind!r}", where=where, fix=nearest(kind, list(COMPONENTS)))
 
 
 def replicas_of(system: System) -> list[str]:
@@ -79,7 +104,7 @@ def replicas_of(system: System) -> list[str]:
 def edges_of(system: System) -> list[tuple[str, str]]:
     """Return every edge of a stack as client and server: the replicas' to each dependency, then the entry's."""
     replicas = replicas_of(system)
-    edges = [(replica, each) for replica in replicas for each in DEPENDENCIES]
+    edges = [(replica, each) for replica in replicas for each in system.kinds]
     return [*edges, *((ENTRY, replica) for replica in replicas)]
 
 
@@ -90,7 +115,7 @@ def targets_of(fault: Fault, system: System) -> list[str]:
     """
     match fault:
         case Kill():
-            return sorted([*DEPENDENCIES, *replicas_of(system), *ALWAYS_THERE])
+            return sorted([*system.kinds, *replicas_of(system), *ALWAYS_THERE])
         case Down() | Latency():
             return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
         case _:

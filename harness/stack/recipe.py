@@ -18,6 +18,21 @@ IDLE = ("sleep", "infinity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What is done once before a component starts: a program that ends by itself, such as `initdb`.
+
+    Attributes:
+        name: As messages call it.
+        argv: Program and arguments; the program is an absolute path.
+        within_s: How long it may take.
+    """
+
+    name: str
+    argv: Sequence[str]
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How one component is run as a local process.
 
@@ -26,6 +41,7 @@ class Recipe:
         argv: Program and arguments; the program is an absolute path.
         address: Where it will listen.
         probe: How one knows it.
+        preparation: What is done before its first start, as its user, in its folder and into its log; None for nothing.
         environment: Beside the few variables that every child gets.
         cwd: Where it runs; the stack's work folder if None.
         user: Unprivileged user to become; None to stay who we are.
@@ -37,6 +53,7 @@ class Recipe:
     argv: Sequence[str]
     address: Address
     probe: HealthProbe
+    preparation: Preparation | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     user: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from functools import partial
 from importlib.metadata import PackageNotFoundError
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from harness.errors import MissingError, SpecError
+from harness.errors import MissingError
 from harness.stack.health_probe import HealthProbe
+from harness.stack.placeholders import substituted
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 PORT = 8000
 """Where a replica listens in a container."""
 
-_PLACEHOLDER = re.compile(r"\{([a-z0-9_.]+)\}")
-
 
 def local(name: str, subject: Subject, workspace: Workspace, placeholders: Mapping[str, str]) -> Recipe:
     """Describe one replica as a local process.
@@ -39,7 +37,6 @@ def local(name: str, subject: Subject, workspace: Workspace, placeholders: Mappi
         placeholders: What names such as `{redis.port}` stand for.
 
     Raises:
-        SpecError: If a placeholder is unknown.
         StackError: If there is no uvicorn.
     """
     address = reserve()
@@ -49,7 +46,7 @@ def local(name: str, subject: Subject, workspace: Workspace, placeholders: Mappi
         argv=[sys.executable, *_serving(subject, address)],
         address=address,
         probe=_probe(subject, version),
-        environment=substituted(subject.environment, placeholders),
+        environment=_environment(subject, placeholders),
         cwd=workspace.project,
     )
 
@@ -62,9 +59,6 @@ def contained(name: str, subject: Subject, image: str, placeholders: Mapping[str
         subject: What to serve.
         image: Present in the engine.
         placeholders: What names such as `{redis.port}` stand for.
-
-    Raises:
-        SpecError: If a placeholder is unknown.
     """
     return ContainerRecipe(
         name=name,
@@ -72,9 +66,13 @@ def contained(name: str, subject: Subject, image: str, placeholders: Mapping[str
         port=PORT,
         published={PORT: reserve()},
         command=["python", *_serving(subject, Address(ANYWHERE, PORT))],
-        environment=substituted(subject.environment, placeholders),
+        environment=_environment(subject, placeholders),
         probe=_probe(subject, f"{subject.app} in {image}"),
     )
+
+
+def _environment(subject: Subject, placeholders: Mapping[str, str]) -> dict[str, str]:
+    return {name: substituted(text, placeholders) for name, text in subject.environment.items()}
 
 
 def _uvicorn_version() -> str:
@@ -97,25 +95,6 @@ def _probe(subject: Subject, version: str) -> HealthProbe:
         question=f"GET {subject.ready} HTTP/1.0\r\n\r\n".encode(),
         version=lambda _: version,
     )
-
-
-def substituted(environment: Mapping[str, str], placeholders: Mapping[str, str]) -> dict[str, str]:
-    """Replace `{placeholder}` by what it stands for.
-
-    Raises:
-        SpecError: If one is unknown; it names the variable.
-    """
-    return {name: _substituted(name, text, placeholders) for name, text in environment.items()}
-
-
-def _substituted(name: str, text: str, placeholders: Mapping[str, str]) -> str:
-    unknown = [word for word in _PLACEHOLDER.findall(text) if word not in placeholders]
-    if unknown:
-        where = f"readiness.toml: system.subject.environment.{name}"
-        raise SpecError(
-            f"unknown placeholder {{{unknown[0]}}}", where=where, fix=f"known: {', '.join(sorted(placeholders))}"
-        )
-    return _PLACEHOLDER.sub(lambda found: placeholders[found[1]], text)
 
 
 def is_answering(address: Address, path: str) -> bool:

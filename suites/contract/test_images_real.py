@@ -21,13 +21,13 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.parser import read_settings
-from harness.spec.system import Subject
+from harness.spec.system import Subject, System
 from harness.stack.backends import engine
 from harness.stack.backends.images import made, missing, resolve
 from harness.stack.backends.images.plan import FAMILY, ROLE_LABEL
 
 PROJECT = Path(__file__).parents[2]
-SUBJECT = read_settings(PROJECT / "readiness.toml").system.subject
+SYSTEM = read_settings(PROJECT / "readiness.toml").system
 CLOCK = SystemClock()
 
 CONFIGURATION = b"""\
@@ -109,7 +109,7 @@ def client():
 def images(client):
     """An image for each role, where all are there or can be pulled."""
     try:
-        return resolve(client, SUBJECT, PROJECT)
+        return resolve(client, SYSTEM, PROJECT)
     except StackError as error:
         pytest.skip(f"{error.what}; nox -s images")
 
@@ -139,7 +139,7 @@ def serving(client, images, role):
     """Run the server of a role, as the containers backend does."""
     command, _ = SERVERS[role]
     environment = {"POSTGRES_HOST_AUTH_METHOD": "trust"} if role == "postgres" else {}
-    with running(client, getattr(images, role), command, environment=environment) as container:
+    with running(client, images[role], command, environment=environment) as container:
         if role == "nginx":
             container.put_archive("/etc", tar_of("readiness/nginx.conf", CONFIGURATION))
         container.start()
@@ -159,7 +159,7 @@ def answer_of(client, images, container, port, question, expected):
     """Ask a container's server from beside it; return what it said, or what went wrong."""
     beside = {"network_mode": f"container:{container.id}"}
     command = ["python3", "-c", _ASK, str(port), question.hex(), expected.hex()]
-    with running(client, images.base, command, **beside) as asking:
+    with running(client, images["base"], command, **beside) as asking:
         asking.start()
         asking.wait(timeout=20)
         return asking.logs().decode("latin-1")
@@ -194,7 +194,7 @@ def test_a_server_answers_and_ends_as_asked(client, images, role):
 @pytest.mark.parametrize("role", ["base", *SERVERS])
 def test_our_own_images_are_nobodys_and_say_what_they_are(client, images, role):
     """A numeric user, so that no image's list of users decides; a label, so that they can be found."""
-    reference = getattr(images, role)
+    reference = images[role]
     if not reference.startswith(FAMILY):
         pytest.skip(f"{reference} is official")
     configuration = client.images.get(reference).attrs["Config"]
@@ -205,22 +205,22 @@ def test_our_own_images_are_nobodys_and_say_what_they_are(client, images, role):
 
 def test_the_base_is_a_python_that_can_also_wait(client, images):
     """What sandboxes need."""
-    assert output_of(client, images.base, ["python3", "-c", "print(6 * 7)"]) == (0, "42\n")
-    assert output_of(client, images.base, ["sleep", "0"]) == (0, "")
+    assert output_of(client, images["base"], ["python3", "-c", "print(6 * 7)"]) == (0, "42\n")
+    assert output_of(client, images["base"], ["sleep", "0"]) == (0, "")
 
 
 def test_the_service_holds_what_it_runs_and_no_more(client, images):
     """Its sources as they are here, everything compiled, no pip, no tests, nothing that it may change."""
     source = (PROJECT / "fixtures/reference/app.py").read_bytes().hex()
 
-    status, said = output_of(client, images.service, ["python", "-c", _LOOK, source])
+    status, said = output_of(client, images["service"], ["python", "-c", _LOOK, source])
 
     assert (status, said.split("\n")) == (0, ["True", "True False", "[]", "False 10001", ""])
 
 
 def test_the_services_health_is_asked_by_itself(client, images):
     """HEALTHCHECK in exec form; the same question as an orchestrator's."""
-    configuration = client.images.get(images.service).attrs["Config"]
+    configuration = client.images.get(images["service"]).attrs["Config"]
     check = configuration["Healthcheck"]["Test"]
     with serving(client, images, "service") as container:
         assert check[0] == "CMD"
@@ -233,9 +233,9 @@ def test_what_is_there_is_kept(client, images):
     """The second time takes a moment, and asks nobody."""
     began_s = CLOCK.now()
 
-    again = list(made(client, SUBJECT, PROJECT, say=pytest.fail))
+    again = list(made(client, SYSTEM, PROJECT, say=pytest.fail))
 
-    assert {each.role: each.reference for each in again} == {role: getattr(images, role) for role in ["base", *SERVERS]}
+    assert {each.role: each.reference for each in again} == {role: images[role] for role in ["base", *SERVERS]}
     assert {each.how for each in again} == {"kept"}
     assert CLOCK.now() - began_s < 5
 
@@ -245,23 +245,23 @@ def test_a_changed_source_needs_another_image(client, images, tmp_path):
     for name in (".dockerignore", "fixtures", "suites/support"):
         source = PROJECT / name
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path)
-    assert resolve(client, SUBJECT, tmp_path) == images
+    assert resolve(client, SYSTEM, tmp_path) == images
 
     changed = tmp_path / "fixtures/reference/core/cache/_memory.py"
     changed.write_text(changed.read_text() + "\n")
 
-    assert missing(client, SUBJECT, tmp_path) == ["service"]
+    assert missing(client, SYSTEM, tmp_path) == ["service"]
     with pytest.raises(StackError, match="no image for service"):
-        resolve(client, SUBJECT, tmp_path)
+        resolve(client, SYSTEM, tmp_path)
 
 
 def test_a_step_that_fails_is_quoted(client, images, project):
     """With the last words of the build, and which Dockerfile it was."""
     (project / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN echo this is why && exit 7\n")
-    subject = Subject(app="service:app", dockerfile="Dockerfile")
+    system = System(name="test", subject=Subject(app="service:app", dockerfile="Dockerfile"))
 
     with pytest.raises(StackError) as caught:
-        list(made(client, subject, project, roles=["service"], say=lambda _: None))
+        list(made(client, system, project, roles=["service"], say=lambda _: None))
 
     assert "non-zero code: 7" in caught.value.what
     assert "Dockerfile of service" in caught.value.where
@@ -271,10 +271,10 @@ def test_a_step_that_fails_is_quoted(client, images, project):
 def test_a_dockerfile_that_is_none_is_told(client, images, project):
     """By the engine's own words."""
     (project / "Dockerfile").write_text("FROM ${BASE\n")
-    subject = Subject(app="service:app", dockerfile="Dockerfile")
+    system = System(name="test", subject=Subject(app="service:app", dockerfile="Dockerfile"))
 
     with pytest.raises(StackError, match=r"could not build the image of service|cannot be built"):
-        list(made(client, subject, project, roles=["service"], say=lambda _: None))
+        list(made(client, system, project, roles=["service"], say=lambda _: None))
 
 
 def readiness_images(project, *arguments, **environment):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import httpx
 import psutil
 import pytest
+from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
-from harness.errors import SpecError, StackError
+from harness.errors import StackError
 from harness.spec.faults import Down, Kill, Latency
+from harness.spec.system import Part
 from harness.stack import proxy
 from harness.stack.backends import engine
 from harness.stack.backends.choice import CONTAINERS, standing
@@ -246,20 +248,23 @@ def test_a_part_that_dies_at_start_is_named_with_its_last_words(backend, left, t
         assert left(workspace.run_id) == []
 
 
-def test_an_unknown_placeholder_is_named(backend, left, tmp_path):
-    """A slip in readiness.toml is found before anything is judged."""
-    subject = DUMMY.subject.model_copy(update={"environment": {"PORT": "{redis.prot}"}})
-    slipped = DUMMY.model_copy(update={"subject": subject})
+def test_only_the_components_that_are_named_are_started(backend, left, tmp_path):
+    """A second one of a kind is another one: it has an edge of its own, and keeps its own keys."""
+    names = {"redis": Part(), "sessions": Part(kind="redis")}
+    of_two = Blueprint(system=DUMMY.model_copy(update={"components": names}), seed=1)
 
-    with (
-        workspace_for(tmp_path) as workspace,
-        pytest.raises(SpecError, match=r"unknown placeholder \{redis\.prot\}") as caught,
-    ):
-        with standing(backend, Blueprint(system=slipped, seed=1), workspace=workspace, clock=CLOCK):
-            pass
-
-    assert "system.subject.environment.PORT" in str(caught.value)
-    assert left(workspace.run_id) == []
+    with workspace_for(tmp_path) as workspace:
+        with standing(backend, of_two, workspace=workspace, clock=CLOCK) as stack:
+            assert set(stack.services) == {"redis", "sessions", "proxy", *SECOND}
+            assert {edge.name for edge in stack.edges if edge.client == "replica-1"} == {
+                "replica-1.redis",
+                "replica-1.sessions",
+            }
+            first, second = stack.services["redis"].direct, stack.services["sessions"].direct
+            with Redis(host=first.host, port=first.port) as one, Redis(host=second.host, port=second.port) as other:
+                one.set("key", "value")
+                assert (one.get("key"), other.get("key")) == (b"value", None)
+        assert left(workspace.run_id) == []
 
 
 def test_a_proxy_that_does_not_listen_is_not_ready():

@@ -26,7 +26,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.deployment.compose import read_compose
 from harness.spec.document import read_yaml
 from harness.spec.parser import read_settings
-from harness.stack import binaries
+from harness.stack import nginx
 from harness.stack.backends.images.table import OFFICIAL
 from suites.support.httpserver import http_server
 from suites.support.servers import PROJECT, free_port, workspace_for
@@ -204,7 +204,7 @@ def written(text, port, work):
 
 
 def nginx_on(path):
-    return [str(binaries.nginx()), "-p", str(path.parent), "-c", str(path), "-e", "stderr"]
+    return [str(nginx.PROGRAM.find()), "-p", str(path.parent), "-c", str(path), "-e", "stderr"]
 
 
 def answers(port):

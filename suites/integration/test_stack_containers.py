@@ -87,7 +87,7 @@ def test_no_engine_is_said_with_its_address(monkeypatch, tmp_path):
 
     assert where in str(caught.value)
     assert "--backend embedded" in str(caught.value)
-    choice = choose(AUTO, DUMMY.subject, PROJECT)
+    choice = choose(AUTO, DUMMY, PROJECT)
     assert (choice.backend, str(choice)) == (EMBEDDED, "backend: embedded, no Docker engine answers")
 
 
@@ -96,12 +96,12 @@ def test_an_engine_on_another_machine_is_not_taken(monkeypatch, where):
     """Its loopback is not ours; and nothing is pressed that is not here."""
     monkeypatch.setenv("DOCKER_HOST", where)
 
-    choice = choose(AUTO, DUMMY.subject, PROJECT)
+    choice = choose(AUTO, DUMMY, PROJECT)
 
     assert choice.backend == EMBEDDED
     assert "the Docker engine is on another machine" in choice.why
     with pytest.raises(StackError, match="another machine"):
-        prepare(Choice(CONTAINERS, "as asked for"), DUMMY.subject, PROJECT, lambda _said: None)
+        prepare(Choice(CONTAINERS, "as asked for"), DUMMY, PROJECT, lambda _said: None)
 
 
 ASKED_BY_NOBODY = """

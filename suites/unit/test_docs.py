@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.options import settings_of
 from harness.spec.document import read_yaml
 from harness.spec.faults import Down, Kill, Latency
 from harness.spec.objective import Errors, Hits, Recovery, Slow
-from harness.spec.parser import read_settings
 from harness.spec.quantity import count_text
 from harness.spec.scenario import Scenario
 from harness.spec.sometimes import Answered, Grows, Metric
-from harness.stack.blueprint import DEPENDENCIES, Blueprint
+from harness.stack.blueprint import Blueprint
 from harness.stack.service import Address
 from harness.verdict.bounds import requests_needed
 from suites.support.stack import DUMMY
@@ -22,7 +22,7 @@ from suites.support.stack import DUMMY
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs/scenarios.md").read_text()
 README = (PROJECT / "README.md").read_text()
-GIVEN = {name: Address("127.0.0.1", 1) for name in DEPENDENCIES}
+GIVEN = {name: Address("127.0.0.1", 1) for name in DUMMY.components}
 
 BARE = re.compile(r"# (?:noqa(?:: [A-Z0-9, ]+)?|type: ignore(?:\[[a-z, -]+\])?)$", re.MULTILINE)
 """An ignored rule with nothing behind it; a reason follows ` - ` or a `#` of its own."""
@@ -46,7 +46,7 @@ def test_the_settings_of_somebody_else_are_read(tmp_path):
     (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "readiness.toml").write_text(example)
 
-    assert read_settings(tmp_path / "readiness.toml").system.name == "shop"
+    assert settings_of(tmp_path).system.name == "shop"
     assert placeholders(example) == set(Blueprint(system=DUMMY, seed=1).placeholders("replica-1", GIVEN))
 
 

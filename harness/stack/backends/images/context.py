@@ -6,8 +6,9 @@ So the hash of that tar names the image: other contents are another image, and t
 from __future__ import annotations
 
 import hashlib
+import io
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from docker.utils.build import exclude_paths
@@ -32,12 +33,12 @@ class Piece:
 
     Attributes:
         name: Its path there, with slashes.
-        path: Where it is on this machine.
+        source: Where it is on this machine, or what it says.
         is_program: Whether it may be executed there.
     """
 
     name: str
-    path: Path
+    source: Path | str
     is_program: bool = False
 
 
@@ -52,7 +53,7 @@ def of_project(project: Path, dockerfile: str) -> tuple[Piece, ...]:
         raise SpecError(f"there is no {dockerfile}", where=where, fix="name a file below readiness.toml's folder")
     names = exclude_paths(str(project), _ignored(project), dockerfile=dockerfile)
     pieces = _pieces((name, project / name) for name in names)
-    size_bytes = sum(piece.path.lstat().st_size for piece in pieces)
+    size_bytes = sum((project / piece.name).lstat().st_size for piece in pieces)
     if size_bytes > CONTEXT_BYTES_MAX:
         what = f"the service's build would be given {size_bytes >> 20} MiB, more than {CONTEXT_BYTES_MAX >> 20}"
         raise SpecError(what, where=str(project), fix=f"say in {IGNORED} there what the image does not need")
@@ -72,7 +73,7 @@ def of_installed(site: Path, patterns: Iterable[str]) -> tuple[Piece, ...]:
     files = [file for path in found for file in (path.rglob("*") if path.is_dir() else (path,))]
     # Some installers lose the right to execute when they unpack a wheel, so that all of it gets it back.
     return tuple(
-        Piece(piece.name, piece.path, is_program=True)
+        replace(piece, is_program=True)
         for piece in _pieces((file.relative_to(site).as_posix(), file) for file in files)
     )
 
@@ -98,13 +99,18 @@ def archive(pieces: Sequence[Piece], into: IO[bytes]) -> None:
     with tarfile.open(fileobj=into, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for piece in pieces:
             entry = tarfile.TarInfo(piece.name)
-            if piece.path.is_symlink():
-                entry.type, entry.linkname = tarfile.SYMTYPE, str(piece.path.readlink())
+            entry.mode = _EXECUTE if piece.is_program else _READ
+            if isinstance(piece.source, str):
+                content = piece.source.encode()
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+            elif piece.source.is_symlink():
+                entry.type, entry.linkname = tarfile.SYMTYPE, str(piece.source.readlink())
                 tar.addfile(entry)
             else:
-                entry.mode, entry.size = _EXECUTE if piece.is_program else _READ, piece.path.stat().st_size
-                with piece.path.open("rb") as content:
-                    tar.addfile(entry, content)
+                entry.size = piece.source.stat().st_size
+                with piece.source.open("rb") as file:
+                    tar.addfile(entry, file)
 
 
 def digest(pieces: Sequence[Piece], *words: str) -> str:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
 from harness.stack.backends.images.context import Piece, digest, of_installed, of_project
-from harness.stack.backends.images.table import HERE, Wheel, read_local
+from harness.stack.backends.images.table import BASE, DEBIAN, SERVERS, SERVICE
+from harness.stack.image import Module
 
 if TYPE_CHECKING:
-    from harness.spec.system import Subject
+    from harness.spec.system import System
+    from harness.stack.image import Image, Wheel
 
 FAMILY = "readiness-harness"
 """First half of the name of every image that is built here."""
@@ -50,6 +52,7 @@ class Plan:
         pieces: What its build is given; nothing, for the base.
         dockerfile: Which of the pieces says how.
         base: Reference of the image that it is made on; empty if on none.
+        module: Go program that goes into it besides, if any.
     """
 
     role: str
@@ -57,6 +60,7 @@ class Plan:
     pieces: tuple[Piece, ...] = ()
     dockerfile: str = "Dockerfile"
     base: str = ""
+    module: Module | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,12 @@ class Order:
     """For whom images are made.
 
     Attributes:
-        subject: The judged service.
+        system: The judged service with what it depends on.
         project: The folder that holds readiness.toml.
         architecture: Of the engine, in its own words: amd64, arm64.
     """
 
-    subject: Subject
+    system: System
     project: Path
     architecture: str
 
@@ -80,29 +84,38 @@ def planned(role: str, order: Order, base: Found | None) -> Plan:
     Args:
         role: One of ROLES.
         order: For whom.
-        base: What it is made on, as far as it is there; the base itself and the proxy are made on nothing.
+        base: What it is made on, as far as it is there; the base itself and what a module makes are made on nothing.
 
     Raises:
         SpecError: If readiness.toml names no Dockerfile for the service, or one that is not there.
-        StackError: If a wheel is not installed, is for another kind of machine, or the base is missing.
+        StackError: If it can only be pulled, a wheel is not installed or is for another kind of machine, or the base
+            is missing.
     """
-    local = read_local()
-    if role == "base":
+    if role == BASE:
         _check_machine(role, order)
-        return _named(Plan(role=role, reference=""), local.base.model_dump_json(), order.architecture)
-    if role == "proxy":
-        pieces = (Piece("Dockerfile", HERE / "dockerfiles" / "proxy.Dockerfile"),)
-        plan = Plan(role=role, reference="", pieces=pieces)
-        return _named(plan, local.proxy.model_dump_json(), order.architecture)
+        return _named(Plan(role=role, reference=""), repr(DEBIAN), order.architecture)
+    image = None if role == SERVICE else _image_of(role)
+    if image and isinstance(image.made_of, Module):
+        plan = Plan(role=role, reference="", pieces=(Piece("Dockerfile", image.dockerfile),), module=image.made_of)
+        return _named(plan, repr(image.made_of), order.architecture)
     if base is None:
         raise StackError("the base is missing", where=f"the image of {role}", fix="the base comes first")
-    plan = _service(order) if role == "service" else _server(role, getattr(local, role), order)
+    plan = _server(role, image, order) if image else _service(order)
     return _named(replace(plan, base=base.reference), base.id)
+
+
+def _image_of(role: str) -> Image:
+    image = SERVERS[role]
+    if image is None:
+        raise StackError(
+            f"{role} does not run in a container", where=f"the image of {role}", fix="use --backend embedded"
+        )
+    return image
 
 
 def _service(order: Order) -> Plan:
     """Plan the judged service: everything that its build is given is in its name, so that none can be stale."""
-    dockerfile = order.subject.dockerfile
+    dockerfile = order.system.subject.dockerfile
     if dockerfile is None:
         raise nothing_named()
     pieces = of_project(order.project, dockerfile)
@@ -115,15 +128,22 @@ def nothing_named() -> SpecError:
     return SpecError("containers need an image of the service", where="readiness.toml: system.subject", fix=fix)
 
 
-def _server(role: str, wheel: Wheel, order: Order) -> Plan:
+def _server(role: str, image: Image, order: Order) -> Plan:
+    if image.made_of is None or isinstance(image.made_of, Module):
+        fix = "let the engine reach a registry, or load it there"
+        raise StackError(f"{image.official.reference} can only be pulled", where=f"the image of {role}", fix=fix)
     _check_machine(role, order)
+    pieces = of_installed(_site_of(image.made_of, role), image.made_of.take)
+    return Plan(role=role, reference="", pieces=(Piece("Dockerfile", image.dockerfile), *pieces))
+
+
+def _site_of(wheel: Wheel, role: str) -> Path:
+    """Return the folder of packages that a wheel is installed in."""
     try:
-        site = Path(str(distribution(wheel.wheel).locate_file("")))
+        return Path(str(distribution(wheel.wheel).locate_file("")))
     except PackageNotFoundError as error:
         fix = "pip install 'readiness-harness[embedded]', into the environment that this runs in"
         raise StackError(f"{wheel.wheel} is not installed", where=f"the image of {role}", fix=fix) from error
-    dockerfile = Piece("Dockerfile", HERE / "dockerfiles" / f"{role}.Dockerfile")
-    return Plan(role=role, reference="", pieces=(dockerfile, *of_installed(site, wheel.take)))
 
 
 def _check_machine(role: str, order: Order) -> None:

@@ -12,14 +12,14 @@ from harness.errors import HarnessError, MissingError, StackError
 from harness.stack.backends.engine import speaking
 from harness.stack.backends.images.plan import FAMILY, Found, Order, Plan, nothing_named, planned
 from harness.stack.backends.images.registry import Registries, pull
-from harness.stack.backends.images.table import OFFICIAL, ROLES, Images
+from harness.stack.backends.images.table import OFFICIAL, SERVICE, roles_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from docker import DockerClient
 
-    from harness.spec.system import Subject
+    from harness.spec.system import Subject, System
 
 ANSWER_WITHIN_S = 30.0
 """For all registries together, where somebody has asked for containers."""
@@ -28,30 +28,30 @@ _KNOCK_WITHIN_S = 3.0
 """The same, where nobody has."""
 
 
-def resolve(client: DockerClient, subject: Subject, project: Path) -> Images:
-    """Return an image for each role, all of them in the engine; what only a registry has is pulled.
+def resolve(client: DockerClient, system: System, project: Path) -> dict[str, str]:
+    """Return an image for each role that the system needs, all in the engine; what only a registry has is pulled.
 
     Raises:
         SpecError: If readiness.toml names neither an image nor a Dockerfile of the service.
         StackError: If a role has no image: says what was tried, why that is not there, and what else is missing.
     """
-    search = Search.of(client, subject, project)
+    search, roles = Search.of(client, system, project), roles_of(system)
     registries = Registries(client, within_s=ANSWER_WITHIN_S, clock=SystemClock())
-    reasons = {role: reason for role in ROLES if (reason := search.obtain(role, registries))}
+    reasons = {role: reason for role in roles if (reason := search.obtain(role, registries))}
     if reasons:
-        raise _nothing_for(reasons, subject)
-    return Images(**{role: search.found[role].reference for role in ROLES})
+        raise _nothing_for(reasons, system.subject)
+    return {role: search.found[role].reference for role in roles}
 
 
-def missing(client: DockerClient, subject: Subject, project: Path) -> list[str]:
+def missing(client: DockerClient, system: System, project: Path) -> list[str]:
     """Return the roles that have no image in the engine, and none that a registry is known to have; takes 3 s at most.
 
     Raises:
         StackError: If the engine refuses.
     """
-    search = Search.of(client, subject, project, allows_nothing=True)
+    search = Search.of(client, system, project, allows_nothing=True)
     registries = Registries(client, within_s=_KNOCK_WITHIN_S, clock=SystemClock())
-    absent = [role for role in ROLES if search.present(role) is None]
+    absent = [role for role in roles_of(system) if search.present(role) is None]
     return [role for role in absent if not (official := search.official(role)) or registries.why_not(official)]
 
 
@@ -70,26 +70,28 @@ class Search:
     found: dict[str, Found] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, client: DockerClient, subject: Subject, project: Path, *, allows_nothing: bool = False) -> Search:
+    def of(cls, client: DockerClient, system: System, project: Path, *, allows_nothing: bool = False) -> Search:
         """Begin to look.
 
         Raises:
             SpecError: If readiness.toml names nothing to look for as the service, unless that is allowed.
             StackError: If the engine does not say what it runs on.
         """
-        if not (allows_nothing or subject.image or subject.dockerfile):
+        if not (allows_nothing or system.subject.image or system.subject.dockerfile):
             raise nothing_named()
         with speaking("say what it runs on"):
             architecture = client.version()["Arch"]
-        return cls(client, Order(subject, project, architecture))
+        return cls(client, Order(system, project, architecture))
 
     def official(self, role: str) -> str | None:
-        """Return what a registry would be asked for; nothing, for a service that is built here."""
-        return self.order.subject.image if role == "service" else OFFICIAL[role].reference
+        """Return what a registry would be asked for; nothing, for what none has."""
+        if role == SERVICE:
+            return self.order.system.subject.image
+        return OFFICIAL[role].reference if role in OFFICIAL else None
 
     def is_ready_made(self, role: str) -> bool:
         """Tell whether it is the user's own image, which is not for us to make."""
-        return role == "service" and self.order.subject.image is not None
+        return role == SERVICE and self.order.system.subject.image is not None
 
     def plan(self, role: str) -> Plan:
         """Return how it is made here; see `planned` for what it raises."""
@@ -147,6 +149,6 @@ def _nothing_for(reasons: dict[str, str], subject: Subject) -> StackError:
     (role, tried), *others = reasons.items()
     more = f"; missing as well: {', '.join(role for role, _ in others)}" if others else ""
     fix = "nox -s images builds it from wheels, with no registry (elsewhere: readiness images, in this environment)"
-    if role == "service" and subject.image:
+    if role == SERVICE and subject.image:
         fix = f"build it or load it: docker build --tag {subject.image} …"
     return MissingError(f"no image for {role}: tried {tried}{more}", where="the Docker engine", fix=fix)

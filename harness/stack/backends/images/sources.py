@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from harness.stack.backends.images.table import Debian, Module
+    from harness.stack.backends.images.table import Debian
+    from harness.stack.image import Module
 
 PIP = "pip==25.3"
 """Installs the wheels inside a build, from its own wheel: Debian's python3 has no pip."""
@@ -86,17 +87,17 @@ def _import(client: DockerClient, tar: Path, reference: str) -> None:
         raise StackError(f"the engine could not {what}: {errors[0]}", where="the Docker engine", fix=fix)
 
 
-def go_program(module: Module, work: Path) -> Path:
+def go_program(module: Module, work: Path, *, role: str) -> Path:
     """Build a static program from a Go module; return where it is.
 
     Raises:
         StackError: If there is no Go, or it fails.
     """
-    go = found("go", role="proxy", fix="install Go 1.23 or later (https://go.dev/dl), or apt-get install golang-go")
+    go = found("go", role=role, fix="install Go 1.23 or later (https://go.dev/dl), or apt-get install golang-go")
     place = work / "go"
     environment = {"GOBIN": str(place), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
     program = [go, "install", f"-ldflags={module.link}", module.module]
-    run("go install", program, role="proxy", log=work / "go.log", within_s=_GO_WITHIN_S, environment=environment)
+    run("go install", program, role=role, log=work / "go.log", within_s=_GO_WITHIN_S, environment=environment)
     built = next(place.iterdir())
     return built.rename(work / module.program)
 

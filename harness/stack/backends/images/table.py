@@ -2,75 +2,21 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.spec.model import Model
+from harness.stack import nginx
+from harness.stack.components import COMPONENTS
+from harness.stack.image import Image, Module, Pin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HERE = Path(__file__).parent
-"""Where local.toml is, and the Dockerfiles of our own images."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """An image of a registry that cannot become another one tomorrow.
-
-    Attributes:
-        name: With the registry's host, unless that is Docker Hub.
-        tag: A whole version.
-        digest: `sha256:…`, where one is known; then it decides, and the tag is for readers.
-    """
-
-    name: str
-    tag: str
-    digest: str | None = None
-
-    @property
-    def reference(self) -> str:
-        """Return what the engine is asked for."""
-        return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
-
-
-OFFICIAL: Mapping[str, Pin] = {
-    "base": Pin("python", "3.13-slim"),
-    "redis": Pin("redis", "8.2.3"),
-    "postgres": Pin("postgres", "18.6"),
-    "nginx": Pin("nginx", "1.31.3"),
-    "proxy": Pin("ghcr.io/shopify/toxiproxy", "2.12.0"),
-}
-"""By role. The judged service has none here: it is the user's own."""
-
-ROLES = (*OFFICIAL, "service")
-"""In the order in which they are had: the others are made on the base."""
+    from harness.spec.system import System
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
-    """A reference for each role, all of them in the engine.
-
-    Attributes:
-        base: A bare Python: what the service's image is built on, and what sandboxes run in.
-        redis: Redis.
-        postgres: PostgreSQL.
-        nginx: nginx.
-        proxy: Shopify's Toxiproxy.
-        service: The judged service.
-    """
-
-    base: str
-    redis: str
-    postgres: str
-    nginx: str
-    proxy: str
-    service: str
-
-
-class Debian(Model):
+class Debian:
     """A root file system of packages, made by debootstrap.
 
     Attributes:
@@ -86,42 +32,56 @@ class Debian(Model):
     leave_out: tuple[str, ...]
 
 
-class Wheel(Model):
-    """A server that a wheel holds; the Dockerfile is named for the role.
+DEBIAN = Debian(
+    suite="bookworm",
+    variant="minbase",
+    include=("python3", "ca-certificates"),
+    leave_out=(
+        *("./var/cache/*", "./var/lib/apt/lists/*", "./var/log/*"),
+        *("./usr/share/man/*", "./usr/share/locale/*"),
+    ),
+)
+"""What our own base is made of."""
 
-    Attributes:
-        wheel: The distribution, as it is installed beside us.
-        take: What of it goes into the build, as patterns below site-packages.
-    """
+TOXIPROXY = Image(
+    official=Pin("ghcr.io/shopify/toxiproxy", "2.12.0"),
+    made_of=Module(
+        module="github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0",
+        link="-s -w -X github.com/Shopify/toxiproxy/v2.Version=2.12.0",  # without that it calls itself `git`
+        program="toxiproxy",
+    ),
+    dockerfile="""\
+# Toxiproxy from its Go module: one static program and nothing else, as in Shopify's own image.
+FROM scratch
+COPY toxiproxy /toxiproxy
+USER 10001:10001
+EXPOSE 8474
+ENTRYPOINT ["/toxiproxy"]
+CMD ["-host=0.0.0.0"]
+""",
+)
 
-    wheel: str
-    take: tuple[str, ...]
+BASE, SERVICE = "base", "service"
+"""The bare Python that the service's image is built on and that sandboxes run in; and the judged service."""
+
+SERVERS: Mapping[str, Image | None] = {
+    **{kind: component.image for kind, component in COMPONENTS.items()},
+    "nginx": nginx.IMAGE,
+    "proxy": TOXIPROXY,
+}
+"""By role: every kind of component, and what each stack has besides; None for what cannot run in a container."""
+
+ROLES = (BASE, *SERVERS, SERVICE)
+"""All that there are, in the order in which they are had: others are made on the base."""
+
+OFFICIAL: Mapping[str, Pin] = {
+    BASE: Pin("python", "3.13-slim"),
+    **{role: image.official for role, image in SERVERS.items() if image},
+}
+"""By role. The judged service has none here: it is the user's own."""
 
 
-class Module(Model):
-    """A Go program; the Dockerfile is named for the role.
-
-    Attributes:
-        module: What `go install` is asked for, with its version.
-        link: Flags for the linker.
-        program: Its name in the build.
-    """
-
-    module: str
-    link: str
-    program: str
-
-
-class Local(Model):
-    """The override table: what each role is made of, by role."""
-
-    base: Debian
-    redis: Wheel
-    postgres: Wheel
-    nginx: Wheel
-    proxy: Module
-
-
-def read_local() -> Local:
-    """Return the override table."""
-    return Local.model_validate(tomllib.loads((HERE / "local.toml").read_text(encoding="utf-8")))
+def roles_of(system: System) -> tuple[str, ...]:
+    """Return the roles that a system needs an image for, in the order in which they are had."""
+    needed = {BASE, SERVICE, "nginx", "proxy", *system.kinds.values()}
+    return tuple(role for role in ROLES if role in needed)

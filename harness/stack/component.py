@@ -1,0 +1,51 @@
+"""The seam of components: all that the harness knows of something that services depend on, as one value.
+
+Each file in `components/` exports one; `components/__init__.py` lists them, and nothing else names one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from harness.stack.image import Image
+    from harness.stack.program import Program
+    from harness.stack.recipe import ContainerRecipe, Recipe
+    from harness.stack.service import Address, Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """A kind of server that services depend on, such as Redis.
+
+    A system may have several of a kind, each with a name of its own: what is started is told its name.
+
+    Attributes:
+        kind: As readiness.toml calls it.
+        program: What the embedded backend runs.
+        local: Describes it as a local process, given its name, the program's path and where to run. It may make
+            folders and files in the workspace's work folder, below its own name.
+        image: What the containers backend runs; None if it cannot.
+        port: Where it listens in a container.
+        contained: Describes it as a container, given its name and the image's reference.
+        gives: Placeholders beside `{name.host}` and `{name.port}`, as text in which `{host}` and `{port}` stand for
+            where a replica finds it: `url` becomes `{redis.url}`.
+    """
+
+    kind: str
+    program: Program
+    local: Callable[[str, Path, Workspace], Recipe]
+    image: Image | None
+    port: int
+    contained: Callable[[str, str], ContainerRecipe]
+    gives: Mapping[str, str] = field(default_factory=dict)
+
+    def placeholders(self, name: str, address: Address) -> dict[str, str]:
+        """Return what the placeholders of one that is called `name` stand for, for a client that finds it there."""
+        given = {"host": address.host, "port": str(address.port)}
+        given |= {key: text.format(**given) for key, text in self.gives.items()}
+        return {f"{name}.{key}": value for key, value in given.items()}
