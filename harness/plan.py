@@ -72,7 +72,7 @@ class Plan:
     @property
     def claims(self) -> int:
         """Return how many of its promises are judged by chance."""
-        return claims_made(self.scenario.objectives)
+        return claims_made(self.scenario.promises)
 
 
 def read_source(path: Path) -> ScenarioSource:

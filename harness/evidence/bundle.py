@@ -17,7 +17,7 @@ from harness.errors import ReportError
 from harness.evidence.documents import json_text, read_json, run_text, verdict_text
 from harness.evidence.experiment import read_experiment
 from harness.evidence.redaction import NO_SECRETS, write_text
-from harness.evidence.store import EVENTS_FILE, HISTORY_FILE, SAMPLES_FILE
+from harness.evidence.store import EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
 from harness.faults.ledger import FILE_NAME as LEDGER_FILE
 from harness.verdict.judge import judge
 
@@ -53,7 +53,8 @@ def write_manifest(folder: Path) -> None:
         ReportError: If a file of evidence is missing, or the manifest cannot be written.
     """
     logs = sorted(f"{LOGS}/{path.name}" for path in (folder / LOGS).glob("*.log"))
-    files = {name: _fingerprint(folder / name) for name in [*EVIDENCE, *logs]}
+    remembered = [OPERATIONS_FILE] if (folder / OPERATIONS_FILE).is_file() else []
+    files = {name: _fingerprint(folder / name) for name in [*EVIDENCE, *remembered, *logs]}
     write_text(folder / MANIFEST_FILE, _manifest_text(files), NO_SECRETS)
 
 

@@ -2,6 +2,7 @@
 
 samples.parquet   every request, in the columns of `RECORD`; names and outcomes are strings in a dictionary, so that
                   DuckDB, pandas and Polars read them as they stand
+operations.parquet  what the remembered requests wrote and read, in the columns of `OPERATION`; only if there were any
 events.jsonl      the timeline, one JSON object a line, so that a terminal can read it
 history.json      everything else, with sorted keys
 
@@ -28,6 +29,7 @@ from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
+from harness.history.operations import OPERATION, Operations, no_operations
 from harness.history.samples import RECORD, SampleOutcome, Samples
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SAMPLES_FILE = "samples.parquet"
+OPERATIONS_FILE = "operations.parquet"
 HISTORY_FILE = "history.json"
 EVENTS_FILE = "events.jsonl"
 
@@ -58,6 +61,8 @@ def write_history(history: History, folder: Path) -> None:
         ReportError: If a file cannot be written, or a sample names something that is not in its list of names.
     """
     write_atomically(folder / SAMPLES_FILE, _parquet(history.samples, folder / SAMPLES_FILE))
+    if len(history.operations):
+        write_atomically(folder / OPERATIONS_FILE, _operations_parquet(history.operations))
     write_atomically(folder / EVENTS_FILE, b"".join(_json(dataclasses.asdict(event)) for event in history.events))
     write_atomically(folder / HISTORY_FILE, _json(_rest_of(history), indent=1))
 
@@ -73,7 +78,11 @@ def read_history(folder: Path) -> History:
     names = _part(folder / HISTORY_FILE, lambda: rest.pop("names"))
     samples = _samples(folder / SAMPLES_FILE, names)
     events = _part(folder / EVENTS_FILE, lambda: _events(folder / EVENTS_FILE, rest.pop("events_count")))
-    return _part(folder / HISTORY_FILE, lambda: History(**_values(rest), samples=samples, events=events))
+    operations = _operations(folder / OPERATIONS_FILE)
+    return _part(
+        folder / HISTORY_FILE,
+        lambda: History(**_values(rest), samples=samples, operations=operations, events=events),
+    )
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -114,7 +123,7 @@ def _json(data: Any, indent: int | None = None) -> bytes:
 
 def _rest_of(history: History) -> dict[str, Any]:
     fields = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
-    samples, events = fields.pop("samples"), fields.pop("events")
+    samples, events, _ = fields.pop("samples"), fields.pop("events"), fields.pop("operations")
     fields["names"] = {plural: list(getattr(samples, plural)) for plural in _NAMED.values()}
     fields["events_count"] = len(events)
     fields["schema"] = SCHEMA
@@ -162,10 +171,7 @@ def _fault(mark: dict[str, Any]) -> FaultMark:
 
 
 def _parquet(samples: Samples, path: Path) -> bytes:
-    columns = {name: _column(name, samples, path) for name in RECORD.names or ()}
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    return sink.getvalue()
+    return _table_bytes({name: _column(name, samples, path) for name in RECORD.names or ()})
 
 
 def _column(name: str, samples: Samples, path: Path) -> pa.Array:
@@ -179,11 +185,43 @@ def _column(name: str, samples: Samples, path: Path) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(values.astype(np.int32)), pa.array(known, pa.string()))
 
 
-def _samples(path: Path, names: dict[str, list[str]]) -> Samples:
+def _operations_parquet(operations: Operations) -> bytes:
+    columns = {name: pa.array(np.ascontiguousarray(operations.records[name])) for name in OPERATION.names or ()}
+    return _table_bytes(columns)
+
+
+def _table_bytes(columns: dict[str, pa.Array]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _operations(path: Path) -> Operations:
+    """Return what was remembered; a run that remembered nothing has no such file."""
+    if not path.exists():
+        return no_operations()
+    table = _table(path)
+    return Operations(_part(path, lambda: _operation_records(table)))
+
+
+def _operation_records(table: pa.Table) -> NDArray[np.void]:
+    records = np.empty(table.num_rows, dtype=OPERATION)
+    for name in OPERATION.names or ():
+        column = table[name]
+        # Booleans are stored as bits, which no array of numbers can point to.
+        records[name] = _indices(column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column, None)
+    return records
+
+
+def _table(path: Path) -> pa.Table:
     try:
-        table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
+        return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
     except (OSError, pa.ArrowException) as error:
         raise _unread(path, error) from error
+
+
+def _samples(path: Path, names: dict[str, list[str]]) -> Samples:
+    table = _table(path)
     known = {column: names[plural] for column, plural in _NAMED.items()} | {"outcome": list(_OUTCOMES)}
     return Samples(_part(path, lambda: _records(table, known)), *(tuple(names[plural]) for plural in _NAMED.values()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.history.operations import Operations, no_operations
 from harness.history.samples import Samples, no_samples
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class History:
         backend: `embedded` or `containers`.
         defect: Id of the seeded defect that the subject was started with; None for the healthy service.
         samples: Every request.
+        operations: What the remembered requests wrote and read.
         tally: The load generator's own count; None if it never finished.
         heartbeats: One a second from the load generator.
         phases: In order of time.
@@ -40,6 +42,7 @@ class History:
     backend: str
     defect: str | None = None
     samples: Samples = field(default_factory=no_samples)
+    operations: Operations = field(default_factory=no_operations)
     tally: LoadTally | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
     phases: tuple[PhaseMark, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from harness.spec.objective import Unit
 from harness.verdict.outcome import Outcome
@@ -60,7 +60,15 @@ def thousands(number: int) -> str:
 
 def estimate_of(claim: Claim) -> str:
     """Return what was measured, in the unit of the promise."""
-    return seconds_of(claim.estimate) if claim.unit is Unit.SECONDS else percent_of(claim.estimate)
+    match claim.unit:
+        case Unit.RATIO:
+            return percent_of(claim.estimate)
+        case Unit.SECONDS:
+            return seconds_of(claim.estimate)
+        case Unit.COUNT:
+            return NOTHING if claim.estimate is None else f"{thousands(int(claim.estimate))} broken"
+        case _:
+            assert_never(claim.unit)
 
 
 def bounds_of(claim: Claim) -> str:

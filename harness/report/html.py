@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from harness.evidence.documents import NEVER_RUN, run_outcome, system_of
+from harness.evidence.store import OPERATIONS_FILE
 from harness.report import formatting
 from harness.report.markdown import run_sentence
 from harness.spec.objective import Unit
@@ -32,6 +33,7 @@ FILES = (
     ("report.md", "this page as Markdown"),
     ("verdict.json", "the verdict, for machines"),
     ("samples.parquet", "every request"),
+    (OPERATIONS_FILE, "what was written and read"),
     ("timeline.csv", "second by second"),
     ("events.jsonl", "the timeline"),
     ("history.json", "phases, faults, doses, load"),
@@ -75,7 +77,7 @@ def experiment_page(experiment: Experiment, *, scenario_text: str, profile: str)
         system=system_of(history, profile),
         command=formatting.command_of(scenario.scenario, history, profile),
         scenario_text=scenario_text,
-        files=FILES,
+        files=[each for each in FILES if each[0] != OPERATIONS_FILE or len(history.operations)],
     )
 
 
@@ -94,8 +96,8 @@ def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any], allure
 
 
 def gauge_of(claim: Claim) -> Gauge | None:
-    """Return where the numbers of `claim` lie, None if nothing was measured."""
-    if claim.estimate is None:
+    """Return where the numbers of `claim` lie, None if nothing was measured, or nothing that has a scale."""
+    if claim.estimate is None or claim.unit is Unit.COUNT:
         return None
     lower = claim.estimate if claim.lower is None else claim.lower
     upper = claim.estimate if claim.upper is None else claim.upper

@@ -109,7 +109,7 @@ def _faults(axes: Sequence[Axes], history: History, until_s: float, palette: Pal
 def _recovery(view: Axes, history: History, verdict: Verdict, palette: Palette) -> None:
     """Show from healing to the end of the last bad second, if that was promised and seen."""
     healed_s = max((mark.healed_s for mark in history.faults if mark.healed_s is not None), default=0.0)
-    claims = [claim for claim in verdict.claims if KINDS[claim.sli] is Recovery and claim.estimate is not None]
+    claims = [claim for claim in verdict.claims if KINDS.get(claim.sli) is Recovery and claim.estimate is not None]
     for claim in claims:
         color = palette.hits if claim.outcome is Outcome.PASS else palette.bad
         took_s = claim.estimate or 0.0

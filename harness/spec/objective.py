@@ -35,6 +35,7 @@ class Unit(StrEnum):
 
     RATIO = "ratio"
     SECONDS = "seconds"
+    COUNT = "count"
 
 
 class Requests(Protocol):

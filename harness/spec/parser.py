@@ -101,6 +101,9 @@ def _what_and_fix(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
             tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
             kind = context["discriminator"].strip("'")
             return f"unknown {kind} {context['tag']!r}", nearest(str(context["tag"]), tags)
+        case "literal_error":
+            known = [word.strip(" '") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
+            return f"unknown {key} {detail['input']!r}", nearest(str(detail["input"]), known)
         case _:
             what, _, fix = detail["msg"].removeprefix("Value error, ").partition("; ")
             return what, fix or "give it a value of that kind"

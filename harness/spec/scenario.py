@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.faults import Fault
+from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.model import Model
 from harness.spec.objective import Objective, Recovery, recoveries_of
@@ -62,6 +63,7 @@ class Scenario(Model):
         load: One for all phases; where recovery is promised its rate is steady, or a lighter load would do.
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
+        invariants: What must never happen, in any phase.
         extends_to: How many times as long as planned a phase may become, while its promises are neither kept nor
             broken; a profile may say so for all scenarios.
         sometimes: Points that must be reached, or the run proves nothing.
@@ -73,6 +75,7 @@ class Scenario(Model):
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
     extends_to: Extension = 1.0
     sometimes: tuple[Sometimes, ...] = ()
     catches: tuple[Slug, ...] = ()
@@ -81,6 +84,11 @@ class Scenario(Model):
     def lasts_s(self) -> float:
         """Return the length of all phases, in seconds."""
         return sum(phase.lasts for phase in self.phases)
+
+    @property
+    def promises(self) -> tuple[Promise, ...]:
+        """Return everything that is judged: objectives, then invariants."""
+        return *self.objectives, *self.invariants
 
     @property
     def looks(self) -> int:

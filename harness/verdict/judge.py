@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
+from harness.spec.invariant import NoAcknowledgedWriteLost
 from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.verdict.checkers.invariant import invariant_claim
 from harness.verdict.checkers.ratio import ratio_claim
 from harness.verdict.checkers.recovery import recovery_claim
 from harness.verdict.holm import beyond_chance
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from harness.history.history import History
-    from harness.spec.objective import Objective
+    from harness.spec.invariant import Promise
     from harness.spec.scenario import Scenario
 
 
@@ -32,8 +35,8 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
         confidence: Of each one-sided bound, and that none of the run's claims fails by chance, in (0.5, 1).
         family: How many claims the whole run makes; at least its own are counted.
     """
-    own = claims_made(scenario.objectives)
-    alone = [claim_of(objective, scenario, history, confidence) for objective in scenario.objectives]
+    own = claims_made(scenario.promises)
+    alone = [claim_of(promise, scenario, history, confidence) for promise in scenario.promises]
     claims = beyond_chance(alone, family=max(family, own), confidence=confidence)
     met = obligations(scenario, history, claims)
     said = [(item.outcome, item.sentence) for item in met] + [(item.outcome, item.sentence) for item in claims]
@@ -41,7 +44,7 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
     return Verdict(
         scenario=scenario.scenario,
         outcome=outcome,
-        sentence=_reason(outcome, [sentence for each, sentence in said if each is outcome], claims),
+        sentence=_reason(outcome, [sentence for each, sentence in said if each is outcome], scenario),
         obligations=met,
         claims=claims,
         confidence=confidence,
@@ -49,27 +52,35 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
     )
 
 
-def claim_of(objective: Objective, scenario: Scenario, history: History, confidence: float) -> Claim:
-    """Judge one objective over its phase, as if it were the only one."""
-    match objective:
+def claim_of(promise: Promise, scenario: Scenario, history: History, confidence: float) -> Claim:
+    """Judge one promise, as if it were the only one."""
+    match promise:
         case Slow() | Errors() | Hits():
-            return ratio_claim(objective, scenario, history, confidence)
+            return ratio_claim(promise, scenario, history, confidence)
         case Recovery():
-            return recovery_claim(objective, scenario, history)
+            return recovery_claim(promise, scenario, history)
+        case NoAcknowledgedWriteLost():
+            return invariant_claim(promise, no_acknowledged_write_lost(promise, history))
         case _:
-            assert_never(objective)
+            assert_never(promise)
 
 
-def claims_made(objectives: Iterable[Objective]) -> int:
-    """Return how many of `objectives` are judged by chance."""
-    return sum(objective.is_statistical for objective in objectives)
+def claims_made(promises: Iterable[Promise]) -> int:
+    """Return how many of `promises` are judged by chance."""
+    return sum(promise.is_statistical for promise in promises)
 
 
-def _reason(outcome: Outcome, sentences: list[str], claims: tuple[Claim, ...]) -> str:
-    if not claims:
+def _reason(outcome: Outcome, sentences: list[str], scenario: Scenario) -> str:
+    if not scenario.promises:
         return "error: there is no objective, and a scenario that promises nothing proves nothing"
     if outcome is Outcome.PASS:
-        return f"pass: {len(claims)} objectives kept"
+        return f"pass: {_kept(scenario)} kept"
     more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
     said = sentences[0] if sentences[0].startswith(f"{outcome}: ") else f"{outcome}: {sentences[0]}"
     return said + more
+
+
+def _kept(scenario: Scenario) -> str:
+    said = f"{len(scenario.objectives)} objectives"
+    invariants = len(scenario.invariants)
+    return f"{said} and {invariants} invariant{'s' if invariants > 1 else ''}" if invariants else said

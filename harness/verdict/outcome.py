@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from harness.spec.objective import KINDS, Unit
+from harness.spec.invariant import PROMISES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from harness.spec.objective import Unit
 
 
 class Outcome(StrEnum):
@@ -34,19 +36,19 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One objective, judged.
+    """One promise, judged.
 
     Attributes:
         objective: The promise, as one would say it: `slow (over 100ms) < 5%`.
-        sli: `slow`, `errors`, `hits`, `recovery`.
+        sli: `slow`, `errors`, `hits`, `recovery`; of an invariant its kind.
         phase: The phase it was judged over.
         outcome: What can be said.
         sentence: The outcome with its numbers; stands alone.
-        estimate: The measured share, or seconds for `recovery`; None if nothing was measured.
+        estimate: The measured share, seconds for `recovery`, breaches of an invariant; None if nothing was measured.
         lower: One-sided lower bound of the share; None where no bound applies.
         upper: One-sided upper bound of the share; None where no bound applies.
         limit: What was promised, in the unit of `estimate`.
-        events: Requests that count towards the share.
+        events: Requests that count towards the share, or break the invariant.
         total: Requests judged.
         effective: How many independent requests they are worth, at most `total`; the bounds are those of so many.
         p_value: The chance to see this, or worse, of a service that just keeps the promise; None where chance is not
@@ -70,12 +72,12 @@ class Claim:
     @property
     def is_floor(self) -> bool:
         """Tell whether the promise is kept above its limit, not below."""
-        return KINDS[self.sli].is_floor
+        return PROMISES[self.sli].is_floor
 
     @property
     def unit(self) -> Unit:
         """Return what `estimate` and `limit` are measured in."""
-        return KINDS[self.sli].unit
+        return PROMISES[self.sli].unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ class Verdict:
         outcome: The worst of everything below.
         sentence: The reason, in one line with its numbers.
         obligations: Evidence that had to be there.
-        claims: One for each objective.
+        claims: One for each objective, and after them one for each invariant.
         confidence: Of each one-sided bound, and that no claim of the run fails by chance.
         family: How many claims the whole run makes.
     """

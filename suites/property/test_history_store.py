@@ -18,6 +18,7 @@ from harness.history.failures import Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
+from harness.history.operations import OPERATION, Operations
 from harness.history.samples import RECORD, SampleOutcome, Samples
 from suites.support import histories
 
@@ -52,6 +53,16 @@ def samples(draw):
     return Samples(np.array(draw(st.lists(rows, max_size=8)), dtype=RECORD), operations, sources, replicas)
 
 
+@st.composite
+def operations(draw):
+    """Draw operations whose every column is in its range."""
+    numbers = st.integers(-(2**63), 2**63 - 1)
+    rows = st.tuples(
+        st.floats(), st.floats(), st.integers(0, 2**64 - 1), numbers, numbers, numbers, st.booleans(), st.booleans()
+    )
+    return Operations(np.array(draw(st.lists(rows, max_size=8)), dtype=OPERATION))
+
+
 FAULTS = made(FaultMark, doses=st.lists(made(Dose), max_size=3).map(tuple), healed_s=st.none() | FLOATS)
 HISTORIES = st.builds(
     History,
@@ -61,6 +72,7 @@ HISTORIES = st.builds(
     backend=TEXTS,
     defect=st.none() | TEXTS,
     samples=samples(),
+    operations=operations(),
     tally=st.none() | made(LoadTally),
     heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
     phases=st.lists(made(PhaseMark), max_size=3).map(tuple),
@@ -74,7 +86,7 @@ HISTORIES = st.builds(
 
 def without_samples(history):
     """Return what can be compared with `==`."""
-    return dataclasses.replace(history, samples=None)
+    return dataclasses.replace(history, samples=None, operations=None)
 
 
 @settings(deadline=None)
@@ -88,6 +100,8 @@ def test_a_history_is_read_back_exactly(history):
     assert without_samples(again) == without_samples(history)
     assert again.samples.records.tobytes() == history.samples.records.tobytes()
     assert again.samples.records.dtype == history.samples.records.dtype
+    assert again.operations.records.tobytes() == history.operations.records.tobytes()
+    assert again.operations.records.dtype == history.operations.records.dtype
     for plural in ("operations", "sources", "replicas"):
         assert getattr(again.samples, plural) == getattr(history.samples, plural)
 

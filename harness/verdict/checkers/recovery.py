@@ -43,7 +43,7 @@ def recovery_seen(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Oblig
     """Where something is broken, see that it was watched until all was well again; too late is the claim's business."""
     if not scenario.faults:
         return
-    name, asked = "recovery seen", [claim for claim in claims if KINDS[claim.sli] is Recovery]
+    name, asked = "recovery seen", [claim for claim in claims if KINDS.get(claim.sli) is Recovery]
     unseen = [claim for claim in asked if claim.outcome is Outcome.INCONCLUSIVE]
     if not asked:
         sentence = "no recovery was promised, so nobody knows whether the service came back"
