@@ -180,21 +180,6 @@ async def test_limiter_waits_for_a_frozen_redis_no_longer_than_its_budget(linked
     assert 0.25 <= took_s < 1.0
 
 
-async def test_link_bounds_all_steps_of_a_call_together(linked):
-    """Waiting for one of two connections counts as well: six calls of a frozen server end after one budget."""
-    with socket.create_server(("127.0.0.1", 0)) as frozen:
-        link = linked(port=frozen.getsockname()[1], op_timeout_s=0.2, connections=2)
-        clock = asyncio.get_running_loop().time
-
-        began_s = clock()
-        calls = (link.run(NOW_US, [], []) for _ in range(6))
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        took_s = clock() - began_s
-
-    assert all(isinstance(result, Unavailable) for result in results)
-    assert 0.2 <= took_s < 0.4
-
-
 def test_local_buckets_hold_their_bound_with_eight_threads():
     """Eight threads on one bucket take exactly its tokens (L1)."""
     buckets, taken, gate = LocalBuckets(1.0, 4000, clock=FakeClock()), [], threading.Barrier(8)

@@ -1,7 +1,7 @@
 """The cache against its promises; invariants C1 to C9 are named in the tests that hold them.
 
-L2 is a dictionary on the fake clock here, with the same fence; the real one is met in the tests of the endpoints and,
-for its scripts, at the end of this file.
+L2 is a dictionary on the fake clock here, with the same fence; the real one is met in test_shared_level.py and in the
+tests of the endpoints.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from fixtures.reference.core.cache import (
     Document,
     Held,
     MemoryLevel,
-    SharedLevel,
     Source,
 )
-from fixtures.reference.core.redis_link import Script
 from harness.clock import FakeClock
 
 TTL_S, L1_TTL_S, GRACE_S = 60.0, 5.0, 30.0
@@ -499,76 +497,3 @@ async def test_cache_shortens_lifetimes_by_chance_and_never_lengthens_them():
     assert 54 <= expiries[0] < 54.5
     assert 59.5 < expiries[-1] <= 60
     assert len({round(expiry) for expiry in expiries}) == 7
-
-
-async def test_shared_level_refuses_an_older_fill_and_tells_of_writes(linked):
-    """The real scripts: newest version wins in any order, lifetimes are Redis' own, and a write is published."""
-    link = linked()
-    shared = SharedLevel(link, grace_s=GRACE_S)
-    ear = link.listen()
-    await ear.subscribe("cache:superseded")
-    assert (await ear.get_message(timeout=2))["type"] == "subscribe"
-
-    await shared.supersede("fence", Document(12, b"new: with colon"), ttl_s=TTL_S)
-    await shared.fill("fence", Document(9, b"old"), ttl_s=TTL_S)
-    held = await shared.get("fence")
-    news = await ear.get_message(timeout=2)
-    await ear.aclose()
-
-    assert held.document == Document(12, b"new: with colon")
-    assert TTL_S - 5 < held.remaining_s <= TTL_S
-    assert news["data"] == b"12 fence"
-
-
-async def test_shared_level_keeps_absence_without_grace(linked):
-    """Absence is gone when its time is over; an item is kept for the grace after it."""
-    link = linked()
-    shared = SharedLevel(link, grace_s=GRACE_S)
-    await shared.fill("absent", ABSENT, ttl_s=5)
-    await shared.fill("item", Document(1, b"x"), ttl_s=0.001)
-
-    left_ms = Script("return redis.call('PTTL', KEYS[1])")
-    absent_ms, item_ms = [await link.run(left_ms, [f"cache:v1:{key}"], []) for key in ("absent", "item")]
-    item = await shared.get("item")
-
-    assert 0 < absent_ms <= 5000
-    assert (GRACE_S - 5) * 1000 < item_ms <= GRACE_S * 1000 + 1
-    assert item.document.version == 1
-    assert -5 < item.remaining_s <= 0.001 + 1e-9  # a difference of two floats
-    assert await shared.get("never filled") is None
-
-
-async def test_link_makes_its_scripts_known_again_after_redis_forgot_them(linked):
-    """After SCRIPT FLUSH, as after a restart, a call works as if nothing had happened."""
-    link, script = linked(), Script("return ARGV[1]")
-    assert await link.run(script, [], ["before"]) == b"before"
-
-    await link.run(Script("return 1"), [], [])
-    await link._send("SCRIPT", "FLUSH")
-
-    assert await link.run(script, [], ["after"]) == b"after"
-    assert link.breaker.recent()[0] == 0
-
-
-async def test_link_gives_no_caller_the_reply_of_another(linked):
-    """Calls cancelled at every moment never leave a reply for the next caller on the connection (C8)."""
-    link, script, dice = linked(), Script("return ARGV[1]"), Random(7)
-
-    async def call(tag: str) -> bool:
-        return await link.run(script, [], [tag]) == tag.encode()
-
-    async def storm(number: int) -> bool | None:
-        task = asyncio.create_task(call(str(number)))
-        for _ in range(dice.randrange(12)):
-            await asyncio.sleep(0)
-        if number % 3:
-            task.cancel()
-        try:
-            return await task
-        except asyncio.CancelledError:
-            return None
-
-    for _ in range(10):
-        results = await asyncio.gather(*(storm(number) for number in range(60)))
-        assert False not in results
-    assert all(await asyncio.gather(*(call(f"after {number}") for number in range(64))))

@@ -1,0 +1,63 @@
+"""The link against a real Redis, a frozen one, and callers who go away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from random import Random
+
+from fixtures.reference.core.breaker import Unavailable
+from fixtures.reference.core.redis_link import Script
+
+ECHO = Script("return ARGV[1]")
+
+
+async def test_link_bounds_all_steps_of_a_call_together(linked):
+    """Waiting for one of two connections counts as well: six calls of a frozen server end after one budget."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        link = linked(port=frozen.getsockname()[1], op_timeout_s=0.2, connections=2)
+        clock = asyncio.get_running_loop().time
+
+        began_s = clock()
+        calls = (link.run(ECHO, [], ["x"]) for _ in range(6))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        took_s = clock() - began_s
+
+    assert all(isinstance(result, Unavailable) for result in results)
+    assert 0.2 <= took_s < 0.4
+
+
+async def test_link_makes_its_scripts_known_again_after_redis_forgot_them(linked):
+    """After SCRIPT FLUSH, as after a restart, a call works as if nothing had happened."""
+    link, script = linked(), ECHO
+    assert await link.run(script, [], ["before"]) == b"before"
+
+    await link.run(Script("return 1"), [], [])
+    await link._send("SCRIPT", "FLUSH")
+
+    assert await link.run(script, [], ["after"]) == b"after"
+    assert link.breaker.recent()[0] == 0
+
+
+async def test_link_gives_no_caller_the_reply_of_another(linked):
+    """Calls cancelled at every moment never leave a reply for the next caller on the connection (C8)."""
+    link, script, dice = linked(), ECHO, Random(7)
+
+    async def call(tag: str) -> bool:
+        return await link.run(script, [], [tag]) == tag.encode()
+
+    async def storm(number: int) -> bool | None:
+        task = asyncio.create_task(call(str(number)))
+        for _ in range(dice.randrange(12)):
+            await asyncio.sleep(0)
+        if number % 3:
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+
+    for _ in range(10):
+        results = await asyncio.gather(*(storm(number) for number in range(60)))
+        assert False not in results
+    assert all(await asyncio.gather(*(call(f"after {number}") for number in range(64))))
