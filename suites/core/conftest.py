@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.reference.clock import MonotonicClock
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy
-from fixtures.reference.core.redis_link import RedisLink
+from fixtures.reference.core.redis_link import RedisLink, RedisLinkPolicy
 from suites.support.servers import free_port, start_redis
 
 
@@ -26,7 +26,8 @@ async def linked(redis_port):
 
     def make(*, port: int = redis_port, op_timeout_s: float = 2.0, kind=RedisLink, connections: int = 64) -> RedisLink:
         breaker = Breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
-        links.append(kind("127.0.0.1", port, op_timeout_s=op_timeout_s, connections=connections, breaker=breaker))
+        policy = RedisLinkPolicy(host="127.0.0.1", port=port, op_timeout_s=op_timeout_s, connections=connections)
+        links.append(kind(policy, breaker=breaker))
         return links[-1]
 
     yield make

@@ -29,6 +29,7 @@ from harness.spec.parser import read_settings
 from harness.stack import nginx
 from harness.stack.backends.images.table import OFFICIAL
 from suites.support.httpserver import http_server
+from suites.support.reference import values_of
 from suites.support.servers import PROJECT, free_port, workspace_for
 
 FILE = PROJECT / "fixtures/deploy/compose.yaml"
@@ -131,19 +132,19 @@ def test_a_replica_is_told_what_it_knows_and_nothing_else(name, monkeypatch, tmp
 
     settings = Settings()
 
-    assert set(environment) <= {f"REFERENCE_{field}".upper() for field in Settings.model_fields}
+    assert set(environment) <= values_of(settings).keys()
     assert (settings.replica, settings.replicas) == (name, len(REPLICAS))
-    assert (settings.redis_host, settings.postgres_host) == ("redis", "postgres")
+    assert (settings.redis.host, settings.postgres.host) == ("redis", "postgres")
     assert set(REPLICAS[name].says["depends_on"]) == {"redis", "postgres"}
-    assert settings.postgres_user == postgres["POSTGRES_USER"]
-    assert settings.postgres_database == postgres["POSTGRES_DB"]
+    assert settings.postgres.user == postgres["POSTGRES_USER"]
+    assert settings.postgres.database == postgres["POSTGRES_DB"]
     memory = REPLICAS[name].part("deploy", "resources", "limits", "memory")
-    assert settings.cache_max_bytes < float(memory.removesuffix("M")) * 1e6 / 2
+    assert settings.cache.max_bytes < float(memory.removesuffix("M")) * 1e6 / 2
 
 
 def asked(*paths, **settings):
     """Return what the real service, without its dependencies, answers to each path, one after the other."""
-    judged = create_app(Settings(redis_port=free_port(), postgres_port=free_port(), **settings))
+    judged = create_app(Settings(redis={"port": free_port()}, postgres={"port": free_port()}, **settings))
 
     async def ask():
         transport = httpx.ASGITransport(judged)
@@ -265,7 +266,7 @@ def test_prometheus_asks_services_of_the_compose_file():
 @pytest.fixture(scope="module")
 def series():
     """Return what the real service exposes once it has failed and refused: metric, and labels of each series."""
-    strict = {"replicas": 1, "limiter_burst": 1, "limiter_rate_per_s": 0.1}
+    strict = {"replicas": 1, "limiter": {"burst": 1, "rate_per_s": 0.1}}
     failed, refused, metrics = asked("/items/1", "/items/1", "/metrics", **strict)
     assert (failed.status_code, refused.status_code) == (503, 429)
     found = {}

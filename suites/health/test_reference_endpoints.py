@@ -31,12 +31,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 # Quick to recover, and patient with a crowded machine: an outage is a refused connection here, never a slow one.
 QUICK = {
-    "breaker_recovery_s": 0.05,
-    "breaker_recovery_max_s": 0.1,
-    "breaker_window_s": 30.0,
-    "redis_timeout_s": 2.0,
-    "postgres_timeout_s": 10.0,
-    "postgres_connect_timeout_s": 5.0,
+    "breaker": {"recovery_s": 0.05, "recovery_max_s": 0.1, "window_s": 30.0},
+    "redis": {"timeout_s": 2.0},
+    "postgres": {"timeout_s": 10.0, "connect_timeout_s": 5.0},
     "health_timeout_s": 2.0,
 }
 
@@ -100,8 +97,7 @@ class World:
 
     async def replica(self, name: str = "replica-1", **settings: object) -> httpx.AsyncClient:
         """Start one in this process; it is stopped with the world."""
-        chosen = {"redis_port": self.redis.port, "postgres_port": self.postgres.port, "replica": name, **QUICK}
-        app = create_app(Settings(**{**chosen, **settings}))
+        app = create_app(quick_settings(self.redis.port, self.postgres.port, replica=name, **settings))
         await self._stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app)
         client = httpx.AsyncClient(transport=transport, base_url="http://replica")
@@ -120,6 +116,15 @@ async def world(servers):
         yield World(*relays, stack)
     for relay in relays:
         await relay.cut()
+
+
+def quick_settings(redis: int, postgres: int, **settings: object) -> Settings:
+    """Settings of a replica that recovers quickly, and finds its dependencies at these ports."""
+    groups = {
+        "redis": {**QUICK["redis"], "port": redis},
+        "postgres": {**QUICK["postgres"], "port": postgres},
+    }
+    return Settings(**{**QUICK, **groups, **settings})
 
 
 async def is_ready(app: FastAPI, client: httpx.AsyncClient) -> bool:
@@ -223,7 +228,7 @@ async def test_nonsense_is_refused_as_the_clients_fault(world, path, body):
 
 async def test_client_over_its_rate_is_told_when_to_come_back(world):
     """429 with whole seconds in the header, the exact time in the body; another client is not concerned."""
-    client = await world.replica(limiter_rate_per_s=0.4, limiter_burst=2)
+    client = await world.replica(limiter={"rate_per_s": 0.4, "burst": 2})
     greedy = {"x-client-key": "greedy" * 30}
 
     answers = [await client.get("/items/1", headers=greedy) for _ in range(3)]
@@ -247,7 +252,8 @@ def test_client_key_is_bounded_in_length(length):
 
 async def test_redis_outage_is_hardly_noticed(world):
     """Redis cut: reads and writes succeed within its budget, the breaker opens, and what was owed is paid after."""
-    one, two = await world.replica("one", cache_l1_ttl_s=0.05), await world.replica("two", cache_l1_ttl_s=0.05)
+    short = {"l1_ttl_s": 0.05}
+    one, two = await world.replica("one", cache=short), await world.replica("two", cache=short)
     await one.get("/items/13")
     await two.get("/items/13")
 
@@ -288,9 +294,8 @@ async def test_replica_believes_nothing_it_held_while_news_could_be_missed(world
 
 async def test_postgres_outage_leaves_warm_reads_and_refuses_writes_quickly(world):
     """Postgres cut: warm items are served, past their time as stale; the rest is 503, at once when it is rested."""
-    client = await world.replica(
-        cache_ttl_s=0.05, cache_l1_ttl_s=0.01, breaker_recovery_s=30, breaker_recovery_max_s=30
-    )
+    slow = {**QUICK["breaker"], "recovery_s": 30, "recovery_max_s": 30}
+    client = await world.replica(cache={"ttl_s": 0.05, "l1_ttl_s": 0.01}, breaker=slow)
     await client.get("/items/14")
     await put(client, 15, "written and not read")
 
@@ -332,7 +337,7 @@ async def test_postgres_back_again_is_noticed_soon(world):
 async def test_replica_waits_for_postgres_and_says_so(world):
     """Started without Postgres it lives, is not ready, and becomes ready by itself."""
     await world.postgres.cut()
-    app = create_app(Settings(redis_port=world.redis.port, postgres_port=world.postgres.port, **QUICK))
+    app = create_app(quick_settings(world.redis.port, world.postgres.port))
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://r") as client:
         assert (await client.get("/health/live")).status_code == 200
@@ -353,15 +358,15 @@ async def test_many_replicas_may_start_at_once(servers):
         async with seed.state.parts.store._pool.acquire() as connection:
             await connection.execute(f"CREATE DATABASE {name}")
         apps = await asyncio.gather(
-            *(stack.enter_async_context(_app(redis, postgres, postgres_database=name)) for _ in range(8))
+            *(stack.enter_async_context(_app(redis, postgres, database=name)) for _ in range(8))
         )
         async with apps[0].state.parts.store._pool.acquire() as connection:
             assert await connection.fetchval("SELECT count(*) FROM items") == 2000
 
 
 @asynccontextmanager
-async def _app(redis: int, postgres: int, **settings: object):
-    app = create_app(Settings(redis_port=redis, postgres_port=postgres, **settings))
+async def _app(redis: int, postgres: int, **store: object):
+    app = create_app(Settings(redis={"port": redis}, postgres={"port": postgres, **store}))
     async with app.router.lifespan_context(app):
 
         async def is_prepared() -> bool:
@@ -444,54 +449,3 @@ async def test_replica_under_uvicorn_serves_and_stops_in_order(servers):
 
     assert '"event": "stopped"' in errors.decode()
     assert "Traceback" not in errors.decode()
-
-
-@pytest.mark.parametrize("name", ["REFERENCE_CACHE_L1_TTL_S", "REFERENCE_LIMITER_RATE_PER_S"])
-def test_settings_refuse_what_would_break_a_promise(monkeypatch, name):
-    """L1 beyond five seconds, or a limit of nothing, is refused at the start."""
-    monkeypatch.setenv(name, "0" if "RATE" in name else "5.1")
-
-    with pytest.raises(ValueError, match="validation error"):
-        Settings()
-
-
-def test_settings_keep_the_password_to_themselves(monkeypatch):
-    """The password is not in what a log of the settings would show."""
-    monkeypatch.setenv("REFERENCE_POSTGRES_PASSWORD", "hunter2")
-
-    settings = Settings()
-
-    assert "hunter2" not in repr(settings)
-    assert "hunter2" not in repr(settings.store_policy())
-
-
-def test_settings_take_the_password_from_a_file(monkeypatch, tmp_path):
-    """As a container's secret: the newline at its end is none of it, and nothing shows it."""
-    (tmp_path / "secret").write_text("hunter2\n")
-    monkeypatch.setenv("REFERENCE_POSTGRES_PASSWORD_FILE", str(tmp_path / "secret"))
-
-    settings = Settings()
-
-    assert settings.store_policy().options()["password"] == "hunter2"  # noqa: S105 - made up
-    assert "hunter2" not in repr(settings)
-
-
-@pytest.mark.parametrize(
-    ("holds", "password", "said"),
-    [
-        pytest.param(None, "", "cannot be read", id="no file"),
-        pytest.param("\n", "", "is empty", id="an empty file"),
-        pytest.param("hunter2", "correct horse", "both set", id="two passwords"),
-    ],
-)
-def test_settings_refuse_a_password_that_is_none_or_two(monkeypatch, tmp_path, holds, password, said):
-    """Said at the start, with no password in the message."""
-    if holds is not None:
-        (tmp_path / "secret").write_text(holds)
-    monkeypatch.setenv("REFERENCE_POSTGRES_PASSWORD_FILE", str(tmp_path / "secret"))
-    monkeypatch.setenv("REFERENCE_POSTGRES_PASSWORD", password)
-
-    with pytest.raises(ValueError, match=said) as refused:
-        Settings()
-
-    assert "input_value" not in str(refused.value)  # where pydantic would show it

@@ -1,0 +1,78 @@
+"""The policies of all parts at the edge of what makes sense."""
+
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+
+from fixtures.reference.core.breaker import BreakerPolicy
+from fixtures.reference.core.cache import CachePolicy
+from fixtures.reference.core.limiter import LimiterPolicy
+from fixtures.reference.core.redis_link import RedisLinkPolicy
+from fixtures.reference.core.store import StorePolicy
+
+NEEDED = {
+    LimiterPolicy: {"rate_per_s": 1, "burst": 1},
+    RedisLinkPolicy: {"host": "redis", "port": 6379},
+    StorePolicy: {"host": "postgres", "port": 5432, "user": "any", "password": "hunter2", "database": "any"},
+}
+TINY = 1e-9
+# The furthest that is accepted, and what no longer is. Not a number is never accepted.
+EDGES = [
+    (BreakerPolicy, "failures", [1], [0]),
+    (BreakerPolicy, "window_s", [TINY], [0, -1, nan]),
+    (BreakerPolicy, "min_calls", [0], [-1]),
+    (BreakerPolicy, "min_failure_rate", [0, 1], [-TINY, 1 + TINY, nan]),
+    (BreakerPolicy, "recovery_s", [TINY], [0, nan]),
+    (BreakerPolicy, "recovery_max_s", [TINY, inf], [0, nan]),
+    (BreakerPolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
+    (BreakerPolicy, "probes", [1], [0]),
+    (BreakerPolicy, "probe_max_s", [TINY, inf], [0, nan]),
+    (CachePolicy, "max_bytes", [1], [0]),
+    (CachePolicy, "ttl_s", [TINY], [0, -1, nan]),
+    (CachePolicy, "l1_ttl_s", [TINY, 5], [0, -1, 5 + TINY, nan]),
+    (CachePolicy, "grace_s", [0], [-TINY, nan]),
+    (CachePolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
+    (LimiterPolicy, "rate_per_s", [TINY], [0, -1, inf, nan]),
+    (LimiterPolicy, "burst", [1], [1 - TINY, inf, nan]),
+    (LimiterPolicy, "share_ratio", [TINY, 1], [0, 1 + TINY, nan]),
+    (RedisLinkPolicy, "port", [1, 65535], [0, 65536]),
+    (RedisLinkPolicy, "op_timeout_s", [TINY], [0, nan]),
+    (RedisLinkPolicy, "connections", [1], [0]),
+    (StorePolicy, "port", [1, 65535], [0, 65536]),
+    (StorePolicy, "ssl", ["disable", "verify-full"], ["", "true", "verify_full"]),
+    (StorePolicy, "connect_timeout_s", [TINY], [0, nan]),
+    (StorePolicy, "op_timeout_s", [TINY], [0, nan]),
+    (StorePolicy, "min_connections", [0, 10], [-1, 11]),
+    (StorePolicy, "max_connections", [2], [1, 0]),
+]
+
+
+@pytest.mark.parametrize(("policy", "name", "value"), [(*edge[:2], each) for edge in EDGES for each in edge[2]])
+def test_policy_takes_what_makes_sense(policy, name, value):
+    """The edge itself is inside."""
+    chosen = policy(**{**NEEDED.get(policy, {}), name: value})
+
+    assert getattr(chosen, name) == value
+
+
+@pytest.mark.parametrize(("policy", "name", "value"), [(*edge[:2], each) for edge in EDGES for each in edge[3]])
+def test_policy_refuses_what_makes_no_sense_and_names_it(policy, name, value):
+    """Before anything is built with it; a time to live of nothing is a mistake and not "for ever" (C7)."""
+    with pytest.raises(ValueError, match=rf"needs [^(]*\b{name}\b[^(]*, not {policy.__name__}") as refused:
+        policy(**{**NEEDED.get(policy, {}), name: value})
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_policy_names_all_broken_rules_at_once():
+    """Three values of one breaker are repaired in one go; the others are not mentioned."""
+    with pytest.raises(ValueError, match=r"^a breaker needs failures >= 1, recovery_s > 0, probes >= 1, not Breaker"):
+        BreakerPolicy(failures=0, recovery_s=-1, probes=0)
+
+
+def test_policy_of_a_store_without_connections_is_refused():
+    """None at most would agree with none at least, and no operation would ever get one."""
+    with pytest.raises(ValueError, match="a store needs max_connections >= 1, not"):
+        StorePolicy(**NEEDED[StorePolicy], min_connections=0, max_connections=0)
