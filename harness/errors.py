@@ -9,6 +9,7 @@ HarnessError                 what happened, where, how to fix it; exit 3
 │   ├── FaultProxyError      the fault proxy does not do as it is told
 │   └── RefusedError         the operating system refused, such as room on a disk
 ├── FaultError               a fault could not be injected, its dose was not seen, or it could not be undone
+├── UnavailableError         a fault cannot be done on this machine or backend: the verdict is `inconclusive`
 ├── LoadError                the load generator could not start, died, or lost count
 └── ReportError              a report or a bundle cannot be written or read
 
@@ -134,6 +135,12 @@ class FaultError(HarnessError):
     """A fault could not be injected, its dose was not seen, or it could not be undone."""
 
     kind = "fault"
+
+
+class UnavailableError(HarnessError):
+    """A fault cannot be done on this machine or backend; nothing was started, and the verdict is `inconclusive`."""
+
+    kind = "unavailable"
 
 
 class LoadError(HarnessError):

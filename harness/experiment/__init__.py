@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.recorder import Recorder
 from harness.experiment.timeline import Timeline
+from harness.faults.injection import check_available
 from harness.faults.undo import WORK_PREFIX
 from harness.history.failures import failure_of
 from harness.load.engine import LoadPlan, apply_load
@@ -54,6 +55,7 @@ def run_experiment(
     """
     recorder = Recorder(context, seed=plan.seed)
     try:
+        check_available(plan.scenario.faults, context.backend)
         with nullcontext(on) if on else _standing(context, plan.seed, folder) as stack:
             recorder.has_started(stack)
             _apply_load(plan, context, stack, recorder, folder)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from harness.faults.ledger import Ledger
 
+SILENCE_S = 1.0
+"""What is not answered for so long is met by silence: on a stack that is well the same question takes a millisecond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -24,6 +27,10 @@ class Observation:
 
 class Action(Protocol):
     """One fault, on one stack: how to bring it about, how to see it, how to take it back."""
+
+    @staticmethod
+    def unavailable(backend: str) -> str | None:
+        """Say why it cannot be done on `backend`, or on this machine; None if it can. Asked before anything starts."""
 
     def begin(self, ledger: Ledger) -> None:
         """Note it in the ledger, then do it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harness.faults.ledger import Kind, LedgerSnapshot
 
-IN_TURN: tuple[tuple[Kind, ...], ...] = (("toxic", "disabled"), ("process",), ("containers",), ("folder",))
+IN_TURN: tuple[tuple[Kind, ...], ...] = (("toxic", "disabled", "paused"), ("process",), ("containers",), ("folder",))
 """Faults come first, while the proxies still run; then what runs; then what it left behind."""
 
 

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from harness.faults.network import network_action
-from harness.faults.process import process_action
+from harness.errors import UnavailableError
+from harness.faults.network import network_action, why_not_on_the_network
+from harness.faults.process import process_action, why_not_to_a_process
 from harness.history.marks import Dose, FaultMark
-from harness.spec.faults import Down, Kill, Latency
+from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from harness.clock import Clock
     from harness.faults.action import Action
@@ -28,12 +29,37 @@ def action_for(fault: Fault, fault_id: str, stack: Stack, clock: Clock) -> Actio
         FaultError: If its target is not there: a fault that hits nothing must never look like a survived one.
     """
     match fault:
-        case Down() | Latency():
+        case Down() | Latency() | Blackhole():
             return network_action(fault, fault_id, stack)
-        case Kill():
+        case Kill() | Pause() | SlowStart():
             return process_action(fault, stack, clock)
         case _:
             assert_never(fault)
+
+
+def unavailable(fault: Fault, backend: str) -> str | None:
+    """Say why `fault` cannot be done on `backend`, or on this machine; None if it can. Nothing need run yet."""
+    match fault:
+        case Down() | Latency() | Blackhole():
+            return why_not_on_the_network(fault, backend)
+        case Kill() | Pause() | SlowStart():
+            return why_not_to_a_process(fault, backend)
+        case _:
+            assert_never(fault)
+
+
+def check_available(faults: Iterable[Fault], backend: str) -> None:
+    """See that every one of `faults` can be done on `backend`, before anything starts.
+
+    Raises:
+        UnavailableError: If one cannot; it tells each of them with its reason.
+    """
+    reasons = [f"`{fault}`: {reason}" for fault in faults if (reason := unavailable(fault, backend))]
+    if reasons:
+        what = f"a fault of this scenario cannot be done here: {'; '.join(reasons)}"
+        raise UnavailableError(
+            what, where=f"backend {backend}", fix="run it where the fault can be done, or leave it out"
+        )
 
 
 @dataclass

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "ledger.jsonl"
 
-Kind = Literal["process", "folder", "toxic", "disabled", "containers"]
+Kind = Literal["process", "folder", "toxic", "disabled", "paused", "containers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,12 @@ class Entry:
 
     Attributes:
         number: Its place in the ledger.
-        kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy), `containers`
-            (remove whatever on an engine carries the run's label).
+        kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy), `paused`
+            (thaw the process and all below it, or the container), `containers` (remove whatever on an engine carries
+            the run's label).
         name: What people call it.
-        facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`.
+        facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`,
+            `container`.
     """
 
     number: int

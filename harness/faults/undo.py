@@ -8,6 +8,7 @@ the ledger says: an id that was given to somebody else in the meantime is left a
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ import psutil
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError, StackError
-from harness.stack.backends.process import is_gone
+from harness.stack.backends.process import is_gone, signal_all
 from harness.stack.proxy import ProxyServer
 from harness.stack.service import Address
 
@@ -46,6 +47,8 @@ def undo(entry: Entry) -> list[str]:
             return _remove_toxic(entry)
         case "disabled":
             return _enable_proxy(entry)
+        case "paused":
+            return _thaw(entry)
         case "process":
             return _end_process(entry)
         case "containers":
@@ -97,6 +100,19 @@ def _enable_proxy(entry: Entry) -> list[str]:
         _proxy(entry).enable(entry.facts["edge"])
         return [f"healed {entry}"]
     return []
+
+
+def _thaw(entry: Entry) -> list[str]:
+    """Let go on what was frozen; a process or container that is gone, or runs, is as good."""
+    if "container" in entry.facts:
+        from harness.stack.backends import engine  # noqa: PLC0415 - most guardians never need a Docker client
+
+        with suppress(StackError), closing(engine.connect(entry.facts["engine"])) as client:
+            return [f"healed {entry}"] if engine.thaw(entry.facts["container"], client) else []
+        return []
+    family = family_of(entry)
+    signal_all(family, signal.SIGCONT)
+    return [f"healed {entry}"] if family else []
 
 
 def _proxy(entry: Entry) -> ProxyServer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError
-from harness.spec.faults import Down, Kill, Latency
+from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
 from harness.spec.parser import nearest
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import REPLICA
@@ -114,9 +114,9 @@ def targets_of(fault: Fault, system: System) -> list[str]:
     A process is a service's; what happens on the network happens on the edges into a service, or on one of them.
     """
     match fault:
-        case Kill():
+        case Kill() | Pause() | SlowStart():
             return sorted([*system.kinds, *replicas_of(system), *ALWAYS_THERE])
-        case Down() | Latency():
+        case Down() | Latency() | Blackhole():
             return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
         case _:
             assert_never(fault)

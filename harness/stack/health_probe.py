@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.stack.service import Address
-
-ANSWER_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +29,12 @@ class HealthProbe:
     question: bytes
     version: Callable[[Address], str]
 
-    def round_trip_s(self, via: Address) -> float:
+    def round_trip_s(self, via: Address, within_s: float) -> float:
         """See `Service.round_trip_s`."""
-        return seconds_to_answer(via, self.question)
+        return seconds_to_answer(via, self.question, within_s)
 
 
-def seconds_to_answer(address: Address, question: bytes, within_s: float = ANSWER_WITHIN_S) -> float:
+def seconds_to_answer(address: Address, question: bytes, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
     """Return the seconds from sending `question` to the first byte of its answer; connecting is not counted.
 
     One question over one new connection: the plainest way to see what a path does to a conversation.

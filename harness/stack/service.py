@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+SERVICE_ANSWERS_WITHIN_S = 5.0
+"""What is asked is answered within this time, or not at all."""
+
 LOOPBACK = "127.0.0.1"
 """Everything listens here and nowhere else."""
 
@@ -90,18 +93,32 @@ class Service(Protocol):
     def question(self) -> bytes:
         """What `round_trip_s` asks: as many bytes as one look of ours sends."""
 
-    def round_trip_s(self, via: Address) -> float:
+    def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Ask its cheapest question over a new connection to `via`; return the seconds until the answer.
 
         Raises:
-            OSError: If there is no answer; TimeoutError, which is one, if there is none in 5 s.
+            OSError: If there is no answer; TimeoutError, which is one, if there is none within `within_s`.
         """
 
     def version(self) -> str:
         """Return what it says it is; raises OSError if it does not answer."""
 
-    def start(self) -> None:
-        """Start it on the same address; does not wait until it is ready."""
+    def identity(self) -> dict[str, str | float]:
+        """Return what another process needs to find it: `pid` and `started_s`, or `engine` and `container`.
+
+        Raises:
+            StackError: If it does not run.
+        """
+
+    def start(self, *, held: bool = False) -> None:
+        """Start it on the same address; does not wait until it is ready.
+
+        Args:
+            held: Keep it from becoming its program until `resume`: it is there, and does not listen.
+
+        Raises:
+            StackError: If it runs already, or cannot be held.
+        """
 
     def stop(self) -> None:
         """Ask it to end, insist after a while, and return when it is gone."""
@@ -110,10 +127,10 @@ class Service(Protocol):
         """End it with SIGKILL and return when it is gone."""
 
     def pause(self) -> None:
-        """Freeze it: its connections stay open and nothing answers."""
+        """Freeze all its processes: its connections stay open and nothing answers."""
 
     def resume(self) -> None:
-        """Undo `pause`."""
+        """Undo `pause`; let go what was started held."""
 
     def restart(self) -> None:
         """Kill it and start it again on the same address; does not wait until it is ready."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.errors import UnavailableError
 from harness.history.samples import SampleOutcome
 from harness.spec.sometimes import Answered
 from harness.verdict.checkers.recovery import phases_before_first_fault, recovery_seen
@@ -34,6 +35,8 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
         history: What was seen.
         claims: What is said of its promises; a service that is not well before the fault cannot show how it takes it.
     """
+    if _was_unavailable(history):
+        return (_ran_to_the_end(history),)
     return (
         _ran_to_the_end(history),
         _load_delivered(history),
@@ -48,9 +51,15 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
     )
 
 
+def _was_unavailable(history: History) -> bool:
+    """Tell whether nothing was started, because a fault cannot be done where it was asked for."""
+    return any(failure.kind == UnavailableError.kind for failure in history.failures)
+
+
 def _ran_to_the_end(history: History) -> Obligation:
     if history.failures:
-        return Obligation(name="ran to the end", outcome=Outcome.ERROR, sentence=str(history.failures[0]))
+        outcome = Outcome.INCONCLUSIVE if _was_unavailable(history) else Outcome.ERROR
+        return Obligation(name="ran to the end", outcome=outcome, sentence=str(history.failures[0]))
     return Obligation(name="ran to the end", outcome=Outcome.PASS, sentence="nothing broke off")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
+import psutil
+import psycopg
 import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
-from harness.faults.injection import injected
+from harness.faults.injection import injected, unavailable
 from harness.faults.ledger import read_ledger
-from harness.spec.faults import Down, Kill, Latency
+from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
+from harness.stack.components.postgres import DATABASE, USER
 from harness.stack.ready import wait_until_ready
 
 CLOCK = SystemClock()
@@ -23,10 +26,25 @@ FAULTS = [
     pytest.param(Latency(kind="latency", target="replica-2", delay="60ms"), id="replica slow"),
     pytest.param(Kill(kind="kill", target="replica-1"), id="replica killed"),
     pytest.param(Kill(kind="kill", target="redis"), id="redis killed"),
+    pytest.param(Blackhole(kind="blackhole", target="redis"), id="redis blackholed"),
+    pytest.param(Blackhole(kind="blackhole", target="nginx.replica-1"), id="one edge blackholed"),
+    pytest.param(Pause(kind="pause", target="redis"), id="redis paused"),
+    pytest.param(Pause(kind="pause", target="postgres"), id="postgres paused, with all its processes"),
+    pytest.param(Pause(kind="pause", target="replica-1"), id="replica paused"),
+    pytest.param(SlowStart(kind="slow-start", target="replica-1", delay="1s"), id="replica starts late"),
+    pytest.param(SlowStart(kind="slow-start", target="postgres", delay="1s"), id="postgres starts late"),
 ]
 
 
+@pytest.fixture
+def can_be_done(backend, fault):
+    """Skip what a backend cannot do, for the reason that it gives."""
+    if reason := unavailable(fault, backend):
+        pytest.skip(reason)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.usefixtures("can_be_done")
 def test_a_fault_is_seen_and_then_gone(stack, ledger, fault):
     """The dose is delivered, every service is well again afterwards, and the ledger is clean."""
     with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
@@ -99,6 +117,7 @@ def test_two_cuts_of_one_edge_hold_until_both_have_ended(stack, ledger, first_to
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.usefixtures("can_be_done")
 def test_a_fault_is_undone_when_its_scenario_breaks_off(stack, ledger, fault):
     """Whatever is raised inside travels on, after healing."""
     with pytest.raises(KeyboardInterrupt), injected(fault, into=stack, ledger=ledger, clock=CLOCK):
@@ -172,3 +191,62 @@ def test_a_dead_server_is_no_cut(stack, ledger):
         wait_until_ready([redis], clock=CLOCK)
 
     assert not dose.is_delivered
+
+
+def test_a_blackhole_keeps_its_connections_and_swallows_what_is_sent(stack, ledger):
+    """A pooled connection stays open and hears nothing; what was sent into it is counted, and lost."""
+    (edge,) = stack.edges_into("replica-1.redis")
+    with socket.create_connection((edge.listen.host, edge.listen.port), timeout=5) as pooled:
+        pooled.sendall(b"PING\r\n")
+        assert pooled.recv(64) == b"+PONG\r\n"
+        with injected(Blackhole(kind="blackhole", target="redis"), into=stack, ledger=ledger, clock=CLOCK) as injection:
+            pooled.sendall(b"PING\r\n")
+            pooled.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                pooled.recv(64)
+            injection.observe()
+        pooled.settimeout(5)
+        assert pooled.recv(64) == b"", "its bytes are missing, so it is closed when the fault ends"
+
+    assert injection.mark().crossed_bytes == 6
+
+
+@pytest.mark.parametrize(
+    ("fault", "undo", "seen"),
+    [
+        pytest.param(Pause(kind="pause", target="redis"), "resume", "redis answered after", id="thawed"),
+        pytest.param(Pause(kind="pause", target="redis"), "kill", "redis is not there", id="killed"),
+        pytest.param(SlowStart(kind="slow-start", target="redis", delay="1s"), "resume", "redis answers at", id="let go"),
+        pytest.param(SlowStart(kind="slow-start", target="redis", delay="1s"), "kill", "redis is not there at all", id="dead"),
+        pytest.param(Blackhole(kind="blackhole", target="redis"), "pause", "but so is redis itself", id="silent itself"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("can_be_done")
+def test_silence_of_another_kind_is_noticed(stack, ledger, fault, undo, seen):
+    """The service is made to answer, or to die, behind the fault's back: the next look says what is there instead."""
+    redis = stack.services["redis"]
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        getattr(redis, undo)()
+        if undo == "resume":
+            assert is_met_within(redis.is_ready, deadline_s=10, clock=CLOCK)
+        dose = injection.observe()
+        redis.resume()
+        if not redis.is_alive():
+            redis.start()
+        wait_until_ready([redis], clock=CLOCK)
+
+    assert not dose.is_delivered
+    assert seen in dose.seen
+
+
+def test_a_pause_freezes_every_process_of_a_service(embedded_stack, ledger):
+    """A connection that Postgres has handed to a process of its own is as silent as a new one."""
+    postgres = embedded_stack.services["postgres"]
+    held = psycopg.connect(host="127.0.0.1", port=postgres.direct.port, user=USER, dbname=DATABASE)
+    with injected(Pause(kind="pause", target="postgres"), into=embedded_stack, ledger=ledger, clock=CLOCK):
+        family = psutil.Process(postgres.identity()["pid"]).children(recursive=True)
+        assert len(family) > 3
+        assert {process.status() for process in family} == {psutil.STATUS_STOPPED}
+
+    assert held.execute("select 1").fetchone() == (1,)
+    held.close()

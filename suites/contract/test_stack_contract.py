@@ -214,6 +214,23 @@ def test_a_paused_service_can_be_killed(stack):
     wait_until_ready([service], clock=CLOCK)
 
 
+def test_a_service_that_is_held_is_there_and_does_not_listen(backend, stack):
+    """Until it is let go; on containers it is refused, with what to use instead."""
+    service = stack.services["replica-2"]
+    if backend == CONTAINERS:
+        with pytest.raises(StackError, match="cannot be held"):
+            service.start(held=True)
+        return
+    service.kill()
+    service.start(held=True)
+    assert service.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        service.round_trip_s(service.direct)
+
+    service.resume()
+    wait_until_ready([service], clock=CLOCK)
+
+
 def test_starting_twice_is_refused(stack):
     """Two servers on one address would be a riddle."""
     with pytest.raises(StackError, match="redis runs already"):

@@ -191,6 +191,17 @@ def test_every_kind_of_entry_is_healed_in_its_turn():
     assert sorted(kind for kinds in IN_TURN for kind in kinds) == sorted(get_args(Kind))
 
 
+def test_what_is_frozen_is_thawed(stack, ledger):
+    """By its main process or its container, with all below it; another run's is left alone."""
+    redis = stack.services["redis"]
+    ledger.note("paused", "redis", **redis.identity())
+    redis.pause()
+
+    assert heal(read_ledger(ledger.path)) == [f"healed {read_ledger(ledger.path).left[0]}"]
+
+    assert is_met_within(redis.is_ready, deadline_s=5, clock=CLOCK)
+
+
 def test_what_cannot_be_undone_keeps_nothing_else_from_being_undone(ledger, tmp_path):
     """The newest entry is refused; the one before it is undone all the same, and the refusal is told."""
     work = Path(tempfile.mkdtemp(prefix="readiness-"))

@@ -9,7 +9,7 @@ import pytest
 
 from harness.options import settings_of
 from harness.spec.document import read_yaml
-from harness.spec.faults import Down, Kill, Latency
+from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.quantity import count_text
 from harness.spec.scenario import Scenario
@@ -52,7 +52,7 @@ def test_the_settings_of_somebody_else_are_read(tmp_path):
 
 @pytest.mark.parametrize(
     "model",
-    [Down, Latency, Kill, Answered, Metric, Grows, Slow, Errors, Hits, Recovery],
+    [Down, Latency, Blackhole, Kill, Pause, SlowStart, Answered, Metric, Grows, Slow, Errors, Hits, Recovery],
     ids=lambda model: model.__name__,
 )
 def test_every_kind_has_its_row(model):

@@ -24,6 +24,10 @@ class DownAction:
         self._stack = stack
         self._noted: list[Entry] = []
 
+    @staticmethod
+    def unavailable(backend: str) -> None:
+        """Both proxies can."""
+
     def begin(self, ledger: Ledger) -> None:
         """Disable each edge's proxy."""
         for edge in self._edges:

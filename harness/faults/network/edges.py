@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.spec.faults.target import nothing_to_hit
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,21 +45,19 @@ def together(look: Callable[[Edge], T], edges: Sequence[Edge]) -> list[tuple[Edg
         return list(zip(edges, pool.map(look, edges), strict=True))
 
 
-def ask(stack: Stack, edge: Edge) -> float:
+def ask(stack: Stack, edge: Edge, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
     """Ask the service behind `edge` through it; return the seconds until its answer.
 
     What is asked is remembered, so that no look of the harness passes for traffic of the service, whichever fault is
-    being looked at.
+    being looked at; but for a connection that was refused or cut, since nothing may have crossed it.
 
     Raises:
         OSError: See `Service.round_trip_s`.
     """
     service = stack.services[edge.server]
     try:
-        took_s = service.round_trip_s(edge.listen)
-    except ConnectionRefusedError:  # nothing was sent
-        raise
-    except OSError:
+        took_s = service.round_trip_s(edge.listen, within_s=within_s)
+    except TimeoutError:
         stack.proxy.note_question(edge.name, len(service.question))
         raise
     stack.proxy.note_question(edge.name, len(service.question))

@@ -38,6 +38,10 @@ class LatencyAction:
         self._stack = stack
         self._noted: list[Entry] = []
 
+    @staticmethod
+    def unavailable(backend: str) -> None:
+        """Both proxies can."""
+
     def begin(self, ledger: Ledger) -> None:
         """Add a toxic to each edge."""
         attributes = latency_attributes(self._fault)

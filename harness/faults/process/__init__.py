@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import FaultError
 from harness.faults.process.kill import KillAction
-from harness.spec.faults import Kill
+from harness.faults.process.pause import PauseAction
+from harness.faults.process.slow_start import SlowStartAction
+from harness.spec.faults import Kill, Pause, SlowStart
 from harness.spec.faults.target import nothing_to_hit
 
 if TYPE_CHECKING:
@@ -27,6 +29,23 @@ def process_action(fault: ProcessFault, stack: Stack, clock: Clock) -> Action:
     match fault:
         case Kill():
             return KillAction(service, clock)
+        case Pause():
+            return PauseAction(service, clock)
+        case SlowStart():
+            return SlowStartAction(service, clock)
+        case _:
+            assert_never(fault)
+
+
+def why_not_to_a_process(fault: ProcessFault, backend: str) -> str | None:
+    """See `Action.unavailable`."""
+    match fault:
+        case Kill():
+            return KillAction.unavailable(backend)
+        case Pause():
+            return PauseAction.unavailable(backend)
+        case SlowStart():
+            return SlowStartAction.unavailable(backend)
         case _:
             assert_never(fault)
 

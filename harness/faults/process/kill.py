@@ -25,6 +25,10 @@ class KillAction:
         self._clock = clock
         self._has_begun = False
 
+    @staticmethod
+    def unavailable(backend: str) -> None:
+        """Processes and containers alike can be killed."""
+
     def begin(self, ledger: Ledger) -> None:  # noqa: ARG002 - see the class
         """Kill it."""
         self._has_begun = True

@@ -9,16 +9,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from harness.spec.faults.network import Down, Latency, NetworkFault
-from harness.spec.faults.process import Kill, ProcessFault
+from harness.spec.faults.network import Blackhole, Down, Latency, NetworkFault
+from harness.spec.faults.process import Kill, Pause, ProcessFault, SlowStart
 
 __all__ = [
+    "Blackhole",
     "Down",
     "Fault",
     "Kill",
     "Latency",
     "NetworkFault",
+    "Pause",
     "ProcessFault",
+    "SlowStart",
 ]
 
 Fault = Annotated[NetworkFault | ProcessFault, Field(discriminator="kind")]

@@ -51,4 +51,13 @@ class Latency(Targeted):
         return f"{self.target} +{duration_text(self.delay)}{deviation}"
 
 
-NetworkFault = Down | Latency
+class Blackhole(Targeted):
+    """Connections to the target are accepted and stay open, and nothing passes, in either direction."""
+
+    kind: Literal["blackhole"]
+
+    def __str__(self) -> str:
+        return f"{self.target} blackholed"
+
+
+NetworkFault = Down | Latency | Blackhole

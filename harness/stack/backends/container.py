@@ -17,7 +17,8 @@ from testcontainers.core.network import Network
 
 from harness.errors import StackError
 from harness.stack.backends.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, speaking, unless_it_is_so
-from harness.stack.service import Usage
+from harness.stack.backends.engine import address as engine_address
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,20 +101,29 @@ class Container:
         """Tell whether its main process exists."""
         return self._status() in {"running", "paused"}
 
-    def round_trip_s(self, via: Address) -> float:
+    def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
-        return self._recipe.probe.round_trip_s(via)
+        return self._recipe.probe.round_trip_s(via, within_s)
 
     def version(self) -> str:
         """Return what it says it is."""
         return self._recipe.probe.version(self.direct)
 
-    def start(self) -> None:
+    def identity(self) -> dict[str, str | float]:
+        """Return its engine and its container there."""
+        if self._container is None or not self.is_alive():
+            raise StackError(f"{self.name} does not run", where=str(self.direct), fix="see its log")
+        return {"engine": engine_address(), "container": str(self._container.id)}
+
+    def start(self, *, held: bool = False) -> None:
         """Start it on the same address; the first time, in a new sandbox.
 
         Raises:
-            StackError: If it runs already, or the engine refuses.
+            StackError: If it runs already, is to be held, or the engine refuses.
         """
+        if held:
+            what = f"{self.name} cannot be held: an engine starts a container's program at once"
+            raise StackError(what, where=str(self.direct), fix="use --backend embedded")
         if self._container is None:
             with speaking(f"start {self.name} from {self._recipe.image}"):
                 self._container = self._moved_in()

@@ -120,6 +120,20 @@ def _knock(where: str) -> None:
             door.connect(path)
 
 
+def thaw(container_id: str, client: DockerClient) -> bool:
+    """Undo the pause of a container; tell whether it was there.
+
+    Raises:
+        StackError: If the engine refuses.
+    """
+    with speaking(f"thaw container {container_id}"), unless_it_is_so():
+        try:
+            client.containers.get(container_id).unpause()
+        except NotFound:
+            return False
+    return True
+
+
 def remove_all_of(run_id: str, client: DockerClient) -> list[str]:
     """Remove every container, network and volume that carries the run's label; return a line for each.
 

@@ -1,8 +1,9 @@
-"""Become another program that cannot outlive its parent: `python launcher.py PARENT SIGNAL USER PROGRAM ARGUMENT…`.
+"""Become another program that cannot outlive its parent: `launcher.py PARENT SIGNAL USER HOLD PROGRAM ARGUMENT…`.
 
 Runs as a script in a fresh interpreter, because what it does between fork and exec (asking the kernel for a signal at
 the parent's death, giving up root) is not safe to do in a fork of a process that has threads. It imports nothing of
-the harness, to start in about 20 ms. USER is `-` to stay who we are.
+the harness, to start in about 20 ms. USER is `-` to stay who we are; HOLD is `held` to stop before
+becoming the program, until SIGCONT, or `-`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -17,7 +19,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def main(arguments: list[str]) -> None:
     """Give up root if asked to, tie our life to the parent's, and become the program."""
-    parent, death_signal, user, *program = arguments
+    parent, death_signal, user, hold, *program = arguments
     if user != "-":
         _become(user)
     if sys.platform == "linux":
@@ -25,6 +27,8 @@ def main(arguments: list[str]) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
         if os.getppid() != int(parent):  # it died before we asked
             sys.exit(1)
+    if hold == "held":
+        os.kill(os.getpid(), signal.SIGSTOP)
     os.execv(program[0], program)  # noqa: S606 - becoming another program without a shell is the whole point
 
 

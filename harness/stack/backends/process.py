@@ -14,10 +14,10 @@ import psutil
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
-from harness.stack.service import Address, Usage, Workspace
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address, Usage, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.stack.recipe import Recipe
 
@@ -27,6 +27,7 @@ RUN_MARK = "READINESS_RUN"
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START")
 _STOP_WITHIN_S = 5.0
+_HELD_WITHIN_S = 5.0
 
 
 def spawn(
@@ -38,12 +39,16 @@ def spawn(
     cwd: Path | None = None,
     user: str | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
+    held: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a marked child in a session of its own, which dies with us; its output is appended to `log`.
 
+    One that is `held` stops itself before it becomes the program, and goes on at SIGCONT.
+
     Call this from the main thread: on Linux the child's life is tied to the thread that started it.
     """
-    launched = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), str(int(death_signal)), user or "-", *argv]
+    launcher = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), str(int(death_signal))]
+    launched = [*launcher, user or "-", "held" if held else "-", *argv]
     with log.open("ab") as sink:
         return subprocess.Popen(
             launched,
@@ -109,16 +114,22 @@ class LocalProcess:
         """What `round_trip_s` asks."""
         return self._recipe.probe.question
 
-    def round_trip_s(self, via: Address) -> float:
+    def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
-        return self._recipe.probe.round_trip_s(via)
+        return self._recipe.probe.round_trip_s(via, within_s)
 
     def version(self) -> str:
         """Return what it says it is."""
         return self._recipe.probe.version(self.direct)
 
-    def start(self) -> None:
-        """Start it on the same address.
+    def identity(self) -> dict[str, str | float]:
+        """Return its main process, with the time of its start: a number alone may be another's later."""
+        if self._child is None or not self.is_alive():
+            raise StackError(f"{self.name} does not run", where=str(self.direct), fix=f"see {self.log}")
+        return {"pid": self._child.pid, "started_s": psutil.Process(self._child.pid).create_time()}
+
+    def start(self, *, held: bool = False) -> None:
+        """Start it on the same address; held, its process waits to become the program until `resume`.
 
         Raises:
             StackError: If it runs already.
@@ -135,14 +146,17 @@ class LocalProcess:
             cwd=recipe.cwd,
             user=recipe.user,
             death_signal=recipe.death_signal,
+            held=held,
         )
         self._workspace.on_spawn(self.name, self._child.pid)
+        if held:
+            self._wait_until_held(psutil.Process(self._child.pid))
 
     def stop(self) -> None:
         """Ask it to end, insist after 5 s, and return when it is gone."""
         if self._child is None:
             return
-        self._signal(signal.SIGCONT)  # a frozen process would never hear the next one
+        self.resume()  # a frozen process would never hear the next one
         self._signal(self._recipe.stop_signal)
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(_STOP_WITHIN_S)
@@ -169,12 +183,13 @@ class LocalProcess:
         self._child = None  # its number may be anybody's from here on
 
     def pause(self) -> None:
-        """Freeze its main process."""
+        """Freeze its main process, then all below it, whose number grows no more."""
         self._signal(signal.SIGSTOP)
+        signal_all(self._family()[1:], signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Undo `pause`."""
-        self._signal(signal.SIGCONT)
+        """Undo `pause`; let go what was started held."""
+        signal_all(self._family(), signal.SIGCONT)
 
     def restart(self) -> None:
         """Kill it and start it again on the same address."""
@@ -190,6 +205,16 @@ class LocalProcess:
         used = [_usage_of(process) for process in self._family()]
         return Usage(sum(each.cpu_s for each in used), sum(each.memory_bytes for each in used))
 
+    def _wait_until_held(self, process: psutil.Process) -> None:
+        """Wait until it has stopped itself: to be let go before that would be lost on it."""
+        if not is_met_within(
+            lambda: process.status() == psutil.STATUS_STOPPED,
+            deadline_s=_HELD_WITHIN_S,
+            clock=SystemClock(),
+            every_s=0.005,
+        ):
+            raise StackError(f"{self.name} does not stop before its start", where=str(self.log), fix="see its log")
+
     def _family(self) -> list[psutil.Process]:
         """Return its main process and all below it; none if it is not alive."""
         if self._child is None:
@@ -203,6 +228,13 @@ class LocalProcess:
     def _signal(self, number: signal.Signals) -> None:
         if self._child is not None and self._child.returncode is None:  # even a dead one is still there: nobody waited
             os.kill(self._child.pid, number)
+
+
+def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    """Send a signal to each of `processes` that is still there."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)  # psutil looks at the start time first
 
 
 def _usage_of(process: psutil.Process) -> Usage:
