@@ -23,6 +23,7 @@ A broken promise of the *judged* service is not an error: it is the verdict `fai
 
 from __future__ import annotations
 
+import difflib
 import errno
 import signal
 from typing import TYPE_CHECKING
@@ -83,6 +84,14 @@ class MultipleSpecError(SpecError):
 def all_of(mistakes: Sequence[SpecError]) -> SpecError:
     """Return one error that tells all of `mistakes`, of which there is at least one."""
     return mistakes[0] if len(mistakes) == 1 else MultipleSpecError(mistakes)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Say what `word` may have meant, and everything that is known."""
+    by_small_letters = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(word.lower(), by_small_letters, n=1)
+    guess = f"did you mean {by_small_letters[close[0]]!r}? " if close else ""
+    return f"{guess}known: {', '.join(known)}"
 
 
 class StackError(HarnessError):

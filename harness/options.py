@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from secrets import randbelow, token_hex
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecError, all_of
-from harness.spec.parser import nearest, text_of, validated
+from harness.errors import SpecError, all_of, nearest
+from harness.spec.answers import unanswerable
+from harness.spec.parser import text_of, validated
 from harness.spec.system import Settings
 from harness.spec.toml import read_toml
 from harness.stack.backends.choice import AUTO, BACKENDS
@@ -73,13 +74,15 @@ def settings_of(project: Path) -> Settings:
     """Return what readiness.toml in a project's folder says, where all of it can be had.
 
     Raises:
-        SpecError: If it cannot be read or understood, or names a component or placeholder that there is none of; it
-            tells every such mistake with its line.
+        SpecError: If it cannot be read or understood, names a component or placeholder that there is none of, or
+            promises what no answer could tell; it tells every such mistake with its line.
     """
     path = project / SETTINGS_FILE
     document = read_toml(text_of(path), name=str(path))
     settings = validated(Settings, document)
-    mistakes = list(mistakes_in(settings.system, document))
+    system = settings.system
+    untold = unanswerable(settings.objectives, (), system.headers, system.requests, document)
+    mistakes = [*mistakes_in(system, document), *untold]
     if mistakes:
         raise all_of(mistakes)
     return settings

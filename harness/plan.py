@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecError, all_of
+from harness.errors import SpecError, all_of, nearest
+from harness.spec.answers import default_unanswerable, unanswerable
 from harness.spec.document import read_yaml
 from harness.spec.faults.target import nothing_to_hit
-from harness.spec.parser import nearest, text_of, validated
+from harness.spec.parser import text_of, validated
 from harness.spec.scenario import Scenario
 from harness.stack.blueprint import targets_of
 from harness.verdict.feasible import check_can_conclude
@@ -51,7 +52,7 @@ class Plan:
     Attributes:
         path: The file that it stands in.
         text: What the file says.
-        scenario: With the default objectives of readiness.toml, stretched by the profile.
+        scenario: With the default objectives and requests of readiness.toml, stretched by the profile.
         profile: The profile's name.
         confidence: Of each one-sided bound, in (0.5, 1).
         seed: Of everything random.
@@ -96,10 +97,11 @@ def plan_of(source: ScenarioSource, settings: Settings, *, profile: str, seed: i
         seed: Of everything random.
 
     Raises:
-        SpecError: If a fault has nothing to hit, or the scenario promises nothing, or what it cannot prove; it tells
-            every target that is not there, not the first.
+        SpecError: If a fault has nothing to hit, or the scenario promises nothing, or what it cannot prove, or what no
+            answer could tell; it tells every target that is not there, not the first.
     """
     check_targets(source, settings.system)
+    check_answers(source, settings)
     return Plan(
         path=source.path,
         text=source.text,
@@ -111,13 +113,14 @@ def plan_of(source: ScenarioSource, settings: Settings, *, profile: str, seed: i
 
 
 def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
-    """Return `scenario` as it will be run: with the default objectives, stretched by the profile.
+    """Return `scenario` as it will be run: with what readiness.toml promises and asks, stretched by the profile.
 
     Raises:
         SpecError: If it promises nothing, or promises what it cannot prove.
     """
     chosen = settings.profiles[profile]
-    whole = scenario.promising(settings.objectives).stretched(chosen.stretch).extending(chosen.extends_to)
+    promising = scenario.promising(settings.objectives).asking(settings.system.requests, settings.system.headers)
+    whole = promising.stretched(chosen.stretch).extending(chosen.extends_to)
     if not whole.objectives:
         raise SpecError(
             "the scenario promises nothing, and nothing is what it would prove",
@@ -135,6 +138,24 @@ def check_targets(source: ScenarioSource, system: System) -> None:
         SpecError: If one has not; it names each of them with its line, the nearest target and all that there are.
     """
     mistakes = list(_missing_targets(source, system))
+    if mistakes:
+        raise all_of(mistakes)
+
+
+def check_answers(source: ScenarioSource, settings: Settings) -> None:
+    """See that the answers can tell what a scenario file promises of them, and what readiness.toml promises of all.
+
+    Raises:
+        SpecError: If they cannot; it names each promise with its line.
+    """
+    scenario, document = source.scenario, source.document
+    load = scenario.load.asking(settings.system.requests, settings.system.headers)
+    phases = {phase.name for phase in scenario.phases}
+    defaults = [objective for objective in settings.objectives if objective.during in phases]
+    mistakes = [
+        *unanswerable(scenario.objectives, scenario.sometimes, load.told, load.asked, document),
+        *default_unanswerable(defaults, load.told, load.asked, document.place(("load",))),
+    ]
     if mistakes:
         raise all_of(mistakes)
 

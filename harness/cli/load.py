@@ -19,7 +19,7 @@ from harness.load.engine import LoadPlan
 from harness.load.group import apply_load_together
 from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.measure.series import percentile_s
-from harness.options import new_seed
+from harness.options import SETTINGS_FILE, new_seed, settings_of
 from harness.report.terminal import Progress
 from harness.spec.load import Load
 from harness.spec.quantity import count_text
@@ -38,7 +38,7 @@ def load(
     url: Annotated[str, typer.Argument(help="Base URL; on this machine, unless --allow-remote.")],
     rate: Annotated[float, typer.Option(help="Arrivals a second.")] = 100.0,
     lasts: Annotated[str, typer.Option("--for", help="How long: 10s, 2min.")] = "10s",
-    seed: Annotated[int | None, typer.Option(help="Of arrivals, keys and operations.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of arrivals, keys and requests.")] = None,
     client: Annotated[
         str, typer.Option(help="`fast`: an HTTP library; `lean`: a bare socket, for high rates.")
     ] = "fast",
@@ -52,17 +52,21 @@ def load(
 ) -> None:
     """Put open-arrival load on an address, and say what came back; judges nothing of it.
 
+    Asks what readiness.toml in this folder declares; where there is none, `GET /`.
+
     Exit codes: 0 pressed as asked; 2 nothing was issued, or a generator was lost; 3 nothing answered, a user's task
     raised, or the load could not be put on.
     """
+    progress, clock = Progress(), SystemClock()
     plan = LoadPlan(
         base_url=url,
-        load=_load_of(rate, client, locustfile),
+        load=_declared(_load_of(rate, client, locustfile), Path.cwd()),
         lasts_s=lasting_s("--for", lasts),
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,
     )
-    progress, clock = Progress(), SystemClock()
+    if plan.load.asked:
+        progress.message(f"asking {', '.join(f'{each.method} {each.path}' for each in plan.load.asked)}")
     with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder, ExitStack() as stack:
         if expect_workers:
             rendezvous = _rendezvous(bind, token, expect_workers, progress)
@@ -133,6 +137,18 @@ def _rendezvous(bind: str, token: str, workers: int, progress: Progress) -> Rend
         token = token_hex(8)
         progress.message(f"workers need this token: {WORKER_TOKEN}={token}")
     return Rendezvous(host=host.strip("[]"), port=int(port), token=token, workers=workers, within_s=JOIN_WITHIN_S)
+
+
+def _declared(load: Load, project: Path) -> Load:
+    """Return a load that asks what readiness.toml in a project's folder declares, if it is there.
+
+    Raises:
+        SpecError: If it cannot be read or understood.
+    """
+    if not (project / SETTINGS_FILE).is_file():
+        return load
+    system = settings_of(project).system
+    return load.asking(system.requests, system.headers)
 
 
 def _load_of(rate: float, client: str, locustfile: Path | None) -> Load:

@@ -16,14 +16,13 @@ from harness.cli.options import OUT, Out
 from harness.cli.results import Results
 from harness.cli.signals import interruptible
 from harness.cli.watcher import Watcher
-from harness.errors import SpecError
+from harness.errors import SpecError, nearest
 from harness.options import Options, check_options, new_run_id, new_seed, settings_of
 from harness.plan import ScenarioSource, read_source
 from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
 from harness.report.ctrf import Span
 from harness.report.run import ALLURE_REPORT, ALLURE_RESULTS
 from harness.run import make_folder
-from harness.spec.parser import nearest
 from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE
 from harness.verdict.outcome import Outcome
 

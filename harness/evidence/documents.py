@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.history.history import History
+    from harness.spec.scenario import Scenario
 
 
 NEVER_RUN = "never_run"
@@ -110,13 +111,13 @@ def system_of(history: History, profile: str) -> dict[str, Any]:
     }
 
 
-def timeline_text(history: History) -> str:
+def timeline_text(scenario: Scenario, history: History) -> str:
     """Return the run second by second as CSV; empty fields where nothing was seen."""
     sources = [name for name in history.samples.sources if name] + ["none"]
     sink = io.StringIO()
     rows = csv.writer(sink, lineterminator="\n")
     rows.writerow(["second", "phase", "issued", "errors", "errors_ratio", "p50_s", "p95_s", "hits_ratio", *sources])
-    for second in by_second(history.samples, until_s=history.lasted_s):
+    for second in by_second(history.samples, scenario.load, until_s=history.lasted_s):
         counted = [second.sources.get(name, 0) for name in sources]
         ratios = [second.errors_ratio, second.p50_s, second.p95_s, second.hits_ratio]
         row = [f"{second.at_s:.0f}", _phase_at(history, second.at_s), second.issued, second.errors]

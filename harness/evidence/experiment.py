@@ -10,6 +10,7 @@ from harness.evidence.documents import json_text, read_json, read_verdict, syste
 from harness.evidence.redaction import NO_SECRETS, Secrets, redacted, write_text
 from harness.evidence.store import read_history, write_history
 from harness.spec.scenario import Scenario
+from harness.spec.schema1 import upgraded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,7 @@ def write_evidence(
     write_text(folder / "scenario.yaml", scenario_text, secrets)
     write_text(folder / "scenario.json", json_text(scenario.model_dump(mode="json")), secrets)
     write_text(folder / "system.json", json_text(system_of(clean, profile)), secrets)
-    write_text(folder / "timeline.csv", timeline_text(clean), secrets)
+    write_text(folder / "timeline.csv", timeline_text(scenario, clean), secrets)
     write_text(folder / "verdict.json", verdict_text(verdict), secrets)
     return clean
 
@@ -88,7 +89,7 @@ def read_experiment(folder: Path) -> tuple[Experiment, str]:
 
 def _scenario(path: Path) -> Scenario:
     try:
-        return Scenario.model_validate(read_json(path))
+        return Scenario.model_validate(upgraded(read_json(path)))
     except ValueError as error:
         raise ReportError(f"this is no scenario: {error}", where=str(path), fix=FIX) from error
 

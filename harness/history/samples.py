@@ -36,11 +36,11 @@ RECORD = np.dtype(
         ("intended_s", "<f8"),  # when the schedule wanted it to start
         ("sent_s", "<f8"),  # when it did start; NaN if it never did
         ("latency_s", "<f8"),  # its end (or the end of the drain) minus intended_s
-        ("version", "<i8"),  # what the answer called the item's version; -1 if it did not say
-        ("key", "<i4"),  # the item asked for; -1 if there is none
+        ("version", "<i8"),  # what the answer called its version; -1 if it did not say
+        ("key", "<i4"),  # what was asked for of many like things; -1 if none
         ("status", "<u2"),  # HTTP status; 0 without an answer
-        ("operation", "u1"),  # index into Samples.operations
-        ("source", "u1"),  # index into Samples.sources: where the answer says it came from
+        ("operation", "u1"),  # index into Samples.operations: which request it was
+        ("source", "u1"),  # index into Samples.sources: the level of a cache that the answer says it came from
         ("replica", "u1"),  # index into Samples.replicas: who answered
         ("outcome", "u1"),  # a SampleOutcome
     ]
@@ -57,8 +57,8 @@ class Samples:
 
     Attributes:
         records: One-dimensional array of `RECORD`.
-        operations: Names of operations, such as `read` and `write`.
-        sources: Names of sources, such as `l1`, `l2`, `l3`, `stale`; the first is `NAMELESS`.
+        operations: Names of requests, as they are declared, or as a locustfile gives them.
+        sources: Values of the header that names a cache's level; the first is `NAMELESS`.
         replicas: Names of replicas; the first is `NAMELESS`.
     """
 
@@ -75,9 +75,10 @@ class Samples:
         intended_s = self.records["intended_s"]
         return self.keep((intended_s >= began_s) & (intended_s < ended_s))
 
-    def of(self, operation: str) -> Samples:
-        """Keep the requests of one operation; an unknown name keeps none."""
-        return self.keep(self.is_named("operation", self.operations, [operation]))
+    def of(self, names: str | Sequence[str]) -> Samples:
+        """Keep the requests of one name, or of several; an unknown name keeps none."""
+        wanted = [names] if isinstance(names, str) else names
+        return self.keep(self.is_named("operation", self.operations, wanted))
 
     def keep(self, mask: NDArray[np.bool_]) -> Samples:
         """Keep the requests for which `mask` holds."""

@@ -1,4 +1,4 @@
-"""Who comes when, and what for: the whole schedule of an open load, computed before it starts.
+"""Which request comes when: the whole schedule of an open load, computed before it starts.
 
 Pure: the same plan and seed give the same requests, so a run can be repeated, and nothing is drawn while the clock
 runs.
@@ -7,7 +7,7 @@ runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +15,18 @@ from harness.load.flow import flow_through
 from harness.load.replay import replayed_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from harness.spec.load import Keys, Load
+    from harness.spec.load import Load
+    from harness.spec.requests import Keys
 
 _SLICE = 4096
+
+
+NO_KEY = -1
+"""The key of a request that asks for none of many like things."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,39 +35,52 @@ class ArrivalSchedule:
 
     Attributes:
         intended_s: Seconds since the origin, ascending.
-        keys: The item that each asks for.
-        is_write: Whether it writes.
+        keys: The key that each asks for, or `NO_KEY`.
+        requests: What each asks, an index into the load's requests.
+        numbers: Which of the whole run's arrivals each is, from 0; no two of a run have the same.
     """
 
     intended_s: NDArray[np.float64]
     keys: NDArray[np.int32]
-    is_write: NDArray[np.bool_]
+    requests: NDArray[np.uint8]
+    numbers: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.intended_s)
 
     def part(self, index: int, of: int) -> ArrivalSchedule:
         """Return every `of`-th request, from the one at `index` on: all parts together are the whole, each once."""
-        rows = slice(index, None, of)
-        return ArrivalSchedule(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+        return self.rows(slice(index, None, of))
 
     def beginning(self, from_s: float) -> ArrivalSchedule:
         """Return the requests that are meant to start at or after this, seconds since the origin."""
-        rows = slice(int(np.searchsorted(self.intended_s, from_s)), None)
-        return ArrivalSchedule(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+        return self.rows(slice(int(np.searchsorted(self.intended_s, from_s)), None))
 
     def ending(self, until_s: float) -> ArrivalSchedule:
         """Return the requests that are meant to start before this, seconds since the origin."""
-        rows = slice(None, int(np.searchsorted(self.intended_s, until_s)))
-        return ArrivalSchedule(self.intended_s[rows], self.keys[rows], self.is_write[rows])
+        return self.rows(slice(None, int(np.searchsorted(self.intended_s, until_s))))
 
-    def __iter__(self) -> Iterator[tuple[float, int, bool]]:
-        """Hand out intended start, key and whether it writes; a slice at a time, so that a long run needs no lists."""
+    def rows(self, chosen: slice | NDArray[np.intp]) -> ArrivalSchedule:
+        """Return some of the requests."""
+        return ArrivalSchedule(*(column[chosen] for column in self.columns))
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """Return all that is known of each request, in the order of the attributes."""
+        return self.intended_s, self.keys, self.requests, self.numbers
+
+    def __iter__(self) -> Iterator[tuple[float, int, int, int]]:
+        """Hand out intended start, key, request and number; a slice at a time, so that a long run needs no lists."""
         for first in range(0, len(self), _SLICE):
             part = slice(first, first + _SLICE)
-            yield from zip(
-                self.intended_s[part].tolist(), self.keys[part].tolist(), self.is_write[part].tolist(), strict=True
-            )
+            yield from zip(*(column[part].tolist() for column in self.columns), strict=True)
+
+
+def together(schedules: Sequence[ArrivalSchedule]) -> ArrivalSchedule:
+    """Return the requests of several schedules as one, in order of their intended start."""
+    columns = zip(*(schedule.columns for schedule in schedules), strict=True)
+    whole = ArrivalSchedule(*(np.concatenate(column) for column in columns))
+    return whole.rows(np.argsort(whole.intended_s, kind="stable"))
 
 
 def schedule_of(
@@ -71,7 +89,7 @@ def schedule_of(
     """Lay out a whole run.
 
     Args:
-        load: Rate, mix and keys.
+        load: Rate, requests and keys.
         lasts_s: No request starts at or after this, seconds since the origin.
         seed: Of arrivals, keys and mix, each drawn from a stream of its own, so that changing one leaves the others.
         recording_s: The arrivals to repeat, seconds from the first; needed for the schedule `replay`.
@@ -85,7 +103,24 @@ def schedule_of(
     else:
         intended_s = replayed_s(recording_s, load.arrivals_per_s, lasts_s)
     count = len(intended_s)
-    return ArrivalSchedule(intended_s, zipf_keys(load.keys, count, keys), mix.random(count) < load.writes)
+    requests = kinds_of(load, mix.random(count))
+    return ArrivalSchedule(intended_s, keys_of(load, requests, keys.random(count)), requests, np.arange(count))
+
+
+def kinds_of(load: Load, drawn: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return which request each arrival is, by its draw in [0, 1); all are the first where a locustfile asks."""
+    shares = np.cumsum([request.weight for request in load.asked] or [1.0])
+    return np.searchsorted(shares / shares[-1], drawn, side="right").astype(np.uint8)
+
+
+def keys_of(load: Load, requests: NDArray[np.uint8], drawn: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return the key that each arrival asks for, by its draw in [0, 1): one draw, whichever range it is taken from."""
+    keys = np.full(len(drawn), NO_KEY, dtype=np.int32)
+    ranges = {index: each.keys or load.keys for index, each in enumerate(load.asked) if each.has_key}
+    for wanted in dict.fromkeys(ranges.values()):
+        chosen = np.isin(requests, [index for index, each in ranges.items() if each == wanted])
+        keys[chosen] = zipf_keys(wanted, drawn[chosen])
+    return keys
 
 
 def _intended_s(load: Load, lasts_s: float, random: np.random.Generator) -> NDArray[np.float64]:
@@ -106,9 +141,9 @@ def poisson_counts(total: float, random: np.random.Generator) -> NDArray[np.floa
     return np.sort(random.random(random.poisson(total)) * total)
 
 
-def zipf_keys(keys: Keys, count: int, random: np.random.Generator) -> NDArray[np.int32]:
-    """Draw `count` items, of which the k-th most popular has a share of 1 / k^s; item 0 is the most popular."""
+def zipf_keys(keys: Keys, drawn: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return the key at each draw in [0, 1): the k-th of a range has a share of 1 / k^s, the first most."""
     weights = np.arange(1, keys.count + 1, dtype=np.float64) ** -keys.zipf
     shares = np.cumsum(weights)
     # Divided by its own end, not by weights.sum(), which adds in another order: the last must be 1 to the bit.
-    return np.searchsorted(shares / shares[-1], random.random(count)).astype(np.int32)
+    return (keys.first + np.searchsorted(shares / shares[-1], drawn)).astype(np.int32)

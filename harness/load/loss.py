@@ -9,8 +9,8 @@ import numpy as np
 
 from harness.errors import LoadError
 from harness.history.load import Heartbeat, LoadTally
-from harness.history.samples import RECORD, SampleOutcome, Samples, no_samples
-from harness.load.arrivals import ArrivalSchedule
+from harness.history.samples import NAMELESS, RECORD, SampleOutcome, Samples, no_samples
+from harness.load.arrivals import together
 from harness.load.engine import LoadResult
 from harness.load.merging import merged_samples
 from harness.load.recording import read_raw
@@ -20,19 +20,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.load.arrivals import ArrivalSchedule
     from harness.load.engine import LoadRun
     from harness.load.plan import Assignment, LoadPlan
-
-_OPERATIONS = ("read", "write")
+    from harness.spec.load import Load
 
 
 def expected_of(plan: LoadPlan, assignments: Sequence[Assignment], *, until_s: float) -> ArrivalSchedule:
     """Lay out what was to be sent before a moment, seconds since the origin."""
-    schedules = [assignment.arrivals(plan).ending(until_s) for assignment in assignments]
-    columns = zip(*((schedule.intended_s, schedule.keys, schedule.is_write) for schedule in schedules), strict=True)
-    intended_s, keys, is_write = (np.concatenate(column) for column in columns)
-    order = np.argsort(intended_s, kind="stable")
-    return ArrivalSchedule(intended_s[order], keys[order], is_write[order])
+    return together([assignment.arrivals(plan).ending(until_s) for assignment in assignments])
 
 
 def loss_of(run: LoadRun, expected: ArrivalSchedule, *, until_s: float) -> tuple[LoadResult, NDArray[np.float64]]:
@@ -52,7 +48,7 @@ def loss_of(run: LoadRun, expected: ArrivalSchedule, *, until_s: float) -> tuple
     except LoadError:
         told = no_samples()
     is_lost = ~np.isin(expected.intended_s, told.records["intended_s"])
-    lost = _unfinished(expected, is_lost, until_s)
+    lost = _unfinished(expected, is_lost, until_s, run.plan.load)
     samples = merged_samples([told, lost])
     counted = {outcome: int(samples.has_outcome(outcome).sum()) for outcome in SampleOutcome}
     tally = LoadTally(
@@ -95,11 +91,12 @@ def _silent_beat(second: int, expected_s: NDArray[np.float64], lost_s: NDArray[n
     )
 
 
-def _unfinished(expected: ArrivalSchedule, chosen: NDArray[np.bool_], until_s: float) -> Samples:
+def _unfinished(expected: ArrivalSchedule, chosen: NDArray[np.bool_], until_s: float, load: Load) -> Samples:
     records = np.zeros(int(chosen.sum()), dtype=RECORD)
     records["intended_s"], records["sent_s"] = expected.intended_s[chosen], np.nan
     records["latency_s"] = until_s - records["intended_s"]
     records["key"], records["version"] = expected.keys[chosen], -1
-    records["operation"] = 1 + expected.is_write[chosen]
+    names = tuple(request.name for request in load.asked)
+    records["operation"] = 1 + expected.requests[chosen] if names else 0  # what a locustfile asks, it alone knows
     records["outcome"] = SampleOutcome.UNFINISHED
-    return Samples(records, ("", *_OPERATIONS), ("",), ("",))
+    return Samples(records, (NAMELESS, *names))

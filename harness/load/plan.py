@@ -33,7 +33,7 @@ class LoadPlan:
 
     Attributes:
         base_url: Where requests go.
-        load: Rate, mix, keys, caps.
+        load: Rate, requests, keys, caps.
         lasts_s: No request starts after this.
         seed: Of everything random.
         connect_within_s: A connection that takes longer has failed.

@@ -13,6 +13,7 @@ from harness.history.samples import SampleOutcome
 
 if TYPE_CHECKING:
     from harness.history.samples import Samples
+    from harness.spec.load import Load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,8 @@ class Second:
         errors: Of these, how many failed, never finished, or were never sent.
         p50_s: Median latency of what was sent, None if nothing was.
         p95_s: The latency that 95 % of what was sent stayed within, None if nothing was sent.
-        hits_ratio: Share of reads that `l1` or `l2` answered; None without reads.
-        sources: Reads by where their answer came from; failures under `none`.
+        hits_ratio: Share that a cache answered, of what a cache may answer; None where there was nothing of it.
+        sources: What a cache may answer, by the level that did; failures, and what named no level, under `none`.
     """
 
     at_s: float
@@ -61,30 +62,35 @@ def percentile_s(latencies_s: np.ndarray, rank: float) -> float | None:
     return float(np.partition(latencies_s, index)[index])
 
 
-def by_second(samples: Samples, *, until_s: float) -> tuple[Second, ...]:
-    """Cut a run into seconds, from its origin to `until_s`; the samples must be in order of intended start."""
+def by_second(samples: Samples, load: Load, *, until_s: float) -> tuple[Second, ...]:
+    """Cut a run into seconds.
+
+    Args:
+        samples: In order of intended start.
+        load: What was asked, and which answers are hits.
+        until_s: The end of the last second; the first begins at the origin.
+    """
     edges = np.searchsorted(samples.records["intended_s"], np.arange(0, math.ceil(until_s) + 1))
-    return tuple(_second(at, samples, slice(began, ended)) for at, (began, ended) in enumerate(pairwise(edges)))
+    return tuple(_second(at, samples, load, slice(began, ended)) for at, (began, ended) in enumerate(pairwise(edges)))
 
 
-def _second(at: int, samples: Samples, rows: slice) -> Second:
+def _second(at: int, samples: Samples, load: Load, rows: slice) -> Second:
     part = type(samples)(samples.records[rows], samples.operations, samples.sources, samples.replicas)
     sent_s = part.records["latency_s"][~part.has_outcome(SampleOutcome.NOT_SENT)]
-    sources = _sources_of_reads(part)
-    reads = sum(sources.values())
+    sources = _sources(part.of(load.cacheable) if load.asked else part)
+    cacheable = sum(sources.values())
     return Second(
         at_s=float(at),
         issued=len(part),
         errors=int((~part.has_outcome(SampleOutcome.OK)).sum()),
         p50_s=percentile_s(sent_s, 0.5),
         p95_s=percentile_s(sent_s, 0.95),
-        hits_ratio=(sources.get("l1", 0) + sources.get("l2", 0)) / reads if reads else None,
+        hits_ratio=sum(sources.get(level, 0) for level in load.told.hits) / cacheable if cacheable else None,
         sources=sources,
     )
 
 
-def _sources_of_reads(part: Samples) -> dict[str, int]:
-    reads = part.of("read")
-    is_ok = reads.has_outcome(SampleOutcome.OK)
-    counted = {name: int((is_ok & reads.came_from(name)).sum()) for name in reads.sources if name}
-    return {**counted, "none": len(reads) - sum(counted.values())}
+def _sources(part: Samples) -> dict[str, int]:
+    is_ok = part.has_outcome(SampleOutcome.OK)
+    counted = {name: int((is_ok & part.came_from(name)).sum()) for name in part.sources if name}
+    return {**counted, "none": len(part) - sum(counted.values())}

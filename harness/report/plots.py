@@ -47,7 +47,7 @@ _STYLE: Any = {
 def picture(scenario: Scenario, history: History, verdict: Verdict, palette: Palette) -> Figure:
     """Draw one experiment."""
     until_s = max(history.lasted_s, 1.0)
-    seconds = by_second(history.samples, until_s=until_s)
+    seconds = by_second(history.samples, scenario.load, until_s=until_s)
     figure = Figure(figsize=SIZE_INCHES, facecolor=palette.ground)
     axes = figure.subplots(4, 1, sharex=True, height_ratios=(3.2, 1.1, 1.1, 1.5))
     figure.subplots_adjust(left=0.08, right=0.9, top=0.945, bottom=0.062, hspace=0.14)

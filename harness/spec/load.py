@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.spec.model import Model
-from harness.spec.quantity import Duration, Ratio
+from harness.spec.quantity import Duration
+from harness.spec.requests import ROOT, DeclaredRequest, Keys, Requests, ResponseHeaders
 from harness.spec.schedule import PER_S_MAX, Constant, Schedule
 
-
-class Keys(Model):
-    """Which items are asked for.
-
-    Attributes:
-        count: Items are 0 .. count - 1.
-        zipf: Skew s of P(rank k) ~ 1 / k^s; 0 is uniform, web traffic is about 0.8 to 1.1.
-    """
-
-    count: int = Field(default=2000, ge=1, le=10_000_000)
-    zipf: float = Field(default=1.0, ge=0, le=5)
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class Load(Model):
     """An open load: requests start when the schedule says, whether or not earlier ones were answered.
 
     Attributes:
-        arrivals_per_s: Requests a second, over all operations: where the schedule begins, or what it swings around.
+        arrivals_per_s: Requests a second, over all kinds: where the schedule begins, or what it swings around.
         schedule: How the rate changes over the run.
         arrivals: `poisson` (independent clients) or `constant` (a metronome, for comparisons).
         client: `fast` (an HTTP library) or `lean` (a bare socket, for high rates).
         locustfile: Locust users to press with, instead of ours: a file below the project's folder. An arrival is then
-            one run of a task, and `writes` and `keys` mean nothing.
-        writes: Share of requests that write.
-        keys: Which items are asked for.
+            one run of a task, and `keys` mean nothing.
+        requests: What is asked; where a scenario says nothing, what readiness.toml declares.
+        headers: What answers tell of themselves; where a scenario says nothing, what readiness.toml declares.
+        keys: Which keys are asked for, by requests that name no range of their own.
         max_in_flight: Requests at a time; arrivals beyond it wait, and their latency counts the wait.
         drain: How long answers are awaited after the last arrival.
     """
@@ -45,10 +38,38 @@ class Load(Model):
     arrivals: Literal["poisson", "constant"] = "poisson"
     client: Literal["fast", "lean"] = "fast"
     locustfile: str | None = Field(default=None, min_length=1)
-    writes: Ratio = 0.1
+    requests: Requests = ()
+    headers: ResponseHeaders | None = None
     keys: Keys = Keys()
     max_in_flight: int = Field(default=256, ge=1, le=10_000)
     drain: Duration = Field(default=5.0, gt=0, le=60)
+
+    @property
+    def asked(self) -> tuple[DeclaredRequest, ...]:
+        """Return what is asked; nothing that could be told beforehand, where a locustfile asks."""
+        return () if self.locustfile is not None else self.requests or ROOT
+
+    @property
+    def told(self) -> ResponseHeaders:
+        """Return what answers tell of themselves."""
+        return self.headers or ResponseHeaders()
+
+    @property
+    def cacheable(self) -> tuple[str, ...]:
+        """Return the names of the requests that a cache may answer."""
+        return tuple(request.name for request in self.asked if request.may_be_cached)
+
+    def share_of(self, names: Collection[str]) -> float:
+        """Return the share of all requests that those of these names are, a ratio; 1 where a locustfile asks."""
+        if not self.asked:
+            return 1.0
+        weights = {request.name: request.weight for request in self.asked}
+        return sum(weights.get(name, 0.0) for name in set(names)) / sum(weights.values())
+
+    def asking(self, requests: tuple[DeclaredRequest, ...], headers: ResponseHeaders) -> Load:
+        """Return the same load with everything said: what a service declares, where the load says nothing."""
+        asked = () if self.locustfile is not None else self.requests or requests or ROOT
+        return self.model_copy(update={"requests": asked, "headers": self.headers or headers})
 
     def stretched(self, factor: float) -> Load:
         """Return the same load for a run `factor` times as long."""
@@ -73,3 +94,9 @@ class Load(Model):
     def _until(self, at_s: float) -> float:
         knots = self.schedule.knots(self.arrivals_per_s, at_s) if at_s > 0 else ()
         return sum((one[1] + other[1]) / 2 * (other[0] - one[0]) for one, other in pairwise(knots))
+
+    @model_validator(mode="after")
+    def _is_asked_by_one(self) -> Self:
+        if self.locustfile is not None and self.requests:
+            raise ValueError("a locustfile and requests are two answers to what is asked; keep the one that is meant")
+        return self

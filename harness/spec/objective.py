@@ -125,7 +125,12 @@ class Errors(Model):
 
 
 class Hits(Model):
-    """Bound from below the share of reads that a cache level answered; a read without an answer is a miss."""
+    """Bound from below the share of requests that a cache level answered; one without an answer is a miss.
+
+    Attributes:
+        of: Names of requests; where nothing is said, of those that a cache may answer (`answered_from`).
+        levels: Values of the cache's header that are hits; where nothing is said, those that readiness.toml declares.
+    """
 
     is_floor: ClassVar[bool] = True
     is_statistical: ClassVar[bool] = True
@@ -134,8 +139,8 @@ class Hits(Model):
 
     sli: Literal["hits"]
     min: Ratio = Field(gt=0, lt=1)
-    of: str | None = "read"
-    levels: tuple[str, ...] = ("l1", "l2")
+    of: str | tuple[str, ...] | None = None
+    levels: tuple[str, ...] = ()
     during: str = "baseline"
 
     @property
@@ -156,6 +161,11 @@ class Hits(Model):
     def counts(self, requests: Requests) -> Mask:
         """Tell which requests a cache level answered."""
         return requests.is_ok() & requests.came_from(*self.levels)
+
+    def answered_from(self, levels: tuple[str, ...], of: tuple[str, ...]) -> Hits:
+        """Return the same with everything said: what its service declares, where it says nothing itself."""
+        asked = self.of or (of[0] if len(of) == 1 else of) or None
+        return self.model_copy(update={"levels": self.levels or levels, "of": asked})
 
     def __str__(self) -> str:
         return f"hits > {percent_text(self.min)}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import SpecError, all_of
+from harness.errors import SpecError, all_of, nearest
 from harness.spec.system import Settings
 from harness.spec.toml import read_toml
 
@@ -102,18 +103,13 @@ def _what_and_fix(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
             kind = context["discriminator"].strip("'")
             return f"unknown {kind} {context['tag']!r}", nearest(str(context["tag"]), tags)
         case "literal_error":
-            known = [word.strip(" '") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
+            known = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
             return f"unknown {key} {detail['input']!r}", nearest(str(detail["input"]), known)
+        case "unknown_word":
+            return detail["msg"], nearest(detail["ctx"]["word"], detail["ctx"]["known"])
         case _:
             what, _, fix = detail["msg"].removeprefix("Value error, ").partition("; ")
             return what, fix or "give it a value of that kind"
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """Say what `word` may have meant, and everything that is known."""
-    close = difflib.get_close_matches(word, known, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{guess}known: {', '.join(known)}"
 
 
 def _walk(model: Any, location: tuple[int | str, ...]) -> tuple[KeyPath, list[str]]:
@@ -125,6 +121,8 @@ def _walk(model: Any, location: tuple[int | str, ...]) -> tuple[KeyPath, list[st
     path: list[str | int] = []
     known = _keys_of(model)
     for part in location:
+        if part == "[key]":  # pydantic's mark of a complaint about a dictionary's key, which is the last step already
+            break
         model = _plain(model)
         known = _keys_of(model) or known
         member = _member(model, part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -12,10 +12,13 @@ from harness.spec.faults import Fault
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.model import Model
-from harness.spec.objective import Objective, Recovery, recoveries_of
+from harness.spec.objective import Hits, Objective, Recovery, recoveries_of
 from harness.spec.path import below
 from harness.spec.quantity import Duration, duration_text
 from harness.spec.sometimes import Sometimes
+
+if TYPE_CHECKING:
+    from harness.spec.requests import DeclaredRequest, ResponseHeaders
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and dashes: it names folders, tests and report pages."""
@@ -121,6 +124,15 @@ class Scenario(Model):
         if self.extends_to > 1 or not self.load.is_steady(0.0, self.lasts_s):
             return self
         return self.model_copy(update={"extends_to": factor})
+
+    def asking(self, requests: tuple[DeclaredRequest, ...], headers: ResponseHeaders) -> Scenario:
+        """Return this scenario with everything said of its requests: what a service declares, where it says nothing."""
+        load = self.load.asking(requests, headers)
+        objectives = tuple(
+            each.answered_from(load.told.hits, load.cacheable) if isinstance(each, Hits) else each
+            for each in self.objectives
+        )
+        return self.model_copy(update={"load": load, "objectives": objectives})
 
     def promising(self, defaults: tuple[Objective, ...]) -> Scenario:
         """Return this scenario with `defaults` before its own objectives, where it has their phase."""

@@ -18,7 +18,7 @@ Name = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
 
 
 class Answered(Model):
-    """Some answer came from this replica, or from this source (`x-replica`, `x-cache`)."""
+    """Some answer came from this replica, or from this level of a cache, by the headers that say so."""
 
     kind: Literal["answered"]
     by: str = Field(min_length=1)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from harness.spec.model import Model
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
+from harness.spec.requests import Requests, ResponseHeaders
 from harness.spec.scenario import Extension, Slug
 
 _FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -69,12 +70,16 @@ class System(Model):
         replicas: How many processes of it.
         subject: The judged service.
         components: What it depends on, by name; the name is what faults and placeholders call it.
+        requests: What it is asked; a scenario may ask otherwise. Without any, `GET /`.
+        headers: What its answers tell of themselves.
     """
 
     name: Slug
     replicas: int = Field(default=2, ge=1, le=16)
     subject: Subject
     components: dict[Slug, Part] = Field(default_factory=lambda: {name: Part() for name in USUAL_COMPONENTS})
+    requests: Requests = ()
+    headers: ResponseHeaders = ResponseHeaders()
 
     @property
     def kinds(self) -> dict[str, str]:

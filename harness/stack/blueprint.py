@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from harness.errors import SpecError
+from harness.errors import SpecError, nearest
 from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
-from harness.spec.parser import nearest
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import REPLICA
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecError
-from harness.spec.parser import nearest
+from harness.errors import SpecError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -103,5 +103,6 @@ def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
         for phase, began_s, end_s in scenario.windows
         if phase.name == objective.during
     )
-    shares = {"read": 1 - scenario.load.writes, "write": scenario.load.writes}
-    return expected * shares.get(objective.of or "", 1.0)
+    if not objective.of:
+        return expected
+    return expected * scenario.load.share_of((objective.of,) if isinstance(objective.of, str) else objective.of)

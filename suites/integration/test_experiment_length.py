@@ -15,6 +15,7 @@ from harness.faults.ledger import read_ledger
 from harness.spec.scenario import Scenario
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
+from suites.support.items import SYSTEM
 from suites.support.made import plan_for
 from suites.support.servers import PROJECT
 from suites.support.stack import DUMMY
@@ -57,7 +58,7 @@ def story(objective, *, lasts="4s", **keys) -> Scenario:
             "objectives": [objective],
         }
         | keys
-    )
+    ).asking(SYSTEM.requests, SYSTEM.headers)
 
 
 def test_an_open_phase_goes_on(context, embedded_stack, tmp_path):

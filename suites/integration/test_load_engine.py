@@ -19,9 +19,9 @@ from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
 from harness.load.engine import SILENT_FOR_S, LoadPlan, apply_load
 from harness.load.recording import read_raw
-from harness.spec.load import Load
 from harness.stack.backends.process import is_gone
 from suites.support.httpserver import http_server
+from suites.support.items import item_load
 from suites.support.servers import PROJECT, free_port
 
 CLOCK = SystemClock()
@@ -29,7 +29,7 @@ CLOCK = SystemClock()
 
 def plan_for(base_url, *, per_s=200.0, lasts_s=1.0, **load):
     return LoadPlan(
-        base_url=base_url, load=Load(arrivals_per_s=per_s, **load), lasts_s=lasts_s, seed=7, calibration_s=0.0
+        base_url=base_url, load=item_load(arrivals_per_s=per_s, **load), lasts_s=lasts_s, seed=7, calibration_s=0.0
     )
 
 
@@ -331,7 +331,6 @@ import sys, time
 from pathlib import Path
 from harness.clock import SystemClock
 from harness.load.engine import LoadPlan, apply_load
-from harness.spec.load import Load
 plan = LoadPlan(base_url=sys.argv[1], load=Load(arrivals_per_s=50), lasts_s=60, seed=1)
 with apply_load(plan, folder=Path(sys.argv[2]), clock=SystemClock()) as load:
     print(load.pid, flush=True)

@@ -17,18 +17,18 @@ from harness.history.samples import SampleOutcome
 from harness.load.arrivals import schedule_of
 from harness.load.engine import LoadPlan
 from harness.load.group import apply_load_together
-from harness.spec.load import Load
 from harness.stack.backends.process import is_gone
 from harness.verdict.outcome import Outcome
 from harness.verdict.validity import load_validity
 from suites.support.httpserver import http_server
+from suites.support.items import item_load
 from suites.support.made import Stretch, history_of, scenario_of
 
 CLOCK = SystemClock()
 
 
 def plan_for(base_url, *, lasts_s):
-    load = Load(arrivals_per_s=200, max_in_flight=21)
+    load = item_load(arrivals_per_s=200, max_in_flight=21)
     return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.0)
 
 
@@ -44,7 +44,7 @@ def test_two_generators_are_one_schedule(tmp_path):
     records, tally = result.samples.records, result.tally
     assert (records["intended_s"] == whole.intended_s).all()
     assert (records["key"] == whole.keys).all()
-    assert (result.samples.is_named("operation", result.samples.operations, ["write"]) == whole.is_write).all()
+    assert (result.samples.is_named("operation", result.samples.operations, ["write"]) == (whole.requests == 0)).all()
     assert tally.planned == tally.issued == tally.ok == read == len(records) == len(whole)
     assert sum(beat.issued for beat in result.heartbeats) == tally.issued
     assert np.diff([beat.at_s for beat in result.heartbeats]).min() >= 0

@@ -13,10 +13,10 @@ from harness.history.history import History
 from harness.history.marks import PhaseMark
 from harness.history.samples import SampleOutcome
 from harness.load.engine import LoadPlan, apply_load
-from harness.spec.load import Load
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from suites.support.httpserver import http_server
+from suites.support.items import item_load
 from suites.support.made import scenario_of
 
 CLOCK = SystemClock()
@@ -24,7 +24,7 @@ STOPS_S, GOES_ON_S, LASTS_S = 6.0, 8.0, 14.0
 
 
 def plan_for(base_url, *, lasts_s, client="fast"):
-    load = Load(arrivals_per_s=200, client=client, drain="1s")
+    load = item_load(arrivals_per_s=200, client=client, drain="1s")
     return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.2)
 
 
@@ -81,7 +81,7 @@ def test_a_server_that_hangs_to_the_end_fails(tmp_path, client):
 def test_a_schedule_beyond_what_the_generator_can_send_is_no_pass_and_is_named(tmp_path):
     """A ramp to 20 000/s with an HTTP library on one core; the service alone is never blamed for what was not sent."""
     schedule = {"kind": "ramp", "over": "3s", "to_per_s": 20_000}
-    load = Load.model_validate({"arrivals_per_s": 100, "schedule": schedule, "drain": "1s", "max_in_flight": 100})
+    load = item_load(arrivals_per_s=100, schedule=schedule, drain="1s", max_in_flight=100)
     scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "90%"}]).stretched(4 / 30)
     with http_server("fast") as server:
         plan = LoadPlan(base_url=server.base_url, load=load, lasts_s=4.0, seed=7, calibration_s=0.2)

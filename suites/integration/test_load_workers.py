@@ -22,10 +22,10 @@ from harness.load.arrivals import schedule_of
 from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.load.plan import LoadPlan
 from harness.load.worker import press_for
-from harness.spec.load import Load
 from harness.stack.backends.process import is_gone
 from harness.stack.ports import reserve
 from suites.support.httpserver import http_server
+from suites.support.items import item_load
 from suites.support.servers import PROJECT
 
 CLOCK = SystemClock()
@@ -33,7 +33,7 @@ TOKEN = "0123456789abcdef"  # noqa: S105 - of this test
 
 
 def plan_for(base_url, *, lasts_s, **changes):
-    load = Load(arrivals_per_s=200, max_in_flight=21)
+    load = item_load(arrivals_per_s=200, max_in_flight=21)
     return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.0, **changes)
 
 

@@ -33,6 +33,7 @@ from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from harness.verdict.regression import compared
+from suites.support.items import READ, SYSTEM, WRITE
 from suites.support.made import Stretch, history_of, plan_for, scenario_of
 from suites.support.servers import PROJECT
 from suites.support.stack import DUMMY
@@ -143,7 +144,7 @@ def story(*, fault=LATE, objectives=(KEPT,), lasts="1s", **load) -> Scenario:
             "phases": phases,
             "objectives": [*objectives, *([BACK] if fault else [])],
         }
-    )
+    ).asking(SYSTEM.requests, SYSTEM.headers)
 
 
 def test_v1_a_fault_action_that_raises(sabotaged):
@@ -199,15 +200,15 @@ def test_v5_a_target_that_matches_nothing(sabotaged):
 
 
 @pytest.mark.parametrize(
-    ("writes", "objective"),
+    ("asked", "objective"),
     [
-        pytest.param("0%", {"sli": "errors", "max": "50%", "of": "write"}, id="V6 no sample at all"),
-        pytest.param("100%", {"sli": "hits", "min": "1%"}, id="V14 never exercised"),
+        pytest.param(READ, {"sli": "errors", "max": "50%", "of": "write"}, id="V6 no sample at all"),
+        pytest.param(WRITE, {"sli": "hits", "min": "1%", "of": "read"}, id="V14 never exercised"),
     ],
 )
-def test_v6_v14_nothing_was_asked(sabotaged, writes, objective):
-    """The objective is about operations that never came; planning refuses it, and judging does not pass it."""
-    scenario = story(fault=None, objectives=[objective], lasts="3s", writes=writes)
+def test_v6_v14_nothing_was_asked(sabotaged, asked, objective):
+    """The objective is about requests that never came; planning refuses it, and judging does not pass it."""
+    scenario = story(fault=None, objectives=[objective], lasts="3s", requests=[asked.model_dump()])
     with pytest.raises(SpecError, match="this profile sends 0"):
         check_can_conclude(scenario, CONFIDENCE)
 

@@ -42,7 +42,7 @@ from harness.verdict.judge import judge
 experiment, _ = read_experiment(Path(sys.argv[1]))
 history = experiment.history
 verdict = judge(experiment.scenario, history, confidence=0.95)
-seconds = by_second(history.samples, until_s=50.0)
+seconds = by_second(history.samples, experiment.scenario.load, until_s=50.0)
 took_s = time.process_time()
 held_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux in kB, and of whoever forked us as well
 if sys.platform == "linux":
@@ -90,8 +90,8 @@ def test_judging_a_million_requests(benchmark, million):
 
 def test_cutting_a_million_requests_into_seconds(benchmark, million):
     """What the pictures are drawn from."""
-    _, history = million
+    scenario, history = million
 
-    seconds = benchmark(by_second, history.samples, until_s=50.0)
+    seconds = benchmark(by_second, history.samples, scenario.load, until_s=50.0)
 
     assert [second.issued for second in seconds] == [20_000] * 50

@@ -57,7 +57,7 @@ from harness.load.plan import LoadPlan
 from harness.spec.load import Load
 
 beats = []
-load = Load(arrivals_per_s=100, writes="0%", drain="100ms", client=sys.argv[2], max_in_flight=64)
+load = Load(arrivals_per_s=100, drain="100ms", client=sys.argv[2], max_in_flight=64)
 load = load.model_copy(update={"arrivals_per_s": float(sys.argv[3])})  # more than may be asked for
 plan = LoadPlan(base_url=sys.argv[1], load=load, lasts_s=4.0, seed=7, calibration_s=0.0)
 with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def base_url(tmp_path_factory):
 
 def press(base_url, folder, per_s, **load):
     folder.mkdir(exist_ok=True)
-    load = Load(arrivals_per_s=per_s, writes="0%", drain="2s", **load)
+    load = Load(arrivals_per_s=per_s, drain="2s", **load)
     plan = LoadPlan(base_url=base_url, load=load, lasts_s=LASTS_S, seed=7)
     with apply_load(plan, folder=folder, clock=CLOCK) as pressure:
         return pressure.finish()

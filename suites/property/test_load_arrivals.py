@@ -7,13 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.load.arrivals import schedule_of, zipf_keys
-from harness.spec.load import Keys, Load
+from harness.spec.load import Load
+from harness.spec.requests import DeclaredRequest, Keys
+
+WEIGHTS = st.floats(1e-3, 1e3)
+
+
+def requests_of(weights):
+    """Return a request of each weight."""
+    paths = [f"/{index}/{{key}}" for index in range(len(weights))]
+    return tuple(DeclaredRequest(name=f"r{at}", path=paths[at], weight=weight) for at, weight in enumerate(weights))
+
 
 LOADS = st.builds(
     Load,
     arrivals_per_s=st.floats(0.1, 5000),
     arrivals=st.sampled_from(["poisson", "constant"]),
-    writes=st.integers(0, 100).map(lambda percent: f"{percent}%"),
+    requests=st.lists(WEIGHTS, min_size=1, max_size=5).map(requests_of),
     keys=st.builds(Keys, count=st.integers(1, 5000), zipf=st.floats(0, 3)),
 )
 
@@ -23,11 +33,12 @@ def test_a_course_is_ordered_inside_its_time_and_repeatable(load, lasts_s, seed)
     """Whatever was asked for."""
     schedule, again = (schedule_of(load, lasts_s=lasts_s, seed=seed) for _ in range(2))
 
-    assert len(schedule) == len(schedule.keys) == len(schedule.is_write)
+    assert len(schedule) == len(schedule.keys) == len(schedule.requests) == len(schedule.numbers)
     assert (np.diff(schedule.intended_s) >= 0).all()
     assert len(schedule) == 0 or (schedule.intended_s[0] >= 0 and schedule.intended_s[-1] < lasts_s + 1e-9)
     assert ((schedule.keys >= 0) & (schedule.keys < load.keys.count)).all()
-    assert all((getattr(schedule, name) == getattr(again, name)).all() for name in ("intended_s", "keys", "is_write"))
+    assert (schedule.requests < len(load.requests)).all()
+    assert all((one == other).all() for one, other in zip(schedule.columns, again.columns, strict=True))
 
 
 @given(LOADS, st.integers(0, 2**31))
@@ -44,7 +55,7 @@ def test_the_rate_is_what_was_asked_for(load, seed):
 @given(st.integers(2, 500), st.floats(0.2, 2), st.integers(0, 2**31))
 def test_popularity_follows_zipf(count, skew, seed):
     """The most popular item has the share that the formula gives it."""
-    keys = zipf_keys(Keys(count=count, zipf=skew), 20_000, np.random.default_rng(seed))
+    keys = zipf_keys(Keys(count=count, zipf=skew), np.random.default_rng(seed).random(20_000))
 
     share = 1 / (np.arange(1, count + 1) ** -skew).sum()
     assert abs((keys == 0).mean() - share) <= 6 * np.sqrt(share * (1 - share) / len(keys)) + 1e-3
@@ -52,11 +63,12 @@ def test_popularity_follows_zipf(count, skew, seed):
 
 def test_arrivals_keep_their_times_when_the_mix_changes():
     """Each has a stream of randomness of its own."""
-    few, many = (schedule_of(Load(arrivals_per_s=100, writes=share), lasts_s=5, seed=1) for share in ("1%", "50%"))
+    loads = (Load(arrivals_per_s=100, requests=requests_of(weights)) for weights in ((1, 99), (50, 50)))
+    few, many = (schedule_of(load, lasts_s=5, seed=1) for load in loads)
 
     assert (few.intended_s == many.intended_s).all()
     assert (few.keys == many.keys).all()
-    assert few.is_write.sum() < many.is_write.sum()
+    assert (few.requests == 0).sum() < (many.requests == 0).sum()
 
 
 def test_independent_clients_are_not_a_metronome():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from harness.spec.document import read_yaml
 from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.quantity import count_text
+from harness.spec.requests import PLACEHOLDERS, DeclaredRequest
 from harness.spec.scenario import Scenario
 from harness.spec.sometimes import Answered, Grows, Metric
 from harness.stack.blueprint import Blueprint
@@ -23,6 +25,18 @@ PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs/scenarios.md").read_text()
 README = (PROJECT / "README.md").read_text()
 GIVEN = {name: Address("127.0.0.1", 1) for name in DUMMY.components}
+
+SERVICE = """
+[system]
+name = "shop"
+[system.subject]
+app = "shop:create_app"
+[[objectives]]
+sli = "hits"
+min = "50%"
+[profiles.quick]
+stretch = 1.0
+"""
 
 BARE = re.compile(r"# (?:noqa(?:: [A-Z0-9, ]+)?|type: ignore(?:\[[a-z, -]+\])?)$", re.MULTILINE)
 """An ignored rule with nothing behind it; a reason follows ` - ` or a `#` of its own."""
@@ -47,7 +61,22 @@ def test_the_settings_of_somebody_else_are_read(tmp_path):
     (tmp_path / "readiness.toml").write_text(example)
 
     assert settings_of(tmp_path).system.name == "shop"
-    assert placeholders(example) == set(Blueprint(system=DUMMY, seed=1).placeholders("replica-1", GIVEN))
+    of_replicas = set(Blueprint(system=DUMMY, seed=1).placeholders("replica-1", GIVEN))
+    assert placeholders(example) == of_replicas | set(PLACEHOLDERS)
+
+
+def test_the_requests_and_headers_of_the_page_on_the_load_are_read(tmp_path):
+    """Both examples, below a service; and every placeholder and every method stands on the page."""
+    page = (PROJECT / "docs/load.md").read_text()
+    requests, headers = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "readiness.toml").write_text(f"{requests}\n{headers}\n{SERVICE}")
+
+    system = settings_of(tmp_path).system
+
+    assert [request.name for request in system.requests] == ["order", "look"]
+    assert system.headers.hits == ("l1", "l2")
+    assert all(f"| `{{{name}}}` |" in page for name in PLACEHOLDERS)
+    assert all(method in page for method in get_args(DeclaredRequest.model_fields["method"].annotation))
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,9 @@ def test_a_run_that_did_not_come_to_its_end_is_an_error():
 
 def test_the_timeline_has_a_row_a_second():
     """Each second knows its phase, and its counts add up to what was issued."""
-    _, history = histories.redis_latency()
+    scenario, history = histories.redis_latency()
 
-    rows = list(csv.DictReader(io.StringIO(timeline_text(history))))
+    rows = list(csv.DictReader(io.StringIO(timeline_text(scenario, history))))
 
     assert len(rows) == 42
     assert [rows[at]["phase"] for at in (0, 4, 24, 34, 41)] == ["warmup", "baseline", "fault", "recovery", "recovery"]
@@ -90,7 +90,7 @@ def test_the_timeline_has_a_row_a_second():
 
 def test_a_timeline_of_nothing_is_empty_cells():
     """No request is not zero seconds of latency."""
-    rows = list(csv.DictReader(io.StringIO(timeline_text(histories.nothing_seen()[1]))))
+    rows = list(csv.DictReader(io.StringIO(timeline_text(*histories.nothing_seen()))))
 
     assert {row["p95_s"] for row in rows} == {""}
     assert {row["errors_ratio"] for row in rows} == {""}

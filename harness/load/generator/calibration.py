@@ -50,7 +50,7 @@ def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
         LoadError: If it did not answer every request: there is nothing to measure then, and nothing to press from.
     """
     per_s = min(PER_S_MAX, max(PER_S, plan.load.peak_per_s(plan.lasts_s)))
-    load = Load(arrivals_per_s=per_s, client=plan.load.client, writes="0%", max_in_flight=SEATS, drain="1s")
+    load = Load(arrivals_per_s=per_s, client=plan.load.client, max_in_flight=SEATS, drain="1s")
     lasts_s, base_url = plan.calibration_s, f"http://127.0.0.1:{null_port}"
     with tempfile.TemporaryDirectory(prefix=".calibration-", dir=room) as folder:
         generator = Generator(LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=plan.seed), Path(folder))

@@ -14,7 +14,7 @@ from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
 from harness.load.generator.control import Control
 from harness.load.generator.lean import LeanUser
-from harness.load.generator.locustfile import environment_of
+from harness.load.generator.locustfile import NO_REQUEST, environment_of
 from harness.load.generator.pacing import sleeper
 from harness.load.generator.recorder import Recorder
 from harness.load.generator.request import Request
@@ -44,9 +44,10 @@ class Generator:
         self.schedule = plan.arrivals()
         self.queue = RequestQueue()
         raw = RawWriter(folder)
-        for operation in ("read", "write"):  # numbered before any answer comes, whichever is the first to
-            raw.operations.index(operation)
-        self.recorder = Recorder(raw)
+        self._names = tuple(request.name for request in plan.load.asked) or (NO_REQUEST,)
+        for name in self._names:  # numbered before any answer comes, whichever is the first to
+            raw.operations.index(name)
+        self.recorder = Recorder(raw, plan.load.told)
         self.queue.recorder = self.recorder
         self.issued = 0
         self.lasts_s = plan.lasts_s
@@ -79,7 +80,7 @@ class Generator:
         if self.plan.load.locustfile is not None:
             return environment_of(self.plan, self.queue)
         kind = LeanUser if self.plan.load.client == "lean" else OpenUser
-        user = type("ItemUser", (kind,), settings_of(self.plan, self.queue))
+        user = type("DeclaredUser", (kind,), settings_of(self.plan, self.queue) | kind.prepared(self.plan))
         return Environment(user_classes=[user], catch_exceptions=True)
 
     def unseat_users(self) -> None:
@@ -133,14 +134,16 @@ class Generator:
 
     def _issue(self, schedule: ArrivalSchedule) -> None:
         begins_s, sleep_until = self.queue.origin_s, sleeper()
-        for intended_s, key, is_write in schedule:
+        for intended_s, key, kind, number in schedule:
             # A schedule may pause for minutes, and an order to end must not wait for its next request.
             while self.queue.now_s() < min(intended_s, self.lasts_s):
                 sleep_until(begins_s + min(intended_s, self.lasts_s, self.queue.now_s() + _ORDER_POLL_S))
             if intended_s >= self.lasts_s:
                 break
-            operation = "write" if is_write else "read"
-            self.queue.waiting.put(Request(intended_s, key, operation, found_room=self.queue.has_room))
+            request = Request(
+                intended_s, key, self._names[kind], found_room=self.queue.has_room, kind=kind, number=number
+            )
+            self.queue.waiting.put(request)
             self.issued += 1
             self._overdue += self.queue.now_s() - intended_s > OVERDUE_AFTER_S
         while self.queue.now_s() < self.lasts_s:

@@ -7,7 +7,6 @@ break beyond about a thousand in flight, it knows no such limit.
 
 from __future__ import annotations
 
-import json
 import math
 import socket as plain
 import time
@@ -21,26 +20,39 @@ from gevent import socket
 from locust import User, task
 
 from harness.history.samples import SampleOutcome
+from harness.load.generator.filling import filling
 from harness.load.generator.users import OpenLoopUser
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from locust.env import Environment
 
+    from harness.load.generator.filling import Filling
     from harness.load.generator.request import Request
+    from harness.load.plan import LoadPlan
+    from harness.spec.requests import DeclaredRequest
 
 _READ_BYTES = 1 << 16
 _HTTP_PORT = 80
 _OVERDUE_POLL_S = 0.1
+_EXPECTED_TO_HAVE_BODIES = ("POST", "PUT", "PATCH")
+"""Without a body they say that its length is 0 (RFC 9110, section 8.6)."""
 _FRESH_S = 0.001
 """A connection that gave an answer less than this ago is not asked whether it is still there."""
 
 
 class Answer:
-    """What came back; fed by its parser, which calls the methods whose names begin with `on_`."""
+    """What came back; fed by its parser, which calls the methods whose names begin with `on_`.
 
-    __slots__ = ("headers", "is_whole", "keeps_alive", "parser", "status_code")
+    Args:
+        told: The headers to keep, in small letters, each with its name in `headers`.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("headers", "is_whole", "keeps_alive", "parser", "status_code", "told")
+
+    def __init__(self, told: Mapping[bytes, str]) -> None:
+        self.told = told
         self.status_code = 0
         self.headers: dict[str, str] = {}
         self.is_whole = self.keeps_alive = False
@@ -51,9 +63,10 @@ class Answer:
         self.headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the few headers that are about the answer's origin."""
-        if name[:2] in {b"x-", b"X-"}:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        """Keep the few headers that tell where the answer came from."""
+        told = self.told.get(name.lower())
+        if told is not None:
+            self.headers[told] = value.decode("latin-1")
 
     def on_message_complete(self) -> None:
         """Know that all of it came, and whether the connection stays; a moment later the parser has forgotten."""
@@ -63,7 +76,9 @@ class Answer:
 class Connection:
     """One connection, opened when it is needed."""
 
-    def __init__(self, host: str, port: int, *, connect_within_s: float, answer_within_s: float) -> None:
+    def __init__(
+        self, host: str, port: int, *, connect_within_s: float, answer_within_s: float, told: Mapping[bytes, str]
+    ) -> None:
         self._place = host, port
         self._connect_within_s = connect_within_s
         self._answer_within_s = answer_within_s
@@ -71,7 +86,8 @@ class Connection:
         self._plain: Any = None
         self._waits_since_s = math.inf
         self._heard_s = -math.inf
-        self.answer = Answer()
+        self._told = told
+        self.answer = Answer(told)
 
     def ask(self, request: bytes) -> Answer:
         """Send a request, and return its answer: whole, or as far as it came.
@@ -116,7 +132,7 @@ class Connection:
         self._socket.settimeout(None)  # see give_up_if_overdue
         self._plain = self._socket._sock  # noqa: SLF001 - the socket below, which never blocks
         self._socket.setsockopt(plain.IPPROTO_TCP, plain.TCP_NODELAY, 1)
-        self.answer = Answer()
+        self.answer = Answer(self._told)
 
     def _send(self, request: bytes) -> None:
         """Send it in one piece, as nearly always; not by gevent's own sendall, which prepares for many."""
@@ -165,22 +181,32 @@ def _give_up_in_time(connections: set[Connection]) -> None:
 
 
 class LeanUser(OpenLoopUser, User):
-    """Room for one request at a time against the items of the judged service, on a bare socket."""
+    """Room for one request at a time, of those that are declared, on a bare socket."""
 
     abstract = True
+    kinds: ClassVar[tuple[tuple[Filling, Filling | None], ...]]
+    told: ClassVar[dict[bytes, str]]
     _all: ClassVar[set[Connection]] = set()
+
+    @staticmethod
+    def prepared(plan: LoadPlan) -> dict[str, Any]:
+        """Return what a plan asks, ready to be sent, and what it wants to be told, as attributes of a class."""
+        host, told = urlsplit(plan.base_url).netloc, plan.load.told
+        names = [name.lower() for name in (told.cache, told.replica, told.version) if name]
+        kinds = tuple((filling(_head(each, host), plan.seed), _body(each, plan.seed)) for each in plan.load.asked)
+        return {"kinds": kinds, "told": {name.encode(): name for name in names}}
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         if not self._all:
             gevent.spawn(_give_up_in_time, self._all)
         parts = urlsplit(str(self.host))
-        self._head = f"Host: {parts.netloc}\r\nUser-Agent: readiness\r\nAccept: */*\r\n"
         self._connection = Connection(
             parts.hostname or "",
             parts.port or _HTTP_PORT,
             connect_within_s=self.connection_timeout,
             answer_within_s=self.network_timeout,
+            told=self.told,
         )
         self._all.add(self._connection)
 
@@ -205,8 +231,23 @@ class LeanUser(OpenLoopUser, User):
         return SampleOutcome.OK if is_ok else SampleOutcome.FAILED, answer
 
     def _bytes_of(self, request: Request) -> bytes:
-        if request.operation == "read":
-            return f"GET /items/{request.key} HTTP/1.1\r\n{self._head}\r\n".encode()
-        body = json.dumps({"value": f"{request.key} at {request.intended_s:.6f}"})
-        about = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        return f"PUT /items/{request.key} HTTP/1.1\r\n{self._head}{about}\r\n{body}".encode()
+        head, body = self.kinds[request.kind]
+        text = head(request.key, request.number)
+        if body is None:
+            return f"{text}\r\n".encode()
+        sent = body(request.key, request.number).encode()
+        return f"{text}Content-Length: {len(sent)}\r\n\r\n".encode() + sent
+
+
+def _head(request: DeclaredRequest, host: str) -> str:
+    """Return the head of a request as a template, but for its end; what is declared replaces what any client says."""
+    usual = {"host": host, "user-agent": "readiness", "accept": "*/*"}
+    headers = usual | {name.lower(): value for name, value in request.headers.items()}
+    lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _body(request: DeclaredRequest, seed: int) -> Filling | None:
+    if request.body is None and request.method in _EXPECTED_TO_HAVE_BODIES:
+        return filling("", seed)
+    return filling(request.body, seed) if request.body is not None else None

@@ -18,6 +18,7 @@ from harness.history.samples import RECORD, SampleOutcome
 if TYPE_CHECKING:
     from harness.load.generator.request import Request
     from harness.load.recording import RawWriter
+    from harness.spec.requests import ResponseHeaders
 
 _PACKED = struct.Struct("<dddqiHBBBB")
 if _PACKED.size != RECORD.itemsize:
@@ -28,10 +29,18 @@ _VERSION_MAX = 2**63 - 1
 
 
 class Recorder:
-    """Counts and keeps every request of one run."""
+    """Counts and keeps every request of one run.
 
-    def __init__(self, raw: RawWriter) -> None:
+    Args:
+        raw: Where it keeps them.
+        told: The headers that tell where an answer came from.
+    """
+
+    def __init__(self, raw: RawWriter, told: ResponseHeaders) -> None:
         self._raw = raw
+        self._cache, self._replica, self._version = (
+            (name or "").lower() for name in (told.cache, told.replica, told.version)
+        )
         self.counts = dict.fromkeys(SampleOutcome, 0)
         self._lags_s = array("d")
         self._waits_s = array("d")
@@ -50,12 +59,12 @@ class Recorder:
                 request.intended_s,
                 request.sent_s if was_sent else math.nan,
                 latency_s,
-                _version(headers.get("x-version")),
+                _version(headers.get(self._version)),
                 request.key,
                 response.status_code if response is not None else 0,
                 self._raw.operations.index(request.operation),
-                self._raw.sources.index(headers.get("x-cache") or ""),
-                self._raw.replicas.index(headers.get("x-replica") or ""),
+                self._raw.sources.index(headers.get(self._cache) or ""),
+                self._raw.replicas.index(headers.get(self._replica) or ""),
                 outcome,
             )
         )

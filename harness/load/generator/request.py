@@ -12,12 +12,14 @@ class Request:
 
     Attributes:
         intended_s: When it was meant to start, seconds since the origin.
-        key: The item it asks for.
-        operation: What it does, by name.
+        key: What it asks for of many like things; -1 if of none.
+        operation: What it is called: the name of a declared request, or one that a locustfile gives.
         free_s: When the seat that it got became free: before it, or later, if all were taken.
         found_room: Whether a seat was free for it when its time came; if so, all of its delay is the generator's.
         sent_s: When it did start; NaN while it has not.
         is_arrival: Whether the schedule wanted it; not, if it follows another one in the same task.
+        kind: Which of the load's requests it is, by its index.
+        number: Which of the whole run's arrivals it is.
     """
 
     intended_s: float
@@ -27,6 +29,8 @@ class Request:
     found_room: bool = False
     sent_s: float = math.nan
     is_arrival: bool = True
+    kind: int = 0
+    number: int = -1
 
     @property
     def wait_s(self) -> float:

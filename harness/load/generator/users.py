@@ -16,8 +16,10 @@ from gevent.queue import Queue
 from locust import FastHttpUser, task
 
 from harness.history.samples import SampleOutcome
+from harness.load.generator.filling import ready
 
 if TYPE_CHECKING:
+    from harness.load.generator.filling import ReadyRequest
     from harness.load.generator.recorder import Recorder
     from harness.load.generator.request import Request
     from harness.load.plan import LoadPlan
@@ -125,10 +127,16 @@ class OpenLoopUser:
 
 
 class OpenUser(OpenLoopUser, FastHttpUser):
-    """Room for one request at a time against the items of the judged service."""
+    """Room for one request at a time, of those that are declared."""
 
     abstract = True
     max_redirects = 0
+    kinds: ClassVar[tuple[ReadyRequest, ...]]
+
+    @staticmethod
+    def prepared(plan: LoadPlan) -> dict[str, Any]:
+        """Return what a plan asks, ready to be sent, as attributes of a class."""
+        return {"kinds": tuple(ready(request, plan.seed) for request in plan.load.asked)}
 
     @task
     def send(self) -> None:
@@ -141,13 +149,16 @@ class OpenUser(OpenLoopUser, FastHttpUser):
 
     def ask(self, request: Request) -> tuple[SampleOutcome, Any]:
         """Ask, and judge the answer."""
-        path = f"/items/{request.key}"
-        options: dict[str, Any] = {"name": request.operation, "allow_redirects": False, "catch_response": True}
-        if request.operation == "read":
-            response = self.client.get(path, **options)
-        else:
-            body = {"value": f"{request.key} at {request.intended_s:.6f}"}
-            response = self.client.put(path, json=body, **options)
+        kind, key, number = self.kinds[request.kind], request.key, request.number
+        response = self.client.request(
+            kind.method,
+            kind.path(key, number),
+            name=kind.name,
+            data=kind.body(key, number).encode() if kind.body else None,  # type: ignore[arg-type]  # it takes bytes as well
+            headers=kind.headers_for(key, number),
+            allow_redirects=False,
+            catch_response=True,
+        )
         return _outcome(response), response
 
 

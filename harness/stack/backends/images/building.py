@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from harness.clock import SystemClock
-from harness.errors import MissingError, SpecError, StackError
-from harness.spec.parser import nearest
+from harness.errors import MissingError, SpecError, StackError, nearest
 from harness.stack.backends.engine import speaking
 from harness.stack.backends.images import sources
 from harness.stack.backends.images.context import Piece, archive, folder

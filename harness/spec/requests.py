@@ -1,0 +1,178 @@
+"""What the load asks of a service, as templates, and what the headers of an answer tell of it.
+
+A request is declared once, in readiness.toml, for all scenarios; a scenario may declare its own. Nothing else in the
+harness knows a path, a body or a header of the judged service.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from harness.spec.model import Model
+
+PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
+"""A word in braces. A brace before anything else is itself, so that JSON stands in a body as it is."""
+
+KEY, UNIQUE = "key", "unique"
+PLACEHOLDERS = (KEY, UNIQUE)
+
+COUNT_MAX = 255
+"""A sample names its request by one byte, and 0 is none."""
+
+KEY_MAX = 2**31 - 1
+"""A sample keeps its key in four bytes, and -1 is none."""
+
+_OWN_HEADERS = frozenset({"host", "content-length", "connection", "transfer-encoding"})
+
+
+def placeholders_in(template: str) -> tuple[str, ...]:
+    """Return the words in braces of a template, in order, as often as they stand there."""
+    return tuple(PLACEHOLDER.findall(template))
+
+
+def _of_known_placeholders(template: str) -> str:
+    for name in placeholders_in(template):
+        if name not in PLACEHOLDERS:
+            raise PydanticCustomError(
+                "unknown_word",
+                "unknown placeholder {word}",
+                {"word": f"{{{name}}}", "known": [f"{{{known}}}" for known in PLACEHOLDERS]},
+            )
+    return template
+
+
+def _of_one_line(template: str) -> str:
+    if not (template.isascii() and template.isprintable()):
+        raise ValueError(
+            f"{template!r} is not one line of printable ASCII, and so no part of a request's head; encode it"
+        )
+    return template
+
+
+def _of_a_path(template: str) -> str:
+    if " " in template or "#" in template:
+        raise ValueError(f"{template!r} is no path: it has a space or a fragment; percent-encode it (%20, %23)")
+    return template
+
+
+def _of_no_framing(name: str) -> str:
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError(f"the load generator says {name!r} itself, or an answer could not be told apart; leave it out")
+    return name
+
+
+Template = Annotated[str, AfterValidator(_of_known_placeholders)]
+"""A text in which `{key}` and `{unique}` are filled in for each request."""
+
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}$")]
+"""As RFC 9110 (section 5.1) has it: case does not count."""
+
+HeadTemplate = Annotated[Template, AfterValidator(_of_one_line)]
+RequestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+
+class Keys(Model):
+    """Which of many like things a request asks for.
+
+    Attributes:
+        first: The smallest key; a key is one of first .. first + count - 1, and the smallest is the most popular.
+        count: How many there are.
+        zipf: Skew s of P(rank k) ~ 1 / k^s; 0 is uniform, web traffic is about 0.8 to 1.1.
+    """
+
+    first: int = Field(default=0, ge=0, le=KEY_MAX)
+    count: int = Field(default=2000, ge=1, le=10_000_000)
+    zipf: float = Field(default=1.0, ge=0, le=5)
+
+    @model_validator(mode="after")
+    def _all_can_be_written_down(self) -> Self:
+        if self.first + self.count - 1 > KEY_MAX:
+            raise ValueError(f"the last key would be {self.first + self.count - 1}; keys end at {KEY_MAX}")
+        return self
+
+
+class DeclaredRequest(Model):
+    """One kind of request; `{key}` and `{unique}` are filled in for each.
+
+    `{key}` is drawn from the range of keys. `{unique}` is different in each request of a run, and the same again in a
+    run of the same seed: ASCII letters, digits and dashes, which need no escaping in a path, in JSON or in a header.
+
+    Attributes:
+        name: What samples, objectives (`of`) and reports call it.
+        method: A HEAD is not there, as its answer tells a length and has no body.
+        path: From the root, with its query.
+        body: Sent as it stands, in UTF-8, after filling in; say its content-type in `headers`.
+        headers: Beside those that any client sends.
+        weight: Its share of all requests is its weight among those of all.
+        keys: Its own range of keys; without one, the load's.
+    """
+
+    name: RequestName
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    path: Annotated[HeadTemplate, Field(pattern=r"^/", max_length=8000), AfterValidator(_of_a_path)]
+    body: Template | None = None
+    headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
+    weight: float = Field(default=1.0, gt=0, le=1_000_000)
+    keys: Keys | None = None
+
+    @property
+    def has_key(self) -> bool:
+        """Tell whether it asks for one of many like things."""
+        return KEY in placeholders_in(self._text)
+
+    @property
+    def may_be_cached(self) -> bool:
+        """Tell whether a cache may answer it: of the methods here, a GET alone (RFC 9111, section 2)."""
+        return self.method == "GET"
+
+    @property
+    def _text(self) -> str:
+        return "\n".join((self.path, self.body or "", *self.headers.values()))
+
+    @model_validator(mode="after")
+    def _a_get_has_no_body(self) -> Self:
+        if self.method == "GET" and self.body is not None:
+            raise ValueError("a GET with a body is answered as its server pleases; leave the body out, or POST it")
+        return self
+
+
+def _named_once(requests: tuple[DeclaredRequest, ...]) -> tuple[DeclaredRequest, ...]:
+    names = [request.name for request in requests]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the request {', '.join(twice)} is there twice; give each a name of its own")
+    return requests
+
+
+Requests = Annotated[tuple[DeclaredRequest, ...], Field(max_length=COUNT_MAX), AfterValidator(_named_once)]
+"""All that a load asks; their order counts only for a seed, which draws the same kinds in the same order again."""
+
+ROOT: tuple[DeclaredRequest, ...] = (DeclaredRequest(name="root", path="/"),)
+"""What is asked where nothing is declared. Not the path that tells of readiness: it answers whatever the service's work
+comes to, and a promise kept by it alone would be a pass of nothing."""
+
+
+class ResponseHeaders(Model):
+    """Which headers of an answer tell where it came from; what is left out is not told, and cannot be promised.
+
+    Attributes:
+        cache: Names the level that answered.
+        hits: Those values of `cache` that count as a hit.
+        replica: Names the replica that answered.
+        version: Says the version of what was asked for, a whole number.
+    """
+
+    cache: HeaderName | None = None
+    hits: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    replica: HeaderName | None = None
+    version: HeaderName | None = None
+
+    @model_validator(mode="after")
+    def _hits_are_values_of_a_header(self) -> Self:
+        if self.hits and self.cache is None:
+            raise ValueError("hits are values of the header `cache`, which is not named; name it, or leave out hits")
+        return self
