@@ -87,7 +87,6 @@ class Run:
             clean,
             verdict,
             scenario_text=plan.text,
-            profile=plan.profile,
             secrets=self.secrets,
         )
         experiment = Experiment(plan.scenario, clean, verdict, folder)
@@ -107,9 +106,6 @@ class Run:
         write_run(
             options.folder,
             self.experiments,
-            seed=options.seed,
-            profile=options.profile,
-            backend=self.context.backend,
             command=options.command([*judged, *never_run]),
             never_run=never_run,
             secrets=self.secrets,

@@ -92,7 +92,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def system_of(history: History, profile: str) -> dict[str, Any]:
+def system_of(history: History) -> dict[str, Any]:
     """Return what ran, and on what: named facts only, never the environment."""
     return {
         "backend": history.backend,
@@ -104,7 +104,7 @@ def system_of(history: History, profile: str) -> dict[str, Any]:
             "kernel": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(),
         },
-        "profile": profile,
+        "profile": history.profile or "",
         "run_id": history.run_id,
         "seed": history.seed,
         "versions": {part.part: part.version for part in history.startup},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import ReportError
@@ -37,12 +37,6 @@ class Experiment:
     verdict: Verdict
     folder: Path
 
-    @property
-    def profile(self) -> str:
-        """Return the profile's name, as its folder tells it; nothing if the folder has not been written."""
-        path = self.folder / "system.json"
-        return str(read_json(path).get("profile", "")) if path.is_file() else ""
-
 
 def write_evidence(
     folder: Path,
@@ -51,7 +45,6 @@ def write_evidence(
     verdict: Verdict,
     *,
     scenario_text: str,
-    profile: str,
     secrets: Secrets = NO_SECRETS,
 ) -> History:
     """Write what was seen and what was concluded, without any page: the files that the manifest hashes.
@@ -66,7 +59,7 @@ def write_evidence(
     write_history(clean, folder)
     write_text(folder / "scenario.yaml", scenario_text, secrets)
     write_text(folder / "scenario.json", json_text(scenario.model_dump(mode="json")), secrets)
-    write_text(folder / "system.json", json_text(system_of(clean, profile)), secrets)
+    write_text(folder / "system.json", json_text(system_of(clean)), secrets)
     write_text(folder / "timeline.csv", timeline_text(scenario, clean), secrets)
     write_text(folder / "verdict.json", verdict_text(verdict), secrets)
     return clean
@@ -82,6 +75,8 @@ def read_experiment(folder: Path) -> tuple[Experiment, str]:
         ReportError: If a file is missing or damaged.
     """
     history = read_history(folder)
+    if history.profile is None:  # schema 1 held it in another file
+        history = replace(history, profile=str(read_json(folder / "system.json").get("profile", "")))
     scenario = _scenario(folder / "scenario.json")
     experiment = Experiment(scenario, history, read_verdict(folder / "verdict.json"), folder)
     return experiment, _text(folder / "scenario.yaml")

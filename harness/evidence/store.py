@@ -45,7 +45,7 @@ HISTORY_FILE = "history.json"
 EVENTS_FILE = "events.jsonl"
 
 SCHEMA = 2
-"""Of history.json, which says it since 2; 1 held failures as their text alone."""
+"""Of history.json, which says it since 2; 1 held no kinds of failures, no ids and plans of faults, and no profile."""
 
 _NAMED = {"operation": "operations", "source": "sources", "replica": "replicas"}
 """Columns that are an index into a list of names, and the attribute of Samples that is this list."""
@@ -140,15 +140,19 @@ def _in_schema_2(path: Path, rest: dict[str, Any], schema: Any) -> dict[str, Any
     """Return what a history.json holds in the shape of today's."""
     match schema:
         case 1:
-            return {
-                **{name: value for name, value in rest.items() if name != "troubles"},
-                "failures": [{"kind": UNKNOWN, "what": text} for text in _part(path, lambda: rest["troubles"])],
-            }
+            return _part(path, lambda: _of_schema_1(rest))
         case 2:
             return rest
         case _:
             fix = f"use a harness that reads it; this one knows schema {SCHEMA}"
             raise ReportError(f"unknown schema {schema!r}", where=f"{path}: schema", fix=fix)
+
+
+def _of_schema_1(rest: dict[str, Any]) -> dict[str, Any]:
+    faults = [{**mark, "id": f"fault-{number}"} for number, mark in enumerate(rest["faults"], start=1)]
+    failures = [{"kind": UNKNOWN, "what": text} for text in rest["troubles"]]
+    kept = {name: value for name, value in rest.items() if name != "troubles"}
+    return {**kept, "faults": faults, "failures": failures}
 
 
 def _values(rest: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +171,8 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fault(mark: dict[str, Any]) -> FaultMark:
-    return FaultMark(**{**mark, "doses": tuple(Dose(**dose) for dose in mark["doses"])})
+    planned, doses = mark.get("planned"), tuple(Dose(**dose) for dose in mark["doses"])
+    return FaultMark(**{**mark, "planned": planned and (planned[0], planned[1]), "doses": doses})
 
 
 def _parquet(samples: Samples, path: Path) -> bytes:

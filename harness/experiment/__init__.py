@@ -53,7 +53,7 @@ def run_experiment(
         on: What it is lived through on, where something stands already and stays; else on a stack of its own.
         on_cut_short: Told what was seen until then, if the experiment is interrupted.
     """
-    recorder = Recorder(context, seed=plan.seed)
+    recorder = Recorder(context, seed=plan.seed, profile=plan.profile)
     try:
         check_available(plan.scenario.faults, context.backend)
         with nullcontext(on) if on else _standing(context, plan.seed, folder) as stack:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 class Recorder:
     """What is written down while an experiment is under way, also of one that breaks off."""
 
-    def __init__(self, context: RunContext, *, seed: int) -> None:
+    def __init__(self, context: RunContext, *, seed: int, profile: str) -> None:
         self._context = context
         self._seed = seed
+        self._profile = profile
         self._stack: Stack | None = None
         self._result: LoadResult | None = None
         self._samples = no_samples()
@@ -99,6 +100,7 @@ class Recorder:
             began_at=self._began_at.isoformat(timespec="milliseconds"),
             seed=self._seed,
             backend=self._context.backend,
+            profile=self._profile,
             defect=self._context.defect,
             heartbeats=tuple(self.heartbeats),
             phases=tuple(self._phases),

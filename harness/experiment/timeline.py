@@ -77,7 +77,7 @@ class Timeline:
         self._recorder.note("phase", f"{phase.name} begins")
         with self._recorder.marking(open_phase), ExitStack() as healing:
             metric_watch = self._lookout(phase)
-            injections = [self._inject(phase, index, healing) for index in range(len(phase.faults))]
+            injections = [self._inject(phase, index, open_phase, healing) for index in range(len(phase.faults))]
             looking_takes_s = 1.5 * (self._recorder.now_s() - open_phase.began_s) if injections else 0.0
             with watching(metric_watch):
                 self._watch(phase, open_phase, looking_takes_s)
@@ -110,7 +110,7 @@ class Timeline:
         replicas = self._stack.replicas if points else {}
         return MetricWatch(points, replicas, self._context.system.subject.metrics, self._recorder.now_s)
 
-    def _inject(self, phase: Phase, index: int, healing: ExitStack) -> Injection:
+    def _inject(self, phase: Phase, index: int, open_phase: OpenPhase, healing: ExitStack) -> Injection:
         fault, recorder = phase.faults[index], self._recorder
         healing.callback(recorder.note, "fault", f"{fault} healed")  # called after it is, being first
         context = injected(
@@ -121,6 +121,7 @@ class Timeline:
             clock=self._context.clock,
             origin_s=recorder.origin_s,
             phase=phase.name,
+            planned=(open_phase.began_s, open_phase.ends_s),
             sent_bytes_at_origin=self._sent_bytes_at_origin.get(fault.target, 0),
         )
         injection = healing.enter_context(context)

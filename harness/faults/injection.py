@@ -67,7 +67,9 @@ class Injection:
     """A fault that is there now; `mark` is its history so far."""
 
     fault: Fault
+    fault_id: str
     phase: str
+    planned: tuple[float, float] | None
     action: Action
     now_s: Callable[[], float]
     injected_s: float = 0.0
@@ -97,10 +99,12 @@ class Injection:
     def mark(self) -> FaultMark:
         """Return what happened, as a value."""
         return FaultMark(
+            id=self.fault_id,
             fault=str(self.fault),
             kind=self.fault.kind,
             target=self.fault.target,
             phase=self.phase,
+            planned=self.planned,
             injected_s=self.injected_s,
             healed_s=self.healed_s,
             doses=tuple(self.doses),
@@ -119,6 +123,7 @@ def injected(
     clock: Clock,
     origin_s: float = 0.0,
     phase: str = "",
+    planned: tuple[float, float] | None = None,
     sent_bytes_at_origin: int = 0,
 ) -> Iterator[Injection]:
     """Hurt `into` with `fault` while inside; its dose is looked at once it is there.
@@ -131,12 +136,14 @@ def injected(
         clock: Times are its seconds since `origin_s`.
         origin_s: The run's origin on `clock`.
         phase: The phase that the mark will name.
+        planned: When it is to be there, in seconds since the origin.
         sent_bytes_at_origin: What had been sent on the target's paths before the load began.
 
     Raises:
         FaultError: If the target is not there, or the fault cannot be done or undone.
     """
-    injection = Injection(fault, phase, action_for(fault, fault_id, into, clock), lambda: clock.now() - origin_s)
+    action = action_for(fault, fault_id, into, clock)
+    injection = Injection(fault, fault_id, phase, planned, action, lambda: clock.now() - origin_s)
     try:
         injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin
         injection.begin(ledger)

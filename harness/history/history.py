@@ -23,6 +23,7 @@ class History:
         began_at: Wall-clock start, ISO 8601 in UTC; for people, never for arithmetic.
         seed: Of everything random in the run.
         backend: `embedded` or `containers`.
+        profile: The profile of readiness.toml that stretched it; None in a history of schema 1, which did not say.
         defect: Id of the seeded defect that the subject was started with; None for the healthy service.
         samples: Every request.
         operations: What the remembered requests wrote and read.
@@ -40,6 +41,7 @@ class History:
     began_at: str
     seed: int
     backend: str
+    profile: str | None = None
     defect: str | None = None
     samples: Samples = field(default_factory=no_samples)
     operations: Operations = field(default_factory=no_operations)

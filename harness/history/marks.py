@@ -52,10 +52,12 @@ class FaultMark:
     """When a fault was there, and the proof that it was.
 
     Attributes:
+        id: `fault-1`, `fault-2`, … in the order of the scenario's file, all phases counted through.
         fault: The fault as one would say it: `redis +400ms`.
         kind: `down`, `latency`, `kill`.
         target: The service or edge.
         phase: The phase it belongs to.
+        planned: When it was to be there: from, to; None in a history of schema 1, which did not say.
         injected_s: When injecting it had succeeded.
         healed_s: When undoing it had succeeded; None if the run ended before that.
         doses: Looks at it, in order; none at all proves nothing.
@@ -65,10 +67,12 @@ class FaultMark:
             if nobody counted.
     """
 
+    id: str
     fault: str
     kind: str
     target: str
     phase: str
+    planned: tuple[float, float] | None = None
     injected_s: float
     healed_s: float | None
     doses: tuple[Dose, ...]

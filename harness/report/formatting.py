@@ -92,9 +92,10 @@ def wall_of(began_at: str) -> str:
     return began_at.replace("T", " ", 1).replace("+00:00", " UTC")
 
 
-def command_of(scenario: str, history: History, profile: str) -> str:
+def command_of(scenario: str, history: History) -> str:
     """Return the command that does one experiment again."""
-    options = {"seed": str(history.seed), "profile": profile, "backend": history.backend, "defect": history.defect}
+    options = {"seed": str(history.seed), "profile": history.profile}
+    options |= {"backend": history.backend, "defect": history.defect}
     # Quoted, for somebody will paste it into a shell.
     said = [f"--{name} {shlex.quote(value)}" for name, value in options.items() if value]
     return " ".join(["readiness run", shlex.quote(scenario), *said])

@@ -65,7 +65,7 @@ class Gauge:
     good_width: float
 
 
-def experiment_page(experiment: Experiment, *, scenario_text: str, profile: str) -> str:
+def experiment_page(experiment: Experiment, *, scenario_text: str) -> str:
     """Return the page of one experiment; the pictures are expected beside it."""
     scenario, history, verdict = experiment.scenario, experiment.history, experiment.verdict
     return _template("experiment.html.j2").render(
@@ -74,8 +74,8 @@ def experiment_page(experiment: Experiment, *, scenario_text: str, profile: str)
         verdict=verdict,
         gauges=[gauge_of(claim) for claim in verdict.claims],
         startup_s=max((part.began_s + part.took_s for part in history.startup), default=0.0) or 1.0,
-        system=system_of(history, profile),
-        command=formatting.command_of(scenario.scenario, history, profile),
+        system=system_of(history),
+        command=formatting.command_of(scenario.scenario, history),
         scenario_text=scenario_text,
         files=[each for each in FILES if each[0] != OPERATIONS_FILE or len(history.operations)],
     )
@@ -90,7 +90,7 @@ def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any], allure
         counted={outcome: sum(verdict.outcome is outcome for verdict in verdicts) for outcome in Outcome},
         sentence=run_sentence(verdicts, facts.get(NEVER_RUN, ())),
         facts=facts,
-        system=system_of(experiments[0].history, facts["profile"]) if experiments else None,
+        system=system_of(experiments[0].history) if experiments else None,
         allure_page=allure_page,
     )
 

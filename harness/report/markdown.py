@@ -47,7 +47,7 @@ def escaped(text: str) -> str:
     return _LEADING.sub(r"\1\\\2", dead)
 
 
-def experiment_page(scenario: Scenario, history: History, verdict: Verdict, *, profile: str) -> str:
+def experiment_page(scenario: Scenario, history: History, verdict: Verdict) -> str:
     """Return the report of one experiment."""
     return _joined(
         f"# {SYMBOLS[verdict.outcome]} {escaped(scenario.scenario)}",
@@ -68,8 +68,8 @@ def experiment_page(scenario: Scenario, history: History, verdict: Verdict, *, p
         "## Timeline",
         _table(("at", "kind", "what"), ((at(event.at_s), event.kind, event.text) for event in history.events)),
         "## Again",
-        _code(command_of(scenario.scenario, history, profile)),
-        _facts(history, profile),
+        _code(command_of(scenario.scenario, history)),
+        _facts(history),
     )
 
 
@@ -88,7 +88,7 @@ def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any]) -> str
         ),
         "## Again",
         _code(facts["command"]),
-        _facts(experiments[0].history, facts["profile"]) if experiments else "",
+        _facts(experiments[0].history) if experiments else "",
     )
 
 
@@ -183,9 +183,9 @@ def _startup(history: History) -> str:
     return _table(("part", "version", "began after", "took"), rows)
 
 
-def _facts(history: History, profile: str) -> str:
+def _facts(history: History) -> str:
     defect = f", defect {escaped(history.defect)}" if history.defect else ""
-    ran = f"Seed {history.seed}, profile {escaped(profile)}, backend {escaped(history.backend)}{defect}"
+    ran = f"Seed {history.seed}, profile {escaped(history.profile or '')}, backend {escaped(history.backend)}{defect}"
     return f"{ran}, began {escaped(history.began_at)}."
 
 

@@ -24,7 +24,6 @@ def write_experiment(
     verdict: Verdict,
     *,
     scenario_text: str,
-    profile: str,
     secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Write everything about one experiment into `folder`.
@@ -35,20 +34,17 @@ def write_experiment(
         history: What was seen.
         verdict: What it means.
         scenario_text: The scenario's file as its author wrote it.
-        profile: Name of the profile.
         secrets: What must not be written.
 
     Raises:
         ReportError: If a file cannot be written.
     """
-    clean = write_evidence(
-        folder, scenario, history, verdict, scenario_text=scenario_text, profile=profile, secrets=secrets
-    )
+    clean = write_evidence(folder, scenario, history, verdict, scenario_text=scenario_text, secrets=secrets)
     experiment = Experiment(scenario, clean, verdict, folder)
-    write_pages(experiment, scenario_text=scenario_text, profile=profile, secrets=secrets)
+    write_pages(experiment, scenario_text=scenario_text, secrets=secrets)
 
 
-def write_pages(experiment: Experiment, *, scenario_text: str, profile: str, secrets: Secrets = NO_SECRETS) -> None:
+def write_pages(experiment: Experiment, *, scenario_text: str, secrets: Secrets = NO_SECRETS) -> None:
     """Write what people read: pictures, report.md and the page.
 
     Raises:
@@ -61,6 +57,6 @@ def write_pages(experiment: Experiment, *, scenario_text: str, profile: str, sec
     write_text(folder / "plot.svg", plots.svg(scenario, history, verdict, LIGHT), secrets)
     write_text(folder / "plot-dark.svg", plots.svg(scenario, history, verdict, DARK), secrets)
     write_bytes(folder / "plot.png", plots.png(scenario, history, verdict, LIGHT), secrets)
-    write_text(folder / "report.md", markdown.experiment_page(scenario, history, verdict, profile=profile), secrets)
-    page = html.experiment_page(experiment, scenario_text=scenario_text, profile=profile)
+    write_text(folder / "report.md", markdown.experiment_page(scenario, history, verdict), secrets)
+    page = html.experiment_page(experiment, scenario_text=scenario_text)
     write_text(folder / "index.html", page, secrets)

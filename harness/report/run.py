@@ -25,9 +25,6 @@ def write_run(
     folder: Path,
     experiments: Sequence[Experiment],
     *,
-    seed: int,
-    profile: str,
-    backend: str,
     command: str,
     never_run: Sequence[str] = (),
     secrets: Secrets = NO_SECRETS,
@@ -38,10 +35,7 @@ def write_run(
 
     Args:
         folder: Holds one sub-folder for each experiment; its name is the run's id.
-        experiments: In the order in which they ran.
-        seed: Of everything random in the run.
-        profile: Its name.
-        backend: `embedded` or `containers`.
+        experiments: In the order in which they ran; at least one, and all of one seed, profile and backend.
         command: Runs the same again.
         never_run: Scenarios that were to be run and came to no verdict.
         secrets: What must not be written.
@@ -52,7 +46,7 @@ def write_run(
     for experiment in experiments:
         inside(folder, experiment.scenario.scenario)
     clean = [_clean(experiment, secrets) for experiment in experiments]
-    facts: dict[str, Any] = {"run_id": folder.name, "seed": seed, "profile": profile, "backend": backend}
+    facts = {"run_id": folder.name, **_common(experiments[0])}
     facts |= {"command": command} | ({NEVER_RUN: list(never_run)} if never_run else {})
     write_text(folder / VERDICT_FILE, run_text([experiment.verdict for experiment in clean], facts), secrets)
     report = markdown.run_page(clean, facts=facts)
@@ -90,7 +84,7 @@ def rebuild(
 
 def _rebuilt(folder: Path, secrets: Secrets) -> Experiment:
     experiment, scenario_text = read_experiment(folder)
-    write_pages(experiment, scenario_text=scenario_text, profile=experiment.profile, secrets=secrets)
+    write_pages(experiment, scenario_text=scenario_text, secrets=secrets)
     return experiment
 
 
@@ -104,11 +98,16 @@ def _names(folder: Path) -> list[str]:
     return sorted(there, key=lambda name: order.index(name) if name in order else len(order))
 
 
+def _common(experiment: Experiment) -> dict[str, Any]:
+    """Return what all experiments of a run have in common."""
+    history = experiment.history
+    return {"seed": history.seed, "profile": history.profile or "", "backend": history.backend}
+
+
 def _facts(folder: Path, first: Experiment) -> dict[str, Any]:
     """Return what `write_run` wants to know, from the first experiment where the run did not live to say."""
-    own = {"seed": first.history.seed, "profile": first.profile, "backend": first.history.backend}
-    own[NEVER_RUN] = _never_run(folder)
-    own["command"] = "readiness run --seed {seed} --profile {profile} --backend {backend}".format_map(own)
+    command = "readiness run --seed {seed} --profile {profile} --backend {backend}".format_map(_common(first))
+    own = {NEVER_RUN: _never_run(folder), "command": command}
     return own | {name: value for name, value in _said_of_run(folder).items() if name in own}
 
 

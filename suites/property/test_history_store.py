@@ -63,7 +63,12 @@ def operations(draw):
     return Operations(np.array(draw(st.lists(rows, max_size=8)), dtype=OPERATION))
 
 
-FAULTS = made(FaultMark, doses=st.lists(made(Dose), max_size=3).map(tuple), healed_s=st.none() | FLOATS)
+FAULTS = made(
+    FaultMark,
+    planned=st.none() | st.tuples(FLOATS, FLOATS),
+    doses=st.lists(made(Dose), max_size=3).map(tuple),
+    healed_s=st.none() | FLOATS,
+)
 HISTORIES = st.builds(
     History,
     run_id=TEXTS,
@@ -71,6 +76,7 @@ HISTORIES = st.builds(
     seed=st.integers(),
     backend=TEXTS,
     defect=st.none() | TEXTS,
+    profile=st.none() | TEXTS,
     samples=samples(),
     operations=operations(),
     tally=st.none() | made(LoadTally),

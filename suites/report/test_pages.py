@@ -65,9 +65,9 @@ def written(tmp_path, made):
     for scenario, history in made:
         verdict = judge(scenario, history, confidence=0.95)
         place = folder / scenario.scenario
-        write_experiment(place, scenario, history, verdict, scenario_text="scenario: x\n", profile="quick")
+        write_experiment(place, scenario, history, verdict, scenario_text="scenario: x\n")
         experiments.append(Experiment(scenario, history, verdict, place))
-    write_run(folder, experiments, seed=7, profile="quick", backend="embedded", command="readiness run --seed 7")
+    write_run(folder, experiments, command="readiness run --seed 7")
     return folder
 
 
@@ -202,18 +202,14 @@ def test_no_secret_is_in_any_file(tmp_path):
     """A sentinel that every word contains is found in no file, in no encoding of it that we know."""
     sentinel = "correct-horse-battery"
     scenario, history = hostile(f"postgres://u:{sentinel}@h/db")
+    history = dataclasses.replace(history, profile=sentinel, backend=sentinel)
     verdict = judge(scenario, history, confidence=0.95)
     secrets = Secrets([sentinel])
     place = tmp_path / "run-1" / scenario.scenario
-    write_experiment(
-        place, scenario, history, verdict, scenario_text=f"# {sentinel}\n", profile=sentinel, secrets=secrets
-    )
+    write_experiment(place, scenario, history, verdict, scenario_text=f"# {sentinel}\n", secrets=secrets)
     write_run(
         place.parent,
         [Experiment(scenario, history, verdict, place)],
-        seed=7,
-        profile=sentinel,
-        backend=sentinel,
         command=f"run {sentinel}",
         secrets=secrets,
     )
@@ -272,9 +268,6 @@ def test_a_scenario_cannot_be_written_elsewhere(tmp_path):
         write_run(
             tmp_path / "run-1",
             [Experiment(climbing, history, verdict, tmp_path)],
-            seed=1,
-            profile="quick",
-            backend="embedded",
             command="x",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.evidence import verified_run
+from harness.evidence import read_experiment, verified_run
 from suites.support import golden
 
 
@@ -21,3 +21,11 @@ def test_a_run_is_judged_to_the_same_bytes_on_every_machine():
     }
     assert told.exit_code == 1
     assert told.output.count("evidence unchanged, judged again the same") == 3
+
+
+def test_what_schema_1_did_not_say_is_read_from_where_it_was():
+    """Faults are counted through, their plan is not known, and the profile stands in system.json."""
+    experiment, _ = read_experiment(golden.FOLDER / "broken")
+
+    assert experiment.history.profile == "quick"
+    assert [(mark.id, mark.planned) for mark in experiment.history.faults] == [("fault-1", None)]

@@ -15,7 +15,7 @@ from suites.support import histories
 from suites.support.runs import run_folder
 
 
-def write_run(place, number, *, slower=1.0, arrivals_per_s=None, profile="quick", **changes):
+def write_run(place, number, *, slower=1.0, arrivals_per_s=None, **changes):
     """Write one run of the control scenario, with a run id of its own."""
     scenario, history = histories.control(seed=1)
     if arrivals_per_s:
@@ -23,7 +23,7 @@ def write_run(place, number, *, slower=1.0, arrivals_per_s=None, profile="quick"
         scenario = scenario.model_copy(update={"load": load})
     history = dataclasses.replace(history, run_id=f"run-{number}", **changes)
     history.samples.records["latency_s"] *= slower * (1 + number % 5 / 1000)
-    return run_folder(place / f"run-{number}", [(scenario, history)], profile=profile)
+    return run_folder(place / f"run-{number}", [(scenario, history)])
 
 
 @pytest.fixture(scope="module")

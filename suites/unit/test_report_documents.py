@@ -100,7 +100,7 @@ def test_the_system_is_named_facts_only(monkeypatch):
     """Nothing of the environment gets into it."""
     monkeypatch.setenv("POSTGRES_PASSWORD", "sentinel-value")
 
-    system = system_of(histories.control()[1], "quick")
+    system = system_of(histories.control()[1])
 
     assert "sentinel-value" not in json.dumps(system)
     assert set(system["machine"]) == {"architecture", "cores", "kernel", "python"}

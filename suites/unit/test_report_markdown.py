@@ -20,7 +20,7 @@ def judged(make):
 
 def page_of(make):
     """Return report.md of a made history, as lines."""
-    return experiment_page(*judged(make), profile="quick").splitlines()
+    return experiment_page(*judged(make)).splitlines()
 
 
 def test_the_verdict_comes_first():
@@ -112,7 +112,7 @@ def test_hostile_text_adds_no_row():
     scenario, history, verdict = judged(histories.control)
     hostile = dataclasses.replace(history, events=(Event(at_s=1.0, kind="x|y", text="a\n| b | c |\n\n# big"),))
 
-    page = experiment_page(scenario, hostile, verdict, profile="quick")
+    page = experiment_page(scenario, hostile, verdict)
 
     assert "| 1.0 s | x\\|y | a \\| b \\| c \\| # big |" in page.splitlines()
 

@@ -81,7 +81,7 @@ def test_a_fault_that_was_not_seen_is_told():
 def test_a_fault_that_was_never_healed_is_drawn_to_the_end():
     """The run ended inside it."""
     scenario, history, verdict = judged(histories.control)
-    mark = FaultMark(fault="a", kind="k", target="t", phase="p", injected_s=5.0, healed_s=None, doses=())
+    mark = FaultMark(id="fault-1", fault="a", kind="k", target="t", phase="p", injected_s=5.0, healed_s=None, doses=())
 
     drawn = plots.picture(scenario, dataclasses.replace(history, faults=(mark,)), verdict, LIGHT)
 
@@ -103,7 +103,9 @@ def test_sources_are_stacked_by_depth():
 def test_a_dollar_is_a_dollar():
     """A name that looks like a formula is drawn as it is, even a wrong one."""
     scenario, history, verdict = judged(histories.broke_off)
-    mark = FaultMark(fault="$\\frac{$", kind="k", target="t", phase="p", injected_s=0.1, healed_s=0.5, doses=())
+    mark = FaultMark(
+        id="fault-1", fault="$\\frac{$", kind="k", target="t", phase="p", injected_s=0.1, healed_s=0.5, doses=()
+    )
 
     assert plots.svg(scenario, dataclasses.replace(history, faults=(mark,)), verdict, LIGHT)
 

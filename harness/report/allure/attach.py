@@ -15,7 +15,6 @@ from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestR
 from allure_commons.reporter import AllureReporter
 from allure_commons.types import AttachmentType, LabelType
 
-from harness.evidence.experiment import Experiment
 from harness.evidence.redaction import NO_SECRETS, Secrets, line
 from harness.report.allure.context import EPIC
 from harness.report.formatting import command_of, moment
@@ -63,10 +62,10 @@ def attach_experiment(
     result = _running_test()
     if result is None:
         return
-    said, profile = _Saying(secrets), Experiment(scenario, history, verdict, folder).profile
-    result.description = secrets.redacted(_description(scenario, history, verdict, profile))
-    result.parameters.extend(_parameters(history, profile))
-    result.labels.extend(Label(name=name, value=said(value)) for name, value in _labels(scenario, history, profile))
+    said = _Saying(secrets)
+    result.description = secrets.redacted(_description(scenario, history, verdict))
+    result.parameters.extend(_parameters(history))
+    result.labels.extend(Label(name=name, value=said(value)) for name, value in _labels(scenario, history))
     result.steps.extend(_steps(history, verdict, said))
     for name, file_name, kind in _ATTACHED:
         if (folder / file_name).is_file():
@@ -93,26 +92,29 @@ class _Saying:
         return self._secrets.redacted(line(self._secrets.redacted(text)))
 
 
-def _description(scenario: Scenario, history: History, verdict: Verdict, profile: str) -> str:
+def _description(scenario: Scenario, history: History, verdict: Verdict) -> str:
     """Return Markdown; Allure's HTML description would be taken as it is, so it is never used."""
     return "\n\n".join(
         [
             f"**{escaped(verdict.sentence)}**",
             escaped(scenario.story),
-            f"    {line(command_of(scenario.scenario, history, profile))}",
+            f"    {line(command_of(scenario.scenario, history))}",
         ]
     )
 
 
-def _parameters(history: History, profile: str) -> list[Parameter]:
+def _parameters(history: History) -> list[Parameter]:
     # The seed is told but is no part of a test's identity: history must go on from run to run.
-    facts = [("seed", str(history.seed), True), ("profile", profile, None), ("backend", history.backend, None)]
-    if history.defect:
-        facts.append(("defect", history.defect, None))
-    return [Parameter(name=name, value=value, excluded=excluded) for name, value, excluded in facts]
+    facts: list[tuple[str, str | None, bool | None]] = [
+        ("seed", str(history.seed), True),
+        ("profile", history.profile, None),
+        ("backend", history.backend, None),
+        ("defect", history.defect, None),
+    ]
+    return [Parameter(name=name, value=value, excluded=excluded) for name, value, excluded in facts if value]
 
 
-def _labels(scenario: Scenario, history: History, profile: str) -> Iterable[tuple[str, str]]:
+def _labels(scenario: Scenario, history: History) -> Iterable[tuple[str, str]]:
     targets = sorted({fault.target for fault in scenario.faults})
     yield LabelType.EPIC, EPIC
     yield from ((LabelType.FEATURE, target) for target in targets or ["nothing broken"])
@@ -120,7 +122,7 @@ def _labels(scenario: Scenario, history: History, profile: str) -> Iterable[tupl
     # If the control is not green, no other verdict of the run means anything.
     yield LabelType.SEVERITY, "critical" if targets else "blocker"
     yield from ((LabelType.TAG, tag) for tag in sorted({fault.kind for fault in scenario.faults}))
-    yield from ((LabelType.TAG, tag) for tag in (profile, history.backend) if tag)
+    yield from ((LabelType.TAG, tag) for tag in (history.profile, history.backend) if tag)
 
 
 def _steps(history: History, verdict: Verdict, said: _Saying) -> list[TestStepResult]:

@@ -77,7 +77,12 @@ def write_allure_context(
 
 def _run_facts(first: Experiment) -> dict[str, str]:
     history = first.history
-    return {"Backend": history.backend, "Profile": first.profile, "Run": history.run_id, "Seed": str(history.seed)}
+    return {
+        "Backend": history.backend,
+        "Profile": history.profile or "",
+        "Run": history.run_id,
+        "Seed": str(history.seed),
+    }
 
 
 def _property_key(key: str) -> str:
