@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from random import Random
 
-from fixtures.reference.core.breaker import Unavailable
-from fixtures.reference.core.redis_link import Script
+import pytest
+
+from fixtures.reference.core.breaker import DependencyFailed, Unavailable
+from fixtures.reference.core.redis_link import Script, keeping_cancellation
 
 ECHO = Script("return ARGV[1]")
 
@@ -25,6 +28,71 @@ async def test_link_bounds_all_steps_of_a_call_together(linked):
 
     assert all(isinstance(result, Unavailable) for result in results)
     assert 0.2 <= took_s < 0.4
+
+
+async def losing_cancellation(*_words):
+    """A call of the client that goes on when it is cancelled, as with `asyncio.wait_for` before Python 3.12."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return b"as if nothing had happened"
+
+
+async def test_link_stays_cancelled_where_the_client_goes_on(linked):
+    """A task that was told to stop ends; that says nothing of Redis."""
+    link = linked()
+    link._client.execute_command = losing_cancellation
+    call = asyncio.create_task(link.run(ECHO, [], ["x"]))
+    await asyncio.sleep(0)
+
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert link.breaker.recent() == (0, 0)
+    assert link.breaker.admitted == 1
+
+
+async def test_link_holds_its_budget_where_the_client_goes_on(linked):
+    """What is cancelled by the budget has failed, whatever the client answers after it."""
+    link = linked(op_timeout_s=0.01)
+    link._client.execute_command = losing_cancellation
+
+    with pytest.raises(DependencyFailed):
+        await link.run(ECHO, [], ["x"])
+    assert link.breaker.recent() == (1, 1)
+
+
+async def test_cancelling_is_kept_where_the_call_fails_after_it():
+    """An error of the client does not call the task back."""
+
+    async def failing() -> None:
+        await losing_cancellation()
+        raise OSError
+
+    call = asyncio.create_task(keeping_cancellation(failing()))
+    await asyncio.sleep(0)
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_cancelled_task_may_call_while_it_cleans_up():
+    """Only a cancellation during the call counts, not the one that led to it."""
+    answers = []
+
+    async def clean_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            answers.append(await keeping_cancellation(asyncio.sleep(0, "answered")))
+
+    task = asyncio.create_task(clean_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert answers == ["answered"]
 
 
 async def test_link_makes_its_scripts_known_again_after_redis_forgot_them(linked):
