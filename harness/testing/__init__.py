@@ -1,0 +1,8 @@
+"""Checks for whoever adds a part: a seam's whole suite in one line of a test. See docs/extending.md.
+
+Each check raises AssertionError with a sentence that says what the part does not keep.
+"""
+
+from harness.testing.checkers import check_checker
+
+__all__ = ["check_checker"]
