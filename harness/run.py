@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
 from harness.evidence import NO_SECRETS, Experiment, Secrets, write_manifest, write_run_manifest
-from harness.evidence.bundle import LOGS, MANIFEST_FILE
+from harness.evidence.documents import never_run
 from harness.evidence.redaction import SHORTEST_SECRET, redact_file, redacted
 from harness.experiment import RunContext, run_experiment
 from harness.faults.guardian import guarded
-from harness.faults.ledger import FILE_NAME, Ledger
+from harness.faults.ledger import Ledger
+from harness.layout import LEDGER_FILE, LOGS, MANIFEST_FILE
 from harness.options import SETTINGS_FILE, check_options
 from harness.report import write_experiment, write_run
 from harness.stack.backends.choice import choose, prepare
@@ -102,12 +103,12 @@ class Run:
         if not self.experiments:
             return
         options, judged = self.options, [experiment.scenario.scenario for experiment in self.experiments]
-        never_run = [name for name in self.scenarios if name not in judged]
+        missing = never_run(self.scenarios, judged)
         write_run(
             options.folder,
             self.experiments,
-            command=options.command([*judged, *never_run]),
-            never_run=never_run,
+            command=options.command([*judged, *missing]),
+            without_verdict=missing,
             secrets=self.secrets,
         )
         whole = {each.scenario.scenario for each in self.experiments if (each.folder / MANIFEST_FILE).is_file()}
@@ -145,7 +146,7 @@ def opened(
     listener.message(str(choice))
     prepare(choice, settings.system, options.project, listener.message)
     make_folder(options.folder)
-    ledger = Ledger(options.folder / FILE_NAME, options.run_id)
+    ledger = Ledger(options.folder / LEDGER_FILE, options.run_id)
     context = RunContext(
         run_id=options.run_id,
         system=settings.system,

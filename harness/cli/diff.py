@@ -13,6 +13,7 @@ from harness.compare.diff import Change, Difference, difference
 from harness.evidence.bundle import check_unchanged, experiments_in
 from harness.evidence.documents import json_text, read_json
 from harness.evidence.experiment import read_experiment
+from harness.layout import SYSTEM_FILE
 from harness.report.terminal import change_table
 from harness.verdict.outcome import Outcome
 
@@ -46,7 +47,7 @@ def _experiments(folder: Path) -> list[tuple[Experiment, Mapping[str, Any]]]:
     places = experiments_in(folder if folder.is_dir() else OUT / folder)
     for place in places:
         check_unchanged(place)
-    return [(read_experiment(place)[0], read_json(place / "system.json")) for place in places]
+    return [(read_experiment(place)[0], read_json(place / SYSTEM_FILE)) for place in places]
 
 
 def _print(found: Difference) -> None:

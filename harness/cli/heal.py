@@ -8,9 +8,9 @@ import typer
 
 from harness.cli.options import OUT, Out
 from harness.errors import HarnessError
-from harness.faults.guardian import OF_PAGES
 from harness.faults.healing import heal as heal_run
-from harness.faults.ledger import FILE_NAME, close_ledger, read_ledger
+from harness.faults.ledger import close_ledger, read_ledger
+from harness.layout import LEDGER_FILE, PAGES_LEDGER_FILE
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def heal(out: Out = OUT) -> None:
     What cannot be undone is told at once, and keeps nothing else from being undone; the exit code is 3 then.
     """
     found, troubles = 0, 0
-    for path in sorted([*out.glob(f"*/{FILE_NAME}"), *out.glob(f"*/{OF_PAGES}")]):
+    for path in sorted([*out.glob(f"*/{LEDGER_FILE}"), *out.glob(f"*/{PAGES_LEDGER_FILE}")]):
         try:
             lines = _healed(path)
         except HarnessError as error:

@@ -17,11 +17,11 @@ from harness.cli.results import Results
 from harness.cli.signals import interruptible
 from harness.cli.watcher import Watcher
 from harness.errors import SpecError, nearest
+from harness.layout import ALLURE_REPORT, ALLURE_RESULTS, PAGE_FILE
 from harness.options import Options, check_options, new_run_id, new_seed, settings_of
 from harness.plan import ScenarioSource, read_source
 from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
 from harness.report.ctrf import Span
-from harness.report.run import ALLURE_REPORT, ALLURE_RESULTS
 from harness.run import make_folder
 from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE
 from harness.verdict.outcome import Outcome
@@ -161,7 +161,7 @@ def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int
     experiments = watcher.run.experiments
     if not experiments:
         return watcher.exit_code
-    verdict_table([experiment.verdict for experiment in experiments], str(options.folder / "index.html"))
+    verdict_table([experiment.verdict for experiment in experiments], str(options.folder / PAGE_FILE))
     results = options.folder / ALLURE_RESULTS
     write_allure_context(results, experiments)
     page: object = "not asked for"

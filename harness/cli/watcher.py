@@ -10,6 +10,7 @@ import pytest
 from harness import plugin
 from harness.cli.signals import Interruption
 from harness.errors import Interrupted, SpecError, refusal
+from harness.evidence.documents import never_run
 from harness.report.ctrf import Span, Unjudged
 from harness.verdict.outcome import Outcome, worst
 
@@ -95,10 +96,10 @@ class Watcher:
     @property
     def never_run(self) -> list[Unjudged]:
         """Return what was to be run, and neither broke nor came to a verdict."""
-        judged = {experiment.scenario.scenario for experiment in self.run.experiments} if self.run else set()
-        broken = {each.name for each in self.unjudged}
+        judged = [experiment.scenario.scenario for experiment in self.run.experiments] if self.run else []
+        broken = [each.name for each in self.unjudged]
         why = f"it was not run: {self.signal.signal.name if self.signal else 'the run ended before'}"
-        return [Unjudged(name, why) for name in self.selected if name not in judged | broken]
+        return [Unjudged(name, why) for name in never_run(self.selected, [*judged, *broken])]
 
     @property
     def without_verdict(self) -> list[Unjudged]:

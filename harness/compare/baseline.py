@@ -12,6 +12,7 @@ from harness.evidence.bundle import verified_run
 from harness.evidence.documents import json_text, read_json
 from harness.evidence.experiment import read_experiment
 from harness.evidence.redaction import NO_SECRETS, Secrets, write_text
+from harness.layout import SYSTEM_FILE
 from harness.measure.quantities import Block, figures
 from harness.spec.model import Model
 from harness.spec.scenario import Slug
@@ -115,7 +116,7 @@ def _unmet(verdict: Verdict) -> str:
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
     """Return everything but the seed that the figures depend on and that is no version of the service itself."""
-    path = experiment.folder / "system.json"
+    path = experiment.folder / SYSTEM_FILE
     system = read_json(path)
     machine = system.get("machine")
     if not isinstance(machine, dict):

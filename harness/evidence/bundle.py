@@ -17,8 +17,16 @@ from harness.errors import ReportError
 from harness.evidence.documents import json_text, read_json, run_text, verdict_text
 from harness.evidence.experiment import read_experiment
 from harness.evidence.redaction import NO_SECRETS, write_text
-from harness.evidence.store import EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
-from harness.faults.ledger import FILE_NAME as LEDGER_FILE
+from harness.layout import (
+    EVIDENCE,
+    HISTORY_FILE,
+    LOGS,
+    MANIFEST_FILE,
+    OPERATIONS_FILE,
+    RUN_EVIDENCE,
+    RUN_MANIFEST_FILE,
+    VERDICT_FILE,
+)
 from harness.verdict.judge import judge
 
 if TYPE_CHECKING:
@@ -27,17 +35,10 @@ if TYPE_CHECKING:
 
     from harness.verdict.outcome import Verdict
 
-MANIFEST_FILE = "manifest.json"
-RUN_MANIFEST_FILE = "run-manifest.json"
-VERDICT_FILE = "verdict.json"
-SCHEMA = 1
-EVIDENCE = (
-    *(SAMPLES_FILE, EVENTS_FILE, HISTORY_FILE),
-    *("scenario.yaml", "scenario.json", "system.json", "timeline.csv", VERDICT_FILE),
-)
-RUN_EVIDENCE = (VERDICT_FILE, LEDGER_FILE)
-"""Of a whole run, beside its experiments."""
-LOGS = "logs"
+SCHEMA = 2
+READABLE = (1, 2)
+"""Schemas that are read, verified, compared and judged. Since 2, history.json holds failures as records, faults with
+ids and plans, and the profile; the manifests themselves are the same."""
 
 _NAME = re.compile(rf"(?:{LOGS}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 _RUN_NAME = re.compile(rf"[a-z0-9][a-z0-9-]*/{MANIFEST_FILE}|[a-z0-9][a-z0-9.-]*")
@@ -134,7 +135,7 @@ def experiments_in(folder: Path) -> list[Path]:
     if (folder / MANIFEST_FILE).is_file():
         return [folder]
     is_noted = (folder / RUN_MANIFEST_FILE).is_file()
-    begun = {path.parent for name in (LOGS, HISTORY_FILE) for path in folder.glob(f"*/{name}")}
+    begun = experiments_begun(folder)
     if not begun and not is_noted:
         fix = "give the folder of a run: reports/runs/<id>"
         raise ReportError("there is no experiment in this folder", where=str(folder), fix=fix)
@@ -148,6 +149,11 @@ def experiments_in(folder: Path) -> list[Path]:
         what = "this is none of the run's experiments: its manifest does not name it"
         raise ReportError(what, where=str(min(begun - noted)), fix=_FIX)
     return sorted(noted)
+
+
+def experiments_begun(folder: Path) -> set[Path]:
+    """Return the folders of a run's experiments that left anything behind, whole or not."""
+    return {path.parent for name in (LOGS, HISTORY_FILE) for path in folder.glob(f"*/{name}")}
 
 
 def _raise_unless_whole(folder: Path) -> None:
@@ -188,8 +194,8 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 def _noted(path: Path, evidence: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the files of the manifest `path`, having seen that it is a manifest and names all the evidence."""
     data = read_json(path)
-    if data.get("schema") != SCHEMA:
-        fix = f"use a harness that reads it; this one knows schema {SCHEMA}"
+    if data.get("schema") not in READABLE:
+        fix = f"use a harness that reads it; this one knows the schemas {' and '.join(map(str, READABLE))}"
         raise ReportError(f"unknown schema {data.get('schema')!r}", where=f"{path}: schema", fix=fix)
     files = data.get("files")
     if not isinstance(files, dict) or not set(evidence) <= set(files):

@@ -57,6 +57,12 @@ def _verdict_data(verdict: Verdict) -> dict[str, Any]:
     return {**dataclasses.asdict(verdict), "exit_code": verdict.outcome.exit_code}
 
 
+def never_run(asked_for: Iterable[str], judged: Iterable[str]) -> list[str]:
+    """Return what was to be run and came to no verdict, in the order in which it was asked for."""
+    known = set(judged)
+    return [name for name in asked_for if name not in known]
+
+
 def read_verdict(path: Path) -> Verdict:
     """Read what `verdict_text` said.
 

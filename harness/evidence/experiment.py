@@ -9,6 +9,7 @@ from harness.errors import ReportError
 from harness.evidence.documents import json_text, read_json, read_verdict, system_of, timeline_text, verdict_text
 from harness.evidence.redaction import NO_SECRETS, Secrets, redacted, write_text
 from harness.evidence.store import read_history, write_history
+from harness.layout import SCENARIO_FILE, SCENARIO_TEXT_FILE, SYSTEM_FILE, TIMELINE_FILE, VERDICT_FILE
 from harness.spec.scenario import Scenario
 from harness.spec.schema1 import upgraded
 
@@ -57,11 +58,11 @@ def write_evidence(
     """
     clean = redacted(history, secrets)
     write_history(clean, folder)
-    write_text(folder / "scenario.yaml", scenario_text, secrets)
-    write_text(folder / "scenario.json", json_text(scenario.model_dump(mode="json")), secrets)
-    write_text(folder / "system.json", json_text(system_of(clean)), secrets)
-    write_text(folder / "timeline.csv", timeline_text(scenario, clean), secrets)
-    write_text(folder / "verdict.json", verdict_text(verdict), secrets)
+    write_text(folder / SCENARIO_TEXT_FILE, scenario_text, secrets)
+    write_text(folder / SCENARIO_FILE, json_text(scenario.model_dump(mode="json")), secrets)
+    write_text(folder / SYSTEM_FILE, json_text(system_of(clean)), secrets)
+    write_text(folder / TIMELINE_FILE, timeline_text(scenario, clean), secrets)
+    write_text(folder / VERDICT_FILE, verdict_text(verdict), secrets)
     return clean
 
 
@@ -76,10 +77,10 @@ def read_experiment(folder: Path) -> tuple[Experiment, str]:
     """
     history = read_history(folder)
     if history.profile is None:  # schema 1 held it in another file
-        history = replace(history, profile=str(read_json(folder / "system.json").get("profile", "")))
-    scenario = _scenario(folder / "scenario.json")
-    experiment = Experiment(scenario, history, read_verdict(folder / "verdict.json"), folder)
-    return experiment, _text(folder / "scenario.yaml")
+        history = replace(history, profile=str(read_json(folder / SYSTEM_FILE).get("profile", "")))
+    scenario = _scenario(folder / SCENARIO_FILE)
+    experiment = Experiment(scenario, history, read_verdict(folder / VERDICT_FILE), folder)
+    return experiment, _text(folder / SCENARIO_TEXT_FILE)
 
 
 def _scenario(path: Path) -> Scenario:

@@ -31,6 +31,7 @@ from harness.history.load import Heartbeat, LoadTally
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
 from harness.history.samples import RECORD, SampleOutcome, Samples
+from harness.layout import EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,11 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
-
-SAMPLES_FILE = "samples.parquet"
-OPERATIONS_FILE = "operations.parquet"
-HISTORY_FILE = "history.json"
-EVENTS_FILE = "events.jsonl"
 
 SCHEMA = 2
 """Of history.json, which says it since 2; 1 held no kinds of failures, no ids and plans of faults, and no profile."""

@@ -16,6 +16,7 @@ from harness.experiment.timeline import Timeline
 from harness.faults.injection import check_available
 from harness.faults.undo import WORK_PREFIX
 from harness.history.failures import failure_of
+from harness.layout import LOGS
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.plan import connect_within_s
 from harness.spec.objective import tightest_s
@@ -75,7 +76,7 @@ def _standing(context: RunContext, seed: int, folder: Path) -> Iterator[Stack]:
     """Start the system in a fresh workspace, and remove it afterwards."""
     context.listener.message(f"{folder.name}: starting {context.system.name} ({context.backend})")
     work = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{context.run_id}-{folder.name}"
-    logs = folder / "logs"
+    logs = folder / LOGS
     logs.mkdir()
     entry = context.ledger.note("folder", work.name, path=str(work))
     work.mkdir()

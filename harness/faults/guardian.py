@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, HarnessError
 from harness.faults.healing import heal
-from harness.faults.ledger import FILE_NAME, Ledger, close_ledger, read_ledger
+from harness.faults.ledger import Ledger, close_ledger, read_ledger
+from harness.layout import GUARDIAN_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-OF_PAGES = f"pages-{FILE_NAME}"
-"""The ledger of whoever builds pages when a run is over; the run's own is evidence by then."""
 
 _GONE_WITHIN_S = 10.0
 
@@ -32,7 +30,7 @@ _GONE_WITHIN_S = 10.0
 def guarded(ledger: Path) -> Iterator[None]:
     """Keep a guardian over `ledger` while inside; return when it has seen the end and gone."""
     reading, writing = os.pipe()
-    with ledger.with_name("guardian.log").open("ab") as log:
+    with ledger.with_name(GUARDIAN_LOG).open("ab") as log:
         guardian = subprocess.Popen(
             [sys.executable, "-m", "harness.faults.guardian", str(ledger)],
             stdin=reading,

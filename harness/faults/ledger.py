@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-FILE_NAME = "ledger.jsonl"
 
 Kind = Literal["process", "folder", "toxic", "disabled", "paused", "containers"]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import LoadError
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.samples import SampleOutcome
+from harness.layout import LOAD_LOG, LOGS
 from harness.load.link import ChildLink
 from harness.load.plan import LoadPlan
 from harness.load.recording import read_raw, remove_raw, take_raw
@@ -189,7 +190,7 @@ class LoadRun:
     def _died(self, how: str) -> LoadError:
         if self._refusal is not None:
             return self._refusal
-        log = self.folder / "logs" / "load.log"
+        log = self.folder / LOGS / LOAD_LOG
         tail = last_lines(log, 12) or "(it wrote nothing)"
         said = f"the load generator {how}{self.link.status()}"
         lines = "\n".join(f"    | {line}" for line in tail.splitlines())
@@ -236,8 +237,8 @@ def generator(
     run_id: str = "",
 ) -> Iterator[LoadRun]:
     """Start a generator that knows its plan, and waits to be told when to begin; see `apply_load`."""
-    (folder / "logs").mkdir(exist_ok=True)
-    with (folder / "logs" / "load.log").open("ab") as log:
+    (folder / LOGS).mkdir(exist_ok=True)
+    with (folder / LOGS / LOAD_LOG).open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "harness.load.generator", str(folder)],
             stdin=subprocess.PIPE,

@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.errors import LoadError
 from harness.history.samples import NAMELESS, RECORD, Samples
+from harness.layout import LOAD_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def read_raw(folder: Path) -> Samples:
         data = (folder / RAW_FILE).read_bytes()
         names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        fix = "look at load.log there: the generator died before its first second was over"
+        fix = f"look at {LOAD_LOG} there: the generator died before its first second was over"
         raise LoadError(f"the load generator left no samples: {error}", where=str(folder), fix=fix) from error
     records = np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)
     ordered = records[np.argsort(records["intended_s"], kind="stable")]

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from harness.evidence.documents import NEVER_RUN, run_outcome, system_of
-from harness.evidence.store import OPERATIONS_FILE
+from harness.layout import (
+    EVENTS_FILE,
+    HISTORY_FILE,
+    MARKDOWN_FILE,
+    OPERATIONS_FILE,
+    PLOT_PNG_FILE,
+    SAMPLES_FILE,
+    SCENARIO_FILE,
+    SCENARIO_TEXT_FILE,
+    SYSTEM_FILE,
+    TIMELINE_FILE,
+    VERDICT_FILE,
+)
 from harness.report import formatting
 from harness.report.markdown import run_sentence
 from harness.spec.objective import Unit
@@ -30,17 +42,17 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).with_name("templates")
 
 FILES = (
-    ("report.md", "this page as Markdown"),
-    ("verdict.json", "the verdict, for machines"),
-    ("samples.parquet", "every request"),
+    (MARKDOWN_FILE, "this page as Markdown"),
+    (VERDICT_FILE, "the verdict, for machines"),
+    (SAMPLES_FILE, "every request"),
     (OPERATIONS_FILE, "what was written and read"),
-    ("timeline.csv", "second by second"),
-    ("events.jsonl", "the timeline"),
-    ("history.json", "phases, faults, doses, load"),
-    ("scenario.yaml", "the scenario as written"),
-    ("scenario.json", "the scenario as run"),
-    ("system.json", "versions and machine"),
-    ("plot.png", "the picture"),
+    (TIMELINE_FILE, "second by second"),
+    (EVENTS_FILE, "the timeline"),
+    (HISTORY_FILE, "phases, faults, doses, load"),
+    (SCENARIO_TEXT_FILE, "the scenario as written"),
+    (SCENARIO_FILE, "the scenario as run"),
+    (SYSTEM_FILE, "versions and machine"),
+    (PLOT_PNG_FILE, "the picture"),
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.evidence.documents import NEVER_RUN, run_outcome
 from harness.evidence.redaction import line
+from harness.layout import MARKDOWN_FILE, PLOT_PNG_FILE
 from harness.report.formatting import (
     NOTHING,
     SYMBOLS,
@@ -54,7 +55,7 @@ def experiment_page(scenario: Scenario, history: History, verdict: Verdict) -> s
         f"**{escaped(verdict.sentence)}**",
         escaped(scenario.story),
         _failures(history),
-        "![What was broken when, and what users felt](plot.png)",
+        f"![What was broken when, and what users felt]({PLOT_PNG_FILE})",
         "## Objectives",
         _claims(verdict),
         "## Evidence",
@@ -116,7 +117,7 @@ def evidence_text(verdict: Verdict) -> str:
 def _run_row(experiment: Experiment) -> str:
     name, verdict, history = experiment.scenario.scenario, experiment.verdict, experiment.history
     # The name is a slug: it was refused otherwise before a folder was made for it.
-    cells = [f"[{name}]({name}/report.md)", outcome_text(verdict.outcome), escaped(reason_of(verdict))]
+    cells = [f"[{name}]({name}/{MARKDOWN_FILE})", outcome_text(verdict.outcome), escaped(reason_of(verdict))]
     return f"| {' | '.join(cells)} | {seconds_of(history.lasted_s or None)} | {thousands(len(history.samples))} |"
 
 

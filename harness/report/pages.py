@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.evidence.experiment import Experiment, write_evidence
 from harness.evidence.redaction import NO_SECRETS, Secrets, redacted, write_bytes, write_text
+from harness.layout import MARKDOWN_FILE, PAGE_FILE, PLOT_DARK_FILE, PLOT_PNG_FILE, PLOT_SVG_FILE
 from harness.report import html, markdown
 from harness.report.palette import DARK, LIGHT
 
@@ -54,9 +55,9 @@ def write_pages(experiment: Experiment, *, scenario_text: str, secrets: Secrets 
 
     scenario, history, folder = experiment.scenario, experiment.history, experiment.folder
     verdict = redacted(experiment.verdict, secrets)
-    write_text(folder / "plot.svg", plots.svg(scenario, history, verdict, LIGHT), secrets)
-    write_text(folder / "plot-dark.svg", plots.svg(scenario, history, verdict, DARK), secrets)
-    write_bytes(folder / "plot.png", plots.png(scenario, history, verdict, LIGHT), secrets)
-    write_text(folder / "report.md", markdown.experiment_page(scenario, history, verdict), secrets)
+    write_text(folder / PLOT_SVG_FILE, plots.svg(scenario, history, verdict, LIGHT), secrets)
+    write_text(folder / PLOT_DARK_FILE, plots.svg(scenario, history, verdict, DARK), secrets)
+    write_bytes(folder / PLOT_PNG_FILE, plots.png(scenario, history, verdict, LIGHT), secrets)
+    write_text(folder / MARKDOWN_FILE, markdown.experiment_page(scenario, history, verdict), secrets)
     page = html.experiment_page(experiment, scenario_text=scenario_text)
-    write_text(folder / "index.html", page, secrets)
+    write_text(folder / PAGE_FILE, page, secrets)

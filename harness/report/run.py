@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
-from harness.evidence.bundle import LOGS, RUN_MANIFEST_FILE, VERDICT_FILE
-from harness.evidence.documents import NEVER_RUN, read_json, run_text
+from harness.evidence.bundle import experiments_begun
+from harness.evidence.documents import NEVER_RUN, never_run, read_json, run_text
 from harness.evidence.experiment import Experiment, read_experiment
 from harness.evidence.redaction import NO_SECRETS, Secrets, inside, redacted, write_text
+from harness.layout import (
+    ALLURE_REPORT,
+    ALLURE_RESULTS,
+    HISTORY_FILE,
+    MARKDOWN_FILE,
+    PAGE_FILE,
+    RUN_MANIFEST_FILE,
+    VERDICT_FILE,
+)
 from harness.report import html, markdown
 from harness.report.allure.site import build_allure_report
 from harness.report.pages import write_pages
@@ -17,16 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-ALLURE_RESULTS = "allure-results"
-ALLURE_REPORT = "allure"
-
 
 def write_run(
     folder: Path,
     experiments: Sequence[Experiment],
     *,
     command: str,
-    never_run: Sequence[str] = (),
+    without_verdict: Sequence[str] = (),
     secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Write what is said of a whole run: verdict.json, report.md and index.html.
@@ -37,7 +43,7 @@ def write_run(
         folder: Holds one sub-folder for each experiment; its name is the run's id.
         experiments: In the order in which they ran; at least one, and all of one seed, profile and backend.
         command: Runs the same again.
-        never_run: Scenarios that were to be run and came to no verdict.
+        without_verdict: Scenarios that were to be run and came to no verdict.
         secrets: What must not be written.
 
     Raises:
@@ -47,14 +53,14 @@ def write_run(
         inside(folder, experiment.scenario.scenario)
     clean = [_clean(experiment, secrets) for experiment in experiments]
     facts = {"run_id": folder.name, **_common(experiments[0])}
-    facts |= {"command": command} | ({NEVER_RUN: list(never_run)} if never_run else {})
+    facts |= {"command": command} | ({NEVER_RUN: list(without_verdict)} if without_verdict else {})
     write_text(folder / VERDICT_FILE, run_text([experiment.verdict for experiment in clean], facts), secrets)
     report = markdown.run_page(clean, facts=facts)
-    write_text(folder / "report.md", report, secrets)
-    allure_page = f"{ALLURE_REPORT}/index.html"
+    write_text(folder / MARKDOWN_FILE, report, secrets)
+    allure_page = f"{ALLURE_REPORT}/{PAGE_FILE}"
     is_there = (folder / allure_page).is_file()
     page = html.run_page(clean, facts=facts, allure_page=allure_page if is_there else None)
-    write_text(folder / "index.html", page, secrets)
+    write_text(folder / PAGE_FILE, page, secrets)
 
 
 def rebuild(
@@ -74,7 +80,7 @@ def rebuild(
         ReportError: If there is no evidence in the folder, or it is damaged.
     """
     experiments = [_rebuilt(inside(folder, name), secrets) for name in _names(folder)]
-    lines = [f"report: {folder / 'index.html'}"]
+    lines = [f"report: {folder / PAGE_FILE}"]
     results = folder / ALLURE_RESULTS
     if results.is_dir():
         lines.append(f"allure: {build_allure_report(results, folder / ALLURE_REPORT, say=say)}")
@@ -90,12 +96,16 @@ def _rebuilt(folder: Path, secrets: Secrets) -> Experiment:
 
 def _names(folder: Path) -> list[str]:
     """Return the experiments' names in the order in which they ran; by name if the run did not live to say."""
-    there = sorted(path.parent.name for path in folder.glob("*/history.json"))
+    there = _written(folder)
     if not there:
         fix = "give the folder of a run: reports/runs/<id>"
         raise ReportError("there is no experiment in this folder", where=str(folder), fix=fix)
     order = [experiment.get("scenario") for experiment in _said_of_run(folder).get("experiments", [])]
     return sorted(there, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def _written(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob(f"*/{HISTORY_FILE}"))
 
 
 def _common(experiment: Experiment) -> dict[str, Any]:
@@ -107,16 +117,16 @@ def _common(experiment: Experiment) -> dict[str, Any]:
 def _facts(folder: Path, first: Experiment) -> dict[str, Any]:
     """Return what `write_run` wants to know, from the first experiment where the run did not live to say."""
     command = "readiness run --seed {seed} --profile {profile} --backend {backend}".format_map(_common(first))
-    own = {NEVER_RUN: _never_run(folder), "command": command}
+    own = {NEVER_RUN: _missing(folder), "command": command}
     return own | {name: value for name, value in _said_of_run(folder).items() if name in own}
 
 
-def _never_run(folder: Path) -> list[str]:
+def _missing(folder: Path) -> list[str]:
     """Return what came to no verdict, where the run did not live to say that all of it did."""
     if (folder / RUN_MANIFEST_FILE).is_file() or (folder / VERDICT_FILE).is_file():
         return []
-    begun = {path.parent for path in folder.glob(f"*/{LOGS}")} - {path.parent for path in folder.glob("*/history.json")}
-    return [*sorted(path.name for path in begun), "whatever was to come then"]
+    begun = sorted(path.name for path in experiments_begun(folder))
+    return never_run([*begun, "whatever was to come then"], _written(folder))
 
 
 def _said_of_run(folder: Path) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from harness.evidence.store import SAMPLES_FILE, write_history
+from harness.evidence.store import write_history
 from harness.history.samples import RECORD, SampleOutcome
+from harness.layout import SAMPLES_FILE
 from harness.measure.series import percentile_s
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome

@@ -30,7 +30,6 @@ from harness.plugin import BrokenExperiment, raise_unless_pass
 from harness.report.allure.context import CATEGORIES
 from harness.verdict.judge import judge
 from suites.support import histories
-from suites.support.golden import FOLDER as GOLDEN
 
 CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, HarnessError)]
 
@@ -109,14 +108,6 @@ def test_a_history_of_schema_1_keeps_its_text(tmp_path):
 
     assert again.failures == (Failure(kind=UNKNOWN, what=text),)
     assert judge(scenario, again, confidence=0.95) == judge(scenario, history, confidence=0.95)
-
-
-def test_the_golden_run_is_of_schema_1_still():
-    """What it says of schemas is what later harnesses must go on reading."""
-    said = [json.loads(path.read_text()) for path in GOLDEN.glob("*/history.json")]
-
-    assert len(said) == 3
-    assert all("schema" not in each and each["troubles"] == [] for each in said)
 
 
 @pytest.mark.parametrize("schema", [0, 3, "2", None])

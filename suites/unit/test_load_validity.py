@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from harness.evidence.store import HISTORY_FILE, read_history, write_history
+from harness.evidence.store import read_history, write_history
+from harness.layout import HISTORY_FILE
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from harness.verdict.validity import load_validity

@@ -18,7 +18,7 @@ import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.evidence import Experiment, Secrets
-from harness.faults.guardian import OF_PAGES
+from harness.layout import PAGES_LEDGER_FILE
 from harness.report import attach_experiment, build_allure_report, write_allure_context
 from harness.report.allure.attach import _Saying, _steps
 from harness.report.allure.context import CATEGORIES
@@ -325,7 +325,7 @@ def test_nothing_of_the_build_outlives_us(tmp_path, monkeypatch, number):
 
     assert is_met_within(lambda: all(map(is_gone, family)), deadline_s=10, clock=CLOCK), family
     assert is_met_within(lambda: not rooms(), deadline_s=10, clock=CLOCK)
-    ledger = results.parent / OF_PAGES
+    ledger = results.parent / PAGES_LEDGER_FILE
     assert ledger.exists() == (number == signal.SIGKILL)
     assert build_allure_report(results, tmp_path / "run/allure", deadline_s=0.1)  # whatever was left is in nobody's way
     assert not ledger.exists()

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from harness.cli import app
 from harness.errors import ReportError
 from harness.evidence import experiments_in, verified, verified_run, write_manifest, write_run_manifest
-from harness.evidence.bundle import EVIDENCE, MANIFEST_FILE, RUN_MANIFEST_FILE
-from harness.faults.ledger import FILE_NAME as LEDGER_FILE
+from harness.layout import EVIDENCE, LEDGER_FILE, MANIFEST_FILE, RUN_MANIFEST_FILE
 from harness.report import rebuild
 from suites.support import histories
 from suites.support.runs import run_folder

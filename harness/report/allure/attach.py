@@ -16,6 +16,7 @@ from allure_commons.reporter import AllureReporter
 from allure_commons.types import AttachmentType, LabelType
 
 from harness.evidence.redaction import NO_SECRETS, Secrets, line
+from harness.layout import MARKDOWN_FILE, PLOT_PNG_FILE, SCENARIO_TEXT_FILE, TIMELINE_FILE, VERDICT_FILE
 from harness.report.allure.context import EPIC
 from harness.report.formatting import command_of, moment
 from harness.report.markdown import escaped, evidence_text
@@ -39,11 +40,11 @@ _STATUS = {
 }
 
 _ATTACHED = (
-    ("picture", "plot.png", AttachmentType.PNG),
-    ("verdict", "verdict.json", AttachmentType.JSON),
-    ("report", "report.md", AttachmentType.TEXT),
-    ("second by second", "timeline.csv", AttachmentType.TEXT),
-    ("scenario", "scenario.yaml", AttachmentType.TEXT),
+    ("picture", PLOT_PNG_FILE, AttachmentType.PNG),
+    ("verdict", VERDICT_FILE, AttachmentType.JSON),
+    ("report", MARKDOWN_FILE, AttachmentType.TEXT),
+    ("second by second", TIMELINE_FILE, AttachmentType.TEXT),
+    ("scenario", SCENARIO_TEXT_FILE, AttachmentType.TEXT),
 )
 
 

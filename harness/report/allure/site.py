@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
-from harness.faults.guardian import OF_PAGES, noted
+from harness.faults.guardian import noted
 from harness.faults.undo import WORK_PREFIX
+from harness.layout import PAGE_FILE, PAGES_LEDGER_FILE
 from harness.report.allure.npx import OLDEST_NODE, Patience, npx, run_npx
 from harness.stack.service import Workspace
 
@@ -58,13 +59,13 @@ def build_allure_report(
     say(f"building Allure's page with `npx {PROGRAM}`; the first time, npm fetches some 90 MB")
     try:
         folder = results_dir.resolve().parent
-        with noted(folder / OF_PAGES, f"{folder.name}-allure") as ledger, _room(ledger) as workspace:
+        with noted(folder / PAGES_LEDGER_FILE, f"{folder.name}-allure") as ledger, _room(ledger) as workspace:
             trouble = _generate(call, results_dir.resolve(), out_dir.resolve(), workspace, Patience(deadline_s, say))
     except HarnessError as error:
         return f"No Allure report: {error.what}; {error.fix}."
     except OSError as error:
         return f"No Allure report: {error.strerror or error}; the results are in {results_dir}."
-    return trouble or out_dir / "index.html"
+    return trouble or out_dir / PAGE_FILE
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def _generate(
     # What is in npm's cache is taken from there without asking: fast, and good without a network.
     command = [*call, "--yes", "--prefer-offline", PROGRAM, "generate", str(results_dir), "--config", str(config)]
     code, said = run_npx(command, workspace=workspace, patience=patience)
-    page = next((path for path in (built / "index.html", built / "awesome" / "index.html") if path.is_file()), None)
+    page = next((path for path in (built / PAGE_FILE, built / "awesome" / PAGE_FILE) if path.is_file()), None)
     if code is None:
         said = f"npx did not finish within {patience.deadline_s:g} s"
     elif code != 0 or page is None:
