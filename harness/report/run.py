@@ -84,7 +84,7 @@ def rebuild(
     results = folder / ALLURE_RESULTS
     if results.is_dir():
         lines.append(f"allure: {build_allure_report(results, folder / ALLURE_REPORT, say=say)}")
-    write_run(folder, experiments, **_facts(folder, experiments[0]), secrets=secrets)
+    write_run(folder, experiments, **_again(folder, experiments[0]), secrets=secrets)
     return lines
 
 
@@ -114,11 +114,11 @@ def _common(experiment: Experiment) -> dict[str, Any]:
     return {"seed": history.seed, "profile": history.profile or "", "backend": history.backend}
 
 
-def _facts(folder: Path, first: Experiment) -> dict[str, Any]:
+def _again(folder: Path, first: Experiment) -> dict[str, Any]:
     """Return what `write_run` wants to know, from the first experiment where the run did not live to say."""
+    said = _said_of_run(folder)
     command = "readiness run --seed {seed} --profile {profile} --backend {backend}".format_map(_common(first))
-    own = {NEVER_RUN: _missing(folder), "command": command}
-    return own | {name: value for name, value in _said_of_run(folder).items() if name in own}
+    return {"command": said.get("command", command), "without_verdict": said.get(NEVER_RUN, _missing(folder))}
 
 
 def _missing(folder: Path) -> list[str]:
