@@ -82,7 +82,7 @@ def settings_of(project: Path) -> Settings:
     settings = validated(Settings, document)
     system = settings.system
     untold = unanswerable(settings.objectives, (), system.headers, system.requests, document)
-    mistakes = [*mistakes_in(system, document), *untold]
+    mistakes = [*mistakes_in(system, document, project), *untold]
     if mistakes:
         raise all_of(mistakes)
     return settings

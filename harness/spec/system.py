@@ -3,49 +3,161 @@
 from __future__ import annotations
 
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.model import Model
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
+from harness.spec.quantity import Duration
 from harness.spec.requests import Requests, ResponseHeaders
 from harness.spec.scenario import Extension, Slug
 
 _FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
+Plain = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""A text that a program can be given: without NUL, which would end it."""
 
-class Subject(Model):
-    """The judged service: an ASGI application that a replica process serves.
+Argv = Annotated[tuple[Plain, ...], Field(min_length=1)]
+"""Program and arguments; no shell reads them."""
+
+_ON_THIS_MACHINE = ("127.0.0.1", "localhost")
+
+
+def _local_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "http" or parts.hostname not in _ON_THIS_MACHINE or parts.path not in {"", "/"} or parts.query:
+        raise ValueError(f"{text!r} cannot be judged; write http://127.0.0.1:PORT, without a path")
+    _local_address(parts.netloc)
+    return f"http://{parts.netloc}"
+
+
+def _local_address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if host not in _ON_THIS_MACHINE or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ValueError(f"{text!r} is no address on this machine; write 127.0.0.1:PORT")
+    return text
+
+
+LocalUrl = Annotated[str, AfterValidator(_local_url)]
+"""The base address of something on this machine."""
+
+LocalAddress = Annotated[str, AfterValidator(_local_address)]
+"""Where something on this machine listens."""
+
+
+class Worker(Model):
+    """A further process of the judged service, which takes no requests: a queue's consumer, a scheduler.
 
     Attributes:
-        app: `package.module:factory`, importable from the folder that holds readiness.toml.
-        defect_app: Served instead of `app` when a seeded defect was asked for; it wraps the app from outside.
+        command: Program and arguments.
+        count: How many of it.
+    """
+
+    command: Argv
+    count: int = Field(default=1, ge=1, le=16)
+
+
+class ProxiedDependency(Model):
+    """A path to something that an external subject uses, which it was given instead of the real one.
+
+    Attributes:
+        kind: What stands at its end, as in `components`; its name if this says nothing.
+        listen: Where the subject looks for it: the fault proxy listens there.
+        upstream: Where it really is.
+    """
+
+    kind: Slug | None = None
+    listen: LocalAddress
+    upstream: LocalAddress
+
+
+KINDS = ("app", "wsgi", "command", "external")
+"""What a subject can be; it is exactly one."""
+
+_NOT_STARTED = ("init", "workers", "environment", "secrets", "defects", "folder", "image", "dockerfile")
+"""What says how a subject is started, and so means nothing where it runs already."""
+
+
+class Subject(Model):
+    """The judged service: what its replicas run, or where it runs already.
+
+    Attributes:
+        app: `package.module:factory` of an ASGI application, importable from the folder that holds readiness.toml.
+        wsgi: The same of a WSGI application.
+        command: Program and arguments of a service in any language; `{port}` is where it must listen.
+        external: The address of a service that runs already, `http://127.0.0.1:8000`; it is not started, nor ended.
+        factory: Whether `app` or `wsgi` names a function that makes the application, or the application itself.
+        defect_app: Served instead of `app` or `wsgi` when a seeded defect was asked for; it wraps the app from outside.
         ready: Path that answers 200 when a replica can serve.
+        ready_within: How long a replica may take until it does.
         metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one.
-        environment: Variables of each replica; `{redis.port}` and the like are filled in at start.
-        secrets: Names of variables of ours that each replica gets as they are, and whose values are never written.
+        folder: Where a replica, `init` and the workers run, below the folder that holds readiness.toml; that one if
+            None. In a container it is the image's own working directory.
+        environment: Variables of each process; `{redis.port}` and the like are filled in at start.
+        secrets: Names of variables of ours that each process gets as they are, and whose values are never written.
+        init: Commands that are run once, one after the other, before the first replica: migrations, seeding.
+        init_within: How long each of them may take.
+        workers: Further processes, by name; each is called by that and a number.
+        proxies: The paths that an external subject was given, by name: where its dependencies can be hurt.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
         image: A ready image of it, for containers: a reference that the engine has or can pull.
         dockerfile: Or how that image is built: a file below the folder that holds readiness.toml, which is also what
             the build is given, as far as .dockerignore leaves it (docs/containers.md).
     """
 
-    app: str = Field(pattern=_FACTORY)
+    app: str | None = Field(default=None, pattern=_FACTORY)
+    wsgi: str | None = Field(default=None, pattern=_FACTORY)
+    command: Argv | None = None
+    external: LocalUrl | None = None
+    factory: bool = True
     defect_app: str | None = Field(default=None, pattern=_FACTORY)
     ready: str = Field(default="/health/ready", pattern=r"^/")
+    ready_within: Duration = Field(default=20.0, gt=0, le=600)
     metrics: str = Field(default="/metrics", pattern=r"^/")
-    environment: dict[str, str] = Field(default_factory=dict)
+    folder: PathBelow | None = None
+    environment: dict[str, Plain] = Field(default_factory=dict)
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+    init: tuple[Argv, ...] = ()
+    init_within: Duration = Field(default=60.0, gt=0, le=3600)
+    workers: dict[Slug, Worker] = Field(default_factory=dict)
+    proxies: dict[Slug, ProxiedDependency] = Field(default_factory=dict)
     defects: dict[Slug, str] = Field(default_factory=dict)
     image: str | None = Field(default=None, min_length=1)
     dockerfile: PathBelow | None = None
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            told = f"{' and '.join(given)} are {len(given)} subjects" if given else "there is nothing to judge"
+            raise ValueError(f"{told}; say exactly one of {', '.join(KINDS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _says_nothing_that_is_not_heard(self) -> Self:
+        if self.external is not None:
+            unheard = [key for key in _NOT_STARTED if key in self.model_fields_set]
+            if unheard:
+                raise ValueError(f"{unheard[0]} means nothing for an external subject; it is started by somebody else")
+        elif self.proxies:
+            raise ValueError("proxies are for an external subject; what is started here gets its own")
+        if self.defect_app and not (self.app or self.wsgi):
+            raise ValueError("defect_app is served like app or wsgi; a command is told of a defect by {defect}")
+        return self
 
     @model_validator(mode="after")
     def _has_one_image(self) -> Self:
         if self.image and self.dockerfile:
             raise ValueError("image and dockerfile are two answers to one question; keep the one that is meant")
         return self
+
+    def with_defect(self) -> Subject:
+        """Return what is served when a seeded defect was asked for: what wraps the application, where that is named."""
+        if self.defect_app is None:
+            return self
+        return self.model_copy(update={"app" if self.app else "wsgi": self.defect_app})
 
 
 class Part(Model):
@@ -81,9 +193,18 @@ class System(Model):
     requests: Requests = ()
     headers: ResponseHeaders = ResponseHeaders()
 
+    @model_validator(mode="after")
+    def _starts_nothing_for_what_runs_already(self) -> Self:
+        unheard = [key for key in ("replicas", "components") if key in self.model_fields_set]
+        if unheard and self.subject.external is not None:
+            raise ValueError(f"{unheard[0]} means nothing for an external subject; its proxies say what it depends on")
+        return self
+
     @property
     def kinds(self) -> dict[str, str]:
-        """Return the kind of each component, by its name."""
+        """Return the kind of each component that is started, by its name."""
+        if self.subject.external is not None:
+            return {}
         return {name: part.kind or name for name, part in self.components.items()}
 
 

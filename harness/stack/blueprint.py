@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, assert_never
 from harness.errors import SpecError, nearest
 from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
 from harness.stack.components import COMPONENTS
-from harness.stack.stack import REPLICA
+from harness.stack.stack import REPLICA, SUBJECT
+from harness.stack.subjects import Process, init, replica, workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +48,7 @@ class Blueprint:
     @property
     def subject(self) -> Subject:
         """Return the judged service; with a defect, it is what wraps the service where the system names that."""
-        subject = self.system.subject
-        wrapped = subject.defect_app if self.defect else None
-        return subject.model_copy(update={"app": wrapped}) if wrapped else subject
+        return self.system.subject.with_defect() if self.defect else self.system.subject
 
     @property
     def components(self) -> dict[str, Component]:
@@ -61,18 +60,28 @@ class Blueprint:
         return components_of(self.system)
 
     @property
-    def replicas(self) -> list[str]:
-        """Return the name of each replica."""
-        return replicas_of(self.system)
+    def replicas(self) -> list[Process]:
+        """Return each replica."""
+        return [replica(name, self.subject) for name in replicas_of(self.system)]
 
-    def placeholders(self, replica: str, given: Mapping[str, Address]) -> dict[str, str]:
-        """Return what the placeholders in a replica's environment stand for.
+    @property
+    def workers(self) -> list[Process]:
+        """Return each further process of the service."""
+        return workers(self.subject)
+
+    @property
+    def init(self) -> list[Process]:
+        """Return what is run once before the first replica, in its order."""
+        return init(self.subject)
+
+    def placeholders(self, process: str, given: Mapping[str, Address]) -> dict[str, str]:
+        """Return what the placeholders of a process of the service stand for, but for where it listens itself.
 
         Args:
-            replica: Its name.
-            given: Where it is to find each dependency.
+            process: Its name.
+            given: Where it is to find each component.
         """
-        placeholders = {"replica": replica, "defect": self.defect or HEALTHY}
+        placeholders = {"replica": process, "defect": self.defect or HEALTHY}
         for name, component in self.components.items():
             placeholders |= component.placeholders(name, given[name])
         return placeholders
@@ -96,15 +105,31 @@ def unknown_kind(kind: str, *, where: str) -> SpecError:
 
 
 def replicas_of(system: System) -> list[str]:
-    """Return the name of each replica of the judged service."""
+    """Return the name of each replica of the judged service; none where it runs already."""
+    if system.subject.external is not None:
+        return []
     return [f"{REPLICA}{number + 1}" for number in range(system.replicas)]
 
 
 def edges_of(system: System) -> list[tuple[str, str]]:
-    """Return every edge of a stack as client and server: the replicas' to each dependency, then the entry's."""
+    """Return every edge of a stack as client and server.
+
+    Those of each process of the service to each component come first, then those of the entry to each replica. An
+    external subject has one for each path that it was given.
+    """
+    if system.subject.external is not None:
+        return [(SUBJECT, name) for name in system.subject.proxies]
     replicas = replicas_of(system)
-    edges = [(replica, each) for replica in replicas for each in system.kinds]
+    clients = [*replicas, *(worker.name for worker in workers(system.subject))]
+    edges = [(client, each) for client in clients for each in system.kinds]
     return [*edges, *((ENTRY, replica) for replica in replicas)]
+
+
+def processes_of(system: System) -> list[str]:
+    """Return the name of every process that a stack starts; it is the same on every backend."""
+    if system.subject.external is not None:
+        return ["proxy"]
+    return [*system.kinds, *replicas_of(system), *(each.name for each in workers(system.subject)), *ALWAYS_THERE]
 
 
 def targets_of(fault: Fault, system: System) -> list[str]:
@@ -113,8 +138,10 @@ def targets_of(fault: Fault, system: System) -> list[str]:
     A process is a service's; what happens on the network happens on the edges into a service, or on one of them.
     """
     match fault:
-        case Kill() | Pause() | SlowStart():
-            return sorted([*system.kinds, *replicas_of(system), *ALWAYS_THERE])
+        case Kill() | Pause():
+            return sorted(processes_of(system))
+        case SlowStart():  # a worker listens nowhere, so that it cannot be seen to do so late
+            return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
         case Down() | Latency() | Blackhole():
             return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
         case _:

@@ -2,48 +2,94 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError
-from harness.stack.blueprint import ALWAYS_THERE, Blueprint, replicas_of, unknown_kind
+from harness.stack.blueprint import ALWAYS_THERE, Blueprint, processes_of, unknown_kind
 from harness.stack.components import COMPONENTS
-from harness.stack.placeholders import unknown_in
+from harness.stack.placeholders import placeholders_in, unknown_in
 from harness.stack.service import LOOPBACK, Address
+from harness.stack.stack import SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from harness.spec.document import Document
+    from harness.spec.document import Document, KeyPath
     from harness.spec.system import System
 
+_SUBJECT: KeyPath = ("system", "subject")
 
-def mistakes_in(system: System, document: Document) -> Iterator[SpecError]:
+
+def mistakes_in(system: System, document: Document, project: Path) -> Iterator[SpecError]:
     """Yield what the stack cannot make of a system.
 
     Args:
         system: As readiness.toml describes it.
         document: The same with its lines.
+        project: The folder that holds it.
     """
-    mistakes = list(_of_components(system, document))
+    mistakes = [*_unknown_kinds(system, document), *_names_taken_twice(system, document)]
     yield from mistakes
     if not mistakes:  # what a component that is not there would give is not a second mistake
-        yield from _of_placeholders(system, document)
+        yield from _unknown_placeholders(system, document)
+    yield from _unheard_port(system, document)
+    folder = system.subject.folder
+    if folder and not (project / folder).is_dir():
+        where = document.place((*_SUBJECT, "folder"))
+        yield SpecError(f"there is no folder {folder}", where=where, fix=f"name one below {project}")
 
 
-def _of_components(system: System, document: Document) -> Iterator[SpecError]:
-    taken = {*ALWAYS_THERE, *replicas_of(system)}
-    for name, kind in system.kinds.items():
-        path = ("system", "components", name)
-        if kind not in COMPONENTS:
-            yield unknown_kind(kind, where=document.place((*path, "kind") if system.components[name].kind else path))
-        if name in taken:
-            what = f"a component cannot be called {name!r}: the stack has one of that name itself"
-            yield SpecError(what, where=document.place(path), fix=f'give it another name, and kind = "{kind}"')
+def _unknown_kinds(system: System, document: Document) -> Iterator[SpecError]:
+    named: dict[KeyPath, str | None] = {
+        ("system", "components", name): part.kind for name, part in system.components.items()
+    }
+    named |= {(*_SUBJECT, "proxies", name): each.kind for name, each in system.subject.proxies.items()}
+    for path, kind in named.items():
+        if (kind or path[-1]) not in COMPONENTS:
+            yield unknown_kind(str(kind or path[-1]), where=document.place((*path, "kind") if kind else path))
 
 
-def _of_placeholders(system: System, document: Document) -> Iterator[SpecError]:
+def _names_taken_twice(system: System, document: Document) -> Iterator[SpecError]:
+    """A name is what faults call a process: two of one name would be one for every fault."""
+    counted = Counter([*processes_of(system), *system.subject.proxies])
+    places: dict[str, KeyPath] = {name: ("system", "components", name) for name in system.kinds}
+    places |= {name: (*_SUBJECT, "proxies", name) for name in system.subject.proxies}
+    for worker, each in system.subject.workers.items():
+        places |= {f"{worker}-{number + 1}": (*_SUBJECT, "workers", worker) for number in range(each.count)}
+    for name, path in places.items():
+        if counted[name] > 1 or name in {*ALWAYS_THERE, SUBJECT}:
+            what = f"nothing else can be called {name!r}: the stack has one of that name already"
+            yield SpecError(what, where=document.place(path), fix="give it another name")
+
+
+def _unknown_placeholders(system: System, document: Document) -> Iterator[SpecError]:
     anywhere = dict.fromkeys(system.kinds, Address(LOOPBACK, 1))
-    known = Blueprint(system=system, seed=0).placeholders("replica-1", anywhere)
-    for variable, text in system.subject.environment.items():
-        where = document.place(("system", "subject", "environment", variable))
-        yield from unknown_in(text, known, where=where)
+    known = {*Blueprint(system=system, seed=0).placeholders("replica-1", anywhere), "host", "port"}
+    for path, text in _texts(system):
+        yield from unknown_in(text, known, where=document.place(path))
+
+
+def _texts(system: System) -> Iterator[tuple[KeyPath, str]]:
+    """Yield every value that may hold placeholders, with its key."""
+    subject = system.subject
+    for variable, text in subject.environment.items():
+        yield (*_SUBJECT, "environment", variable), text
+    commands: dict[KeyPath, tuple[str, ...]] = {(*_SUBJECT, "command"): subject.command or ()}
+    commands |= {(*_SUBJECT, "init", number): command for number, command in enumerate(subject.init)}
+    commands |= {(*_SUBJECT, "workers", name, "command"): each.command for name, each in subject.workers.items()}
+    for path, command in commands.items():
+        for number, word in enumerate(command[1:], start=1):
+            yield (*path, number), word
+
+
+def _unheard_port(system: System, document: Document) -> Iterator[SpecError]:
+    """Refuse a command that is not told where to listen: it would be waited for in vain."""
+    subject = system.subject
+    told = [*(subject.command or ()), *subject.environment.values()]
+    if subject.command and "port" not in {word for text in told for word in placeholders_in(text)}:
+        fix = 'add {port} to an argument or to a variable: command = ["node", "server.js", "--port", "{port}"]'
+        yield SpecError(
+            "the command is not told where to listen", where=document.place((*_SUBJECT, "command")), fix=fix
+        )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from harness.stack.health_probe import HealthProbe
     from harness.stack.image import Image
     from harness.stack.program import Program
     from harness.stack.recipe import ContainerRecipe, Recipe
@@ -31,6 +32,7 @@ class Component:
             folders and files in the workspace's work folder, below its own name.
         image: What the containers backend runs; None if it cannot.
         port: Where it listens in a container.
+        probe: How one knows it, wherever it runs.
         contained: Describes it as a container, given its name and the image's reference.
         gives: Placeholders beside `{name.host}` and `{name.port}`, as text in which `{host}` and `{port}` stand for
             where a replica finds it: `url` becomes `{redis.url}`.
@@ -41,6 +43,7 @@ class Component:
     local: Callable[[str, Path, Workspace], Recipe]
     image: Image | None
     port: int
+    probe: HealthProbe
     contained: Callable[[str, str], ContainerRecipe]
     gives: Mapping[str, str] = field(default_factory=dict)
 

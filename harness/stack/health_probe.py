@@ -21,13 +21,16 @@ class HealthProbe:
 
     Attributes:
         is_answering: Asks it through an address, at once; may raise OSError.
-        question: Its cheapest question, answered without any greeting.
+        question: Its cheapest question, answered without any greeting; empty for what listens nowhere, which is
+            looked at as a process instead of being asked.
         version: See `Service.version`.
+        seen: Says in one clause what it answers, for the one who waits in vain; nothing if there is nothing to say.
     """
 
     is_answering: Callable[[Address], bool]
     question: bytes
     version: Callable[[Address], str]
+    seen: Callable[[Address], str] = lambda _: ""
 
     def round_trip_s(self, via: Address, within_s: float) -> float:
         """See `Service.round_trip_s`."""

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_.-]+)\}")
 
 
+def placeholders_in(text: str) -> list[str]:
+    """Return the names of the placeholders in `text`, in their order."""
+    return _PLACEHOLDER.findall(text)
+
+
 def unknown_in(text: str, known: Collection[str], *, where: str) -> list[SpecError]:
     """Return a mistake for each placeholder in `text` that stands for nothing.
 
@@ -21,7 +26,7 @@ def unknown_in(text: str, known: Collection[str], *, where: str) -> list[SpecErr
         known: What stands for something there.
         where: File, line and key of the value.
     """
-    words = [word for word in _PLACEHOLDER.findall(text) if word not in known]
+    words = [word for word in placeholders_in(text) if word not in known]
     return [
         SpecError(f"unknown placeholder {{{word}}}", where=where, fix=nearest(word, sorted(known))) for word in words
     ]

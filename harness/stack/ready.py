@@ -12,37 +12,55 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.stack.service import Service
 
-READY_WITHIN_S = 20.0
-"""Ten times what the slowest part takes on two idle cores (measured: a replica, 1.5 to 2 s)."""
+TAIL = 15
+"""How many lines of a log are quoted."""
 
 
-def wait_until_ready(services: Sequence[Service], *, clock: Clock, deadline_s: float = READY_WITHIN_S) -> list[float]:
+def wait_until_ready(services: Sequence[Service], *, clock: Clock, deadline_s: float | None = None) -> list[float]:
     """Wait until every service answers; return for each when it first did, on `clock`.
 
+    Args:
+        services: Started already.
+        clock: The time.
+        deadline_s: How long each may take; by default as long as its own description says.
+
     Raises:
-        NotReadyError: If one dies or does not answer in time; it names the service and shows the tail of its log.
+        NotReadyError: If one dies or does not answer in time; it names the service, says what was seen of it, and
+            shows the tail of its log.
     """
-    until = clock.now() + deadline_s
+    began_s = clock.now()
     seen: dict[str, float] = {}
     while len(seen) < len(services):
-        for service in services:
-            if service.name not in seen:
-                _look(service, seen, clock)
-        if clock.now() > until:
-            late = next(service for service in services if service.name not in seen)
-            raise _not_ready(late, f"{late.name} gave no healthy answer within {deadline_s:g} s")
+        waiting = [service for service in services if service.name not in seen]
+        for service in waiting:
+            within_s = service.ready_within_s if deadline_s is None else deadline_s
+            if service.is_ready():
+                seen[service.name] = clock.now()
+            elif not service.is_alive():
+                raise _not_ready(service, f"{service.name} died while starting")
+            elif clock.now() - began_s > within_s:
+                raise _not_ready(service, f"{service.name} gave no healthy answer within {within_s:g} s")
         clock.sleep(0.02)
     return [seen[service.name] for service in services]
 
 
-def _look(service: Service, seen: dict[str, float], clock: Clock) -> None:
-    if service.is_ready():
-        seen[service.name] = clock.now()
-    elif not service.is_alive():
+def check_is_alive(service: Service) -> None:
+    """See that a service is there, where that is all that can be known of it.
+
+    Raises:
+        NotReadyError: If it is not; as above.
+    """
+    if not service.is_alive():
         raise _not_ready(service, f"{service.name} died while starting")
 
 
 def _not_ready(service: Service, what: str) -> NotReadyError:
-    tail = service.logs(15) or "(it wrote nothing)"
-    lines = "\n".join(f"    | {line}" for line in tail.splitlines())
-    return NotReadyError(what, where=str(service.direct), fix=f"its last words say why:\n{lines}")
+    why = service.why_not_ready()
+    told = f"{what}: {why}" if why else what
+    return NotReadyError(told, where=str(service.direct), fix=its_last_words(service.logs(TAIL)))
+
+
+def its_last_words(text: str) -> str:
+    """Return what is said to do where a log tells more: what it ends with, marked as a quotation."""
+    lines = "\n".join(f"    | {line}" for line in (text or "(it wrote nothing)").splitlines())
+    return f"its last words say why:\n{lines}"

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from harness.stack.health_probe import HealthProbe
     from harness.stack.service import Address
 
+READY_WITHIN_S = 20.0
+"""Ten times what the slowest part takes on two idle cores (measured: a replica, 1.5 to 2 s)."""
+
 IDLE = ("sleep", "infinity")
 """What a sandbox does."""
 
@@ -45,6 +48,7 @@ class Recipe:
         environment: Beside the few variables that every child gets.
         cwd: Where it runs; the stack's work folder if None.
         user: Unprivileged user to become; None to stay who we are.
+        ready_within_s: How long it may take until it is ready.
         stop_signal: Its polite end.
         death_signal: What the kernel sends it when we die; one that also ends its own children.
     """
@@ -57,6 +61,7 @@ class Recipe:
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     user: str | None = None
+    ready_within_s: float = READY_WITHIN_S
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
 
@@ -78,6 +83,7 @@ class ContainerRecipe:
         memory_mib: More, and the kernel kills it. There is no limit to its processor time: one would throttle it in
             bursts, which looks like the service's own latency.
         sandbox: What its sandbox does.
+        ready_within_s: How long it may take until it is ready.
     """
 
     name: str
@@ -91,6 +97,7 @@ class ContainerRecipe:
     user: str | None = None
     memory_mib: int = 256
     sandbox: Sequence[str] = IDLE
+    ready_within_s: float = READY_WITHIN_S
 
     @property
     def direct(self) -> Address:

@@ -90,11 +90,20 @@ class Service(Protocol):
         """Tell whether its main process exists."""
 
     @property
+    def ready_within_s(self) -> float:
+        """How long it may take from its start until it is ready."""
+
+    def why_not_ready(self) -> str:
+        """Say in one clause what is seen of one that is not ready; nothing if there is nothing to say."""
+
+    @property
     def question(self) -> bytes:
         """What `round_trip_s` asks: as many bytes as one look of ours sends."""
 
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Ask its cheapest question over a new connection to `via`; return the seconds until the answer.
+
+        One that listens nowhere is looked at instead: refused where it is not there, silent where it is frozen.
 
         Raises:
             OSError: If there is no answer; TimeoutError, which is one, if there is none within `within_s`.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 REPLICA = "replica-"
 """Beginning of the name of every replica of the judged service; a number follows."""
 
+SUBJECT = "subject"
+"""Name of the judged service where it runs already."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
@@ -44,7 +47,7 @@ class Stack:
     @property
     def replicas(self) -> dict[str, Address]:
         """Return where each replica of the judged service listens, with no proxy between, by name."""
-        names = [name for name in self.services if name.startswith(REPLICA)]
+        names = [name for name in self.services if name.startswith(REPLICA) or name == SUBJECT]
         return {name: self.services[name].direct for name in names}
 
     def edges_into(self, target: str) -> tuple[Edge, ...]:

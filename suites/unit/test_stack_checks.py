@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import SpecError
 from harness.options import settings_of
-from harness.spec.faults import Down, Kill
+from harness.spec.faults import Down, Kill, SlowStart
 from harness.stack.blueprint import targets_of
 from harness.stack.components import COMPONENTS
 
@@ -69,7 +69,7 @@ def test_a_component_cannot_take_a_name_of_the_stack(tmp_path, name):
     """Two services of one name would be one for every fault."""
     told = refusal(tmp_path, components=f'[system.components.{name}]\nkind = "redis"')
 
-    assert f"cannot be called {name!r}" in told
+    assert f"nothing else can be called {name!r}" in told
     assert f"readiness.toml:6: system.components.{name}" in told
 
 
@@ -105,3 +105,79 @@ def test_a_mistake_of_the_file_itself_has_its_line_too(tmp_path):
     assert "unknown key 'kindd'\n  where: readiness.toml:7: system.components.redis.kindd" in refusal(
         tmp_path, components='[system.components.redis]\nkindd = "redis"'
     )
+
+
+COMMAND = 'command = ["node", "server.js", "{port}"]'
+
+
+def subject(folder, said, **more):
+    """Return what is said of a system whose subject is not `app`."""
+    text = SETTINGS.format(subject=said, components=more.get("components", "")).replace('app = "shop:app"\n', "")
+    (folder / "readiness.toml").write_text(text)
+    return settings_of(folder).system
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("", "there is nothing to judge\n  where: readiness.toml:3: system.subject\n  fix:   say exactly one of app,"),
+        (f'{COMMAND}\nwsgi = "shop:app"', "wsgi and command are 2 subjects"),
+        ('command = ["node", "server.js"]', "the command is not told where to listen\n  where: readiness.toml:4: system.subject.command"),
+        ('command = ["node", "{porto}", "{port}"]', "unknown placeholder {porto}\n  where: readiness.toml:4: system.subject.command[1]"),
+        ("command = []", "at least 1 item"),
+        ('command = ["node", "\\u0000"]', "String should match"),
+        (f'{COMMAND}\ndefect_app = "shop:broken"', "defect_app is served like app or wsgi"),
+        (f'{COMMAND}\nfolder = "nowhere"', "there is no folder nowhere\n  where: readiness.toml:5: system.subject.folder"),
+        (f'{COMMAND}\nfolder = "../elsewhere"', "leads elsewhere"),
+        (f'{COMMAND}\ninit = [["seed", "{{redis.prot}}"]]', "unknown placeholder {redis.prot}\n  where: readiness.toml:5: system.subject.init[0][1]"),
+        (f'{COMMAND}\n[system.subject.workers.mailer]\ncommand = ["mail", "{{nothing}}"]', "readiness.toml:6: system.subject.workers.mailer.command[1]"),
+        (f"{COMMAND}\nready_within = 20", "not a duration"),
+        (f'{COMMAND}\n[system.subject.proxies.redis]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"', "proxies are for an external subject"),
+        (f'{COMMAND}\n[system.subject.workers.replica]\ncommand = ["mail"]', "nothing else can be called 'replica-1'"),
+        ('external = "http://192.0.2.1:80"', "'http://192.0.2.1:80' cannot be judged\n  where: readiness.toml:4: system.subject.external\n  fix:   write http://127.0.0.1:PORT"),
+        ('external = "http://127.0.0.1:80/path"', "cannot be judged"),
+        ('external = "https://127.0.0.1:80"', "cannot be judged"),
+        ('external = "http://127.0.0.1"', "is no address on this machine"),
+        ('external = "http://127.0.0.1:80"\ninit = [["seed"]]', "init means nothing for an external subject"),
+        ('external = "http://127.0.0.1:80"\n[system.subject.proxies.rediss]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"', "unknown component 'rediss'\n  where: readiness.toml:5: system.subject.proxies.rediss"),
+    ],
+)  # fmt: skip
+def test_a_subject_that_cannot_be_is_told(tmp_path, said, told):
+    """Before anything starts; what it is about, and where that stands."""
+    with pytest.raises(SpecError) as caught:
+        subject(tmp_path, said)
+
+    assert told in str(caught.value).replace(f"{tmp_path}/", "")
+
+
+def test_components_of_an_external_subject_are_not_ours(tmp_path):
+    """They run already, like itself."""
+    with pytest.raises(SpecError, match="components means nothing for an external subject"):
+        subject(tmp_path, 'external = "http://127.0.0.1:80"', components="[system.components.redis]")
+
+
+def test_every_process_and_path_of_a_service_can_be_hit(tmp_path):
+    """Its workers are named and numbered, and have paths of their own."""
+    system = subject(
+        tmp_path,
+        f'{COMMAND}\n[system.subject.workers.mailer]\ncommand = ["mail"]\ncount = 2',
+        components="[system.components.redis]",
+    )
+
+    assert targets_of(Kill(kind="kill", target="x"), system) == [
+        *("mailer-1", "mailer-2", "nginx", "proxy", "redis", "replica-1", "replica-2"),
+    ]
+    assert "mailer-1" not in targets_of(SlowStart(kind="slow-start", target="x", delay="1s"), system)
+    assert "mailer-2.redis" in targets_of(Down(kind="down", target="x"), system)
+
+
+def test_an_external_subject_can_be_hurt_where_it_was_given_a_path(tmp_path):
+    """Nothing of it is ours to kill."""
+    system = subject(
+        tmp_path,
+        'external = "http://127.0.0.1:80"\n'
+        '[system.subject.proxies.redis]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"',
+    )
+
+    assert targets_of(Kill(kind="kill", target="x"), system) == ["proxy"]
+    assert targets_of(Down(kind="down", target="x"), system) == ["redis", "subject.redis"]

@@ -6,7 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.errors import StackError
+from harness.errors import SpecError, StackError
+from harness.stack.backends.external import external_stack
 from harness.stack.backends.processes import embedded_stack
 
 if TYPE_CHECKING:
@@ -41,7 +42,15 @@ def choose(wanted: str, system: System, project: Path) -> Choice:
     """Decide what `wanted`, one of BACKENDS, means on this machine.
 
     `auto` never waits for long and never fails: where containers cannot be had at once, local processes are taken.
+
+    Raises:
+        SpecError: If containers are asked for and the subject runs already.
     """
+    if system.subject.external is not None:
+        if wanted == CONTAINERS:
+            what, where = "an external subject runs in no container of ours", "readiness.toml: system.subject.external"
+            raise SpecError(what, where=where, fix="use --backend embedded, or leave the choice to auto")
+        return Choice(EMBEDDED, "the subject runs already")
     if wanted != AUTO:
         return Choice(wanted, "as asked for")
     why_not = _why_no_containers(system, project)
@@ -86,7 +95,10 @@ def standing(
     backend: str, blueprint: Blueprint, *, workspace: Workspace, clock: Clock
 ) -> AbstractContextManager[Stack]:
     """Return the stack of `backend`, to be entered; see `embedded_stack` for the arguments."""
-    if backend == CONTAINERS:
+    stack: Callable[..., AbstractContextManager[Stack]]
+    if blueprint.subject.external is not None:
+        stack = external_stack
+    elif backend == CONTAINERS:
         from harness.stack.backends.containers import containers_stack  # noqa: PLC0415 - as above
 
         stack = containers_stack

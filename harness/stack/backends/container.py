@@ -15,9 +15,11 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from harness.errors import StackError
+from harness.clock import is_met_within
+from harness.errors import NotReadyError, StackError
 from harness.stack.backends.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, speaking, unless_it_is_so
 from harness.stack.backends.engine import address as engine_address
+from harness.stack.ready import TAIL, its_last_words
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Usage
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container as EngineContainer
 
+    from harness.clock import Clock
     from harness.stack.recipe import ContainerRecipe
     from harness.stack.service import Address, Workspace
 
@@ -86,6 +89,15 @@ class Container:
         return self._recipe.direct
 
     @property
+    def ready_within_s(self) -> float:
+        """How long it may take from its start until it is ready."""
+        return self._recipe.ready_within_s
+
+    def why_not_ready(self) -> str:
+        """Say how it ended, or what it answers."""
+        return self._recipe.probe.seen(self.direct) if self.is_alive() else self._how_it_ended()
+
+    @property
     def question(self) -> bytes:
         """What `round_trip_s` asks."""
         return self._recipe.probe.question
@@ -93,6 +105,8 @@ class Container:
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
+            if not self._recipe.probe.question:
+                return self._seen_running_s() == 0
             return self._recipe.probe.is_answering(self.direct) and self.is_alive()
         except (OSError, StackError):
             return False
@@ -103,6 +117,8 @@ class Container:
 
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
+        if not self._recipe.probe.question:
+            return self._seen_running_s()
         return self._recipe.probe.round_trip_s(via, within_s)
 
     def version(self) -> str:
@@ -192,6 +208,37 @@ class Container:
         with speaking(f"measure {self.name}"):
             said = self._container.client.api.stats(self._container.id, stream=False, one_shot=True)
         return _usage_of(said)
+
+    def _seen_running_s(self) -> float:
+        """Look at a process that answers nothing, since it listens nowhere, as if it had been asked: see `Service`."""
+        status = self._status()
+        if status == "paused":
+            raise TimeoutError(f"{self.name} is frozen")
+        if status != "running":
+            raise ConnectionRefusedError(f"{self.name} is not there")
+        return 0.0
+
+    def _how_it_ended(self) -> str:
+        """Return `exit 3`; nothing if the engine does not know."""
+        if self._container is None or self._status() != "exited":
+            return ""
+        return f"exit {self._container.attrs['State']['ExitCode']}"
+
+    def run_to_its_end(self, *, within_s: float, clock: Clock) -> None:
+        """Start it, and wait until it has ended by itself.
+
+        Raises:
+            NotReadyError: If it failed or took longer, with its last words.
+        """
+        self.start()
+        has_ended = is_met_within(lambda: not self.is_alive(), deadline_s=within_s, clock=clock, every_s=0.1)
+        how = self._how_it_ended() if has_ended else ""
+        if how == "exit 0":
+            return
+        self.kill()
+        what = f"failed ({how or 'it is gone'})" if has_ended else f"took longer than {within_s:g} s"
+        where, words = f"the image {self._recipe.image}", its_last_words(self.logs(TAIL))
+        raise NotReadyError(f"{self.name} {what}", where=where, fix=words)
 
     def _status(self) -> str:
         if self._container is None:

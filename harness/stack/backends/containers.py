@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 
 from harness.errors import StackError
 from harness.history.marks import Startup
-from harness.stack import nginx, proxy, subject
+from harness.stack import nginx, proxy, subjects
 from harness.stack.backends.container import Container, ContainerHost, network_for
 from harness.stack.backends.engine import connect, remove_all_of
 from harness.stack.backends.images import resolve
 from harness.stack.blueprint import ENTRY, edges_of
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
-from harness.stack.ready import wait_until_ready
+from harness.stack.ready import check_is_alive, wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import ANYWHERE, Address, Edge
 from harness.stack.stack import Stack
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.stack.blueprint import Blueprint
     from harness.stack.recipe import ContainerRecipe
     from harness.stack.service import Workspace
+    from harness.stack.subjects import Process
 
 FIRST_DOOR = 20001
 """Toxiproxy listens for the edges on this port and those after it, inside."""
@@ -63,11 +64,15 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         server = ProxyServer(toxiproxy.direct, plan.meter(toxiproxy.published[proxy.METER_PORT]))
         for edge in plan.edges:
             server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.client_address.port))
-        replicas = [plan.replica(name) for name in blueprint.replicas]
+        building.run_to_its_end(plan)
+        workers = [plan.process(each) for each in blueprint.workers]
+        replicas = [plan.process(each) for each in blueprint.replicas]
         balancer = nginx.contained(
             images["nginx"], [edge.client_address for edge in plan.edges if edge.client == ENTRY]
         )
-        building.start(*replicas, balancer)
+        building.start(*workers, *replicas, balancer)
+        for worker in workers:
+            check_is_alive(building.services[worker.name])
         yield Stack(
             backend="containers",
             services=building.services,
@@ -94,13 +99,24 @@ class _Plan:
     def upstream(self, edge: Edge) -> Address:
         """Return where Toxiproxy finds what stands behind an edge."""
         component = self._blueprint.components.get(edge.server)
-        return Address(edge.server, component.port if component else subject.PORT)
+        return Address(edge.server, component.port if component else subjects.PORT)
 
-    def replica(self, name: str) -> ContainerRecipe:
-        """Describe one replica, with an edge of its own to each dependency."""
-        given = {edge.server: edge.client_address for edge in self.edges if edge.client == name}
-        placeholders = self._blueprint.placeholders(name, given)
-        recipe = subject.contained(name, self._blueprint.subject, self._images["service"], placeholders)
+    def process(self, process: Process) -> ContainerRecipe:
+        """Describe one process of the service, with an edge of its own to each component."""
+        return self._described(process, {e.server: e.client_address for e in self.edges if e.client == process.name})
+
+    def init(self) -> list[tuple[ContainerRecipe, float]]:
+        """Describe what the service wants to be done before its first replica, and how long each of it may take.
+
+        It reaches the components directly, since nothing is hurt yet.
+        """
+        given = {name: Address(name, component.port) for name, component in self._blueprint.components.items()}
+        within_s = self._blueprint.subject.init_within
+        return [(self._described(process, given), within_s) for process in self._blueprint.init]
+
+    def _described(self, process: Process, given: Mapping[str, Address]) -> ContainerRecipe:
+        placeholders = self._blueprint.placeholders(process.name, given)
+        recipe = subjects.contained(process, self._blueprint.subject, self._images["service"], placeholders)
         return with_variables(recipe, self._blueprint.hidden)
 
     def meter(self, address: Address) -> Meter:
@@ -145,6 +161,16 @@ class _Building:
     leaving: ExitStack
     services: dict[str, Container] = field(default_factory=dict)
     startup: list[Startup] = field(default_factory=list)
+
+    def run_to_its_end(self, plan: _Plan) -> None:
+        """Run what the service wants to be done before its first replica, one after the other, and note how long."""
+        for recipe, within_s in plan.init():
+            began_s, container = self.clock.now(), Container(recipe, self.host)
+            self.leaving.callback(container.leave)
+            container.run_to_its_end(within_s=within_s, clock=self.clock)
+            since_s, took_s = began_s - self.began_s, self.clock.now() - began_s
+            version = recipe.probe.version(recipe.direct)
+            self.startup.append(Startup(part=recipe.name, began_s=since_s, took_s=took_s, version=version))
 
     def start(self, *recipes: ContainerRecipe) -> None:
         """Start these at once, and wait until all are ready; note how long each took."""

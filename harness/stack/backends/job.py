@@ -12,6 +12,7 @@ import psutil
 from harness.clock import is_met_within
 from harness.errors import NotReadyError
 from harness.stack.backends.process import is_gone, last_lines, spawn
+from harness.stack.ready import TAIL, its_last_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from harness.clock import Clock
     from harness.stack.service import Workspace
-
-_TAIL = 15
 
 
 class Job:
@@ -80,6 +79,5 @@ class Job:
         self._child.wait()
 
     def _failed(self, how: str) -> NotReadyError:
-        words = last_lines(self._log, _TAIL) or "(it wrote nothing)"
-        lines = "\n".join(f"    | {line}" for line in words.splitlines())
-        return NotReadyError(f"{self._name} {how}", where=self._where, fix=f"its last words say why:\n{lines}")
+        words = its_last_words(last_lines(self._log, TAIL))
+        return NotReadyError(f"{self._name} {how}", where=self._where, fix=words)

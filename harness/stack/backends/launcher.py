@@ -29,7 +29,10 @@ def main(arguments: list[str]) -> None:
             sys.exit(1)
     if hold == "held":
         os.kill(os.getpid(), signal.SIGSTOP)
-    os.execv(program[0], program)  # noqa: S606 - becoming another program without a shell is the whole point
+    try:
+        os.execv(program[0], program)  # noqa: S606 - becoming another program without a shell is the whole point
+    except OSError as error:
+        sys.exit(f"cannot run {program[0]}: {error.strerror}")  # one line for the log, and exit 1
 
 
 def _become(user: str) -> None:

@@ -93,6 +93,8 @@ class LocalProcess:
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
+            if not self._recipe.probe.question:
+                return self._seen_running_s() == 0
             return self.is_alive() and self._recipe.probe.is_answering(self.direct)
         except OSError:
             return False
@@ -110,12 +112,29 @@ class LocalProcess:
             return False
 
     @property
+    def ready_within_s(self) -> float:
+        """How long it may take from its start until it is ready."""
+        return self._recipe.ready_within_s
+
+    def why_not_ready(self) -> str:
+        """Say how it ended, where else it listens, or what it answers."""
+        if not self.is_alive():
+            return _how_it_ended(self._child.pid) if self._child else ""
+        listens = _listening(self._family())
+        if str(self.direct) in listens:
+            return self._recipe.probe.seen(self.direct)
+        places = f"on {', '.join(listens)}, not" if listens else "nowhere, and should"
+        return f"it listens {places} on {self.direct}"
+
+    @property
     def question(self) -> bytes:
         """What `round_trip_s` asks."""
         return self._recipe.probe.question
 
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
+        if not self._recipe.probe.question:
+            return self._seen_running_s()
         return self._recipe.probe.round_trip_s(via, within_s)
 
     def version(self) -> str:
@@ -215,6 +234,14 @@ class LocalProcess:
         ):
             raise StackError(f"{self.name} does not stop before its start", where=str(self.log), fix="see its log")
 
+    def _seen_running_s(self) -> float:
+        """Look at a process that answers nothing, since it listens nowhere, as if it had been asked: see `Service`."""
+        if not self.is_alive():
+            raise ConnectionRefusedError(f"{self.name} is not there")
+        if any(process.status() == psutil.STATUS_STOPPED for process in self._family()):
+            raise TimeoutError(f"{self.name} is frozen")
+        return 0.0
+
     def _family(self) -> list[psutil.Process]:
         """Return its main process and all below it; none if it is not alive."""
         if self._child is None:
@@ -235,6 +262,26 @@ def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> N
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)  # psutil looks at the start time first
+
+
+def _how_it_ended(pid: int) -> str:
+    """Say how a child ended that was not waited for; it still is not."""
+    try:
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (AttributeError, ChildProcessError):  # macOS has it from Python 3.13 on
+        return ""
+    if ended is None:
+        return ""
+    return f"exit {ended.si_status}" if ended.si_code == os.CLD_EXITED else signal.Signals(ended.si_status).name
+
+
+def _listening(family: Sequence[psutil.Process]) -> list[str]:
+    """Return where processes listen, as `host:port`."""
+    found = set()
+    for process in family:
+        with suppress(psutil.Error):
+            found |= {each.laddr for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN}
+    return [str(Address(*each)) for each in sorted(found)]
 
 
 def _usage_of(process: psutil.Process) -> Usage:

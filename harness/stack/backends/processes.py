@@ -7,36 +7,38 @@ every arrow after nginx is an edge: a connection through the fault proxy that ca
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.history.marks import Startup
-from harness.stack import nginx, proxy, subject
+from harness.stack import nginx, proxy, subjects
 from harness.stack.backends.job import Job
 from harness.stack.backends.process import LocalProcess
 from harness.stack.blueprint import ENTRY
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
-from harness.stack.ready import wait_until_ready
+from harness.stack.ready import check_is_alive, wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import Edge, Workspace
 from harness.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from harness.clock import Clock
     from harness.stack.blueprint import Blueprint
     from harness.stack.recipe import Recipe
+    from harness.stack.service import Address
+    from harness.stack.subjects import Process
 
 
 @contextmanager
 def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) -> Iterator[Stack]:
     """Start everything, yield it ready, and leave nothing running on any exit.
 
-    The proxy, the components and what prepares some of them start at once; then those that were prepared; then the
-    replicas, which need them all, with nginx.
+    The proxy, the components and what prepares some of them start at once; then those that were prepared; then comes
+    what the service wants to be done once; then its processes, with nginx.
 
     Args:
         blueprint: What to start.
@@ -59,11 +61,15 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             wait()
             building.start(recipe)
         building.wait_until_ready()
+        building.run_to_its_end(blueprint)
         server = ProxyServer(proxy_api)
-        replicas = [building.replica(name, blueprint, server) for name in blueprint.replicas]
+        workers = [building.process(each, blueprint, server) for each in blueprint.workers]
+        replicas = [building.process(each, blueprint, server) for each in blueprint.replicas]
         edges = [building.edge(server, ENTRY, recipe) for recipe in replicas]
-        building.start(*replicas, nginx.local(workspace, [edge.listen for edge in edges]))
+        building.start(*workers, *replicas, nginx.local(workspace, [edge.listen for edge in edges]))
         building.wait_until_ready()
+        for worker in workers:  # being alive is all that is known of one; by now it would have ended if it cannot run
+            check_is_alive(building.services[worker.name])
         yield Stack(
             backend="embedded",
             services=building.services,
@@ -75,7 +81,8 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
 
 
 def _recipes(blueprint: Blueprint, workspace: Workspace) -> list[Recipe]:
-    """Describe every component; all programs are found before anything is made for one."""
+    """Describe every component; all programs, also the service's own, are found before anything is made for one."""
+    subjects.check_is_here(blueprint.subject, workspace)
     found = [(name, each, each.program.find()) for name, each in blueprint.components.items()]
     return [component.local(name, program, workspace) for name, component, program in found]
 
@@ -98,18 +105,38 @@ class _Building:
         """Start what prepares a component; return what waits for it."""
         preparation = recipe.preparation
         assert preparation is not None  # noqa: S101 - the caller asks for those that have one
+        where = f"the preparation of {recipe.name}"
+        prepared = replace(recipe, argv=preparation.argv)
+        return self._run(preparation.name, prepared, where=where, within_s=preparation.within_s)
+
+    def run_to_its_end(self, blueprint: Blueprint) -> None:
+        """Run what the service wants to be done before its first replica, one after the other, and note how long.
+
+        It reaches the components directly, since nothing is hurt yet.
+        """
+        given = {name: self.recipes[name].address for name in blueprint.components}
+        for process in blueprint.init:
+            began_s = self.clock.now()
+            recipe = self._described(process, blueprint, given)
+            self._run(process.name, recipe, where=process.key, within_s=blueprint.subject.init_within)()
+            since_s, took_s = began_s - self.began_s, self.clock.now() - began_s
+            version = recipe.probe.version(recipe.address)
+            self.startup.append(Startup(part=process.name, began_s=since_s, took_s=took_s, version=version))
+
+    def _run(self, name: str, recipe: Recipe, *, where: str, within_s: float) -> Callable[[], None]:
+        """Start a program that ends by itself; return what waits for it."""
         job = Job(
-            preparation.name,
-            preparation.argv,
+            name,
+            recipe.argv,
             workspace=self.workspace,
             log=self.workspace.logs / f"{recipe.name}.log",
-            where=f"the preparation of {recipe.name}",
+            where=where,
             environment=recipe.environment,
             cwd=recipe.cwd,
             user=recipe.user,
         )
         self.leaving.callback(job.kill)  # where something fails before it is waited for
-        return partial(job.wait, within_s=preparation.within_s, clock=self.clock)
+        return partial(job.wait, within_s=within_s, clock=self.clock)
 
     def start(self, *recipes: Recipe) -> None:
         """Start these at once; `wait_until_ready` waits for all that were started since it was last called."""
@@ -137,8 +164,13 @@ class _Building:
         self.edges.append(edge)
         return edge
 
-    def replica(self, name: str, blueprint: Blueprint, server: ProxyServer) -> Recipe:
-        """Describe one replica, with an edge of its own to each dependency."""
-        given = {each: self.edge(server, name, self.recipes[each]).client_address for each in blueprint.components}
-        recipe = subject.local(name, blueprint.subject, self.workspace, blueprint.placeholders(name, given))
-        return with_variables(recipe, blueprint.hidden)
+    def process(self, process: Process, blueprint: Blueprint, server: ProxyServer) -> Recipe:
+        """Describe one process of the service, with an edge of its own to each component."""
+        edges = {each: self.edge(server, process.name, self.recipes[each]) for each in blueprint.components}
+        return self._described(process, blueprint, {name: edge.client_address for name, edge in edges.items()})
+
+    def _described(self, process: Process, blueprint: Blueprint, given: Mapping[str, Address]) -> Recipe:
+        placeholders = blueprint.placeholders(process.name, given)
+        return with_variables(
+            subjects.local(process, blueprint.subject, self.workspace, placeholders), blueprint.hidden
+        )

@@ -216,6 +216,7 @@ COMPONENT = Component(
         dockerfile=DOCKERFILE,
     ),
     port=PORT,
+    probe=PROBE,
     contained=contained,
     gives={"user": USER, "database": DATABASE, "url": f"postgresql://{USER}@{{host}}:{{port}}/{DATABASE}"},
 )

@@ -118,6 +118,7 @@ COMPONENT = Component(
         dockerfile=DOCKERFILE,
     ),
     port=PORT,
+    probe=PROBE,
     contained=contained,
     gives={"url": "redis://{host}:{port}/0"},
 )

@@ -1,0 +1,196 @@
+"""The judged service: what its processes run, whatever they are written in, and how a replica is known."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import httpx
+
+from harness.stack.health_probe import HealthProbe
+from harness.stack.placeholders import substituted
+from harness.stack.ports import reserve
+from harness.stack.recipe import ContainerRecipe, Recipe
+from harness.stack.service import ANYWHERE, Address
+from harness.stack.stack import REPLICA
+from harness.stack.subjects import asgi, wsgi
+from harness.stack.subjects.command import filled_in, found
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from harness.spec.system import Subject
+    from harness.stack.service import Workspace
+
+PORT = 8000
+"""Where a replica listens in a container."""
+
+_ANSWER_WITHIN_S = 2.0
+_KEYS = "readiness.toml: system.subject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process of the judged service.
+
+    Attributes:
+        name: Its name in the stack.
+        command: Program and arguments; None for a replica that a server of ours serves.
+        key: Which key of readiness.toml says so.
+    """
+
+    name: str
+    command: tuple[str, ...] | None
+    key: str
+
+
+def replica(name: str, subject: Subject) -> Process:
+    """Return a replica as a process."""
+    return Process(name=name, command=subject.command, key=f"{_KEYS}.command")
+
+
+def workers(subject: Subject) -> list[Process]:
+    """Return every further process of the service; those of one name are numbered: `mailer-1`, `mailer-2`."""
+    return [
+        Process(name=f"{name}-{number + 1}", command=worker.command, key=f"{_KEYS}.workers.{name}.command")
+        for name, worker in subject.workers.items()
+        for number in range(worker.count)
+    ]
+
+
+def init(subject: Subject) -> list[Process]:
+    """Return what is run once before the first replica, in its order."""
+    commands = enumerate(subject.init)
+    return [Process(name=f"init-{n + 1}", command=command, key=f"{_KEYS}.init[{n}]") for n, command in commands]
+
+
+def check_is_here(subject: Subject, workspace: Workspace) -> None:
+    """See that all that the service runs is on this machine, before anything is started for it.
+
+    Raises:
+        MissingError: If a program or the server that serves it is not.
+    """
+    for each in (replica("replica", subject), *workers(subject), *init(subject)):
+        _program(each, subject, workspace)
+
+
+def local(process: Process, subject: Subject, workspace: Workspace, placeholders: Mapping[str, str]) -> Recipe:
+    """Describe one process of the service as a local process.
+
+    Args:
+        process: Which.
+        subject: The judged service.
+        workspace: Where to run; an application is imported from its project folder.
+        placeholders: What names such as `{redis.port}` stand for, beside `{host}` and `{port}`.
+
+    Raises:
+        MissingError: If its program, or the server that serves it, is not there.
+    """
+    address = reserve()
+    known = {**placeholders, "host": address.host, "port": str(address.port)}
+    return Recipe(
+        name=process.name,
+        argv=[_program(process, subject, workspace), *_arguments(process, subject, address, known)],
+        address=address,
+        probe=_probe(process, subject, _described(process, subject)),
+        environment=_environment(subject, known),
+        cwd=_folder(subject, workspace),
+        ready_within_s=subject.ready_within,
+    )
+
+
+def contained(process: Process, subject: Subject, image: str, placeholders: Mapping[str, str]) -> ContainerRecipe:
+    """Describe one process of the service as a container.
+
+    Args:
+        process: Which.
+        subject: The judged service.
+        image: Present in the engine; it holds what the process runs, or a `python` with the server that serves it.
+        placeholders: What names such as `{redis.port}` stand for, beside `{host}` and `{port}`.
+    """
+    listen = Address(ANYWHERE, PORT)
+    known = {**placeholders, "host": listen.host, "port": str(listen.port)}
+    program = process.command[0] if process.command else "python"
+    return ContainerRecipe(
+        name=process.name,
+        image=image,
+        port=PORT,
+        published={PORT: reserve()},
+        command=[program, *_arguments(process, subject, listen, known)],
+        environment=_environment(subject, known),
+        probe=_probe(process, subject, f"{_called(process, subject)} in {image}"),
+        ready_within_s=subject.ready_within,
+    )
+
+
+def _program(process: Process, subject: Subject, workspace: Workspace) -> str:
+    """Return the path of the program that a process runs on this machine."""
+    if process.command is None:
+        _server(subject)
+        return sys.executable
+    return found(process.command[0], _folder(subject, workspace), where=process.key)
+
+
+def _arguments(process: Process, subject: Subject, listen: Address, known: Mapping[str, str]) -> list[str]:
+    if process.command:
+        return filled_in(process.command[1:], known)
+    if subject.app:
+        return asgi.arguments(subject.app, listen, is_factory=subject.factory)
+    return wsgi.arguments(str(subject.wsgi), listen, is_factory=subject.factory)
+
+
+def _server(subject: Subject) -> str:
+    return asgi.server() if subject.app else wsgi.server()
+
+
+def _called(process: Process, subject: Subject) -> str:
+    return shlex.join(process.command) if process.command else str(subject.app or subject.wsgi)
+
+
+def _described(process: Process, subject: Subject) -> str:
+    """Return what a process is, with the versions of what is ours."""
+    if process.command:
+        return _called(process, subject)
+    return f"{_called(process, subject)} on {_server(subject)}, Python {sys.version.split()[0]}"
+
+
+def _folder(subject: Subject, workspace: Workspace) -> Path:
+    return workspace.project / subject.folder if subject.folder else workspace.project
+
+
+def _environment(subject: Subject, known: Mapping[str, str]) -> dict[str, str]:
+    return {name: substituted(text, known) for name, text in subject.environment.items()}
+
+
+def _probe(process: Process, subject: Subject, version: str) -> HealthProbe:
+    """Return how a process is known: a replica by its health path, any other by running, which `Service` sees."""
+    if not process.name.startswith(REPLICA):
+        return HealthProbe(is_answering=lambda _: False, question=b"", version=lambda _: version)
+    return health(subject.ready, version)
+
+
+def health(path: str, version: str) -> HealthProbe:
+    """Return how something that answers HTTP is known."""
+    return HealthProbe(
+        is_answering=lambda address: _status(address, path) == httpx.codes.OK,
+        question=f"GET {path} HTTP/1.0\r\n\r\n".encode(),
+        version=lambda _: version,
+        seen=partial(_seen, path=path),
+    )
+
+
+def _status(address: Address, path: str) -> int | None:
+    """Return what is answered to a GET; None if nothing is."""
+    try:
+        return httpx.get(f"http://{address}{path}", timeout=_ANSWER_WITHIN_S, trust_env=False).status_code
+    except httpx.HTTPError:
+        return None
+
+
+def _seen(address: Address, path: str) -> str:
+    status = _status(address, path)
+    return f"GET {path} was answered with {status}" if status else f"GET {path} was not answered"

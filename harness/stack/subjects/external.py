@@ -1,0 +1,104 @@
+"""`external`: a service that runs already, and what it depends on: they can be asked, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import StackError
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address, Usage
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from harness.stack.health_probe import HealthProbe
+
+
+class ExternalService:
+    """Something that somebody else has started. Implements `Service`, as far as that can be.
+
+    Args:
+        name: Its name in the stack.
+        direct: Where it listens.
+        probe: How one knows it.
+        ready_within_s: How long it may take until it answers.
+    """
+
+    def __init__(self, name: str, direct: Address, probe: HealthProbe, ready_within_s: float) -> None:
+        self.name = name
+        self.direct = direct
+        self.ready_within_s = ready_within_s
+        self._probe = probe
+
+    def is_ready(self) -> bool:
+        """Tell whether it answers its health question."""
+        try:
+            return self._probe.is_answering(self.direct)
+        except OSError:
+            return False
+
+    def is_alive(self) -> bool:
+        """Its process is not known, so that only its answers can tell."""
+        return True
+
+    def why_not_ready(self) -> str:
+        """Say what it answers."""
+        return self._probe.seen(self.direct)
+
+    @property
+    def question(self) -> bytes:
+        """What `round_trip_s` asks."""
+        return self._probe.question
+
+    def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
+        """Return the seconds that its cheapest question takes through `via`."""
+        return self._probe.round_trip_s(via, within_s=within_s)
+
+    def version(self) -> str:
+        """Return what it says it is."""
+        return self._probe.version(self.direct)
+
+    def identity(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("held")
+
+    def start(self, *, held: bool = False) -> NoReturn:  # noqa: ARG002 - of the seam
+        """Refuse: see the class."""
+        self._refuse("started")
+
+    def stop(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("ended")
+
+    def kill(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("killed")
+
+    def pause(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("frozen")
+
+    def resume(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("thawed")
+
+    def restart(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("restarted")
+
+    def logs(self, tail: int = 20) -> str:  # noqa: ARG002 - of the seam
+        """Say that its log is not known."""
+        return "(it runs elsewhere, and so does its log)"
+
+    def usage(self) -> Usage:
+        """Nothing is known of what it uses."""
+        return Usage(0.0, 0)
+
+    def _refuse(self, done: str) -> NoReturn:
+        what = f"{self.name} cannot be {done}: it was not started here"
+        raise StackError(what, where=str(self.direct), fix="let the harness start it: app, wsgi or command")
+
+
+def address_of(text: str) -> Address:
+    """Return `127.0.0.1:6379` or `http://127.0.0.1:8000` as an address; its form was checked where it was read."""
+    host, _, port = text.removeprefix("http://").rpartition(":")
+    return Address(host, int(port))
