@@ -1,4 +1,7 @@
-"""The replica's ear, where the client of Redis does not end when it is told to."""
+"""The replica's ear: what it makes of news, of silence and of a lost connection, and that it can be told to stop.
+
+The subscriber is a list of what it hears here; the real one is met in the tests of the endpoints.
+"""
 
 from __future__ import annotations
 
@@ -8,58 +11,131 @@ from contextlib import suppress
 import pytest
 
 from fixtures.reference.core.cache import Bus
+from fixtures.reference.core.cache import _bus as module
+
+SUBSCRIBED = {"type": "subscribe", "data": 1}
+PONG = {"type": "pong", "data": b""}
+SILENCE = None
+
+
+def news(data: bytes) -> dict[str, object]:
+    return {"type": "message", "data": data}
 
 
 class Ear:
-    """A subscriber that hears nothing, and goes on with one of its calls when that is cancelled.
+    """A subscriber that hears these, one after the other, and then nothing.
 
-    As redis-py does on Python before 3.12, if it is told in the moment when its writing is done.
+    The call named by `deaf` goes on when it is cancelled, as redis-py does on Python before 3.12 if it is told in the
+    moment when its writing is done.
     """
 
-    def __init__(self, deaf: str) -> None:
-        self.deaf, self.reached = deaf, asyncio.Event()
-        self.is_closed = False
+    def __init__(self, *hears: object, deaf: str = "") -> None:
+        self.hears, self.deaf, self.waits = list(hears), deaf, asyncio.Event()
+        self.channels: list[str] = []
+        self.pings = self.closed = 0
 
     async def _call(self, name: str) -> None:
         if name == self.deaf:
-            self.reached.set()
+            self.deaf = ""  # once: a second time it ends, so that a bus that goes on fails its test and no more
+            self.waits.set()
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
 
-    async def subscribe(self, _channel: str) -> None:
+    async def subscribe(self, channel: str) -> None:
+        self.channels.append(channel)
         await self._call("subscribe")
 
-    async def get_message(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the client's own signature
-        assert timeout > 0
+    async def get_message(self, *, timeout: float) -> object:  # noqa: ASYNC109 - the client's own signature
+        assert timeout == module.SILENCE_S
         await self._call("get_message")
+        if not self.hears:
+            self.waits.set()
+            await asyncio.Event().wait()
+        heard = self.hears.pop(0)
+        if isinstance(heard, Exception):
+            raise heard
+        return heard
 
     async def ping(self) -> None:
+        self.pings += 1
         await self._call("ping")
 
     async def aclose(self) -> None:
-        self.is_closed = True
+        self.closed += 1
 
 
-class Link:
-    """A link whose subscriber is this one, the first time; a second time is one too many."""
+class Told:
+    """A bus over these subscribers, one for each time that it subscribes, and what it told."""
 
-    def __init__(self, ear: Ear) -> None:
-        self.ears = [ear]
+    def __init__(self, *ears: Ear) -> None:
+        self.ears, self.left = ears, list(ears)
+        self.told: list[object] = []
+        self.bus = Bus(self, on_news=lambda *heard: self.told.append(heard), on_gap=self.on_gap)
 
     def listen(self) -> Ear:
-        return self.ears.pop()
+        self.told.append(f"listening: {self.bus.is_listening}")
+        return self.left.pop(0)
+
+    def on_gap(self) -> None:
+        assert self.bus.is_listening
+        self.told.append("gap")
+
+    async def until_it_waits(self) -> None:
+        """Let it hear everything, then stop it."""
+        listening = asyncio.create_task(self.bus.listen_forever())
+        ended = asyncio.create_task(self.ears[-1].waits.wait())
+        await asyncio.wait([listening, ended], timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert ended.done()
+
+        self.was_listening = self.bus.is_listening
+        listening.cancel()
+        await asyncio.wait([listening], timeout=5)
+        assert listening.cancelled()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Subscribe again without a pause."""
+    monkeypatch.setattr(module, "RECONNECT_S", 0)
+
+
+async def test_bus_tells_the_key_and_the_version_of_each_write():
+    """Both as they were announced: a key may have a space, and what else Redis says is no news."""
+    told = Told(Ear(SUBSCRIBED, news(b"12 a key"), PONG, news(b"7 b")))
+
+    await told.until_it_waits()
+
+    assert told.told == ["listening: False", "gap", ("a key", 12), ("b", 7)]
+    assert told.ears[0].channels == ["cache:superseded"]
+
+
+@pytest.mark.parametrize("lost", [ConnectionError(), TimeoutError(), OSError()], ids=repr)
+async def test_bus_takes_each_subscription_for_a_gap(lost):
+    """What was said while nothing listened is lost, so what was held before it is not believed."""
+    told = Told(Ear(SUBSCRIBED, lost), Ear(SUBSCRIBED))
+
+    await told.until_it_waits()
+
+    assert told.told == ["listening: False", "gap", "listening: False", "gap"]
+    assert (told.bus.gaps, told.was_listening, told.bus.is_listening) == (2, True, False)
+    assert [ear.closed for ear in told.ears] == [1, 1]
+
+
+async def test_bus_asks_a_silent_connection_and_gives_up_one_that_stays_silent():
+    """One silence is asked about, and an answer is enough; the second in a row ends the connection."""
+    told = Told(Ear(SUBSCRIBED, SILENCE, PONG, SILENCE, news(b"1 a"), SILENCE, SILENCE, news(b"2 a")), Ear(SUBSCRIBED))
+
+    await told.until_it_waits()
+
+    assert told.told == ["listening: False", "gap", ("a", 1), "listening: False", "gap"]
+    assert [ear.pings for ear in told.ears] == [3, 0]
 
 
 @pytest.mark.parametrize("deaf", ["subscribe", "get_message", "ping"])
 async def test_bus_ends_when_it_is_told_to_whatever_the_client_does(deaf):
     """A bus that goes on listening would keep its replica from ever stopping."""
-    ear = Ear(deaf)
-    bus = Bus(Link(ear), on_news=lambda _key, _version: None, on_gap=lambda: None)
-    listening = asyncio.create_task(bus.listen_forever())
-    await ear.reached.wait()
+    told = Told(Ear(SUBSCRIBED, SILENCE, deaf=deaf))
 
-    listening.cancel()
-    await asyncio.wait([listening], timeout=5)
+    await told.until_it_waits()
 
-    assert listening.cancelled()
-    assert ear.is_closed
+    assert told.ears[0].closed == 1
