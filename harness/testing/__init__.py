@@ -4,5 +4,6 @@ Each check raises AssertionError with a sentence that says what the part does no
 """
 
 from harness.testing.checkers import check_checker
+from harness.testing.components import check_component, started
 
-__all__ = ["check_checker"]
+__all__ = ["check_checker", "check_component", "started"]

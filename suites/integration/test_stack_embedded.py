@@ -24,7 +24,8 @@ from harness.stack.blueprint import Blueprint
 from harness.stack.components import COMPONENTS
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
-from suites.support.servers import PROJECT, start_component, workspace_for
+from harness.testing import started
+from suites.support.servers import PROJECT, workspace_for
 
 CLOCK = SystemClock()
 PARTS = 6
@@ -113,7 +114,8 @@ def test_postgres_runs_from_below_a_folder_that_only_root_may_enter(tmp_path):
         if (wheel.parent / name).is_dir():
             shutil.copytree(wheel.parent / name, closed / name, symlinks=True)
 
-    with start_component("postgres", closed / wheel.name / home.name / "bin/postgres") as server:
+    program = closed / wheel.name / home.name / "bin/postgres"
+    with started(COMPONENTS["postgres"], name="postgres", program=program) as server:
         assert "PostgreSQL" in server.version()
         assert psutil.Process(server._child.pid).exe().startswith(tempfile.gettempdir())
         assert not psutil.Process(server._child.pid).exe().startswith(str(closed))

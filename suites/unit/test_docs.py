@@ -106,3 +106,26 @@ def test_an_ignored_rule_has_a_reason_beside_it():
 
     assert len(files) > 200
     assert bare == []
+
+
+def test_the_example_of_a_component_is_the_one_that_is_here():
+    """Its file, whole, and the one line besides; the call is what the suite of the components makes of each."""
+    section = (PROJECT / "docs/extending.md").read_text().partition("## A component")[2].partition("\n## ")[0]
+    whole, call = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    listed = (PROJECT / "harness/stack/components/__init__.py").read_text()
+
+    assert whole == (PROJECT / "harness/stack/components/memcached.py").read_text()
+    assert [line for line in re.findall(r"^\+(.*)$", section, re.MULTILINE) if f"{line}\n" not in listed] == []
+    assert "check_component(COMPONENT)" in call
+    assert "check_component(COMPONENTS[kind])" in (PROJECT / "suites/contract/test_components.py").read_text()
+
+
+def test_only_its_own_file_and_the_list_name_a_component():
+    """A newcomer touches one file beside its own; Redis and PostgreSQL are also what is meant where nothing is named."""
+    naming = {
+        str(path.relative_to(PROJECT))
+        for path in (PROJECT / "harness").rglob("*.py")
+        if "memcached" in path.read_text()
+    }
+
+    assert naming == {"harness/stack/components/__init__.py", "harness/stack/components/memcached.py"}

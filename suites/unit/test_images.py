@@ -26,7 +26,7 @@ from harness.errors import Interrupted, SpecError, StackError
 from harness.report.terminal import image_table
 from harness.spec.parser import read_settings
 from harness.spec.system import Part, Subject, System
-from harness.stack.backends.images import ROLES, building, context, made, missing, plan, program, resolve, sources
+from harness.stack.backends.images import building, context, made, missing, plan, program, resolve, roles_of, sources
 from harness.stack.backends.images.context import Piece, digest, of_project
 from harness.stack.backends.images.plan import Found, Order, planned
 from harness.stack.backends.images.registry import Registries, host_of, within
@@ -288,7 +288,17 @@ def test_a_service_without_an_image_cannot_run_in_a_container(project):
     """It says what to add, and what works without."""
     with pytest.raises(SpecError, match=r"containers need an image[\s\S]*add dockerfile[\s\S]*--backend embedded"):
         resolve(Engine(), system_of(), project)
-    assert missing(Engine(), system_of(), project) == [*ROLES]
+    assert missing(Engine(), system_of(), project) == ["base", "redis", "postgres", "nginx", "proxy", "service"]
+
+
+def test_what_only_a_registry_has_is_told_so(project):
+    """It cannot be made here; nothing else is missing for that."""
+    engine = Engine(*(pin.reference for role, pin in OFFICIAL.items() if role != "memcached"), "mine:1")
+
+    with pytest.raises(
+        StackError, match=r"tried memcached:\S+ \(docker.io cannot .*\) and .*memcached.*can only be pulled"
+    ):
+        resolve(engine, system_of(("memcached",), image="mine:1"), project)
 
 
 def test_only_what_a_system_needs_is_asked_for(project):
@@ -339,7 +349,7 @@ def test_ours_is_taken_where_the_official_one_is_not():
     engine = Engine(OFFICIAL["base"].reference)
     base = Found(OFFICIAL["base"].reference, f"sha256:{OFFICIAL['base'].reference}")
     order = Order(SYSTEM, PROJECT, AMD64)
-    ours = {role: planned(role, order, base).reference for role in ROLES if role != "base"}
+    ours = {role: planned(role, order, base).reference for role in roles_of(SYSTEM) if role != "base"}
     engine.present |= set(ours.values())
 
     images = resolve(engine, SYSTEM, PROJECT)
@@ -355,7 +365,7 @@ def test_what_a_registry_has_is_pulled():
     assert missing(engine, SYSTEM, PROJECT) == ["service"]
     with pytest.raises(StackError, match=r"no image for service: tried readiness-harness/service:\w{16} \(not built\)"):
         resolve(engine, SYSTEM, PROJECT)
-    assert engine.present == {pin.reference for pin in OFFICIAL.values()}
+    assert engine.present == {pin.reference for role, pin in OFFICIAL.items() if role in roles_of(SYSTEM)}
 
 
 def test_a_missing_image_is_told_with_what_was_tried():
