@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, all_of, nearest
+from harness.faults.overlap import hidden
 from harness.spec.answers import default_unanswerable, unanswerable
 from harness.spec.document import read_yaml
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.parser import text_of, validated
+from harness.spec.quantity import duration_text
 from harness.spec.scenario import Scenario
 from harness.stack.blueprint import targets_of
 from harness.verdict.feasible import check_can_conclude
@@ -24,8 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.spec.document import Document
+    from harness.spec.document import Document, KeyPath
+    from harness.spec.faults import Fault
+    from harness.spec.phase import Phase
     from harness.spec.system import Settings, System
+    from harness.spec.timeline import Scheduled
+
+_ROUNDING_S = 1e-9
+"""What a sum of durations, each stretched by itself, may differ from the stretched sum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +79,11 @@ class Plan:
         return self.scenario.scenario
 
     @property
+    def actions(self) -> tuple[Scheduled, ...]:
+        """Return everything that is done to the system, each with its id and its window."""
+        return self.scenario.actions
+
+    @property
     def claims(self) -> int:
         """Return how many of its promises are judged by chance."""
         return claims_made(self.scenario.promises)
@@ -97,10 +110,10 @@ def plan_of(source: ScenarioSource, settings: Settings, *, profile: str, seed: i
         seed: Of everything random.
 
     Raises:
-        SpecError: If a fault has nothing to hit, or the scenario promises nothing, or what it cannot prove, or what no
-            answer could tell; it tells every target that is not there, not the first.
+        SpecError: If a fault has nothing to hit, or no time to be seen in, or another one hides it; or if the scenario
+            promises nothing, or what it cannot prove, or what no answer could tell. It tells every such fault.
     """
-    check_targets(source, settings.system)
+    check_faults(source, settings, profile)
     check_answers(source, settings)
     return Plan(
         path=source.path,
@@ -131,13 +144,18 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     return whole
 
 
-def check_targets(source: ScenarioSource, system: System) -> None:
-    """See that every fault of a scenario file has something to hit: otherwise a start and a baseline are wasted.
+def check_faults(source: ScenarioSource, settings: Settings, profile: str) -> None:
+    """See that every fault of a scenario file can be done and seen: otherwise a start and a baseline are wasted.
 
     Raises:
-        SpecError: If one has not; it names each of them with its line, the nearest target and all that there are.
+        SpecError: If one cannot; it names each of them with its line and key.
     """
-    mistakes = list(_missing_targets(source, system))
+    scenario = source.scenario.stretched(settings.profiles[profile].stretch)
+    mistakes = [
+        *_missing_targets(source, settings.system),
+        *_impossible_windows(source, scenario),
+        *_hidden_faults(source, scenario, settings.system),
+    ]
     if mistakes:
         raise all_of(mistakes)
 
@@ -160,10 +178,43 @@ def check_answers(source: ScenarioSource, settings: Settings) -> None:
         raise all_of(mistakes)
 
 
-def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecError]:
-    for number, phase in enumerate(source.scenario.phases):
+def _faults(scenario: Scenario) -> Iterator[tuple[KeyPath, Phase, Fault]]:
+    """Return every fault with its place in the file and its phase."""
+    for number, phase in enumerate(scenario.phases):
         for index, fault in enumerate(phase.faults):
-            known = targets_of(fault, system)
-            if fault.target not in known:
-                where = source.document.place(("phases", number, "faults", index, "target"))
-                yield SpecError(nothing_to_hit(fault), where=where, fix=nearest(fault.target, known))
+            yield ("phases", number, "faults", index), phase, fault
+
+
+def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    for path, _, fault in _faults(source.scenario):
+        known = targets_of(fault, system)
+        if fault.target not in known:
+            where = source.document.place((*path, "target"))
+            yield SpecError(nothing_to_hit(fault), where=where, fix=nearest(fault.target, known))
+
+
+def _impossible_windows(source: ScenarioSource, scenario: Scenario) -> Iterator[SpecError]:
+    """Find the windows that reach beyond their phase, or are too short for one look at the dose."""
+    for path, phase, fault in _faults(scenario):
+        ends_s, lasts = fault.ends_after_s(phase.lasts), duration_text(phase.lasts)
+        where = source.document.place((*path, fault.end_key) if fault.end_key else (*path[:2], "lasts"))
+        if fault.at >= phase.lasts:
+            where = source.document.place((*path, "at"))
+            what = f"the fault `{fault}` would begin when its phase, which lasts {lasts}, is over"
+            yield SpecError(what, where=where, fix="begin it earlier: `at` counts from the beginning of its phase")
+        elif ends_s > phase.lasts + _ROUNDING_S:
+            what = f"the fault `{fault}` would end {duration_text(ends_s)} after the beginning of a phase of {lasts}"
+            yield SpecError(what, where=where, fix="end it with its phase at the latest, or let the phase last longer")
+        elif ends_s - fault.at < fault.look_s - _ROUNDING_S:
+            what = f"the fault `{fault}` would be over before its dose is seen, which takes"
+            needed = duration_text(fault.look_s)
+            yield SpecError(f"{what} {needed}", where=where, fix=f"let it last {needed} or longer")
+
+
+def _hidden_faults(source: ScenarioSource, scenario: Scenario, system: System) -> Iterator[SpecError]:
+    places = {f"fault-{number}": path for number, (path, _, _) in enumerate(_faults(scenario), start=1)}
+    for one, other in hidden(scenario.actions, system):
+        line = source.document.line(places[other.id])
+        what = f"the dose of `{one.spec}` cannot be seen while `{other.spec}` (line {line}) is there as well"
+        fix = "give them windows that do not overlap (`at`, `for`, `until`), or leave one out"
+        yield SpecError(what, where=source.document.place(places[one.id]), fix=fix)

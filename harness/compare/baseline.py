@@ -15,7 +15,7 @@ from harness.evidence.redaction import NO_SECRETS, Secrets, write_text
 from harness.layout import SYSTEM_FILE
 from harness.measure.quantities import Block, figures
 from harness.spec.model import Model
-from harness.spec.scenario import Slug
+from harness.spec.phase import Slug
 from harness.verdict.outcome import Outcome
 from harness.verdict.regression import first_difference
 

@@ -1,15 +1,16 @@
-"""The way through the phases of a scenario: each begins, is hurt, watched, looked at once more, and healed."""
+"""The way through the moments of a scenario: phases begin and end, faults begin, are looked at, and are undone."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from harness.experiment.interim import DOUBT_FOR_S, InterimAnalysis
 from harness.experiment.phase import OpenPhase
 from harness.faults.injection import injected
 from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Measured
+from harness.spec.timeline import Kind
 from harness.stack.metric_watch import MetricWatch, watching
 
 if TYPE_CHECKING:
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from harness.experiment.recorder import Recorder
     from harness.faults.injection import Injection
     from harness.load.engine import LoadRun
-    from harness.spec.scenario import Phase, Scenario
+    from harness.spec.phase import Phase
+    from harness.spec.scenario import Scenario
+    from harness.spec.timeline import Moment, Scheduled
     from harness.stack.stack import Stack
 
 _POLL_S = 0.1
 
 
 class Timeline:
-    """The way through the phases of one scenario.
+    """The way through the moments of one scenario, in one loop.
 
     Args:
         scenario: As it will be run.
@@ -56,86 +59,123 @@ class Timeline:
         self._recorder = recorder
         self._sent_bytes_at_origin = sent_bytes_at_origin
         self._interim = InterimAnalysis(scenario, confidence)
-        self._ends_s = 0.0
+        first = scenario.phases[0]
+        self._open = OpenPhase(first.name, 0.0, first.lasts)
+        self._has_begun = False
+        self._leaving = ExitStack()
+        self._actions: dict[str, ExitStack] = {}
         self._extended_s = 0.0
 
     def go(self) -> None:
-        """Live through all phases, or until a promise is broken beyond doubt, and let the load end with the last."""
-        for phase in self._scenario.phases:
-            if self._go_through(phase).was_stopped:
-                break
-        self._pressure.end_at(self._ends_s)
+        """Live through all moments, or until a promise is broken beyond doubt, and let the load end with the last.
 
-    def _go_through(self, phase: Phase) -> OpenPhase:
-        """Live through one phase: inject its faults, watch, look at them once more, heal them.
-
-        A phase ends when the schedule says, so that the load, which is one for all phases, stays unchanged; the
-        time that healing takes belongs to the next phase.
+        Whatever happens, on every way out each fault that is there is undone, what began last first.
         """
-        open_phase = OpenPhase(phase.name, self._ends_s, self._ends_s + phase.lasts)
-        self._wait_until(open_phase.began_s, open_phase)
-        self._recorder.note("phase", f"{phase.name} begins")
-        with self._recorder.marking(open_phase), ExitStack() as healing:
-            metric_watch = self._lookout(phase)
-            injections = [self._inject(phase, index, open_phase, healing) for index in range(len(phase.faults))]
-            looking_takes_s = 1.5 * (self._recorder.now_s() - open_phase.began_s) if injections else 0.0
-            with watching(metric_watch):
-                self._watch(phase, open_phase, looking_takes_s)
-            self._recorder.points.extend(metric_watch.marks)
-            for injection in injections:
-                injection.observe()
-            self._wait_until(open_phase.ends_s, open_phase)
-        self._ends_s = open_phase.ends_s
-        return open_phase
+        with ExitStack() as undo:
+            for moment in self._scenario.moments:
+                self._wait_until(moment.at_s + self._extended_s)
+                if self._open.was_stopped:
+                    self._look_at_all()
+                    break
+                self._live(moment, undo)
+        self._pressure.end_at(self._open.ends_s)
 
-    def _watch(self, phase: Phase, open_phase: OpenPhase, looking_takes_s: float) -> None:
-        """Let the phase go on until it is time for the last look at its faults; longer, while its promises are open."""
-        self._wait_until(open_phase.ends_s - looking_takes_s, open_phase)
+    def _live(self, moment: Moment, undo: ExitStack) -> None:
+        match moment.kind:
+            case Kind.PHASE_BEGINS:
+                self._begin_phase(self._scenario.phases[moment.phase], undo)
+            case Kind.BEGIN:
+                self._begin(_of(moment), undo)
+            case Kind.FIRST_LOOK | Kind.OBSERVE:
+                self._observe(_of(moment))
+            case Kind.REVIEW:
+                self._extend_while_open(self._scenario.phases[moment.phase], moment.at_s)
+            case Kind.PHASE_ENDS:
+                self._leaving.close()
+            case Kind.END:
+                self._actions.pop(_of(moment).id).close()
+            case _:
+                assert_never(moment.kind)
+
+    def _begin_phase(self, phase: Phase, undo: ExitStack) -> None:
+        """Begin a phase; it ends when the schedule says, so that the load, which is one for all, stays unchanged."""
+        begins_s = self._open.ends_s if self._has_begun else 0.0
+        self._open, self._has_begun = OpenPhase(phase.name, begins_s, begins_s + phase.lasts), True
+        self._recorder.note("phase", f"{phase.name} begins")
+        self._leaving = undo.enter_context(ExitStack())
+        self._leaving.enter_context(self._recorder.marking(self._open))
+        metric_watch = self._metric_watch(phase)
+        self._leaving.callback(lambda: self._recorder.points.extend(metric_watch.marks))
+        self._leaving.enter_context(watching(metric_watch))
+
+    def _begin(self, action: Scheduled, undo: ExitStack) -> None:
+        """Inject a fault; it is undone when its exit stack is closed, at its end or on the way out."""
+        recorder, leaving = self._recorder, undo.enter_context(ExitStack())
+        self._actions[action.id] = leaving
+        # An exit stack goes backwards: this is said last, when the fault is undone.
+        leaving.callback(recorder.note, "fault", f"{action.spec} healed")
+        injection = leaving.enter_context(
+            injected(
+                action.spec,
+                fault_id=action.id,
+                into=self._stack,
+                ledger=self._context.ledger,
+                clock=self._context.clock,
+                origin_s=recorder.origin_s,
+                phase=action.phase,
+                planned=(action.starts_s + self._extended_s, action.ends_s + self._extended_s),
+                sent_bytes_at_origin=self._sent_bytes_at_origin.get(action.spec.target, 0),
+            )
+        )
+        recorder.injections.append(injection)
+        leaving.callback(self._context.listener.message, f"{self._scenario.scenario}: healing {action.spec}")
+
+    def _observe(self, action: Scheduled) -> None:
+        injection = self._injection(action.id)
+        dose, is_first = injection.observe(), len(injection.doses) == 1
+        if is_first:
+            self._recorder.note("fault", f"{action.spec} injected: {dose.seen}", at_s=injection.injected_s)
+
+    def _injection(self, fault_id: str) -> Injection:
+        return next(each for each in self._recorder.injections if each.fault_id == fault_id)
+
+    def _look_at_all(self) -> None:
+        """Look at every fault that is there before all is undone early: what was judged was judged under it."""
+        for fault_id in self._actions:
+            self._injection(fault_id).observe()
+
+    def _extend_while_open(self, phase: Phase, at_s: float) -> None:
+        """Let a phase go on while its promises are open, and everything that follows come later by as much."""
+        open_phase = self._open
         while open_phase.looks < self._scenario.looks and not open_phase.was_stopped and self._is_open(open_phase):
             longer_s = phase.lasts * 2 ** (open_phase.looks - 1)
             open_phase.looks += 1
             open_phase.ends_s += longer_s
             self._extended_s += longer_s
+            for fault_id in self._actions:
+                injection = self._injection(fault_id)
+                injection.planned = (injection.planned[0], injection.planned[1] + longer_s)
             said = f"{phase.name} goes on for {duration_text(longer_s)}: its promises are neither kept nor broken yet"
             self._recorder.note("phase", said)
             self._context.listener.message(f"{self._scenario.scenario}: {said}")
-            self._wait_until(open_phase.ends_s - looking_takes_s, open_phase)
+            self._wait_until(at_s + self._extended_s)
 
     def _is_open(self, open_phase: OpenPhase) -> bool:
         mark = open_phase.mark(now_s=self._recorder.now_s())
         return self._interim.has_promises(mark) and self._interim.is_open(self._pressure.so_far(), mark)
 
-    def _lookout(self, phase: Phase) -> MetricWatch:
+    def _metric_watch(self, phase: Phase) -> MetricWatch:
         points = [each for each in self._scenario.sometimes if each.during == phase.name and isinstance(each, Measured)]
         replicas = self._stack.replicas if points else {}
         return MetricWatch(points, replicas, self._context.system.subject.metrics, self._recorder.now_s)
 
-    def _inject(self, phase: Phase, index: int, open_phase: OpenPhase, healing: ExitStack) -> Injection:
-        fault, recorder = phase.faults[index], self._recorder
-        healing.callback(recorder.note, "fault", f"{fault} healed")  # called after it is, being first
-        context = injected(
-            fault,
-            fault_id=f"fault-{len(recorder.injections) + 1}",
-            into=self._stack,
-            ledger=self._context.ledger,
-            clock=self._context.clock,
-            origin_s=recorder.origin_s,
-            phase=phase.name,
-            planned=(open_phase.began_s, open_phase.ends_s),
-            sent_bytes_at_origin=self._sent_bytes_at_origin.get(fault.target, 0),
-        )
-        injection = healing.enter_context(context)
-        recorder.injections.append(injection)
-        recorder.note("fault", f"{fault} injected: {injection.doses[-1].seen}", at_s=injection.injected_s)
-        healing.callback(self._context.listener.message, f"{self._scenario.scenario}: healing {fault}")
-        return injection
-
-    def _wait_until(self, at_s: float, open_phase: OpenPhase) -> None:
+    def _wait_until(self, at_s: float) -> None:
         """Let the time pass, see to it that the load lives, and tell how it goes; returns early if all is lost.
 
         Raises:
             LoadError: If the load generator died.
         """
+        open_phase = self._open
         while not open_phase.was_stopped:
             self._pressure.check()
             if self._take_beats(open_phase) and self._context.stops_early:
@@ -171,3 +211,10 @@ class Timeline:
             self._context.listener.message(
                 f"{self._scenario.scenario}: `{broken}` is broken beyond doubt; ending early"
             )
+
+
+def _of(moment: Moment) -> Scheduled:
+    """Return what a moment is about that is not about the phase itself."""
+    if moment.action is None:
+        raise ValueError(f"a moment of the kind {moment.kind.name} is about an action, and names none")
+    return moment.action

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from harness.faults.ledger import Ledger
 
-SILENCE_S = 1.0
-"""What is not answered for so long is met by silence: on a stack that is well the same question takes a millisecond."""
-
 
 @dataclass(frozen=True, slots=True)
 class Observation:

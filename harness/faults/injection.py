@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from harness.errors import UnavailableError
+from harness.errors import HarnessError, UnavailableError
 from harness.faults.network import network_action, why_not_on_the_network
 from harness.faults.process import process_action, why_not_to_a_process
 from harness.history.marks import Dose, FaultMark
-from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
+from harness.spec.faults import NetworkFault, ProcessFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,24 +28,20 @@ def action_for(fault: Fault, fault_id: str, stack: Stack, clock: Clock) -> Actio
     Raises:
         FaultError: If its target is not there: a fault that hits nothing must never look like a survived one.
     """
-    match fault:
-        case Down() | Latency() | Blackhole():
-            return network_action(fault, fault_id, stack)
-        case Kill() | Pause() | SlowStart():
-            return process_action(fault, stack, clock)
-        case _:
-            assert_never(fault)
+    if isinstance(fault, NetworkFault):
+        return network_action(fault, fault_id, stack)
+    if isinstance(fault, ProcessFault):
+        return process_action(fault, stack, clock)
+    assert_never(fault)
 
 
 def unavailable(fault: Fault, backend: str) -> str | None:
     """Say why `fault` cannot be done on `backend`, or on this machine; None if it can. Nothing need run yet."""
-    match fault:
-        case Down() | Latency() | Blackhole():
-            return why_not_on_the_network(fault, backend)
-        case Kill() | Pause() | SlowStart():
-            return why_not_to_a_process(fault, backend)
-        case _:
-            assert_never(fault)
+    if isinstance(fault, NetworkFault):
+        return why_not_on_the_network(fault, backend)
+    if isinstance(fault, ProcessFault):
+        return why_not_to_a_process(fault, backend)
+    assert_never(fault)
 
 
 def check_available(faults: Iterable[Fault], backend: str) -> None:
@@ -64,12 +60,16 @@ def check_available(faults: Iterable[Fault], backend: str) -> None:
 
 @dataclass
 class Injection:
-    """A fault that is there now; `mark` is its history so far."""
+    """A fault that is there now; `mark` is its history so far.
+
+    Attributes:
+        planned: Its window, seconds since the run's origin; its end moves when its phase is extended.
+    """
 
     fault: Fault
     fault_id: str
     phase: str
-    planned: tuple[float, float] | None
+    planned: tuple[float, float]
     action: Action
     now_s: Callable[[], float]
     injected_s: float = 0.0
@@ -80,21 +80,30 @@ class Injection:
     _begun_bytes: int | None = None
 
     def begin(self, ledger: Ledger) -> None:
-        """Bring it about, and look at its dose at once."""
+        """Bring it about."""
         self.action.begin(ledger)
         self.injected_s = self.now_s()
         self._begun_bytes = self.action.crossed_bytes()
-        self.observe()
 
     def observe(self) -> Dose:
         """Look at the dose once more, and count what the service has sent through it so far."""
         observation = self.action.observe()
-        now_bytes = self.action.crossed_bytes()
-        if now_bytes is not None and self._begun_bytes is not None:
-            self.crossed_bytes = now_bytes - self._begun_bytes
+        self._count()
         dose = Dose(at_s=self.now_s(), is_delivered=observation.is_delivered, seen=observation.seen)
         self.doses.append(dose)
         return dose
+
+    def end(self, ledger: Ledger) -> None:
+        """Count for the last time, and undo it."""
+        with suppress(HarnessError):  # to undo it matters more; what had been counted stands
+            self._count()
+        self.action.end(ledger)
+        self.healed_s = self.now_s()
+
+    def _count(self) -> None:
+        now_bytes = self.action.crossed_bytes()
+        if now_bytes is not None and self._begun_bytes is not None:
+            self.crossed_bytes = now_bytes - self._begun_bytes
 
     def mark(self) -> FaultMark:
         """Return what happened, as a value."""
@@ -123,10 +132,10 @@ def injected(
     clock: Clock,
     origin_s: float = 0.0,
     phase: str = "",
-    planned: tuple[float, float] | None = None,
+    planned: tuple[float, float] = (0.0, 0.0),
     sent_bytes_at_origin: int = 0,
 ) -> Iterator[Injection]:
-    """Hurt `into` with `fault` while inside; its dose is looked at once it is there.
+    """Hurt `into` with `fault` while inside; its dose is looked at when the caller says so.
 
     Args:
         fault: What to do.
@@ -136,7 +145,7 @@ def injected(
         clock: Times are its seconds since `origin_s`.
         origin_s: The run's origin on `clock`.
         phase: The phase that the mark will name.
-        planned: When it is to be there, in seconds since the origin.
+        planned: The window that the mark will name.
         sent_bytes_at_origin: What had been sent on the target's paths before the load began.
 
     Raises:
@@ -149,5 +158,4 @@ def injected(
         injection.begin(ledger)
         yield injection
     finally:
-        injection.action.end(ledger)
-        injection.healed_s = injection.now_s()
+        injection.end(ledger)

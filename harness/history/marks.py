@@ -54,10 +54,11 @@ class FaultMark:
     Attributes:
         id: `fault-1`, `fault-2`, … in the order of the scenario's file, all phases counted through.
         fault: The fault as one would say it: `redis +400ms`.
-        kind: `down`, `latency`, `kill`.
+        kind: `down`, `latency`, `kill`, …
         target: The service or edge.
         phase: The phase it belongs to.
-        planned: When it was to be there: from, to; None in a history of schema 1, which did not say.
+        planned: When it was to be there: from, to. It is the scenario's window, moved by what earlier phases were
+            extended, and its end by what its own was; None in a history of schema 1, which did not say.
         injected_s: When injecting it had succeeded.
         healed_s: When undoing it had succeeded; None if the run ended before that.
         doses: Looks at it, in order; none at all proves nothing.

@@ -17,7 +17,7 @@ from harness.measure.ratios import count
 from harness.measure.series import percentile_s
 from harness.spec.model import Model
 from harness.spec.objective import Errors, Slow, first_hits, tightest_s
-from harness.spec.scenario import Slug
+from harness.spec.phase import Slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

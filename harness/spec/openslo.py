@@ -20,8 +20,8 @@ from harness.spec.document import Document, read_yaml_documents
 from harness.spec.model import Model
 from harness.spec.objective import Errors, Hits, RatioObjective, Slow
 from harness.spec.parser import text_of, validated
+from harness.spec.phase import Slug
 from harness.spec.quantity import Duration
-from harness.spec.scenario import Slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from harness.spec.faults import Fault
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.model import Model
 from harness.spec.objective import Hits, Objective, Recovery, recoveries_of
 from harness.spec.path import below
-from harness.spec.quantity import Duration, duration_text
+from harness.spec.phase import Phase, Slug
+from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Sometimes
+from harness.spec.timeline import Moment, Scheduled, moments, scheduled
 
 if TYPE_CHECKING:
+    from harness.spec.faults import Fault
     from harness.spec.requests import DeclaredRequest, ResponseHeaders
-
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-"""Lower-case letters, digits and dashes: it names folders, tests and report pages."""
 
 
 def _doubled(factor: float) -> float:
@@ -33,20 +32,6 @@ def _doubled(factor: float) -> float:
 EXTENSIONS = (1.0, 2.0, 4.0, 8.0, 16.0)
 Extension = Annotated[float, AfterValidator(_doubled)]
 """How many times as long a phase may become: it is doubled as often as its promises are still open."""
-
-
-class Phase(Model):
-    """A named stretch of the run; samples belong to it by their intended start.
-
-    Attributes:
-        name: `warmup` is judged by nobody; `baseline`, `fault`, `recovery` are what objectives refer to.
-        lasts: How long, before the profile stretches it.
-        faults: Injected when it begins, healed when it ends, in reverse order.
-    """
-
-    name: Slug
-    lasts: Duration = Field(gt=0, le=24 * 3600)
-    faults: tuple[Fault, ...] = ()
 
 
 def _named_once(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
@@ -101,7 +86,11 @@ class Scenario(Model):
     @property
     def longest_s(self) -> float:
         """Return how long all phases may become, in seconds."""
-        return self.lasts_s * float(2 ** (self.looks - 1))
+        return sum(phase.lasts * float(2 ** (self.looks_during(phase.name) - 1)) for phase in self.phases)
+
+    def looks_during(self, name: str) -> int:
+        """Return how often the promises of the phase `name` may be looked at: once, where a fault does not span it."""
+        return next((self.looks for phase in self.phases if phase.name == name and phase.goes_on), 1)
 
     @property
     def windows(self) -> tuple[tuple[Phase, float, float], ...]:
@@ -114,9 +103,19 @@ class Scenario(Model):
         """Return every fault of every phase, in order."""
         return tuple(fault for phase in self.phases for fault in phase.faults)
 
+    @property
+    def actions(self) -> tuple[Scheduled, ...]:
+        """Return the same with ids and windows."""
+        return scheduled(self.phases)
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Return everything that must happen, in order."""
+        return moments(self.phases, looks=self.looks)
+
     def stretched(self, factor: float) -> Scenario:
-        """Return this scenario with every phase `factor` times as long; recovery objectives stay as they are."""
-        phases = tuple(phase.model_copy(update={"lasts": phase.lasts * factor}) for phase in self.phases)
+        """Return this scenario with phases and windows `factor` times as long; recovery objectives stay as they are."""
+        phases = tuple(phase.stretched(factor) for phase in self.phases)
         return self.model_copy(update={"phases": phases, "load": self.load.stretched(factor)})
 
     def extending(self, factor: float) -> Scenario:

@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from harness.spec.model import Model
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
+from harness.spec.phase import Slug
 from harness.spec.quantity import Duration
 from harness.spec.requests import Requests, ResponseHeaders
-from harness.spec.scenario import Extension, Slug
+from harness.spec.scenario import Extension
 
 _FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 

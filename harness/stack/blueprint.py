@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError, nearest
-from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
+from harness.spec.faults import NetworkFault, ProcessFault, SlowStart
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import REPLICA, SUBJECT
 from harness.stack.subjects import Process, init, replica, workers
@@ -137,12 +137,10 @@ def targets_of(fault: Fault, system: System) -> list[str]:
 
     A process is a service's; what happens on the network happens on the edges into a service, or on one of them.
     """
-    match fault:
-        case Kill() | Pause():
-            return sorted(processes_of(system))
-        case SlowStart():  # a worker listens nowhere, so that it cannot be seen to do so late
-            return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
-        case Down() | Latency() | Blackhole():
-            return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
-        case _:
-            assert_never(fault)
+    if isinstance(fault, SlowStart):  # a worker listens nowhere, so that it cannot be seen to do so late
+        return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
+    if isinstance(fault, ProcessFault):
+        return sorted(processes_of(system))
+    if isinstance(fault, NetworkFault):
+        return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
+    assert_never(fault)

@@ -77,13 +77,13 @@ def _after_last_fault(scenario: Scenario) -> list[str]:
 
 def _most_favourable(objective: RatioObjective, scenario: Scenario, confidence: float) -> tuple[int, float]:
     """Return how many requests are needed and sent, at the look that comes closest: a later one sees more."""
-    sent = requests_meant(scenario, objective)
+    sent, most = requests_meant(scenario, objective), scenario.looks_during(objective.during)
     looks = [
         (
-            fewest_requests(objective, confidence_at(look, looks=scenario.looks, confidence=confidence)),
+            fewest_requests(objective, confidence_at(look, looks=most, confidence=confidence)),
             sent * 2 ** (look - 1),
         )
-        for look in range(1, scenario.looks + 1)
+        for look in range(1, most + 1)
     ]
     return min(looks, key=lambda look: look[0] / max(1.0, look[1]))
 

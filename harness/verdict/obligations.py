@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from harness.verdict.outcome import Claim
 
 LATE_RATIO = 0.1
-"""A fault may come this part of its phase late: what is judged there is diluted by no more. One takes some 70 ms; one
-that is injected second waits for the looks at the first."""
+"""A fault may come this part of its window late: what is judged there is diluted by no more. One takes some 70 ms."""
 
 PHASE_TOLERANCE_RATIO = 0.02
 """A phase may be this much shorter than asked for; timers are late, never early, so any more was cut off."""
@@ -122,25 +121,28 @@ def _faults_gone(history: History) -> Iterator[Obligation]:
 
 
 def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligation]:
-    marks = {(mark.phase, mark.fault): mark for mark in history.faults}
-    for phase in scenario.phases:
-        for fault in phase.faults:
-            name, mark = f"fault delivered: {fault}", marks.get((phase.name, str(fault)))
-            if mark is None:
-                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never injected")
-            elif (late_s := _late_s(mark, history)) > LATE_RATIO * phase.lasts:
-                sentence = f"it was there {late_s:.1f} s after its phase of {phase.lasts:g} s had begun"
-                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
-            elif not mark.is_delivered:
-                unseen = next((dose.seen for dose in mark.doses if not dose.is_delivered), "nobody looked at its dose")
-                yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=unseen)
-            else:
-                yield Obligation(name=name, outcome=Outcome.PASS, sentence=mark.doses[-1].seen)
+    """Ask of every fault whether it was there as planned, in its own window, and of the window's length."""
+    marks = {mark.id: mark for mark in history.faults}
+    for action in scenario.actions:
+        name, mark = f"fault delivered: {action.spec}", marks.get(action.id)
+        if mark is None:
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="it was never injected")
+        elif (late_s := _late_s(mark, history)) > LATE_RATIO * action.lasts_s:
+            sentence = f"it was there {late_s:.1f} s after its window of {action.lasts_s:g} s had begun"
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+        elif not mark.is_delivered:
+            unseen = next((dose.seen for dose in mark.doses if not dose.is_delivered), "nobody looked at its dose")
+            yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=unseen)
+        else:
+            yield Obligation(name=name, outcome=Outcome.PASS, sentence=mark.doses[-1].seen)
 
 
 def _late_s(mark: FaultMark, history: History) -> float:
-    began = history.phase(mark.phase)
-    return mark.injected_s - began.began_s if began else 0.0
+    """Return how long after its window had begun a fault was there; before there were windows, after its phase had."""
+    if mark.planned is not None:
+        return mark.injected_s - mark.planned[0]
+    phase = history.phase(mark.phase)
+    return mark.injected_s - phase.began_s if phase else 0.0
 
 
 def _faults_crossed(history: History) -> Iterator[Obligation]:

@@ -30,7 +30,12 @@ def made(kind, **fields):
     """Build values of a frozen dataclass with finite floats."""
     hints = typing.get_type_hints(kind)
     series = st.none() | st.lists(FLOATS, max_size=3).map(tuple)
-    floats = {float: FLOATS, float | None: st.none() | FLOATS, tuple[float, ...] | None: series}
+    floats = {
+        float: FLOATS,
+        float | None: st.none() | FLOATS,
+        tuple[float, float]: st.tuples(FLOATS, FLOATS),
+        tuple[float, ...] | None: series,
+    }
     known = {name: floats[hint] if hint in floats else st.from_type(hint) for name, hint in hints.items()}
     return st.builds(kind, **known | fields)
 

@@ -12,10 +12,12 @@ from harness.options import settings_of
 from harness.spec.document import read_yaml
 from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
 from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.phase import Phase
 from harness.spec.quantity import count_text
 from harness.spec.requests import PLACEHOLDERS, DeclaredRequest
 from harness.spec.scenario import Scenario
 from harness.spec.sometimes import Answered, Grows, Metric
+from harness.spec.timeline import scheduled
 from harness.stack.blueprint import Blueprint
 from harness.stack.service import Address
 from harness.verdict.bounds import requests_needed
@@ -53,6 +55,14 @@ def test_the_example_scenario_is_read():
     assert Scenario.model_validate(read_yaml(example, name="docs").data).scenario == "redis-down"
     assert example == (PROJECT / "scenarios/redis/down.yaml").read_text()
     assert example.partition("scenario: ")[2] in README
+
+
+def test_the_example_of_windows_is_what_a_phase_takes():
+    """Three faults in one phase, each with its window."""
+    (example,) = re.findall(r"```yaml\n(phases:.*?)```", PAGE, re.DOTALL)
+    phases = [Phase.model_validate(phase) for phase in read_yaml(example, name="docs").data["phases"]]
+
+    assert [(action.starts_s, action.ends_s) for action in scheduled(phases)] == [(24, 44), (29, 37), (39, 42)]
 
 
 def test_the_settings_of_somebody_else_are_read(tmp_path):

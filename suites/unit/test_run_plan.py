@@ -93,6 +93,85 @@ def test_every_target_that_is_not_there_is_refused_with_its_line(tmp_path):
     assert "/hurt.yaml:12: phases[1].faults[3].target\n  fix:   did you mean 'replica-1.redis'? known: " in said
 
 
+def timed(folder, *faults, lasts="10s"):
+    """A scenario file whose phase has these faults, one a line from line 9 on."""
+    lines = "".join(f"      - {{{fault}}}\n" for fault in faults)
+    path = folder / "timed.yaml"
+    path.write_text(
+        "scenario: timed\nstory: Something is hurt for a while.\nload: {arrivals_per_s: 200}\nphases:\n"
+        f"  - {{name: baseline, lasts: 30s}}\n  - name: fault\n    lasts: {lasts}\n    faults:\n"
+        f"{lines}  - {{name: recovery, lasts: 8s}}\nobjectives:\n  - {{sli: recovery, within: 5s}}\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fault", "what", "where"),
+    [
+        pytest.param("until: 11s", "would end 11s after the beginning of a phase of 10s", "faults[0].until", id="until too late"),
+        pytest.param("at: 4s, for: 7s", "would end 11s after", "faults[0].for", id="for too long"),
+        pytest.param("at: 10s", "would begin when its phase, which lasts 10s, is over", "faults[0].at", id="at too late"),
+        pytest.param("for: 1s", "over before its dose is seen, which takes 1.2s", "faults[0].for", id="not seen in time"),
+        pytest.param("for: 1s, until: 2s", "`for` and `until` both say when it ends", "faults[0]", id="both"),
+        pytest.param("at: 4s, until: 4s", "it would end at 4s and begin at 4s", "faults[0]", id="no time at all"),
+        pytest.param("for: 0s", "greater than 0", "faults[0].for", id="for nothing"),
+        pytest.param("until: 0s", "greater than 0", "faults[0].until", id="until nothing"),
+        pytest.param("fro: 3s", "unknown key 'fro'", "faults[0].fro\n  fix:   did you mean 'for'?", id="mistyped"),
+        pytest.param("at: -1s", "not a duration", "faults[0].at", id="before its phase"),
+    ],
+)  # fmt: skip
+def test_a_window_that_cannot_be_is_refused_with_its_key(tmp_path, fault, what, where):
+    """Before anything starts, with the file, the line and the key."""
+    path = timed(tmp_path, f"kind: latency, target: redis, delay: 400ms, {fault}")
+
+    with pytest.raises(SpecError) as refused:
+        plan_of(read_source(path), SETTINGS, profile="quick", seed=1)
+
+    said = str(refused.value)
+    assert what in said
+    assert f"timed.yaml:9: phases[1].{where}" in said
+
+
+@pytest.mark.parametrize(
+    ("faults", "is_seen"),
+    [
+        (("kind: latency, target: redis, delay: 400ms", "kind: down, target: replica-1.redis"), False),
+        (("kind: latency, target: redis, delay: 400ms, for: 4s", "kind: down, target: redis, at: 4s"), True),
+        (("kind: latency, target: redis, delay: 400ms", "kind: latency, target: redis, delay: 100ms"), True),
+        (("kind: latency, target: redis, delay: 400ms", "kind: down, target: postgres"), True),
+        (("kind: blackhole, target: replica-1.redis", "kind: pause, target: redis"), False),
+        (("kind: blackhole, target: redis", "kind: latency, target: redis, delay: 100ms"), False),
+        (("kind: blackhole, target: redis", "kind: blackhole, target: replica-1.redis"), True),
+        (("kind: down, target: redis", "kind: down, target: replica-1.redis"), True),
+        (("kind: down, target: redis", "kind: kill, target: redis"), True),
+        (("kind: down, target: redis", "kind: kill, target: proxy"), False),
+        (("kind: kill, target: redis", "kind: pause, target: redis"), False),
+        (("kind: kill, target: redis", "kind: pause, target: replica-1"), True),
+        (("kind: slow-start, target: redis, delay: 3s", "kind: pause, target: redis, at: 4s, for: 3s"), True),
+    ],
+)
+def test_a_fault_that_another_one_hides_is_refused(tmp_path, faults, is_seen):
+    """While both are there; which one, and beside which."""
+    source = read_source(timed(tmp_path, *faults))
+
+    if is_seen:
+        assert len(plan_of(source, SETTINGS, profile="quick", seed=1).actions) == 2
+    else:
+        with pytest.raises(SpecError, match="cannot be seen while") as refused:
+            plan_of(source, SETTINGS, profile="quick", seed=1)
+        assert "timed.yaml:9: phases[1].faults[0]" in str(refused.value) or "(line 9)" in str(refused.value)
+
+
+def test_a_window_without_one_is_written_as_before_there_were_any(tmp_path):
+    """What a scenario says of its faults is compared with what older evidence says; and it is read back as it was."""
+    source = read_source(timed(tmp_path, "kind: down, target: redis", "kind: kill, target: redis, at: 1s, for: 2s"))
+    bare, windowed = source.scenario.model_dump(mode="json")["phases"][1]["faults"]
+
+    assert bare == {"kind": "down", "target": "redis"}
+    assert windowed == {"kind": "kill", "target": "redis", "at": "1s", "for": "2s"}
+    assert type(source.scenario).model_validate(source.scenario.model_dump(mode="json")) == source.scenario
+
+
 @pytest.mark.parametrize(
     ("kind", "target", "is_there"),
     [

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.faults.action import SILENCE_S, Observation
+from harness.faults.action import Observation
 from harness.faults.network.edges import add_toxic, ask, client_bytes, is_toxic_there, settle, together
 from harness.faults.undo import take_back
+from harness.spec.faults.target import SILENCE_S
 from harness.stack.proxy import Toxic
 
 if TYPE_CHECKING:

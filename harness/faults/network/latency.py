@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.faults.action import Observation
 from harness.faults.network.edges import add_toxic, ask, client_bytes, is_toxic_there, settle, together
 from harness.faults.undo import take_back
+from harness.spec.faults.network import ROUND_TRIPS
 from harness.stack.proxy import Toxic
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from harness.spec.faults import Latency
     from harness.stack.service import Edge
     from harness.stack.stack import Stack
-
-LOOKS = 3
-"""Round trips whose median is the dose: one slow moment of a busy machine is not a wrong dose."""
 
 LOW_TOLERANCE = (0.002, 0.05)
 """A dose may be this much too small: 2 ms or 5 %, whichever is more; the proxy's timers are that exact."""
@@ -68,8 +66,8 @@ class LatencyAction:
     def _added_s(self, edge: Edge) -> float:
         """Return by how much the edge slows a conversation down: its round trip less the direct one, in seconds."""
         service = self._stack.services[edge.server]
-        through = [ask(self._stack, edge) for _ in range(LOOKS)]
-        direct = [service.round_trip_s(service.direct) for _ in range(LOOKS)]
+        through = [ask(self._stack, edge) for _ in range(ROUND_TRIPS)]
+        direct = [service.round_trip_s(service.direct) for _ in range(ROUND_TRIPS)]
         return statistics.median(through) - statistics.median(direct)
 
     def _others(self, edge: Edge) -> list[Toxic]:

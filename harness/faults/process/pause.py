@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.faults.action import SILENCE_S, Observation
+from harness.faults.action import Observation
 from harness.faults.undo import take_back
+from harness.spec.faults.target import SILENCE_S
 from harness.stack.ready import wait_until_ready
 
 if TYPE_CHECKING:

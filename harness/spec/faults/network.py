@@ -6,23 +6,26 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.spec.faults.target import Targeted
+from harness.spec.faults.target import SILENCE_S, Windowed
 from harness.spec.quantity import Duration, duration_text
 
 SEEN_FROM_S, SEEN_FROM_RATIO = 0.005, 0.1
 """The least delay that is told from none: a dose may be seen 2 ms, or 5 % of it, short."""
 
+ROUND_TRIPS = 3
+"""How many are looked at; their median is the dose: one slow moment of a busy machine is not a wrong dose."""
 
-class Down(Targeted):
+
+class Down(Windowed):
     """Connections to the target are refused and open ones are cut, while its process lives on."""
 
     kind: Literal["down"]
 
     def __str__(self) -> str:
-        return f"{self.target} down"
+        return f"{self.target} down{self.when}"
 
 
-class Latency(Targeted):
+class Latency(Windowed):
     """Every answer of the target arrives later.
 
     Attributes:
@@ -33,6 +36,11 @@ class Latency(Targeted):
     kind: Literal["latency"]
     delay: Duration = Field(gt=0, le=60)
     jitter: Duration = Field(default=0.0, ge=0, le=60)
+
+    @property
+    def look_s(self) -> float:
+        """Return how long one look takes: its round trips through the edge."""
+        return ROUND_TRIPS * (self.delay + self.jitter)
 
     @model_validator(mode="after")
     def _can_be_seen(self) -> Self:
@@ -48,16 +56,21 @@ class Latency(Targeted):
 
     def __str__(self) -> str:
         deviation = f" ± {duration_text(self.jitter)}" if self.jitter else ""
-        return f"{self.target} +{duration_text(self.delay)}{deviation}"
+        return f"{self.target} +{duration_text(self.delay)}{deviation}{self.when}"
 
 
-class Blackhole(Targeted):
+class Blackhole(Windowed):
     """Connections to the target are accepted and stay open, and nothing passes, in either direction."""
 
     kind: Literal["blackhole"]
 
+    @property
+    def look_s(self) -> float:
+        """Return how long silence is listened to."""
+        return SILENCE_S
+
     def __str__(self) -> str:
-        return f"{self.target} blackholed"
+        return f"{self.target} blackholed{self.when}"
 
 
 NetworkFault = Down | Latency | Blackhole

@@ -111,7 +111,8 @@ def _evidence(objective: RatioObjective, scenario: Scenario, history: History, c
     seen = count(objective, during)
     effective = effective_total(objective, considered, mark) if mark and seen.total else 0.0
     events = (seen.share or 0.0) * effective
-    sure = confidence_at(mark.looks if mark else 1, looks=scenario.looks, confidence=confidence)
+    most = scenario.looks_during(objective.during)
+    sure = confidence_at(mark.looks if mark else 1, looks=most, confidence=confidence)
     latencies_s = controls_s(history.heartbeats, mark) if mark else ()
     is_broken = is_control_broken(objective, latencies_s)
     return _Evidence(

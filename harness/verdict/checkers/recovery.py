@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from harness.history.history import History
     from harness.measure.recovery import BadSecond
     from harness.spec.objective import RatioObjective
-    from harness.spec.scenario import Phase, Scenario
+    from harness.spec.phase import Phase
+    from harness.spec.scenario import Scenario
 
 
 def recovery_claim(objective: Recovery, scenario: Scenario, history: History) -> Claim:
