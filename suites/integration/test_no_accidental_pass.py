@@ -35,7 +35,7 @@ from harness.verdict.outcome import Outcome
 from harness.verdict.regression import compared
 from suites.support.items import READ, SYSTEM, WRITE
 from suites.support.made import Stretch, history_of, plan_for, scenario_of
-from suites.support.servers import PROJECT
+from suites.support.servers import ALLURE_ALONE, PROJECT
 from suites.support.stack import DUMMY
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ scenario: cancelled
 story: Redis answers late for a minute, and nobody waits for the end of it.
 load: {arrivals_per_s: 100, drain: 1s}
 phases:
-  - {name: baseline, lasts: 2s}
+  - {name: baseline, lasts: 1s}
   - {name: fault, lasts: 60s, faults: [{kind: latency, target: redis, delay: 200ms}]}
   - {name: recovery, lasts: 3s}
 objectives: [{sli: recovery, within: 1s}]
@@ -298,7 +298,7 @@ def hurt(tmp_path):
     run = subprocess.Popen(
         [sys.executable, "-c", "from harness.cli import main; main()", "run", "--no-allure", "--backend", "embedded"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **ALLURE_ALONE},
     )  # fmt: skip
     for line in run.stdout:
         if line.startswith("cancelled: fault, "):

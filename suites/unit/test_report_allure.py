@@ -26,6 +26,7 @@ from harness.stack.backends.process import is_gone
 from harness.verdict.judge import judge
 from suites.support import histories
 from suites.support.madeplugin import write_project
+from suites.support.servers import ALLURE_ALONE
 
 PROJECT = Path(__file__).parents[2]
 CLOCK = SystemClock()
@@ -49,7 +50,7 @@ def session(folder, *arguments):
     ]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-s", *plugins, "scenarios", *arguments],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=180, check=False,
+        cwd=folder, env=os.environ | ALLURE_ALONE | {"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 from harness.evidence import NO_SECRETS, Secrets
 from harness.report.ctrf import Unjudged
 from harness.report.junit import junit_text
+from suites.support.servers import ALLURE_ALONE
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("broke_off", "breaker_never_opens", "nothing_seen", "redis_latency", "unready")
@@ -63,7 +64,12 @@ def written(tmp_path_factory):
         (folder / f"{name}.made").touch()
     command = [sys.executable, "-m", "pytest", "-p", "no:locust", "-p", "harness.plugin", "--junitxml=junit.xml", "-q", str(folder)]  # fmt: skip
     ended = subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", **ALLURE_ALONE},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "1 failed, 1 passed" in ended.stdout
