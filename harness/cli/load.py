@@ -65,8 +65,6 @@ def load(
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,
     )
-    if plan.load.asked:
-        progress.message(f"asking {', '.join(f'{each.method} {each.path}' for each in plan.load.asked)}")
     with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder, ExitStack() as stack:
         if expect_workers:
             rendezvous = _rendezvous(bind, token, expect_workers, progress)
@@ -75,6 +73,8 @@ def load(
             )
         else:
             pressure = stack.enter_context(apply_load_together(plan, workers=workers, folder=Path(folder), clock=clock))
+        if plan.load.asked:
+            progress.message(f"asking {', '.join(f'{each.method} {each.path}' for each in plan.load.asked)}")
         while (elapsed_s := clock.now() - pressure.begins_s) < plan.lasts_s:
             pressure.check()
             for beat in pressure.beats():
