@@ -81,7 +81,7 @@ def settings_of(project: Path) -> Settings:
     document = read_toml(text_of(path), name=str(path))
     settings = validated(Settings, document)
     system = settings.system
-    untold = unanswerable(settings.objectives, (), system.headers, system.requests, document)
+    untold = unanswerable(settings.objectives, system.headers, system.requests, document)
     mistakes = [*mistakes_in(system, document, project), *untold]
     if mistakes:
         raise all_of(mistakes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden
-from harness.spec.answers import default_unanswerable, unanswerable
+from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.parser import text_of, validated
@@ -171,7 +171,9 @@ def check_answers(source: ScenarioSource, settings: Settings) -> None:
     phases = {phase.name for phase in scenario.phases}
     defaults = [objective for objective in settings.objectives if objective.during in phases]
     mistakes = [
-        *unanswerable(scenario.objectives, scenario.sometimes, load.told, load.asked, document),
+        *unanswerable(scenario.objectives, load.told, load.asked, document),
+        *unreachable(scenario.sometimes, load.told, document),
+        *unexercised(scenario.invariants, load.asked, document),
         *default_unanswerable(defaults, load.told, load.asked, document.place(("load",))),
     ]
     if mistakes:

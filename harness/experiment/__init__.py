@@ -123,6 +123,7 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         seed=plan.seed,
         project=str(context.project),
         connect_within_s=connect_within_s(tightest_s(plan.scenario.objectives)),
+        remembers=bool(plan.scenario.invariants),
     )
     with apply_load(
         load,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import LoadError
 from harness.history.history import History
 from harness.history.marks import Event, PhaseMark
+from harness.history.operations import no_operations
 from harness.history.samples import no_samples
 from harness.load.recording import read_raw
 
@@ -110,5 +111,6 @@ class Recorder:
             startup=self._stack.startup if self._stack else (),
             failures=tuple(self._failures),
             samples=self._result.samples if self._result else self._samples,
+            operations=self._result.operations if self._result else no_operations(),
             tally=self._result.tally if self._result else None,
         )

@@ -162,7 +162,7 @@ class Timeline:
 
     def _is_open(self, open_phase: OpenPhase) -> bool:
         mark = open_phase.mark(now_s=self._recorder.now_s())
-        return self._interim.has_promises(mark) and self._interim.is_open(self._pressure.so_far(), mark)
+        return self._interim.has_promises(mark) and self._interim.is_open(self._pressure.so_far(mark.began_s), mark)
 
     def _metric_watch(self, phase: Phase) -> MetricWatch:
         points = [each for each in self._scenario.sometimes if each.during == phase.name and isinstance(each, Measured)]
@@ -204,7 +204,7 @@ class Timeline:
         mark = open_phase.mark(now_s=now_s)
         if mark.lasted_s < DOUBT_FOR_S or not self._interim.has_promises(mark):
             return
-        broken = self._interim.hopeless(self._pressure.so_far(), mark)
+        broken = self._interim.hopeless(self._pressure.so_far(mark.began_s), mark)
         if broken is not None:
             open_phase.was_stopped, open_phase.ends_s = True, now_s
             self._recorder.note("phase", f"{open_phase.name} ends early: `{broken}` is broken beyond doubt")

@@ -7,6 +7,7 @@ have one, and whoever asks whether a value was lost needs nothing else. Times ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,11 @@ class Operations:
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+def digest_of(value: bytes) -> int:
+    """Return 8 bytes of BLAKE2b as a number that is never `ABSENT`."""
+    return int.from_bytes(blake2b(value, digest_size=8).digest(), "little") or 1
 
 
 def no_operations() -> Operations:

@@ -9,16 +9,17 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import LoadError
 from harness.history.load import Heartbeat, LoadTally
+from harness.history.operations import Operations, no_operations
 from harness.history.samples import SampleOutcome
 from harness.layout import LOAD_LOG, LOGS
 from harness.load.link import ChildLink
 from harness.load.plan import LoadPlan
-from harness.load.recording import read_raw, remove_raw, take_raw
+from harness.load.recording import RawFollower, remove_raw, take_raw
 from harness.stack.backends.process import child_environment, last_lines
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class LoadResult:
     tally: LoadTally
     heartbeats: tuple[Heartbeat, ...] = ()
     losses: tuple[str, ...] = ()
+    operations: Operations = field(default_factory=no_operations)
 
 
 class LoadRun:
@@ -76,6 +78,7 @@ class LoadRun:
         self._heard_s = 0.0
         self._lasts_s = plan.lasts_s
         self._clock = clock
+        self._recorded = RawFollower(folder)
         self._beats: list[Heartbeat] = []
         self._tally: LoadTally | None = None
         self._refusal: LoadError | None = None
@@ -107,13 +110,18 @@ class LoadRun:
         self._lasts_s = min(self._lasts_s, lasts_s)
         self.link.tell(json.dumps({"lasts_s": lasts_s}))
 
-    def so_far(self) -> Samples:
+    def so_far(self, from_s: float) -> Samples:
         """Return what is written down by now: all answers but those of the last second; none of what is under way.
+
+        Only what is new since the last look is read, and only what is asked for is copied.
+
+        Args:
+            from_s: Requests that were meant to start earlier are left out, seconds since the origin.
 
         Raises:
             LoadError: If nothing is.
         """
-        return read_raw(self.folder)
+        return self._recorded.so_far(from_s)
 
     def beats(self) -> list[Heartbeat]:
         """Return the heartbeats that came since this was last asked; does not wait."""
@@ -154,13 +162,12 @@ class LoadRun:
         until_s = self.begins_s + self._lasts_s + self.plan.load.drain + _AFTER_DRAIN_S
         while self._tally is None:
             self._sort(self._next_line(until_s, "did not end"))
-        samples = read_raw(self.folder)
-        tally = self._tally
+        samples, tally = self._recorded.so_far(), self._tally
         recorded = [int(samples.has_outcome(outcome).sum()) for outcome in SampleOutcome]
         if not tally.is_whole or recorded != [tally.ok, tally.failed, tally.unfinished, tally.not_sent]:
             what = f"the load generator lost count: {tally}, recorded {recorded}"
             raise LoadError(what, where=str(self.folder), fix="this is a bug of ours; keep the folder, and tell us")
-        return LoadResult(samples, tally, tuple(self.beats()))
+        return LoadResult(samples, tally, tuple(self.beats()), operations=self._recorded.operations())
 
     def _next_line(self, until_s: float, what: str) -> dict[str, Any]:
         while True:

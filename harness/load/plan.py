@@ -43,6 +43,8 @@ class LoadPlan:
         calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
             and without a control either: then no verdict can rest on its load.
         allow_remote: Whether other machines may be pressed; by default only this one.
+        remembers: Whether requests that write or read a value are remembered with it, which takes time of the
+            generator: only where something is promised of values. Of a group nothing is remembered.
     """
 
     base_url: str
@@ -55,6 +57,7 @@ class LoadPlan:
     project: str = "."
     calibration_s: float = 1.0
     allow_remote: bool = False
+    remembers: bool = False
 
     def check(self) -> None:
         """See that the address can be, and may be, loaded, and that a recording can be repeated.

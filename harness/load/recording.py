@@ -1,17 +1,20 @@
-"""The raw file between the load child and us: one `RECORD` after the other, with the names beside it.
+"""The raw files between the load child and us: one record after the other, with the names beside them.
 
-Appended to, flushed once a second; a child that is killed leaves a readable prefix.
+Appended to, flushed once a second; a child that is killed leaves a readable prefix. Whoever reads on while it grows
+reads each byte once.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import LoadError
+from harness.history.operations import OPERATION, Operations
 from harness.history.samples import NAMELESS, RECORD, Samples
 from harness.layout import LOAD_LOG
 
@@ -19,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 RAW_FILE = "samples.raw"
 NAMES_FILE = "samples.names.json"
+OPERATIONS_FILE = "operations.raw"
 
 
 class Names:
@@ -48,14 +54,19 @@ class RawWriter:
         self.replicas = Names()
         self._folder = folder
         self._held = bytearray()
-        self._file = (folder / RAW_FILE).open("wb")
+        self._remembered = bytearray()
+        (folder / RAW_FILE).write_bytes(b"")
 
     def append(self, record: bytes) -> None:
         """Take one record."""
         self._held += record
 
+    def remember(self, operation: bytes) -> None:
+        """Take one `OPERATION`, whose sample is the number of its record among all that were appended."""
+        self._remembered += operation
+
     def flush(self) -> None:
-        """Give everything to the file, names first, so that no record has an index without a name.
+        """Give everything to the files, names first, so that no record has an index without a name.
 
         Raises:
             LoadError: If it cannot be written.
@@ -65,13 +76,117 @@ class RawWriter:
         try:
             fresh.write_text(json.dumps(names), encoding="utf-8")
             fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: somebody may be reading
-            self._file.write(self._held)
-            self._file.flush()
+            for name, records in ((RAW_FILE, self._held), (OPERATIONS_FILE, self._remembered)):
+                if records:
+                    with (self._folder / name).open("ab") as file:
+                        file.write(records)
         except OSError as error:
             what = f"the load generator cannot write its samples: {error.strerror}"
             fix = "make room on that disk, or choose another folder: --out FOLDER"
             raise LoadError(what, where=str(self._folder / RAW_FILE), fix=fix) from error
         self._held.clear()
+        self._remembered.clear()
+
+
+class Growing:
+    """A file that somebody appends to, read on from where it was left."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = 0
+
+    def more(self) -> bytes:
+        """Return what is new since this was last asked; nothing, where the file is not there yet.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+        if not self._path.is_file():
+            return b""
+        with self._path.open("rb") as file:
+            file.seek(self._read_bytes)
+            data = file.read()
+        self._read_bytes += len(data)
+        return data
+
+
+_ROW = np.dtype([("record", RECORD), ("number", "<i8")])
+"""A record, and which of all it was to be written."""
+
+
+class RawFollower:
+    """What a load child has written down so far, in order of intended start.
+
+    Each look reads what is new, and puts it in its place; records that start alike stay in the order of writing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = Growing(folder / RAW_FILE)
+        self._cut = b""
+        self._rows = np.empty(0, dtype=_ROW)
+        self._count = 0
+
+    def so_far(self, from_s: float = -np.inf) -> Samples:
+        """Return the requests meant to start at or after a moment that are written down by now.
+
+        Half a last record waits for its other half.
+
+        Args:
+            from_s: Seconds since the origin.
+
+        Raises:
+            LoadError: If there is nothing to read.
+        """
+        try:
+            data = self._cut + self._file.more()
+            names = json.loads((self._folder / NAMES_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            fix = f"look at {LOAD_LOG} there: the generator died before its first second was over"
+            raise LoadError(f"the load generator left no samples: {error}", where=str(self._folder), fix=fix) from error
+        whole = len(data) // RECORD.itemsize * RECORD.itemsize
+        self._cut = data[whole:]
+        self._add(np.frombuffer(data[:whole], dtype=RECORD))
+        first = bisect_left(range(self._count), from_s, key=self._intended_s)
+        records = np.ascontiguousarray(self._rows["record"][first : self._count])
+        return Samples(records, tuple(names["operations"]), tuple(names["sources"]), tuple(names["replicas"]))
+
+    def operations(self) -> Operations:
+        """Return what is remembered of the requests that were read so far; asked once, when all is written down.
+
+        Raises:
+            LoadError: If it cannot be read.
+        """
+        path = self._folder / OPERATIONS_FILE
+        try:
+            data = Growing(path).more()
+        except OSError as error:
+            fix = f"look at {LOAD_LOG} there"
+            raise LoadError(f"cannot read what was remembered: {error}", where=str(path), fix=fix) from error
+        records = np.frombuffer(data[: len(data) // OPERATION.itemsize * OPERATION.itemsize], dtype=OPERATION)
+        place = np.argsort(self._rows["number"][: self._count])
+        known = records[records["sample"] < self._count].copy()
+        known["sample"] = place[known["sample"]]
+        return Operations(known[np.argsort(known["sample"])])
+
+    def _add(self, fresh: NDArray[np.void]) -> None:
+        """Put records in their places: all that may come after the earliest of them is sorted again, and no more."""
+        if not len(fresh):
+            return
+        first = bisect_right(range(self._count), fresh["intended_s"].min(), key=self._intended_s)
+        count = self._count + len(fresh)
+        later = np.empty(count - first, dtype=_ROW)
+        later[: self._count - first] = self._rows[first : self._count]
+        later["record"][self._count - first :] = fresh
+        later["number"][self._count - first :] = np.arange(self._count, count)
+        if count > len(self._rows):
+            kept, self._rows = self._rows[:first], np.empty(2 * count, dtype=_ROW)
+            self._rows[:first] = kept
+        self._rows[first:count] = later[np.argsort(later["record"]["intended_s"], kind="stable")]
+        self._count = count
+
+    def _intended_s(self, row: int) -> float:
+        return float(self._rows["record"]["intended_s"][row])
 
 
 def read_raw(folder: Path) -> Samples:
@@ -80,15 +195,7 @@ def read_raw(folder: Path) -> Samples:
     Raises:
         LoadError: If there is nothing to read.
     """
-    try:
-        data = (folder / RAW_FILE).read_bytes()
-        names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        fix = f"look at {LOAD_LOG} there: the generator died before its first second was over"
-        raise LoadError(f"the load generator left no samples: {error}", where=str(folder), fix=fix) from error
-    records = np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)
-    ordered = records[np.argsort(records["intended_s"], kind="stable")]
-    return Samples(ordered, tuple(names["operations"]), tuple(names["sources"]), tuple(names["replicas"]))
+    return RawFollower(folder).so_far()
 
 
 class RawReader:
@@ -96,19 +203,13 @@ class RawReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read_bytes = 0
+        self._file = Growing(folder / RAW_FILE)
 
     def piece(self) -> dict[str, Any] | None:
         """Return what is new since the last time, as a JSON object for `take_raw`; None if nothing is."""
-        path = self._folder / RAW_FILE
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            file.seek(self._read_bytes)
-            data = file.read()
+        data = self._file.more()
         if not data:
             return None
-        self._read_bytes += len(data)
         names = json.loads((self._folder / NAMES_FILE).read_text(encoding="utf-8"))
         return {"raw": base64.b64encode(data).decode(), "names": names}
 
@@ -121,6 +222,6 @@ def take_raw(folder: Path, piece: dict[str, Any]) -> None:
 
 
 def remove_raw(folder: Path) -> None:
-    """Remove the raw file, once its records are kept elsewhere."""
-    for name in (RAW_FILE, NAMES_FILE):
+    """Remove the raw files, once their records are kept elsewhere."""
+    for name in (RAW_FILE, NAMES_FILE, OPERATIONS_FILE):
         (folder / name).unlink(missing_ok=True)

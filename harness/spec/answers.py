@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.spec.document import Document
+    from harness.spec.invariant import Invariant
     from harness.spec.objective import Objective
     from harness.spec.requests import DeclaredRequest, ResponseHeaders
     from harness.spec.sometimes import Sometimes
@@ -24,16 +25,14 @@ _DECLARE_ANY = f'name it {_WHERE} cache = "HEADER", or replica = "HEADER"'
 
 def unanswerable(
     objectives: Sequence[Objective],
-    points: Sequence[Sometimes],
     headers: ResponseHeaders,
     requests: Sequence[DeclaredRequest],
     document: Document,
 ) -> Iterator[SpecError]:
-    """Return what a file promises and no answer could tell.
+    """Return the objectives of a file that no answer could tell of.
 
     Args:
         objectives: Those that stand in the file, in order.
-        points: The same of its `sometimes`.
         headers: What answers tell of themselves.
         requests: What is asked; empty where that is not known.
         document: The file.
@@ -41,10 +40,28 @@ def unanswerable(
     for index, objective in enumerate(objectives):
         about, of = (document.place(("objectives", index, key)) for key in ("sli", "of"))
         yield from _untold(objective, headers, requests, about, of)
+
+
+def unreachable(points: Sequence[Sometimes], headers: ResponseHeaders, document: Document) -> Iterator[SpecError]:
+    """Return the points of a scenario that no answer could tell of."""
     for index, point in enumerate(points):
         if isinstance(point, Answered) and not (headers.cache or headers.replica):
             what = f"`{point}` is told by a response header, and none is named that tells of a cache or a replica"
             yield SpecError(what, where=document.place(("sometimes", index, "by")), fix=_DECLARE_ANY)
+
+
+def unexercised(
+    invariants: Sequence[Invariant], requests: Sequence[DeclaredRequest], document: Document
+) -> Iterator[SpecError]:
+    """Return the invariants of a scenario that nothing it asks could break."""
+    writes = any(request.writes is not None for request in requests)
+    reads = any(request.reads is not None for request in requests)
+    missing = [word for word, is_there in (("writes", writes), ("reads", reads)) if not is_there]
+    for index, invariant in enumerate(invariants):
+        if missing:
+            what = f"`{invariant}` is about values that are written and read, and no request {' or '.join(missing)} one"
+            fix = f'say where the value stands, in the request: {missing[0]} = "/MEMBER", or "" for the whole body'
+            yield SpecError(what, where=document.place(("invariants", index, "kind")), fix=fix)
 
 
 def default_unanswerable(

@@ -6,6 +6,7 @@ harness knows a path, a body or a header of the judged service.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Literal, Self
 
@@ -71,6 +72,15 @@ Template = Annotated[str, AfterValidator(_of_known_placeholders)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}$")]
 """As RFC 9110 (section 5.1) has it: case does not count."""
 
+Pointer = Annotated[str, Field(pattern=r"^(/([^~/]|~[01])*)*$")]
+"""Where a value stands in a JSON document (RFC 6901); the empty one is the whole."""
+
+
+def _is_unsaid(value: object) -> bool:
+    """Leave out of evidence what was not said, so that evidence of before this could be said stays the same bytes."""
+    return value is None
+
+
 HeadTemplate = Annotated[Template, AfterValidator(_of_one_line)]
 RequestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
@@ -109,6 +119,9 @@ class DeclaredRequest(Model):
         headers: Beside those that any client sends.
         weight: Its share of all requests is its weight among those of all.
         keys: Its own range of keys; without one, the load's.
+        writes: Where in the body stands the value that it gives its key, a JSON Pointer (RFC 6901); the whole body is
+            `""`. An invariant of a scenario then knows what was written.
+        reads: Where in the answer stands the value that its key has.
     """
 
     name: RequestName
@@ -118,6 +131,13 @@ class DeclaredRequest(Model):
     headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
     weight: float = Field(default=1.0, gt=0, le=1_000_000)
     keys: Keys | None = None
+    writes: Pointer | None = Field(default=None, exclude_if=_is_unsaid)
+    reads: Pointer | None = Field(default=None, exclude_if=_is_unsaid)
+
+    @property
+    def is_remembered(self) -> bool:
+        """Tell whether it writes or reads a value that an invariant may ask for."""
+        return self.writes is not None or self.reads is not None
 
     @property
     def has_key(self) -> bool:
@@ -138,6 +158,54 @@ class DeclaredRequest(Model):
         if self.method == "GET" and self.body is not None:
             raise ValueError("a GET with a body is answered as its server pleases; leave the body out, or POST it")
         return self
+
+    @model_validator(mode="after")
+    def _a_value_is_one_keys_own(self) -> Self:
+        if not self.is_remembered:
+            return self
+        if self.writes is not None and self.reads is not None:
+            raise ValueError("it writes a value or reads one; keep the one that is meant, or declare two requests")
+        if not self.has_key:
+            raise ValueError("a value belongs to a key, and it asks for none; put {key} where the service looks for it")
+        if self.writes is not None:
+            self._check_that_values_differ(self.writes)
+        return self
+
+    def _check_that_values_differ(self, pointer: str) -> None:
+        """See that two of its writes carry two values, or nothing could tell which of them was read.
+
+        Raises:
+            ValueError: If not.
+        """
+        if self.body is None:
+            raise ValueError("it has no body, and so no value to write; one that is taken away was perhaps never there")
+        one, other = (value_at(pointer, self._body_of(number).encode()) for number in "12")
+        if one is None:
+            raise ValueError(f"its body has no value at {pointer!r} to write; point at one, or at the whole with ''")
+        if one == other:
+            raise ValueError(
+                "it writes the same value again and again, so that none can be told lost; put {unique} in it"
+            )
+
+    def _body_of(self, number: str) -> str:
+        return PLACEHOLDER.sub(lambda found: number if found[1] == UNIQUE else "0", self.body or "")
+
+
+def value_at(pointer: str, body: bytes) -> bytes | None:
+    """Return the value at a JSON Pointer; of the empty one, the body as it is. None where there is none.
+
+    A text is its UTF-8, anything else its JSON with sorted keys, so that the same value is the same bytes.
+    """
+    if not pointer:
+        return body
+    try:
+        value = json.loads(body)
+        for step in pointer.split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            value = value[int(name) if isinstance(value, list) else name]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return value.encode() if isinstance(value, str) else json.dumps(value, sort_keys=True).encode()
 
 
 def _named_once(requests: tuple[DeclaredRequest, ...]) -> tuple[DeclaredRequest, ...]:

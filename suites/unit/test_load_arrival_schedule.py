@@ -126,7 +126,6 @@ def test_half_a_record_is_left_out(tmp_path):
     writer = RawWriter(tmp_path)
     writer.append(records.tobytes()[:-7])
     writer.flush()
-    writer._file.close()
 
     assert read_raw(tmp_path).records["intended_s"].tolist() == [1.0, 2.0]
 

@@ -8,6 +8,7 @@ from harness.errors import MultipleSpecError, SpecError
 from harness.options import settings_of
 from harness.plan import plan_of, read_source
 from harness.spec.objective import Hits
+from harness.spec.requests import value_at
 from harness.spec.scenario import Scenario
 from harness.spec.schema1 import upgraded
 from suites.support.items import HEADERS, READ
@@ -138,6 +139,12 @@ def test_a_locustfile_asks_instead(tmp_path):
         ('cache = "cf-cache-status"\nhits = ["HIT"]\n', "", "`hits > 50%` is told by the response header of a cache, and none is named", "readiness.toml:22: objectives[0].sli", "[system.headers] with cache"),
         ('hits = ["HIT"]\n', "", "`hits > 50%` does not know which values of cf-cache-status are hits", "readiness.toml:23: objectives[0].sli", "levels: [LEVEL]"),
         ('sli = "hits"', 'sli = "hits"\nof = "lok"', "`hits > 50%` is about the request 'lok', which is not asked", "readiness.toml:25: objectives[0].of", "did you mean 'look'? known: order, look"),
+        ("weight = 9", 'writes = "/a"', "it has no body, and so no value to write", "readiness.toml:13: system.requests[1]", ""),
+        ("weight = 9", 'reads = "a"', "String should match pattern", "readiness.toml:16: system.requests[1].reads", ""),
+        ("weight = 9", 'reads = ""\nwrites = ""', "it writes a value or reads one", "readiness.toml:13: system.requests[1]", "declare two"),
+        ('path = "/orders"', 'path = "/orders"\nwrites = "/id"', "a value belongs to a key, and it asks for none", "readiness.toml:7: system.requests[0]", "put {key}"),
+        ('path = "/orders"', 'path = "/orders/{key}"\nwrites = "/a/b"', "its body has no value at '/a/b' to write", "readiness.toml:7: system.requests[0]", "point at one"),
+        ("""'{"id": "{unique}"}'""", """'{"id": "{key}"}'\nwrites = "/id\"""", "it writes the same value again and again", "readiness.toml:7: system.requests[0]", "put {unique} in it"),
         ('path = "/things/{key}"', 'path = "/things/{key}"\nmethod = "DELETE"', "`hits > 50%` is about what a cache may answer, and no request is a GET", "readiness.toml:25: objectives[0].sli", "of: order"),
     ],
 )  # fmt: skip
@@ -164,6 +171,8 @@ HEADLESS = HITLESS.partition("[system.headers]")[0] + "[[objectives]]" + HITLESS
         (SETTINGS, "phases:", "  requests: [{name: a, path: /, method: DELETE}]\nphases:", "no request is a GET", "calm.yaml:3: load", "of: a"),
         (SETTINGS, "phases:", "  locustfile: a.py\n  requests: [{name: a, path: /}]\nphases:", "two answers to what is asked", "calm.yaml:3: load", "keep the one"),
         (SETTINGS, "phases:", "  requests: [{name: a, path: '/{kye}'}]\nphases:", "unknown placeholder {kye}", "calm.yaml:5: load.requests[0].path", "did you mean '{key}'?"),
+        (SETTINGS, "objectives:", "invariants:\n  - {kind: no-acknowledged-write-lost}\nobjectives:", "and no request writes or reads one", "calm.yaml:8: invariants[0].kind", 'writes = "/MEMBER"'),
+        (SETTINGS.replace("weight = 9", 'reads = "/a"'), "objectives:", "invariants:\n  - {kind: no-acknowledged-write-lost}\nobjectives:", "and no request writes one", "calm.yaml:8: invariants[0].kind", 'writes = "/MEMBER"'),
         (SETTINGS, "phases:", "  writes: 10%\nphases:", "unknown key 'writes'", "calm.yaml:5: load.writes", "requests"),
     ],
 )  # fmt: skip
@@ -223,6 +232,28 @@ def test_a_locustfile_of_schema_1_stays_one():
     }
 
     assert Scenario.model_validate(upgraded(old)).load.asked == ()
+
+
+@pytest.mark.parametrize(
+    ("pointer", "body", "value"),
+    [
+        ("", b"\xffany", b"\xffany"),
+        ("/a", b'{"a": "\\u00e9"}', "é".encode()),
+        ("/a/1", b'{"a": [0, {"c": 1, "b": null}]}', b'{"b": null, "c": 1}'),
+        ("/a~1b/~0", b'{"a/b": {"~": true}}', b"true"),
+        ("/", b'{"": 1}', b"1"),
+        ("/a", b"{}", None),
+        ("/a/b", b'{"a": 1}', None),
+        ("/2", b"[0, 1]", None),
+        ("/x", b"[0, 1]", None),
+        ("/a", b"no json", None),
+        ("/a", b"\xff", None),
+        ("/a", b"[" * 100_000, None),
+    ],
+)
+def test_a_value_is_found_where_a_pointer_points(pointer, body, value):
+    """As RFC 6901 says; anything else is no value, and never an exception."""
+    assert value_at(pointer, body) == value
 
 
 def test_a_key_of_a_read_only_template():

@@ -15,6 +15,7 @@ from harness.history.samples import SampleOutcome
 from harness.load.generator.control import Control
 from harness.load.generator.lean import LeanUser
 from harness.load.generator.locustfile import NO_REQUEST, environment_of
+from harness.load.generator.memory import memories_of
 from harness.load.generator.pacing import sleeper
 from harness.load.generator.recorder import Recorder
 from harness.load.generator.request import Request
@@ -47,7 +48,8 @@ class Generator:
         self._names = tuple(request.name for request in plan.load.asked) or (NO_REQUEST,)
         for name in self._names:  # numbered before any answer comes, whichever is the first to
             raw.operations.index(name)
-        self.recorder = Recorder(raw, plan.load.told)
+        memories = memories_of(plan.load.asked, plan.seed) if plan.remembers else {}
+        self.recorder = Recorder(raw, plan.load.told, memories)
         self.queue.recorder = self.recorder
         self.issued = 0
         self.lasts_s = plan.lasts_s

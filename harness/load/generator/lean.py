@@ -24,7 +24,7 @@ from harness.load.generator.filling import filling
 from harness.load.generator.users import OpenLoopUser
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from locust.env import Environment
 
@@ -73,11 +73,26 @@ class Answer:
         self.is_whole, self.keeps_alive = True, self.parser.should_keep_alive()
 
 
+class KeptAnswer(Answer):
+    """The same, with its body."""
+
+    __slots__ = ("content",)
+
+    def on_message_begin(self) -> None:
+        """Forget the answer before."""
+        super().on_message_begin()
+        self.content = b""
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body."""
+        self.content += body
+
+
 class Connection:
     """One connection, opened when it is needed."""
 
     def __init__(
-        self, host: str, port: int, *, connect_within_s: float, answer_within_s: float, told: Mapping[bytes, str]
+        self, host: str, port: int, *, connect_within_s: float, answer_within_s: float, new_answer: Callable[[], Answer]
     ) -> None:
         self._place = host, port
         self._connect_within_s = connect_within_s
@@ -86,8 +101,8 @@ class Connection:
         self._plain: Any = None
         self._waits_since_s = math.inf
         self._heard_s = -math.inf
-        self._told = told
-        self.answer = Answer(told)
+        self._new_answer = new_answer
+        self.answer = new_answer()
 
     def ask(self, request: bytes) -> Answer:
         """Send a request, and return its answer: whole, or as far as it came.
@@ -132,7 +147,7 @@ class Connection:
         self._socket.settimeout(None)  # see give_up_if_overdue
         self._plain = self._socket._sock  # noqa: SLF001 - the socket below, which never blocks
         self._socket.setsockopt(plain.IPPROTO_TCP, plain.TCP_NODELAY, 1)
-        self.answer = Answer(self._told)
+        self.answer = self._new_answer()
 
     def _send(self, request: bytes) -> None:
         """Send it in one piece, as nearly always; not by gevent's own sendall, which prepares for many."""
@@ -186,6 +201,7 @@ class LeanUser(OpenLoopUser, User):
     abstract = True
     kinds: ClassVar[tuple[tuple[Filling, Filling | None], ...]]
     told: ClassVar[dict[bytes, str]]
+    kind_of_answer: ClassVar[type[Answer]]
     _all: ClassVar[set[Connection]] = set()
 
     @staticmethod
@@ -194,7 +210,9 @@ class LeanUser(OpenLoopUser, User):
         host, told = urlsplit(plan.base_url).netloc, plan.load.told
         names = [name.lower() for name in (told.cache, told.replica, told.version) if name]
         kinds = tuple((filling(_head(each, host), plan.seed), _body(each, plan.seed)) for each in plan.load.asked)
-        return {"kinds": kinds, "told": {name.encode(): name for name in names}}
+        is_kept = plan.remembers and any(each.reads is not None for each in plan.load.asked)
+        kind_of_answer = KeptAnswer if is_kept else Answer
+        return {"kinds": kinds, "told": {name.encode(): name for name in names}, "kind_of_answer": kind_of_answer}
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -206,7 +224,7 @@ class LeanUser(OpenLoopUser, User):
             parts.port or _HTTP_PORT,
             connect_within_s=self.connection_timeout,
             answer_within_s=self.network_timeout,
-            told=self.told,
+            new_answer=lambda: self.kind_of_answer(self.told),
         )
         self._all.add(self._connection)
 

@@ -6,6 +6,7 @@ import math
 import struct
 import time
 from array import array
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,13 @@ import numpy as np
 from harness.errors import LoadError
 from harness.history.histogram import histogram_of
 from harness.history.load import Heartbeat, LoadTally
+from harness.history.operations import NO_VERSION
 from harness.history.samples import RECORD, SampleOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.load.generator.memory import Memory
     from harness.load.generator.request import Request
     from harness.load.recording import RawWriter
     from harness.spec.requests import ResponseHeaders
@@ -24,8 +29,8 @@ _PACKED = struct.Struct("<dddqiHBBBB")
 if _PACKED.size != RECORD.itemsize:
     raise ImportError(f"a packed record has {_PACKED.size} bytes, RECORD {RECORD.itemsize}")
 
-NO_VERSION = -1
 _VERSION_MAX = 2**63 - 1
+_NONE: Mapping[int, Memory] = MappingProxyType({})
 
 
 class Recorder:
@@ -34,10 +39,12 @@ class Recorder:
     Args:
         raw: Where it keeps them.
         told: The headers that tell where an answer came from.
+        memories: How the requests are remembered that are, by their kind.
     """
 
-    def __init__(self, raw: RawWriter, told: ResponseHeaders) -> None:
+    def __init__(self, raw: RawWriter, told: ResponseHeaders, memories: Mapping[int, Memory] = _NONE) -> None:
         self._raw = raw
+        self._memories = memories
         self._cache, self._replica, self._version = (
             (name or "").lower() for name in (told.cache, told.replica, told.version)
         )
@@ -54,12 +61,13 @@ class Recorder:
         headers = response.headers if response is not None and response.headers is not None else {}
         was_sent = outcome is not SampleOutcome.NOT_SENT
         latency_s = ended_s - request.intended_s
+        version = _version(headers.get(self._version))
         self._raw.append(
             _PACKED.pack(
                 request.intended_s,
                 request.sent_s if was_sent else math.nan,
                 latency_s,
-                _version(headers.get(self._version)),
+                version,
                 request.key,
                 response.status_code if response is not None else 0,
                 self._raw.operations.index(request.operation),
@@ -70,6 +78,11 @@ class Recorder:
         )
         self.counts[outcome] += 1
         self._second.add(outcome, latency_s)
+        if self._memories and was_sent and (memory := self._memories.get(request.kind)):
+            number = sum(self.counts.values()) - 1
+            self._raw.remember(
+                memory.operation(request, outcome, response, ended_s=ended_s, version=version, sample=number)
+            )
         if was_sent and request.is_arrival:
             self._lags_s.append(request.lag_s)
             self._waits_s.append(request.wait_s)
