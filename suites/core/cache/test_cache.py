@@ -250,6 +250,31 @@ async def test_cache_serves_stale_what_only_another_replica_has_read(world):
     assert await read(other) == (1, "stale")
 
 
+async def test_cache_serves_the_newer_of_two_stale_ones(world):
+    """Memory holds what it read long ago, L2 what another replica has written since; both are past their time."""
+    await read(world.cache)
+    world.clock.advance(TTL_S / 2)
+    await world.shared.supersede("a", Document(2, b"v2"), ttl_s=TTL_S / 4)
+    world.clock.advance(TTL_S / 2 + 1)
+    world.truth.is_down = True
+
+    assert await read(world.cache) == (2, "stale")
+
+
+async def test_cache_keeps_in_memory_no_longer_than_l2_would(world):
+    """What has two seconds left in L2 has two in memory as well, whatever the time to live there."""
+    await read(world.cache)
+    other = world.replica()
+    world.clock.advance(TTL_S - 2)
+    assert await read(other) == (1, "l2")
+
+    world.clock.advance(1.999)
+    assert await read(other) == (1, "l1")
+
+    world.clock.advance(0.002)
+    assert await read(other) == (1, "l3")
+
+
 async def test_cache_remembers_what_does_not_exist_for_a_short_time(world):
     """Absence is believed for 5 s, is never served in place of an error, and ends when the item is written (C7)."""
     assert await read(world.cache, "none") == (0, "l3")
