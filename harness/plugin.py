@@ -211,7 +211,7 @@ class ScenarioItem(pytest.Item):
         self.user_properties += [
             (f"{claim.sli} during {claim.phase}", line(claim.sentence)) for claim in verdict.claims
         ]
-        attach_experiment(experiment.scenario, experiment.history, verdict, experiment.folder)
+        attach_experiment(experiment)
         raise_unless_pass(experiment)
 
     def reportinfo(self) -> tuple[Path, int, str]:

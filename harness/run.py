@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, StackError
-from harness.evidence import NO_SECRETS, Experiment, Secrets, write_manifest, write_run_manifest
+from harness.evidence import EvidenceFolder, Experiment, Secrets, write_manifest, write_run_manifest
 from harness.evidence.documents import never_run
-from harness.evidence.redaction import SHORTEST_SECRET, redact_file, redacted
+from harness.evidence.redaction import SHORTEST_SECRET
 from harness.experiment import RunContext, run_experiment
 from harness.faults.guardian import guarded
 from harness.faults.ledger import Ledger
-from harness.layout import LEDGER_FILE, LOGS, MANIFEST_FILE
+from harness.layout import LEDGER_FILE, MANIFEST_FILE
 from harness.options import SETTINGS_FILE, check_options
 from harness.report import write_experiment, write_run
 from harness.stack.backends.choice import choose, prepare
@@ -48,17 +48,17 @@ class Run:
     Attributes:
         options: What the caller chose.
         context: What its experiments have in common.
+        folder: Its evidence, and what none of it may hold.
         family: How many claims all its scenarios make together; a claim may look broken by chance in one of them.
         scenarios: The names of all that are to be run; a run that lacks one is not whole.
-        secrets: What must not be written, or told.
         experiments: Those that are judged already, in order.
     """
 
     options: Options
     context: RunContext
+    folder: EvidenceFolder
     family: int = 1
     scenarios: tuple[str, ...] = ()
-    secrets: Secrets = NO_SECRETS
     experiments: list[Experiment] = field(default_factory=list)
 
     def experiment(self, plan: Plan) -> Experiment:
@@ -68,29 +68,20 @@ class Run:
             ReportError: If the evidence cannot be written.
             Interrupted: After everything is undone, if a signal came.
         """
-        folder = self.options.folder / plan.name
-        folder.mkdir()
+        folder = self.folder / plan.name
+        folder.path.mkdir()
         keep = partial(self._keep, plan, folder)
-        history = run_experiment(plan, self.context, folder, on_cut_short=keep)
+        history = run_experiment(plan, self.context, folder.path, on_cut_short=keep)
         experiment = keep(history)
         write_manifest(folder)  # the last file, so that only what is whole has one
         return experiment
 
-    def _keep(self, plan: Plan, folder: Path, history: History) -> Experiment:
-        """Judge what was seen, and write it down; from here on no value holds a secret."""
-        for log in (folder / LOGS).glob("*"):
-            redact_file(log, self.secrets)
-        clean = redacted(history, self.secrets)
+    def _keep(self, plan: Plan, folder: EvidenceFolder, history: History) -> Experiment:
+        """Judge what was seen, without its secrets, and write it down."""
+        clean = folder.cut(history)
         verdict = judge(plan.scenario, clean, confidence=plan.confidence, family=self.family)
-        write_experiment(
-            folder,
-            plan.scenario,
-            clean,
-            verdict,
-            scenario_text=plan.text,
-            secrets=self.secrets,
-        )
-        experiment = Experiment(plan.scenario, clean, verdict, folder)
+        experiment = Experiment(plan.scenario, clean, verdict, folder.path)
+        write_experiment(folder, experiment, scenario_text=plan.text)
         self.experiments.append(experiment)
         return experiment
 
@@ -105,15 +96,14 @@ class Run:
         options, judged = self.options, [experiment.scenario.scenario for experiment in self.experiments]
         missing = never_run(self.scenarios, judged)
         write_run(
-            options.folder,
+            self.folder,
             self.experiments,
             command=options.command([*judged, *missing]),
             without_verdict=missing,
-            secrets=self.secrets,
         )
         whole = {each.scenario.scenario for each in self.experiments if (each.folder / MANIFEST_FILE).is_file()}
         if whole == set(self.scenarios):
-            write_run_manifest(options.folder, whole)
+            write_run_manifest(self.folder, whole)
 
 
 @contextmanager
@@ -160,13 +150,12 @@ def opened(
         hidden=hidden,
     )
     with guarded(ledger.path):
-        secrets = Secrets(hidden.values())
         yield Run(
             options=options,
             context=context,
             family=family,
             scenarios=scenarios,
-            secrets=secrets,
+            folder=EvidenceFolder(options.folder, Secrets(hidden.values())),
         )
         ledger.close()
 

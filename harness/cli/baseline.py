@@ -10,7 +10,8 @@ import typer
 from harness.cli.options import OUT
 from harness.compare.baseline import check_comparable, gathered, read_baseline, write_baseline
 from harness.errors import SpecError
-from harness.evidence.redaction import inside, line
+from harness.evidence.folder import inside
+from harness.evidence.redaction import line
 from harness.spec.quantity import ratio
 from harness.verdict.outcome import Outcome, worst
 from harness.verdict.regression import ALPHA, BLOCKS_MIN, Comparison, compared, missing_text, uncompared

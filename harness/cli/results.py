@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ReportError
 from harness.evidence import NO_SECRETS
-from harness.evidence.experiment import Experiment
-from harness.evidence.redaction import check_place, redacted, write_text
+from harness.evidence.folder import check_place, write_file
 from harness.report.ctrf import Unjudged, ctrf_text
 from harness.report.junit import junit_text
 from harness.verdict.outcome import Outcome
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.cli.watcher import Watcher
-    from harness.evidence import Secrets
     from harness.options import Options
     from harness.report.ctrf import Span
 
@@ -61,13 +59,13 @@ class Results:
         Raises:
             ReportError: If a file cannot be written.
         """
-        secrets = watcher.run.secrets if watcher.run else NO_SECRETS
+        secrets = watcher.run.folder.secrets if watcher.run else NO_SECRETS
         if self.junit:
-            write_text(self.junit, junit_text(written, _unreported(watcher, is_all=not written), secrets), secrets)
+            write_file(self.junit, junit_text(written, _unreported(watcher, is_all=not written), secrets), secrets)
         if self.ctrf:
-            write_text(self.ctrf, self._ctrf(watcher, options, whole, secrets), secrets)
+            write_file(self.ctrf, self._ctrf(watcher, options, whole), secrets)
 
-    def _ctrf(self, watcher: Watcher, options: Options, whole: Span, secrets: Secrets) -> str:
+    def _ctrf(self, watcher: Watcher, options: Options, whole: Span) -> str:
         experiments = watcher.run.experiments if watcher.run else []
         facts: dict[str, str | int | None] = {
             "run_id": options.run_id,
@@ -79,8 +77,8 @@ class Results:
             "command": options.command(watcher.selected),
         }
         return ctrf_text(
-            [_clean(experiment, secrets) for experiment in experiments],
-            [redacted(each, secrets) for each in watcher.without_verdict],
+            experiments,
+            watcher.without_verdict,
             spans=watcher.spans,
             whole=whole,
             facts=facts,
@@ -98,8 +96,3 @@ def _unreported(watcher: Watcher, *, is_all: bool) -> list[Unjudged]:
     verdicts = [experiment.verdict for experiment in watcher.run.experiments] if watcher.run else []
     told = [Unjudged(each.scenario, each.sentence) for each in verdicts if each.outcome is not Outcome.PASS]
     return [*told, *(watcher.without_verdict if is_all else watcher.never_run)]
-
-
-def _clean(experiment: Experiment, secrets: Secrets) -> Experiment:
-    """Take secrets out before JSON escapes them."""
-    return Experiment(experiment.scenario, experiment.history, redacted(experiment.verdict, secrets), experiment.folder)

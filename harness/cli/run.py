@@ -17,6 +17,7 @@ from harness.cli.results import Results
 from harness.cli.signals import interruptible
 from harness.cli.watcher import Watcher
 from harness.errors import SpecError, nearest
+from harness.evidence.folder import EvidenceFolder
 from harness.layout import ALLURE_REPORT, ALLURE_RESULTS, PAGE_FILE
 from harness.options import Options, check_options, new_run_id, new_seed, settings_of
 from harness.plan import ScenarioSource, read_source
@@ -163,7 +164,7 @@ def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int
         return watcher.exit_code
     verdict_table([experiment.verdict for experiment in experiments], str(options.folder / PAGE_FILE))
     results = options.folder / ALLURE_RESULTS
-    write_allure_context(results, experiments)
+    write_allure_context(EvidenceFolder(results, watcher.run.folder.secrets), experiments)
     page: object = "not asked for"
     if builds_allure:
         page = build_allure_report(results, options.folder / ALLURE_REPORT, say=Progress().message)

@@ -11,7 +11,8 @@ from harness.errors import ReportError
 from harness.evidence.bundle import verified_run
 from harness.evidence.documents import json_text, read_json
 from harness.evidence.experiment import read_experiment
-from harness.evidence.redaction import NO_SECRETS, Secrets, write_text
+from harness.evidence.folder import write_file
+from harness.evidence.redaction import NO_SECRETS
 from harness.layout import SYSTEM_FILE
 from harness.measure.quantities import Block, figures
 from harness.spec.model import Model
@@ -169,8 +170,8 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def write_baseline(path: Path, sides: Mapping[str, Side], secrets: Secrets = NO_SECRETS) -> None:
-    """Write a baseline, whole or not at all.
+def write_baseline(path: Path, sides: Mapping[str, Side]) -> None:
+    """Write a baseline, whole or not at all; it is made of evidence, which holds no secrets.
 
     Raises:
         ReportError: If it cannot be written.
@@ -180,7 +181,7 @@ def write_baseline(path: Path, sides: Mapping[str, Side], secrets: Secrets = NO_
         "harness": version("readiness-harness"),
         "scenarios": {name: side.model_dump(mode="json") for name, side in sides.items()},
     }
-    write_text(path, json_text(data), secrets)
+    write_file(path, json_text(data), NO_SECRETS)
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ReportError
 from harness.evidence.documents import json_text, read_json, run_text, verdict_text
 from harness.evidence.experiment import read_experiment
-from harness.evidence.redaction import NO_SECRETS, write_text
 from harness.layout import (
     EVIDENCE,
     HISTORY_FILE,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from harness.evidence.folder import EvidenceFolder
     from harness.verdict.outcome import Verdict
 
 SCHEMA = 2
@@ -47,19 +47,20 @@ _CONCLUDED = ("outcome", "exit_code", "experiments")
 _FIX = "take the folder from where it was made, again"
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: EvidenceFolder) -> None:
     """Note size and hash of every file of evidence; the last file of an experiment, so what has it is whole.
 
     Raises:
         ReportError: If a file of evidence is missing, or the manifest cannot be written.
     """
-    logs = sorted(f"{LOGS}/{path.name}" for path in (folder / LOGS).glob("*.log"))
-    remembered = [OPERATIONS_FILE] if (folder / OPERATIONS_FILE).is_file() else []
-    files = {name: _fingerprint(folder / name) for name in [*EVIDENCE, *remembered, *logs]}
-    write_text(folder / MANIFEST_FILE, _manifest_text(files), NO_SECRETS)
+    path = folder.path
+    logs = sorted(f"{LOGS}/{log.name}" for log in (path / LOGS).glob("*.log"))
+    remembered = [OPERATIONS_FILE] if (path / OPERATIONS_FILE).is_file() else []
+    files = {name: _fingerprint(path / name) for name in [*EVIDENCE, *remembered, *logs]}
+    folder.write(MANIFEST_FILE, _manifest_text(files))
 
 
-def write_run_manifest(folder: Path, experiments: Iterable[str]) -> None:
+def write_run_manifest(folder: EvidenceFolder, experiments: Iterable[str]) -> None:
     """Note the manifests of a run's experiments, and its own files; the last file of a run, so what has it is whole.
 
     Args:
@@ -70,9 +71,9 @@ def write_run_manifest(folder: Path, experiments: Iterable[str]) -> None:
         ReportError: If one of them has no manifest, or the run's own cannot be written.
     """
     names = [f"{name}/{MANIFEST_FILE}" for name in sorted(experiments)]
-    names += [name for name in RUN_EVIDENCE if name == VERDICT_FILE or (folder / name).is_file()]
-    files = {name: _fingerprint(folder / name) for name in names}
-    write_text(folder / RUN_MANIFEST_FILE, _manifest_text(files), NO_SECRETS)
+    names += [name for name in RUN_EVIDENCE if name == VERDICT_FILE or (folder.path / name).is_file()]
+    files = {name: _fingerprint(folder.path / name) for name in names}
+    folder.write(RUN_MANIFEST_FILE, _manifest_text(files))
 
 
 def _manifest_text(files: dict[str, Any]) -> str:

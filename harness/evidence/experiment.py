@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ReportError
 from harness.evidence.documents import json_text, read_json, read_verdict, system_of, timeline_text, verdict_text
-from harness.evidence.redaction import NO_SECRETS, Secrets, redacted, write_text
 from harness.evidence.store import read_history, write_history
 from harness.layout import SCENARIO_FILE, SCENARIO_TEXT_FILE, SYSTEM_FILE, TIMELINE_FILE, VERDICT_FILE
 from harness.spec.scenario import Scenario
@@ -16,6 +15,7 @@ from harness.spec.schema1 import upgraded
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.evidence.folder import EvidenceFolder
     from harness.history.history import History
     from harness.verdict.outcome import Verdict
 
@@ -39,31 +39,24 @@ class Experiment:
     folder: Path
 
 
-def write_evidence(
-    folder: Path,
-    scenario: Scenario,
-    history: History,
-    verdict: Verdict,
-    *,
-    scenario_text: str,
-    secrets: Secrets = NO_SECRETS,
-) -> History:
+def write_evidence(folder: EvidenceFolder, experiment: Experiment, *, scenario_text: str) -> None:
     """Write what was seen and what was concluded, without any page: the files that the manifest hashes.
 
-    Returns:
-        What was seen, as it was written: without secrets.
+    Args:
+        folder: The experiment's.
+        experiment: What `EvidenceFolder.cut` took secrets out of, judged.
+        scenario_text: The scenario's file as its author wrote it.
 
     Raises:
-        ReportError: If a file cannot be written.
+        ReportError: If a file cannot be written, or a secret is in what was seen.
     """
-    clean = redacted(history, secrets)
-    write_history(clean, folder)
-    write_text(folder / SCENARIO_TEXT_FILE, scenario_text, secrets)
-    write_text(folder / SCENARIO_FILE, json_text(scenario.model_dump(mode="json")), secrets)
-    write_text(folder / SYSTEM_FILE, json_text(system_of(clean)), secrets)
-    write_text(folder / TIMELINE_FILE, timeline_text(scenario, clean), secrets)
-    write_text(folder / VERDICT_FILE, verdict_text(verdict), secrets)
-    return clean
+    scenario, history = experiment.scenario, experiment.history
+    write_history(history, folder)
+    folder.write(SCENARIO_TEXT_FILE, scenario_text)
+    folder.write(SCENARIO_FILE, json_text(scenario.model_dump(mode="json")))
+    folder.write(SYSTEM_FILE, json_text(system_of(history)))
+    folder.write(TIMELINE_FILE, timeline_text(scenario, history))
+    folder.write(VERDICT_FILE, verdict_text(experiment.verdict))
 
 
 def read_experiment(folder: Path) -> tuple[Experiment, str]:

@@ -1,7 +1,7 @@
-"""The one door through which words leave: secrets are taken out, and what could command a terminal or deceive an eye.
+"""Words without secrets, and without what could command a terminal or deceive an eye. Pure; `folder` writes them.
 
-Redaction is by value, not by name: whoever holds a secret registers it, and neither it nor a form that is one step
-away from it (percent-encoded, base64, JSON- or HTML-escaped) passes this door.
+Redaction is by value, not by name: a secret is registered, and neither it nor a form that is one step away from it
+(percent-encoded, base64, JSON- or HTML-escaped) remains.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ import base64
 import dataclasses
 import html
 import json
-import os
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, quote_plus
 
-from harness.errors import ReportError
-from harness.evidence.store import write_atomically
 from harness.history.samples import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 V = TypeVar("V")
 
@@ -29,7 +25,6 @@ REDACTED = "[redacted]"
 SHORTEST_SECRET = 6
 """Characters; a shorter value is in half of all words, and redacting it would destroy the report instead."""
 
-_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _BLANKS = re.compile(r"[ \t\n]+")  # a no-break space stays: it keeps `12 000` on one line
 _UNSEEN = re.compile(
@@ -83,7 +78,7 @@ def _forms(secret: str) -> Iterator[str]:
     yield secret.encode().decode("latin-1")  # as it stands in a file of bytes
     yield from {quote(secret, safe=""), quote(secret), quote_plus(secret)}
     yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quote(secret, safe=""))
-    yield json.dumps(secret)[1:-1]
+    yield from {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     yield html.escape(secret)
     yield from _inside_base64(secret.encode())
 
@@ -127,75 +122,3 @@ def _redacted(value: Any, secrets: Secrets) -> Any:
 
 def _names_of(samples: Samples) -> tuple[tuple[str, ...], ...]:
     return samples.operations, samples.sources, samples.replicas
-
-
-def inside(folder: Path, name: str) -> Path:
-    """Return the folder `name` in `folder`.
-
-    Raises:
-        ReportError: If `name` is not a slug, and so could lead elsewhere.
-    """
-    if not _SLUG.fullmatch(name):
-        raise ReportError(
-            f"{name!r} cannot name a folder",
-            where=str(folder),
-            fix="use lower-case letters, digits and dashes, at most 63",
-        )
-    return folder / name
-
-
-def check_place(path: Path, *, option: str) -> None:
-    """See that a file can be written before something long begins, and take an older one away.
-
-    An older one would be taken for this run's, if this run does not live to write its own.
-
-    Raises:
-        ReportError: If it is a folder, or lies where nothing can be written.
-    """
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    what = ""
-    if path.is_dir():
-        what = "it is a folder"
-    elif not parent.is_dir():
-        what = f"{parent} is no folder"
-    elif not os.access(parent, os.W_OK | os.X_OK):
-        what = f"{parent} may not be written to"
-    if what:
-        raise ReportError(f"cannot write: {what}", where=f"{option} {path}", fix="name a file in a folder of yours")
-    path.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str, secrets: Secrets) -> None:
-    """Write `text` without secrets and unseen characters, whole or not at all.
-
-    Raises:
-        ReportError: If it cannot be written.
-    """
-    # Twice: taking an unseen character out of the middle of a secret would put it together.
-    write_atomically(path, secrets.redacted(plain(secrets.redacted(text))).encode())
-
-
-def redact_file(path: Path, secrets: Secrets) -> None:
-    """Take secrets out of a file that others wrote, such as a log; one without any is not touched.
-
-    Raises:
-        ReportError: If it cannot be written.
-    """
-    data = path.read_bytes()
-    if secrets.are_in(data):
-        write_atomically(path, secrets.redacted(data.decode("latin-1")).encode("latin-1"))
-
-
-def write_bytes(path: Path, data: bytes, secrets: Secrets) -> None:
-    """Write `data` as it is, whole or not at all.
-
-    Raises:
-        ReportError: If it cannot be written, or a secret is in it: bytes cannot be redacted without being spoilt.
-    """
-    if secrets.are_in(data):
-        raise ReportError(
-            "a secret is in the data",
-            where=str(path),
-            fix="keep the secret out of names and labels of the scenario and of the service",
-        )
-    write_atomically(path, data)

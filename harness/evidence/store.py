@@ -12,19 +12,15 @@ Each file appears whole or not at all.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import io
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import ReportError, is_full
+from harness.errors import ReportError
 from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
@@ -35,8 +31,11 @@ from harness.layout import EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_F
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from harness.evidence.folder import EvidenceFolder
 
 T = TypeVar("T")
 
@@ -50,17 +49,18 @@ _OUTCOMES = tuple(outcome.name.lower() for outcome in SampleOutcome)
 _FIX = "take the folder from the run again, or judge the scenario anew"
 
 
-def write_history(history: History, folder: Path) -> None:
-    """Write `history` into `folder`, which is made if it is not there.
+def write_history(history: History, folder: EvidenceFolder) -> None:
+    """Write `history` into `folder`, which is made if it is not there; secrets have been taken out of it before.
 
     Raises:
-        ReportError: If a file cannot be written, or a sample names something that is not in its list of names.
+        ReportError: If a file cannot be written, a secret is in the history, or a sample names something that is not in
+            its list of names.
     """
-    write_atomically(folder / SAMPLES_FILE, _parquet(history.samples, folder / SAMPLES_FILE))
+    folder.write(SAMPLES_FILE, _parquet(history.samples, folder.path / SAMPLES_FILE))
     if len(history.operations):
-        write_atomically(folder / OPERATIONS_FILE, _operations_parquet(history.operations))
-    write_atomically(folder / EVENTS_FILE, b"".join(_json(dataclasses.asdict(event)) for event in history.events))
-    write_atomically(folder / HISTORY_FILE, _json(_rest_of(history), indent=1))
+        folder.write(OPERATIONS_FILE, _operations_parquet(history.operations))
+    folder.write(EVENTS_FILE, b"".join(_json(dataclasses.asdict(event)) for event in history.events))
+    folder.write(HISTORY_FILE, _json(_rest_of(history), indent=1))
 
 
 def read_history(folder: Path) -> History:
@@ -79,36 +79,6 @@ def read_history(folder: Path) -> History:
         folder / HISTORY_FILE,
         lambda: History(**_values(rest), samples=samples, operations=operations, events=events),
     )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, by renaming a finished one into its place.
-
-    Raises:
-        ReportError: If it cannot be written; with a full disk it says what was kept.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)  # noqa: PTH105 - the one call of which atomicity is promised by name
-    except OSError as error:
-        raise _unwritten(path, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _unwritten(path: Path, error: OSError) -> ReportError:
-    if error.errno != errno.ENOSPC:
-        fix = "make room there, or choose another folder: --out FOLDER" if is_full(error) else "check its rights"
-        return ReportError(f"cannot write: {error.strerror}", where=str(path), fix=fix)
-    kept = sorted(item.name for item in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
-    what = f"no space left on the disk; kept in this folder: {', '.join(kept) or 'nothing'}"
-    return ReportError(what, where=str(path), fix="make room, then write the report again")
 
 
 def _json(data: Any, indent: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""WHAT PEOPLE LOOK AT: pages, pictures, Allure and the terminal. What is written passes `evidence.redaction`.
+"""WHAT PEOPLE LOOK AT: pages, pictures, Allure and the terminal. What it is given holds no secrets.
 
 write_experiment, write_run    a run's folder: evidence, pictures, report.md, index.html, verdict.json
 rebuild                        all pages of a finished run again, from its evidence

@@ -8,7 +8,8 @@ from harness.errors import ReportError
 from harness.evidence.bundle import experiments_begun
 from harness.evidence.documents import NEVER_RUN, never_run, read_json, run_text
 from harness.evidence.experiment import Experiment, read_experiment
-from harness.evidence.redaction import NO_SECRETS, Secrets, inside, redacted, write_text
+from harness.evidence.folder import EvidenceFolder
+from harness.evidence.redaction import NO_SECRETS
 from harness.layout import (
     ALLURE_REPORT,
     ALLURE_RESULTS,
@@ -28,12 +29,11 @@ if TYPE_CHECKING:
 
 
 def write_run(
-    folder: Path,
+    folder: EvidenceFolder,
     experiments: Sequence[Experiment],
     *,
     command: str,
     without_verdict: Sequence[str] = (),
-    secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Write what is said of a whole run: verdict.json, report.md and index.html.
 
@@ -44,34 +44,26 @@ def write_run(
         experiments: In the order in which they ran; at least one, and all of one seed, profile and backend.
         command: Runs the same again.
         without_verdict: Scenarios that were to be run and came to no verdict.
-        secrets: What must not be written.
 
     Raises:
         ReportError: If a file cannot be written, or a scenario's name cannot name a folder.
     """
     for experiment in experiments:
-        inside(folder, experiment.scenario.scenario)
-    clean = [_clean(experiment, secrets) for experiment in experiments]
-    facts = {"run_id": folder.name, **_common(experiments[0])}
+        _ = folder / experiment.scenario.scenario  # refuses a name that leads elsewhere before anything is written
+    facts = {"run_id": folder.path.name, **_common(experiments[0])}
     facts |= {"command": command} | ({NEVER_RUN: list(without_verdict)} if without_verdict else {})
-    write_text(folder / VERDICT_FILE, run_text([experiment.verdict for experiment in clean], facts), secrets)
-    report = markdown.run_page(clean, facts=facts)
-    write_text(folder / MARKDOWN_FILE, report, secrets)
-    allure_page = f"{ALLURE_REPORT}/{PAGE_FILE}"
-    is_there = (folder / allure_page).is_file()
-    page = html.run_page(clean, facts=facts, allure_page=allure_page if is_there else None)
-    write_text(folder / PAGE_FILE, page, secrets)
+    allure_page = f"{ALLURE_REPORT}/{PAGE_FILE}" if (folder.path / ALLURE_REPORT / PAGE_FILE).is_file() else None
+    folder.write(VERDICT_FILE, run_text([experiment.verdict for experiment in experiments], facts))
+    folder.write(MARKDOWN_FILE, markdown.run_page(experiments, facts=facts))
+    folder.write(PAGE_FILE, html.run_page(experiments, facts=facts, allure_page=allure_page))
 
 
-def rebuild(
-    folder: Path, *, say: Callable[[str], object] = lambda _line: None, secrets: Secrets = NO_SECRETS
-) -> list[str]:
+def rebuild(folder: Path, *, say: Callable[[str], object] = lambda _line: None) -> list[str]:
     """Write all pages of a finished run again, from the evidence in its folder; verdicts stay as they were.
 
     Args:
-        folder: The run's.
+        folder: The run's; its evidence holds no secrets.
         say: Told of what takes a while.
-        secrets: What must not be written.
 
     Returns:
         Where the pages are, a line each; for Allure perhaps a sentence why there is none.
@@ -79,18 +71,19 @@ def rebuild(
     Raises:
         ReportError: If there is no evidence in the folder, or it is damaged.
     """
-    experiments = [_rebuilt(inside(folder, name), secrets) for name in _names(folder)]
+    place = EvidenceFolder(folder, NO_SECRETS)
+    experiments = [_rebuilt(place / name) for name in _names(folder)]
     lines = [f"report: {folder / PAGE_FILE}"]
     results = folder / ALLURE_RESULTS
     if results.is_dir():
         lines.append(f"allure: {build_allure_report(results, folder / ALLURE_REPORT, say=say)}")
-    write_run(folder, experiments, **_again(folder, experiments[0]), secrets=secrets)
+    write_run(place, experiments, **_again(folder, experiments[0]))
     return lines
 
 
-def _rebuilt(folder: Path, secrets: Secrets) -> Experiment:
-    experiment, scenario_text = read_experiment(folder)
-    write_pages(experiment, scenario_text=scenario_text, secrets=secrets)
+def _rebuilt(folder: EvidenceFolder) -> Experiment:
+    experiment, scenario_text = read_experiment(folder.path)
+    write_pages(folder, experiment, scenario_text=scenario_text)
     return experiment
 
 
@@ -132,8 +125,3 @@ def _missing(folder: Path) -> list[str]:
 def _said_of_run(folder: Path) -> dict[str, Any]:
     path = folder / VERDICT_FILE
     return read_json(path) if path.is_file() else {}
-
-
-def _clean(experiment: Experiment, secrets: Secrets) -> Experiment:
-    verdict = redacted(experiment.verdict, secrets)
-    return Experiment(experiment.scenario, redacted(experiment.history, secrets), verdict, experiment.folder)

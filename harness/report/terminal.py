@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.clock import SystemClock
-from harness.evidence.redaction import NO_SECRETS, Secrets, line
+from harness.evidence.redaction import line
 from harness.report.formatting import SYMBOLS, outcome_text, reason_of, seconds_of, thousands
 from harness.verdict.outcome import Outcome
 
@@ -44,12 +44,9 @@ _BAR_WIDTH = 10
 class Progress:
     """Say what happens. As a context manager it also wipes its live line at the end."""
 
-    def __init__(
-        self, console: Console | None = None, *, clock: Clock | None = None, secrets: Secrets = NO_SECRETS
-    ) -> None:
+    def __init__(self, console: Console | None = None, *, clock: Clock | None = None) -> None:
         self._console = console or _console()
         self._clock = clock or SystemClock()
-        self._secrets = secrets
         self._place = ("", "")
         self._failed_count = 0
         self._said_s = 0.0
@@ -64,7 +61,7 @@ class Progress:
 
     def message(self, text: str) -> None:
         """Say one step: `redis 8.2 is ready after 0.4 s`."""
-        self._print(Text(_fit(text, self._secrets)))
+        self._print(Text(line(text)))
 
     def heartbeat(self, *, scenario: str, phase: str, elapsed_s: float, total_s: float, heartbeat: Heartbeat) -> None:
         """Show one second of an experiment; call it as often as there is news.
@@ -80,7 +77,7 @@ class Progress:
         self._failed_count = heartbeat.failed + (self._failed_count if scenario == self._place[0] else 0)
         numbers = _numbers(heartbeat, self._failed_count)
         if _is_screen(self._console):
-            title = _fit(scenario, self._secrets), _fit(phase, self._secrets)
+            title = line(scenario), line(phase)
             style = "red" if self._failed_count else "dim"
             self._draw(_live_line(*title, elapsed_s, total_s, Text(numbers, style)))
         elif place != self._place or now_s - self._said_s >= QUIET_S:
@@ -91,13 +88,13 @@ class Progress:
     def verdict(self, verdict: Verdict) -> None:
         """Say how one experiment ended, and tick off what had to be shown for it: what is missing has a line each."""
         reason = f"{verdict.scenario}: {reason_of(verdict)}"
-        self._print(Text.assemble(_outcome(verdict.outcome), " ", _fit(reason, self._secrets)))
+        self._print(Text.assemble(_outcome(verdict.outcome), " ", line(reason)))
         met = [item.name for item in verdict.obligations if item.outcome is Outcome.PASS]
         ticked = f"shown, {len(met)} of {len(verdict.obligations)}: {' · '.join(met) or 'nothing'}"
-        self._print(Text(f"  {SYMBOLS[Outcome.PASS]} {_fit(ticked, self._secrets)}"))
+        self._print(Text(f"  {SYMBOLS[Outcome.PASS]} {line(ticked)}"))
         for item in verdict.obligations:
             if item.outcome is not Outcome.PASS:
-                missing = _fit(f"{item.name}: {item.sentence}", self._secrets)
+                missing = line(f"{item.name}: {item.sentence}")
                 self._print(Text.assemble("  ", (SYMBOLS[item.outcome], STYLES[item.outcome]), f" {missing}"))
 
     def _print(self, text: Text) -> None:
@@ -116,15 +113,14 @@ def verdict_table(
     report: str = "",
     *,
     console: Console | None = None,
-    secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Print every verdict with its reason, then where the report is."""
     console = console or _console()
     _wipe(console)
     rows = [(verdict.outcome, verdict.scenario, reason_of(verdict)) for verdict in verdicts]
-    outcome_table("scenario", rows, console=console, secrets=secrets)
+    outcome_table("scenario", rows, console=console)
     if report:
-        _line(console, Text(f"report: {_fit(report, secrets)}"))
+        _line(console, Text(f"report: {line(report)}"))
 
 
 def outcome_table(
@@ -132,12 +128,11 @@ def outcome_table(
     judged: Sequence[tuple[Outcome, str, str]],
     *,
     console: Console | None = None,
-    secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Print outcomes, each with the name of what was judged and a sentence; `what` heads the names."""
     console = console or _console()
     rows = [
-        (_outcome(outcome), _fit(name, secrets), _fit(sentence.removeprefix(f"{outcome}: "), secrets))
+        (_outcome(outcome), line(name), line(sentence.removeprefix(f"{outcome}: ")))
         for outcome, name, sentence in judged
     ]
     if _is_screen(console):
@@ -151,11 +146,10 @@ def change_table(
     changes: Sequence[tuple[str, str, str, str]],
     *,
     console: Console | None = None,
-    secrets: Secrets = NO_SECRETS,
 ) -> None:
     """Print what changed: scenario, what, before, after."""
     console = console or _console()
-    rows = [tuple(_fit(word, secrets) for word in change) for change in changes]
+    rows = [tuple(line(word) for word in change) for change in changes]
     if not _is_screen(console):
         for scenario, what, before, after in rows:
             _line(console, Text(f"{title}: {scenario}: {what}: {before} -> {after}"))
@@ -197,10 +191,6 @@ def _print_lines(console: Console, rows: Sequence[tuple[Text, str, str]]) -> Non
     width = max((len(scenario) for _, scenario, _ in rows), default=0)
     for outcome, scenario, sentence in rows:
         _line(console, Text(f"{outcome.plain:<14}  {scenario:<{width}}  {sentence}"))
-
-
-def _fit(text: str, secrets: Secrets) -> str:
-    return secrets.redacted(line(secrets.redacted(text)))
 
 
 def _outcome(outcome: Outcome) -> Text:

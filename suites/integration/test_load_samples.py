@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.store import write_history
 from harness.history.samples import RECORD, SampleOutcome
 from harness.layout import SAMPLES_FILE
@@ -36,7 +37,7 @@ def history():
 def file(history, tmp_path_factory):
     """Where they are on disk."""
     folder = tmp_path_factory.mktemp("run")
-    write_history(history, folder)
+    write_history(history, EvidenceFolder(folder, NO_SECRETS))
     return folder / SAMPLES_FILE
 
 

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ReportError
-from harness.evidence.store import read_history, write_atomically, write_history
+from harness.evidence import NO_SECRETS, EvidenceFolder
+from harness.evidence.folder import write_atomically
+from harness.evidence.store import read_history, write_history
 from harness.history.failures import Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
@@ -105,7 +107,7 @@ def without_samples(history):
 def test_a_history_is_read_back_exactly(history):
     """Every field, every bit of every sample, and every name survive the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        write_history(history, Path(folder))
+        write_history(history, EvidenceFolder(Path(folder), NO_SECRETS))
         again = read_history(Path(folder))
 
     assert without_samples(again) == without_samples(history)
@@ -122,8 +124,8 @@ def test_a_history_is_read_back_exactly(history):
 def test_a_history_is_always_the_same_bytes(history):
     """Writing twice gives equal files, so that a bundle can be hashed."""
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        write_history(history, Path(first))
-        write_history(history, Path(second))
+        write_history(history, EvidenceFolder(Path(first), NO_SECRETS))
+        write_history(history, EvidenceFolder(Path(second), NO_SECRETS))
 
         assert {file.name: file.read_bytes() for file in Path(first).iterdir()} == {
             file.name: file.read_bytes() for file in Path(second).iterdir()
@@ -134,7 +136,7 @@ def test_badly_encoded_words_survive(tmp_path):
     """A file name that is no UTF-8 reaches us as a lone surrogate, and must not cost the run its evidence."""
     event = Event(at_s=1.0, kind="stack", text="cannot read caf\udce9\u2028\x85")
     history = History(run_id="caf\udce9", began_at="", seed=1, backend="embedded", events=(event,))
-    write_history(history, tmp_path)
+    write_history(history, EvidenceFolder(tmp_path, NO_SECRETS))
 
     again = read_history(tmp_path)
 
@@ -143,7 +145,7 @@ def test_badly_encoded_words_survive(tmp_path):
 
 def test_samples_are_readable_without_us(tmp_path):
     """Any reader of Parquet sees names and outcomes as words."""
-    write_history(histories.breaker_never_opens()[1], tmp_path)
+    write_history(histories.breaker_never_opens()[1], EvidenceFolder(tmp_path, NO_SECRETS))
 
     table = pq.read_table(tmp_path / "samples.parquet")
 
@@ -155,7 +157,7 @@ def test_samples_are_readable_without_us(tmp_path):
 
 def test_keys_are_sorted(tmp_path):
     """Two histories can be compared line by line."""
-    write_history(histories.redis_latency()[1], tmp_path)
+    write_history(histories.redis_latency()[1], EvidenceFolder(tmp_path, NO_SECRETS))
 
     def ordered(pairs):
         assert [name for name, _ in pairs] == sorted(name for name, _ in pairs)
@@ -168,7 +170,7 @@ def test_keys_are_sorted(tmp_path):
 def test_events_are_one_json_object_a_line(tmp_path):
     """A terminal can follow the timeline."""
     _, history = histories.redis_latency()
-    write_history(history, tmp_path)
+    write_history(history, EvidenceFolder(tmp_path, NO_SECRETS))
 
     lines = (tmp_path / "events.jsonl").read_text().splitlines()
 
@@ -187,7 +189,7 @@ def test_events_are_one_json_object_a_line(tmp_path):
 )
 def test_a_damaged_file_is_named(tmp_path, name, spoil):
     """Whatever is wrong with a file, the error says which one it is."""
-    write_history(histories.redis_latency()[1], tmp_path)
+    write_history(histories.redis_latency()[1], EvidenceFolder(tmp_path, NO_SECRETS))
     spoil(tmp_path / name)
 
     with pytest.raises(ReportError) as raised:
@@ -203,7 +205,7 @@ def test_a_sample_without_a_name_is_refused(tmp_path):
     history = History(run_id="r", began_at="", seed=1, backend="embedded", samples=Samples(records))
 
     with pytest.raises(ReportError, match="source is number 7 of 1"):
-        write_history(history, tmp_path)
+        write_history(history, EvidenceFolder(tmp_path, NO_SECRETS))
 
 
 def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
@@ -213,7 +215,7 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.evidence.store.os.replace", full)
+    monkeypatch.setattr("harness.evidence.folder.os.replace", full)
     with pytest.raises(ReportError, match=r"no space left on the disk; kept in this folder: kept\.txt"):
         write_atomically(tmp_path / "kept.txt", b"new")
 

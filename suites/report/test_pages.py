@@ -10,11 +10,14 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.errors import ReportError
-from harness.evidence import Experiment, Secrets
+from harness.evidence import NO_SECRETS, EvidenceFolder, Experiment, Secrets
+from harness.evidence.documents import verdict_text
+from harness.evidence.experiment import write_evidence
 from harness.history.failures import Failure
 from harness.history.marks import Event
 from harness.history.samples import Samples
 from harness.report import plots, rebuild, write_experiment, write_run
+from harness.report.pages import write_pages
 from harness.report.palette import LIGHT
 from harness.verdict.judge import judge
 from suites.support import histories
@@ -65,9 +68,10 @@ def written(tmp_path, made):
     for scenario, history in made:
         verdict = judge(scenario, history, confidence=0.95)
         place = folder / scenario.scenario
-        write_experiment(place, scenario, history, verdict, scenario_text="scenario: x\n")
+        experiment = Experiment(scenario, history, verdict, place)
+        write_experiment(EvidenceFolder(place, NO_SECRETS), experiment, scenario_text="scenario: x\n")
         experiments.append(Experiment(scenario, history, verdict, place))
-    write_run(folder, experiments, command="readiness run --seed 7")
+    write_run(EvidenceFolder(folder, NO_SECRETS), experiments, command="readiness run --seed 7")
     return folder
 
 
@@ -198,25 +202,64 @@ def test_hostile_words_stay_words_in_pictures():
     assert "PWNED" not in re.sub("<!--.*?-->", "", drawn)
 
 
-def test_no_secret_is_in_any_file(tmp_path):
-    """A sentinel that every word contains is found in no file, in no encoding of it that we know."""
-    sentinel = "correct-horse-battery"
-    scenario, history = hostile(f"postgres://u:{sentinel}@h/db")
-    history = dataclasses.replace(history, profile=sentinel, backend=sentinel)
-    verdict = judge(scenario, history, confidence=0.95)
-    secrets = Secrets([sentinel])
-    place = tmp_path / "run-1" / scenario.scenario
-    write_experiment(place, scenario, history, verdict, scenario_text=f"# {sentinel}\n", secrets=secrets)
-    write_run(
-        place.parent,
-        [Experiment(scenario, history, verdict, place)],
-        command=f"run {sentinel}",
-        secrets=secrets,
-    )
+SENTINEL = "correct-horse-battery"
 
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 16
-    assert [path.name for path in files if sentinel.encode() in path.read_bytes()] == []
+
+def kept(folder, history, scenario):
+    """Cut, judge and write, as a run does; return the files."""
+    clean = folder.cut(history)
+    experiment = Experiment(scenario, clean, judge(scenario, clean, confidence=0.95), folder.path)
+    write_experiment(folder, experiment, scenario_text=f"# {SENTINEL}\n")
+    write_run(EvidenceFolder(folder.path.parent, folder.secrets), [experiment], command=f"run {SENTINEL}")
+    return [path for path in folder.path.parent.rglob("*") if path.is_file()]
+
+
+def place_of(tmp_path, scenario):
+    """Return an experiment's folder in a run whose secret is the sentinel, with a log that says it."""
+    folder = EvidenceFolder(tmp_path / "run-1" / scenario.scenario, Secrets([SENTINEL]))
+    (folder.path / "logs").mkdir(parents=True)
+    (folder.path / "logs/redis.log").write_text(f"AUTH {SENTINEL}\n")
+    return folder
+
+
+def test_no_secret_is_in_any_file(tmp_path):
+    """A sentinel that every word contains, also of the scenario and the log, is found in no file that is left."""
+    scenario, history = hostile(f"postgres://u:{SENTINEL}@h/db")
+    history = dataclasses.replace(history, profile=SENTINEL, backend=SENTINEL)
+
+    files = kept(place_of(tmp_path, scenario), history, scenario)
+
+    assert len(files) == 17
+    assert [path.name for path in files if SENTINEL.encode() in path.read_bytes()] == []
+
+
+def test_what_is_judged_and_told_holds_no_secret_either(tmp_path):
+    """It is cut where the history enters, so that a sentence, a step of Allure and a line on the terminal need no net."""
+    scenario, history = hostile(f"postgres://u:{SENTINEL}@h/db")
+    folder = place_of(tmp_path, scenario)
+
+    clean = folder.cut(history)
+
+    assert SENTINEL in repr(history)
+    assert SENTINEL not in repr(clean)
+    assert SENTINEL not in verdict_text(judge(scenario, clean, confidence=0.95))
+    assert (folder.path / "logs/redis.log").read_text() == "AUTH [redacted]\n"
+
+
+def test_the_net_catches_what_was_not_cut(tmp_path):
+    """A history that came past the cut is refused, before a file of it is written; a page is redacted."""
+    scenario, history = histories.redis_latency()
+    dirty = dataclasses.replace(history, run_id=SENTINEL)
+    folder = place_of(tmp_path, scenario)
+    experiment = Experiment(scenario, dirty, judge(scenario, dirty, confidence=0.95), folder.path)
+
+    write_pages(folder, experiment, scenario_text=SENTINEL)
+    with pytest.raises(ReportError, match="a secret is in the data"):
+        write_evidence(folder, experiment, scenario_text="")
+
+    assert not (folder.path / "history.json").exists()
+    assert "[redacted]" in (folder.path / "index.html").read_text()
+    assert SENTINEL not in (folder.path / "index.html").read_text()
 
 
 def test_pages_can_be_written_again(tmp_path):
@@ -266,7 +309,7 @@ def test_a_scenario_cannot_be_written_elsewhere(tmp_path):
 
     with pytest.raises(ReportError, match="cannot name a folder"):
         write_run(
-            tmp_path / "run-1",
+            EvidenceFolder(tmp_path / "run-1", NO_SECRETS),
             [Experiment(climbing, history, verdict, tmp_path)],
             command="x",
         )

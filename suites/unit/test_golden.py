@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.evidence import read_experiment, verified_run, write_evidence
+from harness.evidence import NO_SECRETS, EvidenceFolder, read_experiment, verified_run, write_evidence, write_manifest
 from harness.layout import EVIDENCE, SAMPLES_FILE, SYSTEM_FILE
 from harness.verdict.judge import judge
 from harness.verdict.outcome import worst
@@ -64,7 +65,11 @@ def test_a_run_of_schema_2_is_read_judged_and_written_to_the_same_bytes(tmp_path
             verdict = experiment.verdict
             again = judge(experiment.scenario, experiment.history, confidence=verdict.confidence, family=verdict.family)
             folder = tmp_path / turn / place.name
-            write_evidence(folder, experiment.scenario, experiment.history, again, scenario_text=text)
+            written = EvidenceFolder(folder, NO_SECRETS)
+            write_evidence(written, replace(experiment, verdict=again), scenario_text=text)
+            (folder / "logs").mkdir()
+            write_manifest(written)
+            assert json.loads((folder / "manifest.json").read_bytes())["schema"] == 2
             for name in EVIDENCE:
                 if name not in {
                     SAMPLES_FILE,

@@ -23,7 +23,7 @@ from harness.errors import (
     SpecError,
     StackError,
 )
-from harness.evidence import Experiment
+from harness.evidence import NO_SECRETS, EvidenceFolder, Experiment
 from harness.evidence.store import read_history, write_history
 from harness.history.failures import UNKNOWN, Failure, failure_of
 from harness.plugin import BrokenExperiment, raise_unless_pass
@@ -97,7 +97,7 @@ def test_allure_sorts_by_kind_whatever_the_words_are(failure, category):
 def test_a_history_of_schema_1_keeps_its_text(tmp_path):
     """It held the text alone; judged again, it says the same."""
     scenario, history = histories.broke_off()
-    write_history(history, tmp_path)
+    write_history(history, EvidenceFolder(tmp_path, NO_SECRETS))
     path = tmp_path / "history.json"
     data = json.loads(path.read_text())
     del data["schema"], data["failures"], data["profile"]
@@ -113,7 +113,7 @@ def test_a_history_of_schema_1_keeps_its_text(tmp_path):
 @pytest.mark.parametrize("schema", [0, 3, "2", None])
 def test_an_unknown_schema_is_refused_by_name(tmp_path, schema):
     """A history from a later harness is not guessed at."""
-    write_history(histories.broke_off()[1], tmp_path)
+    write_history(histories.broke_off()[1], EvidenceFolder(tmp_path, NO_SECRETS))
     path = tmp_path / "history.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.store import read_history, write_history
 from harness.layout import HISTORY_FILE
 from harness.verdict.judge import judge
@@ -159,7 +160,7 @@ def test_without_a_tally_there_is_nothing_to_ask():
 
 def test_a_folder_of_an_older_version_is_read_and_proves_nothing(tmp_path):
     """It holds none of what is asked here."""
-    write_history(HEALTHY, tmp_path)
+    write_history(HEALTHY, EvidenceFolder(tmp_path, NO_SECRETS))
     file = tmp_path / HISTORY_FILE
     old = json.loads(file.read_text())
     for name in ("wait_p99_s", "overhead_p95_s", "client_errors", "client_error"):

@@ -17,10 +17,9 @@ import psutil
 import pytest
 
 from harness.clock import SystemClock, is_met_within
-from harness.evidence import Experiment, Secrets
+from harness.evidence import NO_SECRETS, EvidenceFolder, Experiment, Secrets
 from harness.layout import PAGES_LEDGER_FILE
 from harness.report import attach_experiment, build_allure_report, write_allure_context
-from harness.report.allure.attach import _Saying, _steps
 from harness.report.allure.context import CATEGORIES
 from harness.stack.backends.process import is_gone
 from harness.verdict.judge import judge
@@ -167,17 +166,6 @@ def test_descriptions_are_markdown_only(results):
         assert result["description"].startswith("**")
 
 
-def test_secrets_are_not_told():
-    """Not even by a step that quotes what was seen."""
-    scenario, history = histories.redis_latency()
-    verdict = judge(scenario, history, confidence=0.95)
-
-    said = str(_steps(history, verdict, _Saying(Secrets(["replica-2.redis"]))))
-
-    assert "replica-2.redis" not in said
-    assert "[redacted]: PING answered after 401 ms" in said
-
-
 def test_nothing_happens_without_alluredir(tmp_path):
     """The same session without the option passes and fails alike, and leaves no results."""
     ended = session(tmp_path)
@@ -189,7 +177,7 @@ def test_nothing_happens_without_alluredir(tmp_path):
 def test_nothing_happens_outside_a_session(tmp_path):
     """Whoever calls it without pytest is not disturbed."""
     scenario, history = histories.control()
-    attach_experiment(scenario, history, judge(scenario, history, confidence=0.95), tmp_path)
+    attach_experiment(Experiment(scenario, history, judge(scenario, history, confidence=0.95), tmp_path))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -199,12 +187,15 @@ def test_context_is_named_facts_only(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sentinel-value")
     scenario, history = histories.control()
     experiment = Experiment(scenario, history, judge(scenario, history, confidence=0.95), tmp_path)
-    write_allure_context(tmp_path / "results", [experiment], secrets=Secrets(["PostgreSQL 18.0"]))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/1-result.json").write_text('{"description": "A story of PostgreSQL 18.0"}')
+    write_allure_context(EvidenceFolder(tmp_path / "results", Secrets(["PostgreSQL 18.0"])), [experiment])
 
     said = (tmp_path / "results" / "environment.properties").read_text()
     categories = json.loads((tmp_path / "results" / "categories.json").read_text())
 
     assert "sentinel-value" not in said
+    assert (tmp_path / "results/1-result.json").read_text() == '{"description": "A story of [redacted]"}'
     assert {"redis=Redis 8.2.1", "postgres=[redacted]", "Seed=1", "Backend=embedded"} <= set(said.splitlines())
     assert [each["name"] for each in categories][:2] == ["SLO violated", "Inconclusive (evidence)"]
     assert json.loads((tmp_path / "results" / "executor.json").read_text())["buildName"] == history.run_id
@@ -352,7 +343,7 @@ def test_allure_itself_builds_the_page(results, tmp_path, no_node):
     """The real program, by the Node of the wheel: every result is in its page, sorted as we say."""
     folder = tmp_path / "run" / "allure-results"
     shutil.copytree(results["redis-latency"]["folder"], folder)
-    write_allure_context(folder, [])
+    write_allure_context(EvidenceFolder(folder, NO_SECRETS), [])
 
     page = build_allure_report(folder, tmp_path / "run" / "allure")
 

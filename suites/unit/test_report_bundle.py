@@ -10,7 +10,15 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import ReportError
-from harness.evidence import experiments_in, verified, verified_run, write_manifest, write_run_manifest
+from harness.evidence import (
+    NO_SECRETS,
+    EvidenceFolder,
+    experiments_in,
+    verified,
+    verified_run,
+    write_manifest,
+    write_run_manifest,
+)
 from harness.layout import EVIDENCE, LEDGER_FILE, MANIFEST_FILE, RUN_MANIFEST_FILE
 from harness.report import rebuild
 from suites.support import histories
@@ -24,7 +32,7 @@ def original(tmp_path_factory):
     made = [histories.redis_latency(), histories.replica_killed()]
     folder = run_folder(tmp_path_factory.mktemp("original") / "run", made, confidence=0.99)
     (folder / LEDGER_FILE).write_text("{}\n")
-    write_run_manifest(folder, [scenario.scenario for scenario, _ in made])
+    write_run_manifest(EvidenceFolder(folder, NO_SECRETS), [scenario.scenario for scenario, _ in made])
     return folder
 
 
@@ -50,7 +58,7 @@ def test_untouched_evidence_gives_the_same_verdict(run, folder):
 def rewritten(folder):
     """Change an experiment's log, and its manifest with it."""
     (folder / "logs/redis.log").write_text("all was well\n")
-    write_manifest(folder)
+    write_manifest(EvidenceFolder(folder, NO_SECRETS))
 
 
 LOST = [
@@ -83,7 +91,7 @@ def test_a_run_that_says_another_verdict_than_its_experiments_is_named(run):
     """Somebody improved it, and its hash with it."""
     said = json.loads((run / "verdict.json").read_text())
     (run / "verdict.json").write_text(json.dumps({**said, "outcome": "fail"}))
-    write_run_manifest(run, ["redis-latency", "replica-killed"])
+    write_run_manifest(EvidenceFolder(run, NO_SECRETS), ["redis-latency", "replica-killed"])
 
     with pytest.raises(ReportError, match="another verdict than its experiments"):
         verified_run(run)
@@ -134,7 +142,7 @@ def test_a_verdict_that_does_not_follow_is_named(folder):
     """Somebody improved the verdict, and its hash with it."""
     path = folder / "verdict.json"
     path.write_text(path.read_text().replace('"outcome": "pass"', '"outcome": "fail"', 1))
-    write_manifest(folder)
+    write_manifest(EvidenceFolder(folder, NO_SECRETS))
 
     with pytest.raises(ReportError, match="another verdict: pass"):
         verified(folder)

@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator, FormatChecker
 
 from harness.errors import ReportError
 from harness.evidence import Experiment
-from harness.evidence.redaction import check_place
+from harness.evidence.folder import check_place
 from harness.report.ctrf import STATUSES, Span, Unjudged, ctrf_text
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome

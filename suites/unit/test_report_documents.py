@@ -7,6 +7,7 @@ import json
 import pytest
 
 from harness.errors import ReportError
+from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.documents import read_verdict, run_text, system_of, timeline_text, verdict_text
 from harness.evidence.store import read_history, write_history
 from harness.verdict.judge import judge
@@ -26,7 +27,7 @@ MADE = [
 def test_judging_the_same_history_twice_gives_the_same_bytes(make, tmp_path):
     """Also when the history has been on disk in between."""
     scenario, history = make()
-    write_history(history, tmp_path)
+    write_history(history, EvidenceFolder(tmp_path, NO_SECRETS))
 
     first = verdict_text(judge(scenario, history, confidence=0.95))
     second = verdict_text(judge(scenario, read_history(tmp_path), confidence=0.95))

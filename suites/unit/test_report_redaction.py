@@ -8,17 +8,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from harness.errors import ReportError
-from harness.evidence.redaction import (
-    NO_SECRETS,
-    Secrets,
-    inside,
-    line,
-    plain,
-    redact_file,
-    redacted,
-    write_bytes,
-    write_text,
-)
+from harness.evidence.folder import EvidenceFolder, inside, write_file
+from harness.evidence.redaction import NO_SECRETS, Secrets, line, plain, redacted
 from harness.history.marks import Event
 from suites.support import histories
 
@@ -33,6 +24,7 @@ HELD = 'hunter2/"ü&<+ key'
         pytest.param(quote(HELD), id="percent-encoded path"),
         pytest.param(quote_plus(HELD), id="form-encoded"),
         pytest.param(json.dumps(HELD)[1:-1], id="in JSON"),
+        pytest.param(json.dumps(HELD, ensure_ascii=False)[1:-1], id="in our JSON"),
         pytest.param(html.escape(HELD), id="in HTML"),
         pytest.param(HELD.encode().decode("latin-1"), id="as bytes"),
         pytest.param(base64.b64encode(HELD.encode()).decode(), id="base64"),
@@ -94,7 +86,7 @@ def test_line_is_one_line():
 
 def test_a_secret_cannot_hide_behind_unseen_characters(tmp_path):
     """Taking a zero-width space out of a secret must not put the secret together again."""
-    write_text(tmp_path / "x.md", "pass\u200bword1 and password1", Secrets(["password1"]))
+    write_file(tmp_path / "x.md", "pass\u200bword1 and password1", Secrets(["password1"]))
 
     assert (tmp_path / "x.md").read_text() == "[redacted] and [redacted]"
 
@@ -106,7 +98,7 @@ def test_a_secret_of_several_lines_is_taken_out_line_by_line(tmp_path):
     quoted = "".join(f"    | {part}\n" for part in key.splitlines())
     (tmp_path / "replica.log").write_text(f"{quoted}pässwörd-geheim", encoding="utf-8")
 
-    redact_file(tmp_path / "replica.log", secrets)
+    EvidenceFolder(tmp_path, secrets).cut_files()
 
     left = (tmp_path / "replica.log").read_text(encoding="utf-8")
     assert left.split() == ["|", "[redacted]"] * 4 + ["[redacted]"]
@@ -116,7 +108,7 @@ def test_a_secret_of_several_lines_is_taken_out_line_by_line(tmp_path):
 def test_bytes_with_a_secret_are_refused(tmp_path):
     """An image cannot be redacted, so it is not written."""
     with pytest.raises(ReportError, match="a secret is in the data"):
-        write_bytes(tmp_path / "x.png", b"\x89PNG password1", Secrets(["password1"]))
+        write_file(tmp_path / "x.png", b"\x89PNG password1", Secrets(["password1"]))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -143,11 +135,11 @@ def test_only_slugs_name_folders(tmp_path, name):
 
 def test_a_full_disk_says_what_was_kept(tmp_path, monkeypatch):
     """The error is about the disk, and tells which files are good."""
-    write_text(tmp_path / "verdict.json", "{}", NO_SECRETS)
+    write_file(tmp_path / "verdict.json", "{}", NO_SECRETS)
 
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.evidence.store.tempfile.NamedTemporaryFile", full)
+    monkeypatch.setattr("harness.evidence.folder.tempfile.NamedTemporaryFile", full)
     with pytest.raises(ReportError, match=r"no space left on the disk; kept in this folder: verdict\.json"):
-        write_text(tmp_path / "report.md", "x", NO_SECRETS)
+        write_file(tmp_path / "report.md", "x", NO_SECRETS)

@@ -7,7 +7,6 @@ import pytest
 from rich.console import Console
 
 from harness.clock import FakeClock
-from harness.evidence import Secrets
 from harness.history.load import Heartbeat
 from harness.report import Progress, verdict_table
 from harness.verdict.judge import judge
@@ -165,13 +164,3 @@ def test_brackets_in_a_sentence_are_no_markup(is_terminal):
     verdict_table(VERDICTS, console=log)
 
     assert "[2.7, 4.4]" in log.file.getvalue()
-
-
-def test_secrets_are_not_said():
-    """The terminal is kept in logs, so it is an egress too."""
-    log = console(is_terminal=False)
-    secrets = Secrets(["swordfish"])
-    Progress(log, secrets=secrets).message("postgres://app:swordfish@127.0.0.1/db")
-    verdict_table([], "reports/swordfish", console=log, secrets=secrets)
-
-    assert log.file.getvalue() == "postgres://app:[redacted]@127.0.0.1/db\nreport: reports/[redacted]\n"

@@ -205,8 +205,8 @@ def test_a_file_that_changes_in_mid_run_changes_nothing(tmp_path):
     source.path.write_text("scenario: another\n")
     with opened(options, OURS, clock=SystemClock(), listener=Progress()) as run:
         history = history_of(plan.scenario, [Stretch(lasts_s=plan.scenario.lasts_s)])
-        verdict = run._keep(plan, tmp_path / "made", history).verdict
+        verdict = run._keep(plan, run.folder / "made", history).verdict
 
-    assert (tmp_path / "made/scenario.yaml").read_text() == text
+    assert (tmp_path / "plan/made/scenario.yaml").read_text() == text
     assert verdict.scenario == "hurt"
     assert verdict.confidence == OURS.confidence_of("full") == 0.99

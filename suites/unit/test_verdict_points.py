@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
+from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.store import read_history, write_history
 from harness.history.marks import PointMark
 from harness.spec.scenario import Scenario
@@ -62,7 +63,7 @@ def test_a_mark_survives_the_disk(tmp_path):
     """As everything that a verdict rests on."""
     scenario = scenario_of()
     history = history_of(scenario, STRETCHES, points=(MARK, replace(MARK, reached_s=1.5, seen="replica-1: 3")))
-    write_history(history, tmp_path)
+    write_history(history, EvidenceFolder(tmp_path, NO_SECRETS))
 
     assert read_history(tmp_path).points == history.points
 

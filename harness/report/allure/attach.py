@@ -15,7 +15,7 @@ from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestR
 from allure_commons.reporter import AllureReporter
 from allure_commons.types import AttachmentType, LabelType
 
-from harness.evidence.redaction import NO_SECRETS, Secrets, line
+from harness.evidence.redaction import line
 from harness.layout import MARKDOWN_FILE, PLOT_PNG_FILE, SCENARIO_TEXT_FILE, TIMELINE_FILE, VERDICT_FILE
 from harness.report.allure.context import EPIC
 from harness.report.formatting import command_of, moment
@@ -24,8 +24,8 @@ from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
+    from harness.evidence.experiment import Experiment
     from harness.history.history import History
     from harness.history.marks import FaultMark, PhaseMark
     from harness.spec.scenario import Scenario
@@ -48,30 +48,20 @@ _ATTACHED = (
 )
 
 
-def attach_experiment(
-    scenario: Scenario, history: History, verdict: Verdict, folder: Path, *, secrets: Secrets = NO_SECRETS
-) -> None:
-    """Tell Allure about an experiment, from inside the test that ran it.
-
-    Args:
-        scenario: As it was run.
-        history: What was seen.
-        verdict: What it means.
-        folder: What `write_experiment` wrote; files that are missing are not attached.
-        secrets: What must not be told.
-    """
+def attach_experiment(experiment: Experiment) -> None:
+    """Tell Allure about an experiment, from inside the test that ran it; files that are missing are not attached."""
     result = _running_test()
     if result is None:
         return
-    said = _Saying(secrets)
-    result.description = secrets.redacted(_description(scenario, history, verdict))
+    scenario, history, verdict, folder = experiment.scenario, experiment.history, experiment.verdict, experiment.folder
+    result.description = _description(scenario, history, verdict)
     result.parameters.extend(_parameters(history))
-    result.labels.extend(Label(name=name, value=said(value)) for name, value in _labels(scenario, history))
-    result.steps.extend(_steps(history, verdict, said))
+    result.labels.extend(Label(name=name, value=line(value)) for name, value in _labels(scenario, history))
+    result.steps.extend(_steps(history, verdict))
     for name, file_name, kind in _ATTACHED:
         if (folder / file_name).is_file():
             allure.attach.file(str(folder / file_name), name, kind)  # type: ignore[no-untyped-call]  # Allure is untyped
-    allure.attach(secrets.redacted(evidence_text(verdict)), name="evidence", attachment_type=AttachmentType.TEXT)
+    allure.attach(evidence_text(verdict), name="evidence", attachment_type=AttachmentType.TEXT)
 
 
 def _running_test() -> TestResult | None:
@@ -81,16 +71,6 @@ def _running_test() -> TestResult | None:
         if isinstance(reporter, AllureReporter):
             return cast("TestResult | None", reporter.get_test(None))  # type: ignore[no-untyped-call]  # as above
     return None
-
-
-class _Saying:
-    """Make a text fit to be told: one plain line, without secrets."""
-
-    def __init__(self, secrets: Secrets) -> None:
-        self._secrets = secrets
-
-    def __call__(self, text: str) -> str:
-        return self._secrets.redacted(line(self._secrets.redacted(text)))
 
 
 def _description(scenario: Scenario, history: History, verdict: Verdict) -> str:
@@ -126,44 +106,44 @@ def _labels(scenario: Scenario, history: History) -> Iterable[tuple[str, str]]:
     yield from ((LabelType.TAG, tag) for tag in (history.profile, history.backend) if tag)
 
 
-def _steps(history: History, verdict: Verdict, said: _Saying) -> list[TestStepResult]:
+def _steps(history: History, verdict: Verdict) -> list[TestStepResult]:
     end_s = history.lasted_s
-    phases = [_phase_step(mark, history, verdict, said) for mark in history.phases]
-    evidence = [_evidence_step(item, end_s, history, said) for item in verdict.obligations]
+    phases = [_phase_step(mark, history, verdict) for mark in history.phases]
+    evidence = [_evidence_step(item, end_s, history) for item in verdict.obligations]
     shown = worst(item.outcome for item in verdict.obligations)
     group = _step("evidence", shown, history, (end_s, end_s), steps=evidence)
-    return [*phases, group, *(_claim_step(claim, history, said) for claim in verdict.claims)]
+    return [*phases, group, *(_claim_step(claim, history) for claim in verdict.claims)]
 
 
-def _phase_step(mark: PhaseMark, history: History, verdict: Verdict, said: _Saying) -> TestStepResult:
+def _phase_step(mark: PhaseMark, history: History, verdict: Verdict) -> TestStepResult:
     claims = [claim.outcome for claim in verdict.claims if claim.phase == mark.name]
-    faults = [_fault_step(fault, history, said) for fault in history.faults if fault.phase == mark.name]
+    faults = [_fault_step(fault, history) for fault in history.faults if fault.phase == mark.name]
     met = [item.outcome for item in verdict.obligations if item.name == f"phase {mark.name} complete"]
     outcome = worst([Outcome.PASS, *claims, *met])
-    return _step(f"phase: {said(mark.name)}", outcome, history, (mark.began_s, mark.ended_s), steps=faults)
+    return _step(f"phase: {line(mark.name)}", outcome, history, (mark.began_s, mark.ended_s), steps=faults)
 
 
-def _fault_step(mark: FaultMark, history: History, said: _Saying) -> TestStepResult:
+def _fault_step(mark: FaultMark, history: History) -> TestStepResult:
     is_proved = mark.is_delivered and mark.healed_s is not None
     healed_s = history.lasted_s if mark.healed_s is None else mark.healed_s
-    doses = [_step(said(dose.seen), _seen(dose.is_delivered), history, (dose.at_s, dose.at_s)) for dose in mark.doses]
+    doses = [_step(line(dose.seen), _seen(dose.is_delivered), history, (dose.at_s, dose.at_s)) for dose in mark.doses]
     message = "" if is_proved else "it was never healed" if mark.healed_s is None else "its dose was not seen"
     times_s = (mark.injected_s, healed_s)
-    return _step(f"fault: {said(mark.fault)}", _seen(is_proved), history, times_s, steps=doses, message=message)
+    return _step(f"fault: {line(mark.fault)}", _seen(is_proved), history, times_s, steps=doses, message=message)
 
 
-def _evidence_step(item: Obligation, at_s: float, history: History, said: _Saying) -> TestStepResult:
-    name = f"{said(item.name)}: {said(item.sentence)}"
-    return _step(name, item.outcome, history, (at_s, at_s), message=said(item.sentence))
+def _evidence_step(item: Obligation, at_s: float, history: History) -> TestStepResult:
+    name = f"{line(item.name)}: {line(item.sentence)}"
+    return _step(name, item.outcome, history, (at_s, at_s), message=line(item.sentence))
 
 
-def _claim_step(claim: Claim, history: History, said: _Saying) -> TestStepResult:
+def _claim_step(claim: Claim, history: History) -> TestStepResult:
     mark = history.phase(claim.phase)
     times_s = (mark.began_s, mark.ended_s) if mark else (0.0, 0.0)
-    name = f"{said(claim.objective)} during {said(claim.phase)}"
-    step = _step(name, claim.outcome, history, times_s, message=said(claim.sentence))
+    name = f"{line(claim.objective)} during {line(claim.phase)}"
+    step = _step(name, claim.outcome, history, times_s, message=line(claim.sentence))
     if step.statusDetails is None:
-        step.parameters.append(Parameter(name="seen", value=said(claim.sentence)))
+        step.parameters.append(Parameter(name="seen", value=line(claim.sentence)))
     return step
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import FaultError, FaultProxyError, HarnessError, MissingError, NotReadyError
 from harness.evidence.documents import json_text
-from harness.evidence.redaction import NO_SECRETS, Secrets, line, write_text
+from harness.evidence.redaction import line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from harness.evidence.experiment import Experiment
+    from harness.evidence.folder import EvidenceFolder
 
 EPIC = "Production readiness"
 
@@ -48,19 +48,17 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
 begins with the failure's kind."""
 
 
-def write_allure_context(
-    results_dir: Path, experiments: Sequence[Experiment], *, secrets: Secrets = NO_SECRETS
-) -> None:
-    """Write what Allure shows around the results: environment, categories and who ran them.
+def write_allure_context(results: EvidenceFolder, experiments: Sequence[Experiment]) -> None:
+    """Write what Allure shows around the results: environment, categories and who ran them; net what it wrote itself.
 
     Args:
-        results_dir: What `--alluredir` names.
+        results: What `--alluredir` names.
         experiments: Of one run, whose versions, seed, profile and backend are told; nothing else of the environment.
-        secrets: What must not be written.
 
     Raises:
         ReportError: If a file cannot be written.
     """
+    results.cut_files()
     facts = {
         "Platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": platform.python_version(),
@@ -68,11 +66,11 @@ def write_allure_context(
         **{part.part: part.version for experiment in experiments for part in experiment.history.startup},
     }
     properties = "".join(f"{_property_key(key)}={_property(value)}\n" for key, value in facts.items())
-    write_text(results_dir / "environment.properties", properties, secrets)
-    write_text(results_dir / "categories.json", json_text(CATEGORIES), secrets)
+    results.write("environment.properties", properties)
+    results.write("categories.json", json_text(CATEGORIES))
     run = experiments[0].history.run_id if experiments else ""
     executor = {"name": "readiness", "type": "readiness", "buildName": run, "reportName": f"{EPIC} {run}".strip()}
-    write_text(results_dir / "executor.json", json_text(executor), secrets)
+    results.write("executor.json", json_text(executor))
 
 
 def _run_facts(first: Experiment) -> dict[str, str]:
