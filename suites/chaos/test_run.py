@@ -43,6 +43,10 @@ app = "dummy:create_app"
 ready = "/"
 [system.subject.defects]
 none-at-all = "for the option's sake"
+[system.headers]
+replica = "x-replica"
+cache = "x-cache"
+hits = ["hit"]
 [[objectives]]
 sli = "errors"
 max = "5%"
