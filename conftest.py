@@ -1,4 +1,4 @@
-"""What every pytest run of this project shares: the plugin, markers from folders, Hypothesis profiles."""
+"""What every pytest run of this project shares: the plugin, markers from folders, time limits, Hypothesis profiles."""
 
 from __future__ import annotations
 
@@ -19,8 +19,27 @@ settings.register_profile("deep", deadline=None, max_examples=5000, suppress_hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the name of its folder in suites/."""
-    for item in items:
-        if item.path.is_relative_to(SUITES):
-            item.add_marker(getattr(pytest.mark, item.path.relative_to(SUITES).parts[0]))
+LIMIT_S = 300.0
+"""A test that hangs is one failure, with the place where it hung, and not the end of everything.
+
+Three times what the slowest took on two cores that had four times the work they can do: a whole run, 100 s. The limit
+stands here, not in pyproject.toml, which `readiness run` reads as well: a scenario takes as long as its profile says.
+"""
+
+LIMITS_S = {"performance": 1800.0, "statistics": 1800.0}
+"""Those that measure for minutes."""
+
+if os.environ.get("HYPOTHESIS_PROFILE") == "deep":
+    LIMITS_S["property"] = 3600.0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with the name of its folder in suites/, and limit the time that it may take."""
+    ours = [item for item in items if item.path.is_relative_to(SUITES)]
+    if ours and not config.pluginmanager.hasplugin("timeout"):
+        raise pytest.UsageError("pytest-timeout is missing: nox --install-only -s tests")
+    for item in ours:
+        kind = item.path.relative_to(SUITES).parts[0]
+        item.add_marker(getattr(pytest.mark, kind))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMITS_S.get(kind, LIMIT_S)))
