@@ -11,11 +11,14 @@ import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
+from harness.faults.action import Observation
 from harness.faults.injection import injected, unavailable
 from harness.faults.ledger import read_ledger
+from harness.faults.process.pause import PauseAction
 from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
 from harness.stack.components.postgres import DATABASE, USER
 from harness.stack.ready import wait_until_ready
+from harness.testing import actions, check_action
 
 CLOCK = SystemClock()
 FAULTS = [
@@ -44,20 +47,88 @@ def can_be_done(backend, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.usefixtures("can_be_done")
-def test_a_fault_is_seen_and_then_gone(stack, ledger, fault):
-    """The dose is delivered, every service is well again afterwards, and the ledger is clean."""
-    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
-        assert injection.observe().is_delivered, injection.doses
-        assert injection.mark().healed_s is None
+def test_every_kind_of_fault_keeps_what_is_asked_of_one(stack, backend, ledger, fault):
+    """Each kind that there is, in the line that a new one's author writes; afterwards nothing of it is left."""
+    reason = check_action(fault, stack, ledger, CLOCK)
 
-    mark = injection.mark()
-    assert mark.is_delivered
-    assert mark.injected_s < mark.healed_s
-    assert all(service.is_ready() for service in stack.services.values())
+    assert reason == unavailable(fault, backend)
     assert not [toxic for edge in stack.edges for toxic in stack.proxy.toxics(edge.name)]
     assert all(stack.proxy.is_enabled(edge.name) for edge in stack.edges)
     assert not read_ledger(ledger.path).left
+
+
+class ForgetsToThaw(PauseAction):
+    """It notes, and undoes nothing."""
+
+    def end(self, ledger):
+        """Strike what is still there."""
+        while self._noted:
+            ledger.strike(self._noted.pop())
+
+
+class ActsFirst(PauseAction):
+    """What it did would outlive a run that dies before the note."""
+
+    def begin(self, ledger):
+        """Freeze, then note."""
+        self._service.pause()
+        super().begin(ledger)
+
+
+class SaysSoAlways(PauseAction):
+    """It does not look."""
+
+    def observe(self):
+        """See whatever is wished for."""
+        return Observation(is_delivered=True, seen="frozen")
+
+
+class DoesNothing(PauseAction):
+    """A dose that is never there."""
+
+    def begin(self, ledger):
+        """Do not."""
+
+
+class NotesTooLittle(PauseAction):
+    """Its entry does not undo it: another process is named."""
+
+    def begin(self, ledger):
+        """Note one that is not the service's."""
+        self._noted.append(ledger.note("paused", "x", pid=1, started_s=0.0))
+        self._service.pause()
+
+    def end(self, ledger):
+        """Thaw it all the same."""
+        self._service.resume()
+        super().end(ledger)
+
+
+@pytest.mark.parametrize(
+    ("flawed", "said"),
+    [
+        (ForgetsToThaw, "its dose is still seen after its end"),
+        (ActsFirst, "it is done though it could not be noted"),
+        (SaysSoAlways, "its dose is seen before it begins"),
+        (DoesNothing, "its dose is not seen: redis answered"),
+        (NotesTooLittle, "it is still there when all its ledger entries are undone"),
+    ],
+)
+def test_a_kind_of_fault_that_does_not_keep_it_is_told(embedded_stack, ledger, monkeypatch, flawed, said):
+    """The check is as good as what it notices."""
+    redis = embedded_stack.services["redis"]
+    made = actions.action_for
+    monkeypatch.setattr(
+        actions,
+        "action_for",
+        lambda fault, *rest: flawed(redis, CLOCK) if fault.target == "redis" else made(fault, *rest),
+    )
+
+    with pytest.raises(AssertionError, match=said):
+        check_action(Pause(kind="pause", target="redis"), embedded_stack, ledger, CLOCK)
+
+    redis.resume()
+    wait_until_ready([redis], clock=CLOCK)
 
 
 @pytest.mark.parametrize("questions", [0, 7])

@@ -88,3 +88,31 @@ def test_the_type_checker_names_every_place_that_forgot_a_promise(copy, section,
     assert set(re.findall(r"^(harness/\S+?):\d+: error", told.stdout, re.MULTILINE)) == forgotten, told.stdout
     assert (whole.returncode, whole.stdout.strip().splitlines()[-1][:7]) == (0, "Success"), whole.stdout
     assert (tested.returncode, "1 passed" in tested.stdout) == (0, True), tested.stdout + tested.stderr
+
+
+SHOWN = re.compile(r"^(?:`([a-z_/.]+)`[^`\n]*:\n\n)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_fault_on_the_page_is_the_one_that_runs():
+    """Each piece of code stands in the file that is named above it, word for word."""
+    text, path, pieces = PAGE.partition("\n## A fault\n")[2].partition("\n## ")[0], "", []
+    for named, code in SHOWN.findall(text):
+        path = named or path
+        pieces.append(path)
+        assert code in (PROJECT / path).read_text(), f"docs/extending.md shows what is not in {path}: {code}"
+
+    assert len(pieces) == 5
+
+
+def test_the_type_checker_names_the_one_place_that_forgot_a_fault(copy):
+    """In a copy whose door does not know it, the door is red, twice, and nothing else is."""
+    door = copy / "harness/faults/process/__init__.py"
+    whole = door.read_text()
+    door.write_text(re.sub(r"        case Pause\(\):\n            return .*\n", "", whole))
+    told = ran(copy, "mypy", "harness/faults", "harness/stack", "harness/experiment")
+    door.write_text(whole)
+
+    assert (
+        re.findall(r"^(harness/\S+?):\d+: error", told.stdout, re.MULTILINE)
+        == ["harness/faults/process/__init__.py"] * 2
+    )
