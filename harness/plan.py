@@ -18,7 +18,7 @@ from harness.spec.faults.target import nothing_to_hit
 from harness.spec.parser import text_of, validated
 from harness.spec.quantity import duration_text
 from harness.spec.scenario import Scenario
-from harness.stack.blueprint import targets_of
+from harness.stack.blueprint import targets_of, why_out_of_reach
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import claims_made
 
@@ -190,7 +190,7 @@ def _faults(scenario: Scenario) -> Iterator[tuple[KeyPath, Phase, Fault]]:
 def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecError]:
     for path, _, fault in _faults(source.scenario):
         known = targets_of(fault, system)
-        if fault.target not in known:
+        if fault.target not in known and not why_out_of_reach(fault, system):
             where = source.document.place((*path, "target"))
             yield SpecError(nothing_to_hit(fault), where=where, fix=nearest(fault.target, known))
 

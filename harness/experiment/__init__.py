@@ -56,7 +56,7 @@ def run_experiment(
     """
     recorder = Recorder(context, seed=plan.seed, profile=plan.profile)
     try:
-        check_available(plan.scenario.faults, context.backend)
+        check_available(plan.scenario.faults, context.backend, context.system)
         with nullcontext(on) if on else _standing(context, plan.seed, folder) as stack:
             recorder.has_started(stack)
             _apply_load(plan, context, stack, recorder, folder)

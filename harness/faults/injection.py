@@ -11,6 +11,7 @@ from harness.faults.network import network_action, why_not_on_the_network
 from harness.faults.process import process_action, why_not_to_a_process
 from harness.history.marks import Dose, FaultMark
 from harness.spec.faults import NetworkFault, ProcessFault
+from harness.stack.blueprint import why_out_of_reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from harness.faults.action import Action
     from harness.faults.ledger import Ledger
     from harness.spec.faults import Fault
+    from harness.spec.system import System
     from harness.stack.stack import Stack
 
 
@@ -44,13 +46,14 @@ def unavailable(fault: Fault, backend: str) -> str | None:
     assert_never(fault)
 
 
-def check_available(faults: Iterable[Fault], backend: str) -> None:
-    """See that every one of `faults` can be done on `backend`, before anything starts.
+def check_available(faults: Iterable[Fault], backend: str, system: System) -> None:
+    """See that every one of `faults` can be done to `system` on `backend`, before anything starts.
 
     Raises:
         UnavailableError: If one cannot; it tells each of them with its reason.
     """
-    reasons = [f"`{fault}`: {reason}" for fault in faults if (reason := unavailable(fault, backend))]
+    asked = [(fault, why_out_of_reach(fault, system) or unavailable(fault, backend)) for fault in faults]
+    reasons = [f"`{fault}`: {reason}" for fault, reason in asked if reason]
     if reasons:
         what = f"a fault of this scenario cannot be done here: {'; '.join(reasons)}"
         raise UnavailableError(

@@ -132,6 +132,19 @@ def processes_of(system: System) -> list[str]:
     return [*system.kinds, *replicas_of(system), *(each.name for each in workers(system.subject)), *ALWAYS_THERE]
 
 
+def why_out_of_reach(fault: Fault, system: System) -> str | None:
+    """Say why a fault cannot reach its target in a service that runs already; None where it can, or ours starts it.
+
+    What such a service is made of is not known here, so that this is a lack of means and no slip in a scenario.
+    """
+    if system.subject.external is None or fault.target in targets_of(fault, system):
+        return None
+    if isinstance(fault, ProcessFault):
+        return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
+    given = ", ".join(system.subject.proxies) or "none"
+    return f"the external subject was given no path to {fault.target} (system.subject.proxies: {given})"
+
+
 def targets_of(fault: Fault, system: System) -> list[str]:
     """Return what such a fault can hit, before anything runs: it is the same on every backend.
 

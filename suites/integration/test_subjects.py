@@ -13,8 +13,8 @@ import pytest
 from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
-from harness.errors import FaultProxyError, MissingError, NotReadyError, SpecError, StackError
-from harness.faults.injection import injected
+from harness.errors import FaultProxyError, MissingError, NotReadyError, SpecError, StackError, UnavailableError
+from harness.faults.injection import check_available, injected
 from harness.spec.faults import Down, Kill, Pause
 from harness.spec.system import Part, ProxiedDependency, Subject, System, Worker
 from harness.stack.backends.choice import AUTO, CONTAINERS, EMBEDDED, choose, standing
@@ -247,6 +247,24 @@ def test_what_runs_already_is_judged_and_stays(workspace, running, ledger):
                 stack.services["subject"].kill()
 
     assert httpx.get(f"http://{running}", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Kill(kind="kill", target="replica-1"), "replica-1 was not started here: the subject is external"),
+        (Down(kind="down", target="postgres"), "given no path to postgres (system.subject.proxies: redis)"),
+    ],
+)
+def test_what_cannot_be_done_to_what_runs_already_is_said_before_anything_starts(fault, reason):
+    """A lack of means is inconclusive, and neither a slip nor a survived fault; what was given a path can be hurt."""
+    path = ProxiedDependency(listen=str(reserve()), upstream=str(reserve()))
+    system = external(reserve(), proxies={"redis": path}).system
+
+    with pytest.raises(UnavailableError) as caught:
+        check_available([fault], EMBEDDED, system)
+    assert reason in caught.value.what
+    check_available([Down(kind="down", target="redis")], EMBEDDED, system)
 
 
 def test_what_does_not_run_is_told(workspace):
