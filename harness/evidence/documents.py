@@ -11,7 +11,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
-from harness.measure.series import by_second
+from harness.measure.series import NO_LEVEL, by_second
 from harness.verdict.outcome import Claim, Obligation, Outcome, Verdict, worst
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def system_of(history: History) -> dict[str, Any]:
 
 def timeline_text(scenario: Scenario, history: History) -> str:
     """Return the run second by second as CSV; empty fields where nothing was seen."""
-    sources = [name for name in history.samples.sources if name] + ["none"]
+    sources = [name for name in history.samples.sources if name] + [NO_LEVEL]
     sink = io.StringIO()
     rows = csv.writer(sink, lineterminator="\n")
     rows.writerow(["second", "phase", "issued", "errors", "errors_ratio", "p50_s", "p95_s", "hits_ratio", *sources])

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from harness.spec.load import Load
 
 
+NO_LEVEL = "none"
+"""What no level of a cache answered: a failure, or an answer that names none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
     """One second of a run, by intended start.
@@ -27,7 +31,7 @@ class Second:
         p50_s: Median latency of what was sent, None if nothing was.
         p95_s: The latency that 95 % of what was sent stayed within, None if nothing was sent.
         hits_ratio: Share that a cache answered, of what a cache may answer; None where there was nothing of it.
-        sources: What a cache may answer, by the level that did; failures, and what named no level, under `none`.
+        sources: What a cache may answer, by the level that did, or `NO_LEVEL`.
     """
 
     at_s: float
@@ -93,4 +97,4 @@ def _second(at: int, samples: Samples, load: Load, rows: slice) -> Second:
 def _sources(part: Samples) -> dict[str, int]:
     is_ok = part.has_outcome(SampleOutcome.OK)
     counted = {name: int((is_ok & part.came_from(name)).sum()) for name in part.sources if name}
-    return {**counted, "none": len(part) - sum(counted.values())}
+    return {**counted, NO_LEVEL: len(part) - sum(counted.values())}

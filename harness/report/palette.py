@@ -5,7 +5,7 @@ Source: Okabe & Ito (2008), "Color Universal Design"; made lighter or darker whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +21,11 @@ class Palette:
         tail: p95, the line that is judged.
         bad: Errors.
         waiting: Requests that never finished.
-        hits: The share of reads that a cache answered.
+        hits: The share that a cache answered.
         limit: What was promised.
         fault: The band of a fault, and its name.
-        sources: Where reads came from.
-        others: Sources of other names, in turn.
+        sources: The levels of a cache, from the nearest on, in turn.
+        none: What no level answered.
     """
 
     ground: str
@@ -39,8 +39,8 @@ class Palette:
     hits: str
     limit: str
     fault: str
-    sources: dict[str, str] = field(hash=False)
-    others: tuple[str, ...]
+    sources: tuple[str, ...]
+    none: str
 
 
 LIGHT = Palette(
@@ -55,8 +55,8 @@ LIGHT = Palette(
     hits="#007a5a",
     limit="#1d2430",
     fault="#b8321a",
-    sources={"l1": "#004f80", "l2": "#56b4e9", "l3": "#009e73", "stale": "#f0c808", "none": "#d55e00"},
-    others=("#cc79a7", "#8c8c8c", "#b09a63"),
+    sources=("#004f80", "#56b4e9", "#009e73", "#f0c808", "#cc79a7", "#8c8c8c", "#b09a63"),
+    none="#d55e00",
 )
 DARK = Palette(
     ground="#14181f",
@@ -70,6 +70,6 @@ DARK = Palette(
     hits="#38c79a",
     limit="#e6e9ee",
     fault="#ff8f78",
-    sources={"l1": "#2f7fb8", "l2": "#8fd0f7", "l3": "#1fb489", "stale": "#f0d23c", "none": "#ff8a3d"},
-    others=("#dd9dc0", "#a8a8a8", "#cdb98a"),
+    sources=("#2f7fb8", "#8fd0f7", "#1fb489", "#f0d23c", "#dd9dc0", "#a8a8a8", "#cdb98a"),
+    none="#ff8a3d",
 )

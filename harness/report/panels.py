@@ -1,4 +1,4 @@
-"""The four views of a picture: latency, errors, cache hits, and where reads came from.
+"""The four views of a picture: latency, errors, cache hits, and where answers came from.
 
 Each draws on axes it is given and imports nothing of matplotlib; `plots` arranges them.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.evidence.redaction import line
 from harness.history.samples import SampleOutcome
+from harness.measure.series import NO_LEVEL
 from harness.report.formatting import thousands
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.quantity import duration_text, percent_text
@@ -145,7 +146,7 @@ def errors(view: Axes, scenario: Scenario, history: History, seconds: Sequence[S
 
 
 def hits(view: Axes, scenario: Scenario, history: History, seconds: Sequence[Second], palette: Palette) -> None:
-    """Draw the share of reads of each second that a cache answered."""
+    """Draw the share that a cache answered, of what it may answer, second by second."""
     _title(view, "cache hits", palette)
     shares = _numbers([second.hits_ratio for second in seconds])
     view.set_ylim(0, 1.05)
@@ -175,16 +176,15 @@ def _limits(view: Axes, promises: Sequence[Errors] | Sequence[Hits], history: Hi
         )  # fmt: skip
 
 
-def sources(view: Axes, seconds: Sequence[Second], palette: Palette) -> None:
-    """Draw how many reads of each second came from where, one on the other."""
-    _title(view, "reads per second,\nby source", palette)
-    names = _names_of_sources(seconds, palette)
+def sources(view: Axes, scenario: Scenario, seconds: Sequence[Second], palette: Palette) -> None:
+    """Draw how many of the requests of each second that a cache may answer came from where, one on the other."""
+    _title(view, "by cache level,\nper second", palette)
+    names = _levels(seconds, scenario.load.told.hits)
+    colors = {**dict(zip(names, itertools.cycle(palette.sources), strict=False)), NO_LEVEL: palette.none}
     bottom = np.zeros(len(seconds))
-    others = itertools.cycle(palette.others)
     for name in names:
         top = bottom + [second.sources.get(name, 0) for second in seconds]
-        color = palette.sources.get(name) or next(others)
-        _steps(view, bottom, top, color, label=line(name))
+        _steps(view, bottom, top, colors[name], label=line(name))
         bottom = top
     view.locator_params(axis="y", nbins=3, integer=True)
     view.set_ylim(0, max(float(bottom.max(initial=0.0)) * 1.08, 1.0))
@@ -195,10 +195,11 @@ def sources(view: Axes, seconds: Sequence[Second], palette: Palette) -> None:
         )  # fmt: skip
 
 
-def _names_of_sources(seconds: Sequence[Second], palette: Palette) -> list[str]:
-    """Return the sources that answered, the nearest to the user first, whatever order they were first seen in."""
+def _levels(seconds: Sequence[Second], hits: Sequence[str]) -> list[str]:
+    """Return the levels that answered, hits first as they are declared, whatever order they were first seen in."""
     seen = {name for second in seconds for name, count in second.sources.items() if count}
-    return [name for name in palette.sources if name in seen] + sorted(seen - set(palette.sources))
+    others = sorted(seen - {*hits, NO_LEVEL})
+    return [*(name for name in hits if name in seen), *others, *({NO_LEVEL} & seen)]
 
 
 def _title(view: Axes, text: str, palette: Palette) -> None:

@@ -56,7 +56,7 @@ def picture(scenario: Scenario, history: History, verdict: Verdict, palette: Pal
     panels.latency(axes[0], scenario, history, seconds, palette)
     panels.errors(axes[1], scenario, history, seconds, palette)
     panels.hits(axes[2], scenario, history, seconds, palette)
-    panels.sources(axes[3], seconds, palette)
+    panels.sources(axes[3], scenario, seconds, palette)
     _faults(axes, history, until_s, palette)
     _recovery(axes[0], history, verdict, palette)
     _phases(axes, history, palette)

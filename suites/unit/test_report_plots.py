@@ -90,14 +90,14 @@ def test_a_fault_that_was_never_healed_is_drawn_to_the_end():
 
 
 def test_sources_are_stacked_by_depth():
-    """The memory level is at the bottom in every picture, whichever answered first in that run."""
+    """The first of the hits is at the bottom in every picture, whichever answered first in that run."""
     scenario, history, verdict = judged(histories.redis_latency)
     names = ("", "elsewhere", "stale", "l3", "l1")
     shuffled = dataclasses.replace(history.samples, sources=names)
 
     drawn = plots.picture(scenario, dataclasses.replace(history, samples=shuffled), verdict, LIGHT)
 
-    assert [text.get_text() for text in drawn.axes[3].get_legend().get_texts()] == ["elsewhere", "stale", "l3", "l1"]
+    assert [text.get_text() for text in drawn.axes[3].get_legend().get_texts()] == ["stale", "l3", "elsewhere", "l1"]
 
 
 def test_a_dollar_is_a_dollar():
