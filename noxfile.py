@@ -135,6 +135,14 @@ def statistics(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def kills(session: nox.Session) -> None:
+    """SIGKILL to the harness at 25 seeded moments of a run with two faults at once; nothing may be left: minutes."""
+    _install(session, "test")
+    session.env["READINESS_KILLS"] = "all"
+    _pytest(session, "suites/chaos/test_sigkill.py", *session.posargs)
+
+
+@nox.session(default=False)
 def report(session: nox.Session) -> None:
     """Write a finished run's pages again: `nox -s report -- RUN`; seconds."""
     _install_to_run(session)
