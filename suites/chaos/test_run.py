@@ -35,6 +35,9 @@ from suites.support.servers import ALLURE_ALONE, PROJECT
 
 CLOCK = SystemClock()
 
+PATIENCE_S = 240.0
+"""For a whole run, which takes ten seconds alone and took 125 s where seven others shared its core."""
+
 SETTINGS = """
 [system]
 name = "dummy"
@@ -109,7 +112,7 @@ def command(*arguments, first=""):
 def readiness(project, *arguments, first="", **variables):
     """Run the command to its end, with Python words `first`."""
     return subprocess.run(
-        command(*arguments, first=first), cwd=project, capture_output=True, text=True, check=False, timeout=120,
+        command(*arguments, first=first), cwd=project, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
         env=environment(**variables),
     )  # fmt: skip
 
@@ -186,7 +189,7 @@ def held(tmp_path_factory):
     (project / "dummy.py").write_text(leaky)
     run = subprocess.run(
         command("run", "short", "--no-allure", "--seed", "3", "--junit", "junit.xml", "--ctrf", "ctrf.json"),
-        cwd=project, capture_output=True, text=True, check=False, timeout=120,
+        cwd=project, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
         env={**os.environ, "PYTHONPATH": str(PROJECT), "API_TOKEN": SENTINEL},
     )  # fmt: skip
     files = {path.relative_to(run_folder(project)).as_posix() for path in run_folder(project).rglob("*")}
@@ -411,7 +414,7 @@ def test_a_scenario_is_a_pytest_item(project):
 
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:locust", "scenarios/short.yaml", "scenarios/tail.yaml", "-k", "short"],
-        cwd=project, capture_output=True, text=True, check=False, env=environment(), timeout=120,
+        cwd=project, capture_output=True, text=True, check=False, env=environment(), timeout=PATIENCE_S,
     )  # fmt: skip
 
     outcome = json.loads((run_folder(project) / "short/verdict.json").read_text())["outcome"]
@@ -517,7 +520,9 @@ class Begun:
     def wait_for(self, has_come):
         """Wait for a moment of the run, and return all its processes then."""
         is_over = self.process.poll
-        is_met_within(lambda: has_come(self) or is_over() is not None, deadline_s=40, clock=CLOCK, every_s=0.001)
+        is_met_within(
+            lambda: has_come(self) or is_over() is not None, deadline_s=PATIENCE_S / 2, clock=CLOCK, every_s=0.001
+        )
         assert has_come(self), self.said.read_text()
         return psutil.Process(self.process.pid).children(recursive=True)
 
