@@ -7,7 +7,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import SpecError
 from harness.options import Options
-from harness.plan import plan_of, planned, read_source
+from harness.plan import check_faults, plan_of, planned, read_source
 from harness.report.terminal import Progress
 from harness.run import opened
 from harness.spec.parser import read_settings
@@ -130,6 +130,19 @@ def test_a_window_that_cannot_be_is_refused_with_its_key(tmp_path, fault, what, 
     said = str(refused.value)
     assert what in said
     assert f"timed.yaml:9: phases[1].{where}" in said
+
+
+def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
+    """Stretched one by one, `at` and `for` may add up to a hair more than the phase: that is no window beyond it."""
+    source = read_source(timed(tmp_path, "kind: down, target: redis, at: 0.1s, for: 9.9s"))
+    stretches = [1 + number / 37 for number in range(200)]
+    scenarios = [source.scenario.stretched(factor) for factor in stretches]
+    beyond = [each for each in scenarios if each.actions[0].ends_s > each.windows[1][2]]
+
+    assert beyond, "none of them is a hair too long, so this shows nothing"
+    for factor in stretches:
+        profiles = {"any": SETTINGS.profiles["quick"].model_copy(update={"stretch": factor})}
+        check_faults(source, SETTINGS.model_copy(update={"profiles": profiles}), "any")
 
 
 @pytest.mark.parametrize(
