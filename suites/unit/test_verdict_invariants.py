@@ -101,12 +101,12 @@ def test_pages_tell_breaches_and_draw_no_gauge(tmp_path):
     scenario, history, verdict = judged(LOST)
     claim = verdict.claims[-1]
 
-    page = markdown_page(scenario, history, verdict, profile="quick")
+    page = markdown_page(scenario, history, verdict)
 
     assert (estimate_of(claim), gauge_of(claim)) == ("2 broken", None)
     assert "| no-acknowledged-write-lost (within 500ms) | all phases | ✗ fail | 2 broken | – | 3 |" in page
     assert estimate_of(judged([])[2].claims[-1]) == "–"
-    assert "2 broken" in html_page(Experiment(scenario, history, verdict, tmp_path), scenario_text="", profile="quick")
+    assert "2 broken" in html_page(Experiment(scenario, history, verdict, tmp_path), scenario_text="")
 
 
 def test_the_evidence_is_judged_again_the_same(tmp_path):
