@@ -112,6 +112,7 @@ def timed(folder, *faults, lasts="10s"):
         pytest.param("at: 4s, for: 7s", "would end 11s after", "faults[0].for", id="for too long"),
         pytest.param("at: 10s", "would begin when its phase, which lasts 10s, is over", "faults[0].at", id="at too late"),
         pytest.param("for: 1s", "over before its dose is seen, which takes 1.2s", "faults[0].for", id="not seen in time"),
+        pytest.param("at: 4s, until: 5s", "over before its dose is seen", "faults[0].until", id="not seen in time, later"),
         pytest.param("for: 1s, until: 2s", "`for` and `until` both say when it ends", "faults[0]", id="both"),
         pytest.param("at: 4s, until: 4s", "it would end at 4s and begin at 4s", "faults[0]", id="no time at all"),
         pytest.param("for: 0s", "greater than 0", "faults[0].for", id="for nothing"),
