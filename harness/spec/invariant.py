@@ -24,6 +24,8 @@ class NoAcknowledgedWriteLost(Model):
     Attributes:
         within: The staleness that the service promises: how long after a write's acknowledgement a read may still
             answer with what it replaced. Nothing, unless it is said.
+        stale_from: Sources (values of the header `cache`) whose answers say themselves that they are outdated, as a
+            cache's does in place of an error: they must be a value that was written, whatever its age.
     """
 
     is_floor: ClassVar[bool] = False
@@ -32,6 +34,7 @@ class NoAcknowledgedWriteLost(Model):
 
     kind: Literal["no-acknowledged-write-lost"]
     within: Duration = Field(default=0.0, ge=0, le=3600)
+    stale_from: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.kind} (within {duration_text(self.within)})" if self.within else self.kind
@@ -48,3 +51,8 @@ PROMISES: Mapping[str, type[Promise]] = {
     **{get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in (NoAcknowledgedWriteLost,)},
 }
 """Every kind of promise by the word that its claim is filed under."""
+
+
+def word_of(promise: Promise) -> str:
+    """Return that word."""
+    return next(word for word, kind in PROMISES.items() if kind is type(promise))

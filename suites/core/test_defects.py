@@ -21,6 +21,7 @@ from fixtures.reference.parts import Design
 from harness.clock import FakeClock
 from harness.evidence.documents import run_text
 from harness.plan import planned, read_source
+from harness.spec.invariant import word_of
 from harness.spec.parser import read_settings
 from harness.stack.blueprint import Blueprint
 from harness.verdict.judge import judge
@@ -32,7 +33,13 @@ def design_of(app):
     """Tell which class plays which part in an application."""
     parts = app.state.parts
     (breaker,) = {type(each) for each in parts.breakers}
-    return Design(breaker=breaker, link=type(parts.link), memory=type(parts.memory), shared=type(parts.cache._shared))
+    return Design(
+        breaker=breaker,
+        link=type(parts.link),
+        memory=type(parts.memory),
+        shared=type(parts.cache._shared),
+        store=type(parts.store),
+    )
 
 
 ECHO = Script("return ARGV[1]")
@@ -137,7 +144,7 @@ def test_each_defect_can_be_chosen_and_breaks_what_its_scenario_promises():
         for source in map(read_source, (PROJECT / "scenarios").rglob("*.yaml"))
     }
     promised = {
-        name: {each.sli for each in planned(scenarios[row.caught_by], settings, "quick").objectives}
+        name: {word_of(each) for each in planned(scenarios[row.caught_by], settings, "quick").promises}
         for name, row in DEFECTS.items()
     }
 

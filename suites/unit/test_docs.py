@@ -11,6 +11,7 @@ import pytest
 from harness.options import settings_of
 from harness.spec.document import read_yaml
 from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
+from harness.spec.invariant import NoAcknowledgedWriteLost
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.phase import Phase
 from harness.spec.quantity import count_text
@@ -91,7 +92,22 @@ def test_the_requests_and_headers_of_the_page_on_the_load_are_read(tmp_path):
 
 @pytest.mark.parametrize(
     "model",
-    [Down, Latency, Blackhole, Kill, Pause, SlowStart, Answered, Metric, Grows, Slow, Errors, Hits, Recovery],
+    [
+        Down,
+        Latency,
+        Blackhole,
+        Kill,
+        Pause,
+        SlowStart,
+        Answered,
+        Metric,
+        Grows,
+        Slow,
+        Errors,
+        Hits,
+        Recovery,
+        NoAcknowledgedWriteLost,
+    ],
     ids=lambda model: model.__name__,
 )
 def test_every_kind_has_its_row(model):

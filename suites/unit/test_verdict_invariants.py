@@ -9,11 +9,13 @@ import pytest
 from harness.errors import ReportError, SpecError
 from harness.evidence import Experiment
 from harness.evidence.bundle import verified_run
+from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
 from harness.plan import read_source
 from harness.report.formatting import estimate_of
 from harness.report.html import experiment_page as html_page
 from harness.report.html import gauge_of
 from harness.report.markdown import experiment_page as markdown_page
+from harness.spec.invariant import NoAcknowledgedWriteLost
 from harness.verdict.judge import claims_made, judge
 from harness.verdict.outcome import Outcome
 from suites.support.made import Stretch, history_of, scenario_of
@@ -83,6 +85,21 @@ def test_the_first_counterexample_can_be_looked_up():
     )
 
 
+def test_an_answer_that_says_that_it_is_old_may_be_old():
+    """It must still be a value that was written; what does not say so is judged as ever."""
+    samples = history_of(scenario_of(), [Stretch(lasts_s=1, per_s=5, misses=0)]).samples
+    samples.records["source"][3] = samples.sources.index("stale")
+    old = [write(1.0, 1.1, 1), write(2.0, 2.1, 2), read(33.0, 33.1, 2), read(34.0, 34.1, 1)]
+    made_up = [*old[:2], read(33.0, 33.1, 3), read(34.0, 34.1, 4)]
+
+    def outcome(rows, **told):
+        invariant = NoAcknowledgedWriteLost(kind="no-acknowledged-write-lost", **told)
+        return no_acknowledged_write_lost(invariant, replace(remembered(rows), samples=samples)).broken
+
+    assert [outcome(old), outcome(old, stale_from=["stale"]), outcome(old, stale_from=["l1"])] == [1, 0, 1]
+    assert outcome(made_up, stale_from=["stale"]) == 2
+
+
 def test_an_invariant_is_no_matter_of_chance():
     """It does not make the others' bounds wider, has no p-value, and fails at any confidence."""
     scenario, history, verdict = judged(LOST)
@@ -136,3 +153,22 @@ def test_an_unknown_invariant_is_refused_with_those_that_are_known(tmp_path):
     assert "unknown kind 'no-acknowledged-write-los'" in str(refusal.value)
     assert "did you mean 'no-acknowledged-write-lost'?" in str(refusal.value)
     assert "s.yaml:7: invariants[0].kind" in str(refusal.value)
+
+
+def test_one_read_that_went_back_makes_no_other_wrong():
+    """An old value between two reads of the new one: the one in the middle is to blame, not the one after it."""
+    rows = [write(1, 2, 1), write(3, 4, 2), read(5, 6, 2), read(7, 8, 1), read(9, 10, 2)]
+    invariant = NoAcknowledgedWriteLost(kind="no-acknowledged-write-lost")
+
+    found = no_acknowledged_write_lost(invariant, remembered(rows))
+
+    assert (found.broken, found.first.samples) == (1, (3, 1))
+
+
+@pytest.mark.parametrize(("sent_s", "broken"), [(2.5, 0), (2.501, 1)])
+def test_an_old_answer_is_excused_to_the_very_end_of_what_is_allowed(sent_s, broken):
+    """The write was acknowledged at 2 s, and half a second is allowed."""
+    invariant = NoAcknowledgedWriteLost(kind="no-acknowledged-write-lost", within="500ms")
+    rows = [write(0.0, 0.5, 1), write(1.0, 2.0, 2), read(sent_s, 3.0, 1)]
+
+    assert no_acknowledged_write_lost(invariant, remembered(rows)).broken == broken

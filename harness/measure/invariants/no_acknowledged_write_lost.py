@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
@@ -39,15 +40,13 @@ from harness.spec.quantity import duration_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from numpy.typing import NDArray
-
     from harness.history.history import History
     from harness.spec.invariant import NoAcknowledgedWriteLost
 
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """One row of the table."""
+    """One row of the table; `is_stale` if the answer itself says that it may be outdated."""
 
     sent_s: float
     answered_s: float
@@ -57,6 +56,7 @@ class _Operation:
     sample: int
     is_write: bool
     is_acknowledged: bool
+    is_stale: bool
 
 
 @dataclass(slots=True)
@@ -77,62 +77,63 @@ class _Value:
         return min((write.sent_s for write in self.writes), default=-math.inf)
 
     @property
+    def first(self) -> _Operation | None:
+        """Return the operation that ended first of those that had it; None if it may never have been there."""
+        if len(self.writes) > 1:
+            return None  # which of its writes a read has seen is not known
+        ended = (each for each in (*self.writes, *self.reads[:1]) if each.is_acknowledged)
+        return min(ended, key=lambda each: each.answered_s, default=None)
+
+    @property
     def first_s(self) -> float:
-        """Return from when on it was certainly there: the end of the first operation that had it."""
-        if len(self.writes) > 1:
-            return math.inf  # which of its writes a read has seen is not known
-        ends_s = [each.answered_s for each in (*self.writes, *self.reads[:1]) if each.is_acknowledged]
-        return min(ends_s, default=math.inf) if self.writes else -math.inf
-
-    def effects(self, within_s: float) -> Iterator[_Effect]:
-        """Return what shows that it was there."""
-        acknowledged = [write for write in self.writes if write.is_acknowledged]
-        if len(self.writes) > 1:
-            yield from (_Effect(write, write.sent_s) for write in acknowledged)
-            return
-        begins_s = [*(write.sent_s for write in self.writes), *(read.sent_s - within_s for read in self.reads)]
-        yield from (_Effect(each, max(begins_s)) for each in (*acknowledged, *self.reads[:1]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Effect:
-    """A value was certainly there.
-
-    Attributes:
-        by: The write that was acknowledged, or the read that saw it: there by the time of its answer.
-        last_s: Until when it was there, at least: the beginning of the last operation that had it.
-    """
-
-    by: _Operation
-    last_s: float
+        """Return from when on it was certainly there; infinite if never, or if that cannot be told."""
+        if not self.writes:
+            return -math.inf
+        return math.inf if self.first is None else self.first.answered_s
 
 
 @dataclass(frozen=True, slots=True)
 class _Latest:
-    """Until when values were there, of all that were there by some moment: the latest, and the latest of any other.
+    """Until when values were there, of some: the value that was there latest, and the latest of the others.
 
     Attributes:
-        digest: Of the value that was there latest.
+        digest: Of the value that was there latest; None of no value.
         last_s: Until when.
-        others_s: Until when any other was.
+        other: The digest of the latest of the others.
+        other_s: Until when that one was.
     """
 
-    digest: int = ABSENT
+    digest: int | None = None
     last_s: float = -math.inf
-    others_s: float = -math.inf
+    other: int | None = None
+    other_s: float = -math.inf
 
-    def but_for(self, digest: int) -> float:
-        """Return the latest of the values that are not this one."""
-        return self.others_s if digest == self.digest else self.last_s
+    def but_for(self, digest: int) -> tuple[int | None, float]:
+        """Return the latest that is not this one, and until when."""
+        return (self.other, self.other_s) if digest == self.digest else (self.digest, self.last_s)
+
+    def until(self, digest: int, last_s: float) -> _Latest:
+        """Return the same, knowing that a value was there until then."""
+        if digest == self.digest:
+            return _Latest(digest, max(self.last_s, last_s), self.other, self.other_s)
+        if last_s > self.last_s:
+            return _Latest(digest, last_s, self.digest, self.last_s)
+        return self if last_s <= self.other_s else _Latest(self.digest, self.last_s, digest, last_s)
 
 
-def _later(latest: _Latest, effect: _Effect) -> _Latest:
-    digest = effect.by.digest
-    if digest == latest.digest:
-        return _Latest(digest, max(latest.last_s, effect.last_s), latest.others_s)
-    if effect.last_s > latest.last_s:
-        return _Latest(digest, effect.last_s, latest.last_s)
-    return _Latest(latest.digest, latest.last_s, max(latest.others_s, effect.last_s))
+@dataclass(frozen=True, slots=True)
+class _Breach:
+    """An operation that cannot be.
+
+    Attributes:
+        shown_by: The operation.
+        earlier: What was there in its place; of an answer with a value that was never written what the key held before
+            the run, or None if its value was only written later.
+    """
+
+    shown_by: _Operation
+    earlier: _Operation | None
+    is_made_up: bool = False
 
 
 def no_acknowledged_write_lost(invariant: NoAcknowledgedWriteLost, history: History) -> Finding:
@@ -142,15 +143,15 @@ def no_acknowledged_write_lost(invariant: NoAcknowledgedWriteLost, history: Hist
     where faults were injected, only reads after the first of them count, since a loss is what they are there for.
     """
     began_s = min((mark.injected_s for mark in history.faults), default=-math.inf)
-    registers = [_Register(operations, invariant.within) for operations in _by_key(history.operations.records)]
-    broken = [(operation, register) for register in registers for operation in register.impossible()]
+    registers = [_Register(operations, invariant.within) for operations in _by_key(history, invariant.stale_from)]
+    breaches = [breach for register in registers for breach in register.breaches()]
     checking = [read for register in registers for read in register.checking() if read.sent_s >= began_s]
     is_written = any(write.is_acknowledged for register in registers for write in register.writes)
-    first, whose = min(broken, key=lambda each: each[0].answered_s, default=(None, None))
+    first = min(breaches, key=lambda breach: breach.shown_by.answered_s, default=None)
     return Finding(
         checked=len(checking),
-        broken=len(broken),
-        first=whose.counterexample(first) if whose is not None and first is not None else None,
+        broken=len(breaches),
+        first=None if first is None else _counterexample(first, invariant.within),
         wanted=_wanted(history, invariant.within, is_written=is_written),
     )
 
@@ -167,90 +168,115 @@ class _Register:
         self._within_s = within_s
         ordered = sorted(operations, key=lambda each: each.answered_s)
         self.writes = [each for each in ordered if each.is_write and not math.isnan(each.sent_s)]
-        self._reads = [each for each in ordered if not each.is_write and each.is_acknowledged]
+        answers = [each for each in ordered if not each.is_write and each.is_acknowledged]
         self._values: dict[int, _Value] = {}
         for write in self.writes:
             self._values.setdefault(write.digest, _Value()).writes.append(write)
-        self._before = next((read for read in self._reads if read.digest not in self._values), None)
+        self._before = next((read for read in answers if read.digest not in self._values), None)
         if self._before is not None:
             self._values[self._before.digest] = _Value()
+        self._made_up = [read for read in answers if not self._may_exist(read)]
+        self._reads = [read for read in answers if self._may_exist(read) and not read.is_stale]
         for read in self._reads:
-            if self._may_exist(read):
-                self._values[read.digest].reads.append(read)
-        self._first_s = {digest: value.first_s for digest, value in self._values.items()}
-        effects = (effect for value in self._values.values() for effect in value.effects(within_s))
-        self._effects = sorted(effects, key=lambda effect: effect.by.answered_s)
-        self._by_s = [effect.by.answered_s for effect in self._effects]
-        self._last = list(accumulate(self._effects, _later, initial=_Latest()))
-        self._newest = list(accumulate((effect.by.version for effect in self._effects), max, initial=NO_VERSION))
+            self._values[read.digest].reads.append(read)
+        there = [each for each in (*self.writes, *self._reads) if each.is_acknowledged]
+        there.sort(key=lambda each: each.answered_s)
+        self._there_s = [each.answered_s for each in there]
+        self._newest = list(accumulate(there, _newer))
 
     def checking(self) -> Iterator[_Operation]:
         """Return the reads that could have shown an acknowledged write to be lost."""
         first_s = min((write.answered_s for write in self.writes if write.is_acknowledged), default=math.inf)
         return (read for read in self._reads if read.sent_s - self._within_s > first_s)
 
-    def impossible(self) -> Iterator[_Operation]:
+    def breaches(self) -> Iterator[_Breach]:
         """Return the operations that cannot be, if nothing was lost and nothing made up."""
-        yield from (read for read in self._reads if not self._may_exist(read) or self._is_outdated(read))
-        yield from (write for write in self.writes if write.is_acknowledged and self._is_undone(write))
-
-    def counterexample(self, operation: _Operation) -> Counterexample:
-        """Say why an operation cannot be."""
-        verb = "was acknowledged as" if operation.is_write else "answered"
-        said = f"key {operation.key}: {_named(operation)} {verb} {_value(operation)}"
-        if operation.is_write or self._may_exist(operation):
-            earlier = self._earlier(operation)
-            allowed = f", where {duration_text(self._within_s)} is allowed" if self._within_s else ""
-            known = "had been acknowledged" if earlier.is_write else "had been answered"
-            late = f"{operation.sent_s - earlier.answered_s:.3f} s before{allowed}"
-            why = f"although {_value(earlier)} {known} to {_named(earlier)}, {late}"
-            return Counterexample(sentence=f"{said}, {why}", samples=(operation.sample, earlier.sample))
-        before = self._before
-        if operation.digest in self._values or before is None:
-            return Counterexample(sentence=f"{said}, which was written only later", samples=(operation.sample,))
-        why = f"which was never written; before the run it held {_value(before)}, as {_named(before)} says"
-        return Counterexample(sentence=f"{said}, {why}", samples=(operation.sample, before.sample))
+        for read in self._made_up:
+            is_foreseen = read.digest in self._values
+            yield _Breach(read, None if is_foreseen else self._before, is_made_up=True)
+        yield from self._outdated()
+        for write in self.writes:
+            newest = self._newest_before(write.sent_s)
+            if write.is_acknowledged and newest is not None and NO_VERSION < write.version <= newest.version:
+                yield _Breach(write, newest)
 
     def _may_exist(self, read: _Operation) -> bool:
         """Tell whether the value was there before the run, or sent before the answer that has it."""
         value = self._values.get(read.digest)
         return value is not None and value.sent_s <= read.answered_s
 
-    def _is_outdated(self, read: _Operation) -> bool:
-        """Tell whether another value was there between the first operation that had this one and the read."""
-        certain = bisect_left(self._by_s, read.sent_s - self._within_s)
-        is_replaced = self._first_s[read.digest] < self._last[certain].but_for(read.digest)
-        return is_replaced or _is_older(read, self._newest[certain])
+    def _newest_before(self, until_s: float) -> _Operation | None:
+        """Return the operation with the highest version of those that ended before a moment."""
+        ended = bisect_left(self._there_s, until_s)
+        return self._newest[ended - 1] if ended else None
 
-    def _is_undone(self, write: _Operation) -> bool:
-        """Tell whether the write became no later version than what was certainly there before it was sent."""
-        return NO_VERSION < write.version <= self._newest[bisect_left(self._by_s, write.sent_s)]
+    def _outdated(self) -> Iterator[_Breach]:
+        """Return the reads of a value that another one had replaced by then, for longer than is allowed.
 
-    def _earlier(self, operation: _Operation) -> _Operation:
-        """Return the first that shows what an outdated read, or an undone write, should have followed."""
-        first_s = self._first_s[operation.digest]
-        for effect in self._effects:
-            by = effect.by
-            if operation.is_write and by.version >= operation.version:
-                return by
-            is_replaced = by.digest != operation.digest and first_s < effect.last_s
-            if not operation.is_write and (is_replaced or _is_older(operation, by.version)):
-                return by
-        raise ValueError(f"{operation} follows everything that was there before it")
+        In the order in which they were sent, so that of two values the one that came back is to blame; what is to
+        blame says nothing of the reads after it.
+        """
+        firsts = {digest: value.first for digest, value in self._values.items()}
+        first_s = {digest: value.first_s for digest, value in self._values.items()}
+        last_s = dict.fromkeys(self._values, -math.inf)
+        coming = deque(
+            sorted((digest for digest, first in firsts.items() if first is not None), key=first_s.__getitem__)
+        )
+        latest = _Latest()
+        for operation in sorted((*self.writes, *self._reads), key=lambda each: each.sent_s):
+            digest, begins_s = operation.digest, operation.sent_s
+            if not operation.is_write:
+                begins_s -= self._within_s
+                while coming and first_s[coming[0]] < begins_s:
+                    latest = latest.until(coming[0], last_s[coming.popleft()])
+                other, other_s = latest.but_for(digest)
+                newest = self._newest_before(begins_s)
+                if other is not None and first_s[digest] < other_s:
+                    yield _Breach(operation, firsts[other])
+                    continue
+                if newest is not None and _is_older(operation, newest.version):
+                    yield _Breach(operation, newest)
+                    continue
+            last_s[digest] = max(last_s[digest], begins_s)
+            if first_s[digest] < begins_s:
+                latest = latest.until(digest, last_s[digest])
 
 
 def _is_older(read: _Operation, version: int) -> bool:
     return NO_VERSION < read.version < version
 
 
-def _by_key(records: NDArray[np.void]) -> Iterator[list[_Operation]]:
+def _newer(one: _Operation, other: _Operation) -> _Operation:
+    return other if other.version > one.version else one
+
+
+def _by_key(history: History, stale_from: tuple[str, ...]) -> Iterator[list[_Operation]]:
     """Return the operations of each key."""
-    names = ("sent_s", "answered_s", "digest", "version", "key", "sample", "is_write", "is_acknowledged")
+    records = history.operations.records
     ordered = records[np.argsort(records["key"], kind="stable")]
-    columns = [ordered[name].tolist() for name in names]
+    names = ("sent_s", "answered_s", "digest", "version", "key", "sample", "is_write", "is_acknowledged")
+    is_stale = history.samples.came_from(*stale_from)[ordered["sample"]] if stale_from else np.zeros(len(ordered), bool)
+    columns = [*(ordered[name].tolist() for name in names), is_stale.tolist()]
     operations = [_Operation(*row) for row in zip(*columns, strict=True)]
     edges = [0, *(np.flatnonzero(np.diff(ordered["key"])) + 1).tolist(), len(operations)]
     return (operations[began:ended] for began, ended in pairwise(edges) if ended > began)
+
+
+def _counterexample(breach: _Breach, within_s: float) -> Counterexample:
+    shown, earlier = breach.shown_by, breach.earlier
+    verb = "was acknowledged as" if shown.is_write else "answered"
+    said = f"key {shown.key}: {_named(shown)} {verb} {_value(shown)}"
+    if earlier is None:
+        return Counterexample(sentence=f"{said}, which was written only later", samples=(shown.sample,))
+    samples = (shown.sample, earlier.sample)
+    if breach.is_made_up:
+        why = f"which was never written; before the run it held {_value(earlier)}, as {_named(earlier)} says"
+        return Counterexample(sentence=f"{said}, {why}", samples=samples)
+    known = "had been acknowledged" if earlier.is_write else "had been answered"
+    allowed = f", where {duration_text(within_s)} is allowed" if within_s and not shown.is_write else ""
+    late = f"{shown.sent_s - earlier.answered_s:.3f} s before{allowed}"
+    why = f"although {_value(earlier)} {known} to {_named(earlier)}, {late}"
+    return Counterexample(sentence=f"{said}, {why}", samples=samples)
 
 
 def _named(operation: _Operation) -> str:
