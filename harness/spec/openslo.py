@@ -295,5 +295,5 @@ def _of_ratio(
             return Errors.model_construct(sli="errors", max=bad_share, **told)
         case (True, None, None, None | "ok", sources) if sources:
             return Hits.model_construct(sli="hits", min=round(1 - bad_share, 12), levels=sources, **told)
-    fix = "good: {within: 100ms}, {outcome: ok} or {sources: [l1, l2]}; bad: {over: 100ms} or {outcome: failed}"
+    fix = "good: {within: 100ms}, {outcome: ok} or {sources: [LEVEL]}; bad: {over: 100ms} or {outcome: failed}"
     raise SpecError("this selection of requests cannot be judged", where=where, fix=fix)
