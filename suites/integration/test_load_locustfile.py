@@ -14,8 +14,8 @@ from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
 from harness.load.engine import LoadPlan, apply_load
-from harness.spec.load import Load
 from suites.support.httpserver import http_server
+from suites.support.items import item_load
 from suites.support.servers import PROJECT
 
 CLOCK = SystemClock()
@@ -69,7 +69,7 @@ class Visitor(FastHttpUser):
 def plan_for(base_url, file, *, per_s=100.0, lasts_s=2.0, **load):
     return LoadPlan(
         base_url=base_url,
-        load=Load(arrivals_per_s=per_s, locustfile=file.name, **load),
+        load=item_load(arrivals_per_s=per_s, locustfile=file.name, **load),
         lasts_s=lasts_s,
         seed=7,
         project=str(file.parent),
