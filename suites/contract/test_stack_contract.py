@@ -8,9 +8,9 @@ import pytest
 from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
-from harness.errors import StackError
+from harness.errors import NotReadyError, StackError
 from harness.spec.faults import Down, Kill, Latency
-from harness.spec.system import Part
+from harness.spec.system import Part, Subject, System
 from harness.stack import proxy
 from harness.stack.backends import engine
 from harness.stack.backends.choice import CONTAINERS, standing
@@ -19,7 +19,7 @@ from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK
 from suites.support.servers import workspace_for
-from suites.support.stack import DUMMY, OF_DUMMIES
+from suites.support.stack import DOCKERFILE, DUMMY, OF_DUMMIES
 
 CLOCK = SystemClock()
 FIRST, SECOND = {"redis", "proxy", "postgres"}, {"replica-1", "replica-2", "nginx"}
@@ -262,6 +262,82 @@ def test_a_part_that_dies_at_start_is_named_with_its_last_words(backend, left, t
                 pass
 
         assert "No module named" in str(caught.value) or "Could not import" in str(caught.value)
+        assert left(workspace.run_id) == []
+
+
+SERVER = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+HTTPServer((os.environ["HOST"], int(sys.argv[1])), Handler).serve_forever()
+"""
+SEED = "import os, socket; socket.create_connection(os.environ['REDIS'].split(':')).sendall(b'SET seeded yes\\r\\n')"
+
+
+def of_commands(**more):
+    """Return a service of plain programs: a replica, what seeds Redis before it, and a worker beside it."""
+    subject = {
+        "command": ("python", "-c", SERVER, "{port}"),
+        "ready": "/",
+        "init": (("python", "-c", SEED),),
+        "workers": {
+            "mailer": {"command": ("python", "-c", "import time; print('waiting', flush=True); time.sleep(600)")}
+        },
+        "environment": {"HOST": "{host}", "REDIS": "{redis.host}:{redis.port}"},
+        "dockerfile": DOCKERFILE,
+        **more,
+    }
+    components = {"redis": Part()}
+    return Blueprint(system=System(name="test", replicas=1, subject=Subject(**subject), components=components), seed=1)
+
+
+def test_a_service_of_commands_runs_alike_on_both(backend, left, tmp_path):
+    """Init has run once, the worker runs and can be killed and frozen, and each process has a path of its own."""
+    with workspace_for(tmp_path) as workspace:
+        with standing(backend, of_commands(), workspace=workspace, clock=CLOCK) as stack:
+            redis, worker = stack.services["redis"].direct, stack.services["mailer-1"]
+            with Redis(host=redis.host, port=redis.port) as client:
+                assert client.get("seeded") == b"yes"
+            assert httpx.get(stack.base_url, trust_env=False).status_code == 200
+            assert {"replica-1.redis", "mailer-1.redis"} <= {edge.name for edge in stack.edges}
+            assert "init-1" in [part.part for part in stack.startup]
+            worker.pause()
+            with pytest.raises(TimeoutError):
+                worker.round_trip_s(worker.direct)
+            assert not worker.is_ready()
+            worker.resume()
+            worker.kill()
+            with pytest.raises(ConnectionRefusedError):
+                worker.round_trip_s(worker.direct)
+            worker.start()
+            wait_until_ready([worker], clock=CLOCK)
+        assert left(workspace.run_id) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"init": (("python", "-c", "print('no table'); raise SystemExit(3)"),)}, ["init-1 failed (exit 3)", "| no table"]),
+        ({"init": (("python", "-c", "import time; print('slow', flush=True); time.sleep(60)"),), "init_within": "2s"}, ["init-1 took longer than 2 s", "| slow"]),
+        ({"command": ("python", "-c", "print('no table'); raise SystemExit(3)", "{port}")}, ["replica-1 died while starting: exit 3", "| no table"]),
+        ({"workers": {"mailer": {"command": ("python", "-c", "print('no table'); raise SystemExit(3)")}}}, ["mailer-1 died while starting: exit 3", "| no table"]),
+        ({"ready_within": "3s", "ready": "/", "command": ("python", "-c", "import time; print('deaf', flush=True); time.sleep(60)", "{port}")}, ["replica-1 gave no healthy answer within 3 s", "| deaf"]),
+    ],
+    ids=["init fails", "init hangs", "exits", "worker exits", "deaf"],
+)  # fmt: skip
+def test_a_command_that_does_not_come_up_is_told_alike_on_both(backend, left, tmp_path, more, told):
+    """In one message, with its last words; and nothing is left."""
+    with workspace_for(tmp_path) as workspace:
+        with pytest.raises(NotReadyError) as caught:
+            with standing(backend, of_commands(**more), workspace=workspace, clock=CLOCK):
+                pass
+        assert [part for part in told if part not in str(caught.value)] == []
         assert left(workspace.run_id) == []
 
 
