@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gevent
-import numpy as np
 
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
 from harness.load import nullserver
 from harness.load.generator.generator import Generator
+from harness.load.overhead import usual_p95_s
 from harness.load.plan import LoadPlan
 from harness.load.recording import read_raw
 from harness.spec.load import Load
@@ -35,19 +35,19 @@ SEATS = 50
 OPENING_RATIO = 0.2
 """Of the time, which goes to opening connections, and is not counted."""
 
-_FIX = "this machine is too busy to press from; run on a quieter one"
+_FIX = "this machine is too busy to load from; run on a quieter one"
 
 
 def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
-    """Press a server that does nothing for a while, and return the latency that 95 % stayed within, in seconds.
+    """Load a server that does nothing for a while, and return the latency that 95 % stayed within, in seconds.
 
     Args:
-        plan: What will be pressed with, elsewhere, afterwards.
+        plan: What the load will be, elsewhere, afterwards.
         room: The run's folder: what is written meanwhile lies there also if we are killed, and nowhere else.
         null_port: Where the server that does nothing listens.
 
     Raises:
-        LoadError: If it did not answer every request: there is nothing to measure then, and nothing to press from.
+        LoadError: If it did not answer every request: there is nothing to measure then, and nothing to load from.
     """
     per_s = min(PER_S_MAX, max(PER_S, plan.load.peak_per_s(plan.lasts_s)))
     load = Load(arrivals_per_s=per_s, client=plan.load.client, max_in_flight=SEATS, drain="1s")
@@ -58,11 +58,11 @@ def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
         generator.press(time.monotonic())
         generator.unseat_users()
         samples = read_raw(Path(folder)).between(OPENING_RATIO * lasts_s, lasts_s)
-    answered = samples.records["latency_s"][samples.has_outcome(SampleOutcome.OK)]
-    if len(answered) < len(samples) or not len(answered):
-        what = f"a server that does nothing answered {len(answered)} of {len(samples)} requests"
+    records = samples.records[samples.has_outcome(SampleOutcome.OK)]
+    if len(records) < len(samples) or not len(records):
+        what = f"a server that does nothing answered {len(records)} of {len(samples)} requests"
         raise LoadError(what, where="before the load", fix=_FIX)
-    return float(np.quantile(answered, 0.95))
+    return usual_p95_s(records["latency_s"])
 
 
 @contextmanager
