@@ -1,4 +1,4 @@
-"""Checks for whoever adds a part: a seam's whole suite in one line of a test. See docs/extending.md.
+"""Checks for a new part: a seam's whole suite in one line of a test. See docs/extending.md.
 
 Each check raises AssertionError with a sentence that says what the part does not keep.
 """
