@@ -331,6 +331,7 @@ import sys, time
 from pathlib import Path
 from harness.clock import SystemClock
 from harness.load.engine import LoadPlan, apply_load
+from harness.spec.load import Load
 plan = LoadPlan(base_url=sys.argv[1], load=Load(arrivals_per_s=50), lasts_s=60, seed=1)
 with apply_load(plan, folder=Path(sys.argv[2]), clock=SystemClock()) as load:
     print(load.pid, flush=True)
