@@ -143,6 +143,17 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Realistic mistakes in the reference core, each on the test that must notice: minutes; `-- breaker` tries a part.
+
+    All of them write docs/mutants.md.
+    """
+    _install(session, "test")
+    _compile(session)
+    session.run("python", "-m", "fixtures.defects.mutants", *session.posargs, env=WITH_BYTECODE, **PATIENT)
+
+
+@nox.session(default=False)
 def report(session: nox.Session) -> None:
     """Write a finished run's pages again: `nox -s report -- RUN`; seconds."""
     _install_to_run(session)

@@ -1,0 +1,100 @@
+"""A mutant tried on a project of four tests, each in a child of its own: what counts as noticed, and what does not."""
+
+from __future__ import annotations
+
+from importlib.util import cache_from_source
+from pathlib import Path
+
+import pytest
+
+from fixtures.defects.mutants import Mutant
+from fixtures.defects.mutants._trial import Fate, applied, copied, run
+
+HALF = "def half(number):\n    return number / 2\n"
+TESTS = """
+import asyncio
+import pytest
+from part import half
+
+@pytest.fixture
+def four():
+    return half(8) / (half(8) == 4)
+
+@pytest.mark.parametrize("number", [0, 8])
+def test_half(number):
+    assert half(number) * 2 == number
+
+def test_zero():
+    assert half(0) == 0
+
+def test_with_a_fixture(four):
+    assert four == 4
+
+def test_that_waits():
+    while half(1) != 0.5:
+        pass
+
+@pytest.mark.skip(reason="not here")
+def test_that_is_skipped():
+    assert half(1) == 0.5
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of a project whose one part is right."""
+    original = tmp_path / "original"
+    original.mkdir()
+    (original / "part.py").write_text(HALF)
+    (original / "test_part.py").write_text(TESTS)
+    return copied(original, tmp_path / "copy")
+
+
+def mutant(*, test: str, old: str = "/ 2", new: str = "/ 3") -> Mutant:
+    return Mutant(
+        id="any", part="any", breaks="any", file="part.py", old=old, new=new, killed_by=f"test_part.py::{test}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tried", "fate"),
+    [
+        pytest.param(mutant(test="test_half"), Fate.KILLED, id="one of its cases fails"),
+        pytest.param(mutant(test="test_half[8]"), Fate.KILLED, id="that case fails"),
+        pytest.param(mutant(test="test_half[0]"), Fate.SURVIVED, id="another case passes"),
+        pytest.param(mutant(test="test_zero"), Fate.SURVIVED, id="the test does not notice"),
+        pytest.param(mutant(test="test_that_is_skipped"), Fate.BROKEN, id="a skipped test says nothing"),
+        pytest.param(mutant(test="test_with_a_fixture"), Fate.BROKEN, id="the fixture fails and not the test"),
+        pytest.param(
+            mutant(test="test_half", old="return", new="return return"), Fate.BROKEN, id="nothing is imported"
+        ),
+        pytest.param(mutant(test="test_that_is_not_there"), Fate.BROKEN, id="there is no such test"),
+    ],
+)
+def test_only_a_test_that_fails_notices(project, tried, fate):
+    """All else would count mistakes as noticed that no test was asked about."""
+    with applied(tried, project):
+        ran = run([tried.killed_by], project, limit_s=60)
+
+    assert ran.fate is fate, ran.said
+
+
+def test_a_test_that_does_not_end_is_ended(project):
+    """Its time is limited, and it counts as one that noticed: without the mistake it ends."""
+    clean = run(["test_part.py::test_that_waits"], project, limit_s=60)
+    with applied(mutant(test="test_that_waits"), project):
+        ran = run(["test_part.py::test_that_waits"], project, limit_s=5 * clean.took_s)
+
+    assert (clean.fate, ran.fate) == (Fate.SURVIVED, Fate.HUNG)
+
+
+def test_a_mistake_is_gone_when_its_trial_is_over(project):
+    """Also from what Python has compiled: the next one is as long, and may be written within the same second."""
+    path = project / "part.py"
+    with applied(mutant(test="test_half"), project):
+        assert "/ 3" in path.read_text()
+        run(["test_part.py::test_half"], project, limit_s=60)
+        assert Path(cache_from_source(str(path))).exists()
+
+    assert path.read_text() == HALF
+    assert not Path(cache_from_source(str(path))).exists()
