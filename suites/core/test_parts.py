@@ -13,6 +13,7 @@ from fixtures.reference import core
 
 CORE = Path(core.__file__).parent
 BENEATH = {
+    "balancer": [],
     "breaker": [],
     "cache": ["breaker", "redis_link"],
     "limiter": ["breaker", "redis_link"],

@@ -6,6 +6,7 @@ from math import inf, nan
 
 import pytest
 
+from fixtures.reference.core.balancer import BalancerPolicy
 from fixtures.reference.core.breaker import BreakerPolicy
 from fixtures.reference.core.cache import CachePolicy
 from fixtures.reference.core.limiter import LimiterPolicy
@@ -20,6 +21,23 @@ NEEDED = {
 TINY = 1e-9
 # The furthest that is accepted, and what no longer is. Not a number is never accepted.
 EDGES = [
+    (BalancerPolicy, "choice", ["round_robin"], ["", "random"]),
+    (BalancerPolicy, "failures", [1], [0]),
+    (BalancerPolicy, "ejection_s", [TINY], [0, nan]),
+    (BalancerPolicy, "ejection_max_s", [TINY, inf], [0, nan]),
+    (BalancerPolicy, "jitter_ratio", [0, 1], [-TINY, 1 + TINY, nan]),
+    (BalancerPolicy, "max_ejected_ratio", [0, 1], [-TINY, 1 + TINY, nan]),
+    (BalancerPolicy, "interval_s", [TINY], [0, nan]),
+    (BalancerPolicy, "outlier_min_calls", [1], [0]),
+    (BalancerPolicy, "outlier_min_hosts", [2], [1]),
+    (BalancerPolicy, "outlier_stdevs", [TINY], [0, nan]),
+    (BalancerPolicy, "probes", [1], [0]),
+    (BalancerPolicy, "probe_max_s", [TINY, inf], [0, nan]),
+    (BalancerPolicy, "panic_ratio", [0, 1], [-TINY, 1 + TINY, nan]),
+    (BalancerPolicy, "slow_start_s", [0], [-TINY, inf, nan]),
+    (BalancerPolicy, "slow_start_min_ratio", [TINY, 1], [0, 1 + TINY, nan]),
+    (BalancerPolicy, "max_load_ratio", [1], [1 - TINY, inf, nan]),
+    (BalancerPolicy, "latency_decay_s", [TINY], [0, nan]),
     (BreakerPolicy, "failures", [1], [0]),
     (BreakerPolicy, "window_s", [TINY], [0, -1, nan]),
     (BreakerPolicy, "min_calls", [0], [-1]),

@@ -1,0 +1,1 @@
+"""How the parts of the reference core, and their peers, are built for the suites in `suites/contract/core/`."""
