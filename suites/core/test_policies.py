@@ -46,6 +46,8 @@ EDGES = [
     (BreakerPolicy, "recovery_max_s", [TINY, inf], [0, nan]),
     (BreakerPolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
     (BreakerPolicy, "probes", [1], [0]),
+    (BreakerPolicy, "successes", [1, 3, None], [0, 4]),
+    (BreakerPolicy, "slow_call_s", [TINY, inf], [0, nan]),
     (BreakerPolicy, "probe_max_s", [TINY, inf], [0, nan]),
     (CachePolicy, "max_bytes", [1], [0]),
     (CachePolicy, "ttl_s", [TINY], [0, -1, nan]),

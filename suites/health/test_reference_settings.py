@@ -46,10 +46,15 @@ VARIABLES = {
     "REFERENCE_LIMITER_ON_FAILURE": (FailPolicy.LOCAL, ["open", "closed"], ["LOCAL", ""]),
     "REFERENCE_BREAKER_FAILURES": (5, ["1"], ["0"]),
     "REFERENCE_BREAKER_WINDOW_S": (5.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_BREAKER_MIN_CALLS": (0, ["0"], ["-1"]),
     "REFERENCE_BREAKER_MIN_FAILURE_RATE": (0.1, ["0", "1"], ["-0.001", "1.001", "nan"]),
     "REFERENCE_BREAKER_RECOVERY_S": (1.0, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_BREAKER_RECOVERY_MAX_S": (2.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_BREAKER_JITTER_RATIO": (0.1, ["0", "0.999"], ["-0.001", "1", "nan"]),
     "REFERENCE_BREAKER_PROBES": (3, ["1"], ["0"]),
+    "REFERENCE_BREAKER_SUCCESSES": (None, [], ["0", "4"]),
+    "REFERENCE_BREAKER_PROBE_MAX_S": (30.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_BREAKER_SLOW_CALL_S": (None, [], ["0", "nan", "inf"]),
 }
 DEFAULTS = {name: default for name, (default, _, _) in VARIABLES.items()}
 ACCEPTED = [(name, value) for name, (_, accepted, _) in VARIABLES.items() for value in accepted]

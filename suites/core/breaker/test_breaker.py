@@ -414,6 +414,333 @@ def test_breaker_can_be_closed_by_hand():
     assert circuit.breaker.recent() == (0, 0)
 
 
+@pytest.mark.parametrize("per_s", [1, 10, 1000])
+def test_breaker_lets_steady_successes_age(per_s):
+    """However long traffic goes on without a pause, the window holds what it is long, and a tenth of it more at most."""
+    circuit = Circuit(BreakerPolicy(window_s=10))
+    seen = []
+
+    for tick in range(40 * per_s):
+        circuit.succeed(1)
+        circuit.clock.advance(1 / per_s)
+        if tick % per_s == 0 and tick > 20 * per_s:
+            seen.append(circuit.breaker.recent()[1])
+
+    assert 10 * per_s - 1 <= min(seen)
+    assert max(seen) <= 11 * per_s + 1
+
+
+def test_breaker_opens_after_a_long_healthy_time_as_fast_as_after_a_short_one():
+    """An hour without a failure does not count against an outage: it would be noticed an hour late."""
+    circuit = Circuit(BreakerPolicy(min_failure_rate=0.5, window_s=10))
+    for _ in range(3600):
+        circuit.succeed(1)
+        circuit.clock.advance(1)
+
+    circuit.fail(9)
+    assert circuit.breaker.state is State.CLOSED
+
+    circuit.fail(1)
+    assert circuit.breaker.state is State.OPEN
+
+
+async def test_breaker_takes_no_refusal_from_within_for_a_failure():
+    """What a breaker further inside refuses says nothing of this dependency, even where any error would count."""
+    inner, outer = Circuit(), Circuit()
+    inner.open()
+
+    async def through_both() -> None:
+        await inner.breaker.call(_raising(OSError), failures=(OSError,))
+
+    for _ in range(20):
+        with pytest.raises(CircuitOpen):
+            await outer.breaker.call(through_both, failures=(Exception,))
+
+    assert outer.breaker.state is State.CLOSED
+    assert (outer.breaker.neutral, outer.breaker.recent()) == (20, (0, 0))
+
+
+async def test_a_probe_refused_from_within_gives_its_permit_back():
+    """Else three refusals of an inner breaker would keep the outer one half open for ever (B4)."""
+    circuit = Circuit()
+    circuit.breaker.released(circuit.half_open())
+
+    def refused() -> None:
+        raise CircuitOpen("inner", Reason.OPEN, retry_after_s=1)
+
+    for _ in range(10):
+        with pytest.raises(CircuitOpen, match="inner"):
+            circuit.breaker.call_sync(refused, failures=(Exception,))
+
+    circuit.succeed(3)
+    assert circuit.breaker.state is State.CLOSED
+
+
+def test_breaker_leaves_out_the_kinds_of_failure_that_it_is_told_to():
+    """A file that is not there is an answer of the disk, though it is an `OSError`."""
+    circuit = Circuit()
+
+    def missing() -> None:
+        raise FileNotFoundError
+
+    for _ in range(10):
+        with pytest.raises(FileNotFoundError):
+            circuit.breaker.call_sync(missing, failures=(OSError,), neutral=(FileNotFoundError,))
+    assert (circuit.breaker.neutral, circuit.breaker.failures) == (10, 0)
+
+    for _ in range(5):
+        with pytest.raises(FileNotFoundError):
+            circuit.breaker.call_sync(missing, failures=(OSError,))
+    assert circuit.breaker.state is State.OPEN
+
+
+SLOW = BreakerPolicy(slow_call_s=1.0, probes=2, jitter_ratio=0.0)
+
+
+def slowly(circuit: Circuit, took_s: float) -> str:
+    def operation() -> str:
+        circuit.clock.advance(took_s)
+        return "answer"
+
+    return circuit.breaker.call_sync(operation, failures=(OSError,))
+
+
+@pytest.mark.parametrize(("took_s", "state"), [(1.0, State.CLOSED), (1.001, State.OPEN)])
+def test_breaker_counts_calls_that_are_too_slow(took_s, state):
+    """Five answers that took longer than they may open it; each caller has its answer all the same."""
+    circuit = Circuit(SLOW)
+
+    assert [slowly(circuit, took_s) for _ in range(5)] == ["answer"] * 5
+
+    assert circuit.breaker.state is state
+    assert circuit.breaker.slow == circuit.breaker.failures == (5 if state is State.OPEN else 0)
+    assert circuit.breaker.successes + circuit.breaker.failures == 5
+
+
+def test_breaker_opens_again_at_a_slow_probe():
+    """A dependency that answers too late has not come back."""
+    circuit = Circuit(SLOW)
+    circuit.open()
+    circuit.clock.advance(60)
+
+    slowly(circuit, 0.9)
+    slowly(circuit, 1.1)
+
+    assert circuit.breaker.state is State.OPEN
+    assert circuit.breaker.trips == 2
+
+
+def test_breaker_times_each_call_by_itself():
+    """A quick call beside a slow one is quick, and calls that overlap a transition are stale (B3)."""
+    circuit = Circuit(SLOW)
+    slow = circuit.breaker.admit()
+    circuit.clock.advance(5)
+    quick = circuit.breaker.admit()
+
+    circuit.breaker.succeeded(quick)
+    circuit.breaker.succeeded(slow)
+    assert (circuit.breaker.successes, circuit.breaker.slow) == (1, 1)
+
+    late = circuit.breaker.admit()
+    circuit.fail(4)
+    assert circuit.breaker.state is State.OPEN
+    circuit.breaker.succeeded(late)
+    assert circuit.breaker.stale == 1
+
+
+def test_breaker_closes_after_as_many_good_probes_as_it_is_told():
+    """Three may run, two that succeed are enough; the third is stale then."""
+    circuit = Circuit(BreakerPolicy(probes=3, successes=2, jitter_ratio=0.0))
+    probes = [circuit.half_open(), circuit.breaker.admit(), circuit.breaker.admit()]
+
+    circuit.breaker.succeeded(probes[0])
+    assert circuit.breaker.state is State.HALF_OPEN
+    circuit.breaker.succeeded(probes[1])
+    assert circuit.breaker.state is State.CLOSED
+
+    circuit.breaker.failed(probes[2])
+    assert (circuit.breaker.stale, circuit.breaker.recent()) == (1, (0, 0))
+
+
+def test_breaker_held_open_refuses_until_it_is_reset():
+    """No time ends it; the refusal says that it was a person, and when to ask again."""
+    circuit = Circuit()
+    early = circuit.breaker.admit()
+
+    circuit.breaker.force_open()
+    circuit.clock.advance(1e6)
+    with pytest.raises(CircuitOpen) as refusal:
+        circuit.breaker.admit()
+    circuit.breaker.succeeded(early)
+
+    assert (refusal.value.reason, refusal.value.retry_after_s) == (Reason.FORCED, 60)
+    assert (circuit.breaker.state, circuit.breaker.is_forced, circuit.breaker.stale) == (State.OPEN, True, 1)
+    circuit.breaker.reset()
+    circuit.succeed(1)
+    assert (circuit.breaker.state, circuit.breaker.is_forced) == (State.CLOSED, False)
+
+
+def test_breaker_held_closed_lets_everything_through_until_it_is_reset():
+    """Failures are counted and open nothing; after `reset` it judges anew, by what comes then."""
+    circuit = Circuit()
+    circuit.open()
+
+    circuit.breaker.force_close()
+    circuit.fail(50)
+    assert (circuit.breaker.state, circuit.breaker.recent()) == (State.CLOSED, (50, 50))
+
+    circuit.breaker.reset()
+    circuit.fail(4)
+    assert circuit.breaker.state is State.CLOSED
+    circuit.fail(1)
+    assert circuit.breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize("by_hand", ["force_open", "force_close", "reset"])
+def test_breaker_moved_by_hand_makes_earlier_reports_stale(by_hand):
+    """What began under another rule says nothing under this one (B3)."""
+    circuit = Circuit()
+    permits = [circuit.breaker.admit() for _ in range(5)]
+
+    getattr(circuit.breaker, by_hand)()
+    for permit in permits:
+        circuit.breaker.failed(permit)
+
+    assert (circuit.breaker.stale, circuit.breaker.failures) == (5, 0)
+    assert circuit.breaker.state is (State.OPEN if by_hand == "force_open" else State.CLOSED)
+
+
+def test_breaker_tells_only_real_changes_made_by_hand():
+    """Closing what is closed is no transition (B7)."""
+    circuit = Circuit()
+
+    circuit.breaker.force_close()
+    circuit.breaker.reset()
+    circuit.breaker.force_open()
+    circuit.breaker.force_open()
+    circuit.breaker.reset()
+
+    assert circuit.path == [(State.CLOSED, State.OPEN), (State.OPEN, State.CLOSED)]
+    assert circuit.breaker.openings == 1
+
+
+def test_breaker_held_open_by_hand_starts_with_the_first_rest_when_it_is_reset():
+    """A hand is no trip: the next outage rests 60 s (B6)."""
+    circuit = Circuit()
+    circuit.breaker.force_open()
+    circuit.breaker.reset()
+
+    circuit.open()
+
+    assert circuit.breaker.retry_after_s() == 60
+
+
+async def test_breaker_serves_a_fallback_where_it_refuses_or_the_dependency_fails():
+    """Degraded, not broken: each failure still counts, a refusal asks nothing, and the fallback is told what it was."""
+    circuit, why = Circuit(), []
+
+    async def from_memory(error: Exception) -> str:
+        why.append(type(error))
+        return "old"
+
+    answers = [
+        await circuit.breaker.call(_raising(OSError), failures=(OSError,), fallback=from_memory) for _ in range(7)
+    ]
+
+    assert answers == ["old"] * 7
+    assert why == [OSError] * 5 + [CircuitOpen] * 2
+    assert (circuit.breaker.failures, circuit.breaker.rejected, circuit.breaker.fallbacks) == (5, 2, 7)
+
+
+def test_breaker_serves_a_fallback_in_sync_style_too():
+    """The same promise for what blocks."""
+    circuit = Circuit()
+
+    def failing() -> str:
+        raise OSError
+
+    answers = [circuit.breaker.call_sync(failing, failures=(OSError,), fallback=lambda _: "old") for _ in range(7)]
+
+    assert answers == ["old"] * 7
+    assert (circuit.breaker.failures, circuit.breaker.rejected, circuit.breaker.fallbacks) == (5, 2, 7)
+
+
+@pytest.mark.parametrize("style", ["async", "sync"])
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError, KeyboardInterrupt])
+def test_breaker_hides_no_error_that_is_not_the_dependencys(style, error):
+    """A mistake of the caller, an answer that is left out, an interrupt: no fallback may cover them."""
+    circuit = Circuit()
+
+    def operation() -> str:
+        raise error("shown")
+
+    async def operation_async() -> str:
+        return operation()
+
+    async def never(_: Exception) -> str:
+        return "hidden"
+
+    kinds = {"failures": (OSError,), "neutral": (FileNotFoundError,)}
+    with pytest.raises(error, match="shown"):
+        if style == "sync":
+            circuit.breaker.call_sync(operation, **kinds, fallback=lambda _: "hidden")
+        else:
+            asyncio.run(circuit.breaker.call(operation_async, **kinds, fallback=never))
+
+    assert (circuit.breaker.neutral, circuit.breaker.fallbacks) == (1, 0)
+
+
+async def test_what_a_fallback_raises_is_raised_and_counts_for_nothing():
+    """The dependency failed once; what stood in for it failed by itself."""
+    circuit = Circuit()
+
+    async def failing(_: Exception) -> None:
+        raise OSError("the second")
+
+    with pytest.raises(OSError, match="the second") as caught:
+        await circuit.breaker.call(_raising(OSError), failures=(OSError,), fallback=failing)
+
+    assert "by name" in str(caught.value.__context__)
+    assert circuit.breaker.failures == 1
+
+
+async def test_a_fallback_goes_on_to_the_next_one():
+    """A chain of breakers: what is left when the second rests too is the third."""
+    first, second = Circuit(), Circuit()
+    first.open()
+    second.open()
+
+    async def third(_: Exception) -> str:
+        return "third"
+
+    async def next_one(_: Exception) -> str:
+        return await second.breaker.call(_raising(OSError), failures=(OSError,), fallback=third)
+
+    assert await first.breaker.call(_raising(OSError), failures=(OSError,), fallback=next_one) == "third"
+
+
+def test_breaker_counts_every_report_once():
+    """Successes, failures, neutral and stale ones make up all reports, and all that was admitted reported (B10)."""
+    circuit = Circuit(BreakerPolicy(failures=3, probes=2, recovery_s=10))
+    random, under_way, refused = Random(8), [], 0
+
+    for outcome in random.choices(["succeeded", "failed", "released"], k=500):
+        try:
+            under_way.append(circuit.breaker.admit())
+        except CircuitOpen:
+            refused += 1
+        if under_way and random.random() < 0.7:
+            getattr(circuit.breaker, outcome)(under_way.pop(random.randrange(len(under_way))))
+        circuit.clock.advance(random.choice([0, 1, 8]))
+
+    standing = circuit.breaker.standing()
+    reported = standing.successes + standing.failures + standing.neutral + standing.stale
+    assert standing.admitted == reported + len(under_way)
+    assert standing.admitted + standing.rejected == 500
+    assert standing.rejected == refused
+    assert min(standing.successes, standing.failures, standing.neutral, standing.stale, standing.rejected) > 0
+
+
 def _raising(error: type[Exception]):
     async def operation() -> None:
         raise error("by name")
