@@ -1,4 +1,4 @@
-"""A real Redis for the tests of this folder."""
+"""A real Redis and a real PostgreSQL for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import pytest
 from fixtures.reference.clock import MonotonicClock
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy
 from fixtures.reference.core.redis_link import RedisLink, RedisLinkPolicy
-from suites.support.servers import free_port, start_redis
+from suites.support.servers import free_port, start_postgres, start_redis
 
 
 @pytest.fixture(scope="session")
 def redis_port():
     """The port of a Redis that this session shares; tests use keys of their own."""
     with start_redis() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def postgres_port():
+    """The port of a PostgreSQL that this session shares; tests use tables and names of their own."""
+    with start_postgres() as port:
         yield port
 
 

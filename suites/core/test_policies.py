@@ -10,6 +10,7 @@ from fixtures.reference.core.balancer import BalancerPolicy
 from fixtures.reference.core.breaker import BreakerPolicy
 from fixtures.reference.core.cache import CachePolicy
 from fixtures.reference.core.limiter import LimiterPolicy
+from fixtures.reference.core.pool import PoolPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
 from fixtures.reference.core.store import StorePolicy
 
@@ -57,6 +58,15 @@ EDGES = [
     (LimiterPolicy, "rate_per_s", [TINY], [0, -1, inf, nan]),
     (LimiterPolicy, "burst", [1], [1 - TINY, inf, nan]),
     (LimiterPolicy, "share_ratio", [TINY, 1], [0, 1 + TINY, nan]),
+    (PoolPolicy, "max_connections", [5], [4, 0]),
+    (PoolPolicy, "min_idle", [0, 20], [-1, 21]),
+    (PoolPolicy, "acquire_timeout_s", [TINY, inf], [0, nan]),
+    (PoolPolicy, "connect_timeout_s", [TINY, inf], [0, nan]),
+    (PoolPolicy, "close_timeout_s", [TINY, inf], [0, nan]),
+    (PoolPolicy, "idle_max_s", [TINY, inf], [0, nan]),
+    (PoolPolicy, "lifetime_s", [TINY, inf], [0, nan]),
+    (PoolPolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
+    (PoolPolicy, "validate_after_s", [0, inf], [-TINY, nan]),
     (RedisLinkPolicy, "port", [1, 65535], [0, 65536]),
     (RedisLinkPolicy, "op_timeout_s", [TINY], [0, nan]),
     (RedisLinkPolicy, "connections", [1], [0]),

@@ -1,1 +1,1 @@
-"""How the parts of the reference core, and their peers, are built for the suites in `suites/contract/core/`."""
+"""What the suites of the core share: simulated time, servers that do as told, and the adapters of contract suites."""
