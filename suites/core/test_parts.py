@@ -16,6 +16,7 @@ BENEATH = {
     "balancer": [],
     "breaker": [],
     "cache": ["breaker", "redis_link"],
+    "checkpoint": ["breaker", "redis_link"],
     "limiter": ["breaker", "redis_link"],
     "pool": [],
     "redis_link": ["breaker"],

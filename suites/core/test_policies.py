@@ -9,6 +9,7 @@ import pytest
 from fixtures.reference.core.balancer import BalancerPolicy
 from fixtures.reference.core.breaker import BreakerPolicy
 from fixtures.reference.core.cache import CachePolicy
+from fixtures.reference.core.checkpoint import CheckpointPolicy
 from fixtures.reference.core.limiter import LimiterPolicy
 from fixtures.reference.core.pool import PoolPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
@@ -55,6 +56,7 @@ EDGES = [
     (CachePolicy, "l1_ttl_s", [TINY, 5], [0, -1, 5 + TINY, nan]),
     (CachePolicy, "grace_s", [0], [-TINY, nan]),
     (CachePolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
+    (CheckpointPolicy, "ttl_s", [0.001], [0.0009, 0, -1, inf, nan]),
     (LimiterPolicy, "rate_per_s", [TINY], [0, -1, inf, nan]),
     (LimiterPolicy, "burst", [1], [1 - TINY, inf, nan]),
     (LimiterPolicy, "share_ratio", [TINY, 1], [0, 1 + TINY, nan]),
