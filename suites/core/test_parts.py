@@ -17,6 +17,7 @@ BENEATH = {
     "breaker": [],
     "cache": ["breaker", "redis_link"],
     "checkpoint": ["breaker", "redis_link"],
+    "deadletter": ["breaker", "redis_link"],
     "limiter": ["breaker", "redis_link"],
     "pool": [],
     "redis_link": ["breaker"],

@@ -10,6 +10,7 @@ from fixtures.reference.core.balancer import BalancerPolicy
 from fixtures.reference.core.breaker import BreakerPolicy
 from fixtures.reference.core.cache import CachePolicy
 from fixtures.reference.core.checkpoint import CheckpointPolicy
+from fixtures.reference.core.deadletter import AtCap, DeadLetterPolicy
 from fixtures.reference.core.limiter import LimiterPolicy
 from fixtures.reference.core.pool import PoolPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
@@ -57,6 +58,11 @@ EDGES = [
     (CachePolicy, "grace_s", [0], [-TINY, nan]),
     (CachePolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
     (CheckpointPolicy, "ttl_s", [0.001], [0.0009, 0, -1, inf, nan]),
+    (DeadLetterPolicy, "retention_s", [0.001], [0.0009, 0, -1, inf, nan]),
+    (DeadLetterPolicy, "max_entries", [1], [0]),
+    (DeadLetterPolicy, "archive", [False], [True]),
+    (DeadLetterPolicy, "look_at", [1, 49], [0, 50]),
+    (DeadLetterPolicy, "act_at", [11], [10]),
     (LimiterPolicy, "rate_per_s", [TINY], [0, -1, inf, nan]),
     (LimiterPolicy, "burst", [1], [1 - TINY, inf, nan]),
     (LimiterPolicy, "share_ratio", [TINY, 1], [0, 1 + TINY, nan]),
@@ -108,3 +114,8 @@ def test_policy_of_a_store_without_connections_is_refused():
     """None at most would agree with none at least, and no operation would ever get one."""
     with pytest.raises(ValueError, match="a store needs max_connections >= 1, not"):
         StorePolicy(**NEEDED[StorePolicy], min_connections=0, max_connections=0)
+
+
+def test_policy_of_dead_letters_keeps_an_archive_of_what_it_drops():
+    """What it refuses needs none; an archive that stays empty would look like nothing was dropped."""
+    assert DeadLetterPolicy(at_cap=AtCap.DROP_OLDEST, archive=True).archive
