@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -14,7 +16,7 @@ from fixtures.defects import DEFECTS, installed
 from fixtures.defects import app as wrapper
 from fixtures.defects.proof import escape
 from fixtures.reference import app as product
-from fixtures.reference.core.breaker import BreakerPolicy, State, Unavailable
+from fixtures.reference.core.breaker import BreakerPolicy, CircuitOpen, State, Unavailable
 from fixtures.reference.core.cache import Document, Slot
 from fixtures.reference.core.redis_link import Script
 from fixtures.reference.parts import Design
@@ -91,6 +93,131 @@ async def test_cache_levels_store_unless_they_never_do(linked, defect, stores):
     assert [memory.get(key) is not None, filled is not None, superseded is not None] == [stores] * 3
 
 
+def breaker_of(defect: str, clock: FakeClock):
+    """The breaker of a service with a defect: five failures open it for ten seconds, three probes close it."""
+    policy = BreakerPolicy(failures=5, recovery_s=10, jitter_ratio=0, probes=3, probe_max_s=30)
+    return installed(defect, Design()).breaker("redis", policy, clock=clock, random=Random(1))
+
+
+def fail(breaker, times: int = 1) -> None:
+    for _ in range(times):
+        breaker.failed(breaker.admit())
+
+
+async def go_away(breaker) -> None:
+    """Make a call that is cancelled while it is under way."""
+    inside = asyncio.Event()
+
+    async def asked() -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    call = asyncio.create_task(breaker.call(asked, failures=(OSError,)))
+    await asyncio.wait([call, asyncio.create_task(inside.wait())], return_when=asyncio.FIRST_COMPLETED)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+
+def admitted(breaker, times: int) -> int:
+    """Ask for so many permits at once; return how many there were."""
+    count = 0
+    for _ in range(times):
+        with suppress(CircuitOpen):
+            breaker.admit()
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize(("defect", "state"), [("", State.CLOSED), ("breaker-blames-cancelled", State.OPEN)])
+async def test_callers_who_go_away_open_nothing_unless_they_are_blamed(defect, state):
+    """Ten of them say nothing of the dependency."""
+    breaker = breaker_of(defect, FakeClock())
+
+    for _ in range(10):
+        await go_away(breaker)
+
+    assert breaker.state is state
+
+
+@pytest.mark.parametrize(("defect", "state"), [("", State.HALF_OPEN), ("breaker-trusts-cancelled", State.CLOSED)])
+async def test_cancelled_probes_close_nothing_unless_they_are_trusted(defect, state):
+    """Whether the dependency is back is not known from them."""
+    clock = FakeClock()
+    breaker = breaker_of(defect, clock)
+    fail(breaker, 5)
+    clock.advance(10)
+
+    for _ in range(3):
+        await go_away(breaker)
+
+    assert breaker.state is state
+
+
+@pytest.mark.parametrize(("defect", "state"), [("", State.OPEN), ("breaker-counts-in-a-row", State.CLOSED)])
+def test_breaker_opens_where_half_of_the_calls_fail_unless_it_counts_in_a_row(defect, state):
+    """Fail, succeed, fail, succeed is an outage of every second call."""
+    breaker = breaker_of(defect, FakeClock())
+
+    for _ in range(20):
+        with suppress(CircuitOpen):
+            fail(breaker)
+            breaker.succeeded(breaker.admit())
+
+    assert breaker.state is state
+
+
+@pytest.mark.parametrize(("defect", "count"), [("", 3), ("breaker-lets-all-in", 50)])
+def test_breaker_lets_three_probes_in_unless_it_lets_all(defect, count):
+    """Fifty callers ask in the moment that the rest is over."""
+    clock = FakeClock()
+    breaker = breaker_of(defect, clock)
+    fail(breaker, 5)
+    clock.advance(10)
+
+    assert admitted(breaker, 50) == count
+
+
+@pytest.mark.parametrize(("defect", "count"), [("", 3), ("breaker-waits-for-a-hung-probe", 0)])
+def test_breaker_gives_up_on_hung_probes_unless_it_waits_for_them(defect, count):
+    """Three that never end: after their time, and the rest that follows it, three others get in."""
+    clock = FakeClock()
+    breaker = breaker_of(defect, clock)
+    fail(breaker, 5)
+    clock.advance(10)
+    assert admitted(breaker, 50) == 3
+
+    clock.advance(31)
+    assert admitted(breaker, 50) == 0
+    clock.advance(20)
+
+    assert admitted(breaker, 50) == count
+
+
+@pytest.mark.parametrize(("defect", "count"), [("", 3), ("breaker-wall-clock", 0)])
+def test_a_rest_ends_though_the_wall_clock_is_set_back_unless_it_goes_by_it(monkeypatch, defect, count):
+    """An hour back: the rest of ten seconds is over all the same."""
+    clock, wall = FakeClock(), time.time
+    breaker = breaker_of(defect, clock)
+    fail(breaker, 5)
+
+    monkeypatch.setattr(time, "time", lambda: wall() - 3600)
+    clock.advance(10)
+
+    assert admitted(breaker, 50) == count
+
+
+@pytest.mark.parametrize(("defect", "is_within"), [("", True), ("memory-counts-entries", False)])
+def test_memory_stays_within_its_bytes_unless_it_counts_entries(defect, is_within):
+    """A hundred documents of eight kilobytes in a hundred kilobytes."""
+    memory = installed(defect, Design()).memory(100_000)
+
+    for number in range(100):
+        memory.put(str(number), Slot(Document(1, bytes(8000)), 1, 1))
+
+    assert (memory.used_bytes <= 100_000) == is_within
+    assert memory.used_bytes > 50_000
+
+
 def test_no_defect_leaves_the_design_as_it_is():
     """Without a defect the service is made of the core's own classes."""
     assert installed("", Design()) == Design()
@@ -146,10 +273,11 @@ def test_each_defect_can_be_chosen_and_breaks_what_its_scenario_promises():
     promised = {
         name: {word_of(each) for each in planned(scenarios[row.caught_by], settings, "quick").promises}
         for name, row in DEFECTS.items()
+        if row.is_caught_by_a_run
     }
 
     assert settings.system.subject.defects.keys() == DEFECTS.keys()
-    assert [name for name, row in DEFECTS.items() if row.breaks not in promised[name]] == []
+    assert [name for name in promised if DEFECTS[name].breaks not in promised[name]] == []
 
 
 @pytest.mark.parametrize(
@@ -168,6 +296,15 @@ def test_a_defect_is_caught_for_what_it_breaks_or_it_got_away(tmp_path, made, br
     how = escape(replace(DEFECTS["breaker-never-opens"], breaks=breaks), tmp_path)
 
     assert how is None if said is None else said in how
+
+
+@pytest.mark.parametrize("defect", sorted(name for name, row in DEFECTS.items() if not row.is_caught_by_a_run))
+def test_a_defect_that_no_scenario_catches_is_caught_by_a_test_that_there_is(defect):
+    """Which sees the healthy part beside it, and is about this one."""
+    name = DEFECTS[defect].caught_by.removeprefix("suites/core/test_defects.py::")
+    (cases,) = (mark for mark in globals()[name].pytestmark if mark.name == "parametrize")
+
+    assert [case[0] for case in cases.args[1]] == ["", defect]
 
 
 def test_unknown_defect_is_refused_with_those_that_are_known():
