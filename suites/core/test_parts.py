@@ -14,6 +14,7 @@ from fixtures.reference import core
 CORE = Path(core.__file__).parent
 BENEATH = {
     "balancer": [],
+    "batch": [],
     "breaker": [],
     "cache": ["breaker", "redis_link"],
     "checkpoint": ["breaker", "redis_link"],

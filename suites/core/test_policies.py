@@ -7,6 +7,7 @@ from math import inf, nan
 import pytest
 
 from fixtures.reference.core.balancer import BalancerPolicy
+from fixtures.reference.core.batch import BatchPolicy
 from fixtures.reference.core.breaker import BreakerPolicy
 from fixtures.reference.core.cache import CachePolicy
 from fixtures.reference.core.checkpoint import CheckpointPolicy
@@ -66,6 +67,11 @@ EDGES = [
     (LimiterPolicy, "rate_per_s", [TINY], [0, -1, inf, nan]),
     (LimiterPolicy, "burst", [1], [1 - TINY, inf, nan]),
     (LimiterPolicy, "share_ratio", [TINY, 1], [0, 1 + TINY, nan]),
+    (BatchPolicy, "max_items", [1, 10_000], [0, 10_001]),
+    (BatchPolicy, "max_age_s", [0, inf], [-TINY, nan]),
+    (BatchPolicy, "concurrency", [1], [0]),
+    (BatchPolicy, "max_queued", [100], [99]),
+    (BatchPolicy, "when_full", ["wait", "reject"], ["", "drop"]),
     (PoolPolicy, "max_connections", [5], [4, 0]),
     (PoolPolicy, "min_idle", [0, 20], [-1, 21]),
     (PoolPolicy, "acquire_timeout_s", [TINY, inf], [0, nan]),

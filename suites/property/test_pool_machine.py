@@ -89,8 +89,8 @@ class PoolMachine(RuleBasedStateMachine):
 
         async def act() -> None:
             self.give_back(which, Condition.CLEAN, reuse=True)
-            waiting = self.waiting()
-            self.callers[waiting[victim % len(waiting)]].cancel()
+            if waiting := self.waiting():  # the loop went on after the precondition was asked
+                self.callers[waiting[victim % len(waiting)]].cancel()
             await until_settled(2)
 
         self.run(act())
@@ -99,8 +99,8 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(victim=st.integers(0, 9), turns=st.integers(0, 2))
     def cancel(self, victim: int, turns: int) -> None:
         async def act() -> None:
-            waiting = self.waiting()
-            self.callers[waiting[victim % len(waiting)]].cancel()
+            if waiting := self.waiting():  # the loop went on after the precondition was asked
+                self.callers[waiting[victim % len(waiting)]].cancel()
             await until_settled(turns)
 
         self.run(act())
