@@ -21,6 +21,7 @@ from starlette.requests import Request
 from fixtures.reference.app import create_app
 from fixtures.reference.items import client_of
 from fixtures.reference.settings import Settings
+from suites.support.relay import Relay
 from suites.support.servers import free_port, start_postgres, start_redis
 
 if TYPE_CHECKING:
@@ -43,50 +44,6 @@ def servers():
     """Ports of a real Redis and a real Postgres."""
     with start_redis() as redis, start_postgres() as postgres:
         yield redis, postgres
-
-
-class Relay:
-    """A port in front of another one that can be cut and mended."""
-
-    def __init__(self, upstream: int) -> None:
-        self.upstream, self.port = upstream, free_port()
-        self._server: asyncio.Server | None = None
-        self._links: set[asyncio.Task] = set()
-
-    async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-
-    async def cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._links:
-            task.cancel()
-        await asyncio.gather(*self._links, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        self._links.add(task)
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
-        try:
-            async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(_pump(reader, far_writer))
-                pumps.create_task(_pump(far_reader, writer))
-        except* (OSError, EOFError):
-            pass
-        except* asyncio.CancelledError:
-            pass
-        finally:
-            writer.transport.abort()
-            far_writer.transport.abort()
-            self._links.discard(task)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    raise EOFError
 
 
 class World:

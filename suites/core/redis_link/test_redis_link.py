@@ -9,10 +9,27 @@ from random import Random
 
 import pytest
 
-from fixtures.reference.core.breaker import DependencyFailed, Unavailable
+from fixtures.reference.core.breaker import CircuitOpen, DependencyFailed, State, Unavailable
 from fixtures.reference.core.redis_link import Script, keeping_cancellation
+from suites.support.relay import Relay
 
 ECHO = Script("return ARGV[1]")
+
+
+@pytest.fixture
+async def relay(redis_port):
+    """A port in front of Redis that counts connections."""
+    relay = Relay(redis_port)
+    await relay.mend()
+    yield relay
+    await relay.cut()
+
+
+@pytest.fixture
+def frozen_port():
+    """A port where the kernel accepts, and nothing ever answers."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        yield frozen.getsockname()[1]
 
 
 async def test_link_bounds_all_steps_of_a_call_together(linked):
@@ -129,3 +146,105 @@ async def test_link_gives_no_caller_the_reply_of_another(linked):
         results = await asyncio.gather(*(storm(number) for number in range(60)))
         assert False not in results
     assert all(await asyncio.gather(*(call(f"after {number}") for number in range(64))))
+
+
+async def test_link_asks_once(linked, relay):
+    """A server that hangs up is not asked again: what repeats a call is the caller's choice, and it may have acted."""
+    link, relay.upstream = linked(port=relay.port), 1
+
+    with pytest.raises(DependencyFailed) as failed:
+        await link.run(ECHO, [], ["x"])
+
+    assert relay.accepted == 1
+    assert failed.value.dependency == "redis"
+    assert failed.value.may_have_acted
+    assert link.breaker.recent() == (1, 1)
+
+
+async def test_link_takes_an_error_reply_for_an_answer(linked):
+    """A script that is wrong fails its caller, and proves that Redis is there: ten of them open nothing."""
+    link, wrong = linked(), Script("return redis.error_reply('no such thing')")
+
+    for _ in range(10):
+        with pytest.raises(DependencyFailed):
+            await link.run(wrong, [], [])
+
+    assert link.breaker.state is State.CLOSED
+    assert link.breaker.recent()[0] == 0
+
+
+async def test_link_asks_nothing_while_its_breaker_rests(linked, relay):
+    """Five failures and it is refused without a connection; a ping goes past the breaker."""
+    link = linked(port=relay.port)
+    await relay.cut()
+    for _ in range(5):
+        with pytest.raises(DependencyFailed):
+            await link.run(ECHO, [], ["x"])
+    await relay.mend()
+
+    with pytest.raises(CircuitOpen):
+        await link.run(ECHO, [], ["x"])
+
+    assert relay.accepted == 0
+    await link.ping()
+    assert relay.accepted == 1
+
+
+async def test_a_ping_of_the_link_leaves_its_breaker_alone(linked, redis_port, frozen_port):
+    """Whether it is answered or not; and it gives up after the budget of a call."""
+    answered, ignored = linked(), linked(port=frozen_port, op_timeout_s=0.05)
+
+    await answered.ping()
+    async with asyncio.timeout(5):
+        with pytest.raises(DependencyFailed) as failed:
+            await ignored.ping()
+
+    assert not failed.value.may_have_acted
+    assert [(link.breaker.recent(), link.breaker.admitted) for link in (answered, ignored)] == [((0, 0), 0)] * 2
+
+
+async def test_a_ping_waits_for_a_connection_no_longer_than_for_an_answer(linked):
+    """All connections are busy: the budget bounds the waiting too, which the client itself does not."""
+    link = linked(connections=1, op_timeout_s=0.1)
+    busy = await link._pool.get_connection()
+
+    async with asyncio.timeout(5):
+        with pytest.raises(DependencyFailed):
+            await link.ping()
+
+    await link._pool.release(busy)
+
+
+async def test_link_makes_callers_wait_for_a_connection(linked, relay):
+    """Sixty calls at once over two connections are all answered, each with its own reply."""
+    link = linked(port=relay.port, connections=2, op_timeout_s=10.0)
+
+    replies = await asyncio.gather(*(link.run(ECHO, [], [str(number)]) for number in range(60)))
+
+    assert replies == [str(number).encode() for number in range(60)]
+    assert relay.accepted <= 2
+
+
+async def test_link_keeps_no_connection_when_it_is_closed(linked, relay):
+    """A replica that has stopped leaves none to the server."""
+    link = linked(port=relay.port)
+    await asyncio.gather(*(link.run(ECHO, [], ["x"]) for _ in range(3)))
+    assert relay.open_count >= 1
+
+    await link.close()
+
+    async with asyncio.timeout(5):
+        while relay.open_count:  # noqa: ASYNC110 - the relay notices in its own time
+            await asyncio.sleep(0.01)
+
+
+async def test_a_script_has_the_name_that_redis_gives_it(linked):
+    """Under another name each call would be sent twice, by its name and then in full."""
+    assert await linked()._send("SCRIPT", "LOAD", ECHO.text) == ECHO.digest.encode()
+
+
+async def test_link_hands_over_keys_and_arguments_in_their_places(linked):
+    """A script sees as many keys as were named, and then the arguments; numbers become their text."""
+    counted = Script("return {#KEYS, KEYS[1], #ARGV, ARGV[1], ARGV[2]}")
+
+    assert await linked().run(counted, ["one", "two"], [3, b"four"]) == [2, b"one", 2, b"3", b"four"]

@@ -1,0 +1,421 @@
+"""The store against a real Postgres, one that is away, one that never answers, and callers who go away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+from random import Random
+
+import asyncpg
+import pytest
+
+from fixtures.reference.clock import MonotonicClock
+from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, DependencyFailed, State
+from fixtures.reference.core.store import Item, Store, StorePolicy
+from fixtures.reference.core.store._store import RECONNECT_S, SCHEMA_LOCK
+from suites.support.relay import Relay
+
+NAMES = iter(f"store_{number}" for number in range(1000))
+PATIENT_S = 10.0  # what is not asked about must not time out on a crowded machine
+
+
+@pytest.fixture
+async def admin(postgres_port):
+    """A session of the superuser, on no database of ours."""
+    connection = await asyncpg.connect(host="127.0.0.1", port=postgres_port, user="postgres", database="postgres")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def database(admin):
+    """A database of this test alone."""
+    name = next(NAMES)
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield name
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def made(postgres_port, database):
+    """Make stores on that database; all are closed in the end."""
+    stores = []
+
+    def make(*, failures: int = 5, **chosen: object) -> Store:
+        breaker = Breaker("postgres", BreakerPolicy(failures=failures), clock=MonotonicClock(), random=Random(1))
+        policy = {
+            "host": "127.0.0.1",
+            "port": postgres_port,
+            "user": "postgres",
+            "password": "",
+            "database": database,
+            "ssl": "disable",
+            "op_timeout_s": PATIENT_S,
+            "connect_timeout_s": PATIENT_S,
+            "min_connections": 0,
+        }
+        stores.append(Store(StorePolicy(**{**policy, **chosen}), breaker=breaker))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        await store.close(within_s=0)
+
+
+@pytest.fixture
+def frozen_port():
+    """A port where the kernel accepts, and nothing ever answers."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        yield frozen.getsockname()[1]
+
+
+async def prepared(store: Store, seed_items: int = 3) -> Store:
+    async with asyncio.timeout(PATIENT_S):
+        await store.prepare(seed_items=seed_items)
+    return store
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(PATIENT_S):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in the server
+            await asyncio.sleep(0.01)
+
+
+async def sessions(admin, database) -> int:
+    """Return how many connections the server sees."""
+    return await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", database)
+
+
+def sleeping(seconds: float):
+    return lambda connection: connection.execute(f"SELECT pg_sleep({seconds})")
+
+
+async def test_store_holds_the_seeded_items_and_no_others(made):
+    """Items 0, 1 and 2 of three, each of version 1."""
+    store = await prepared(made())
+
+    held = [await store.read(number) for number in range(-1, 4)]
+
+    assert held == [None, *(Item(number, f"seeded {number}", 1) for number in range(3)), None]
+
+
+async def test_store_gives_each_write_the_next_version(made):
+    """A new item begins at 1; the answer is what a read then finds."""
+    store = await prepared(made())
+
+    written = [await store.write(number, value) for number, value in [(1, "a"), (1, "b"), (9, "c")]]
+
+    assert written == [Item(1, "a", 2), Item(1, "b", 3), Item(9, "c", 1)]
+    assert [await store.read(number) for number in (1, 9)] == written[1:]
+
+
+async def test_store_gives_concurrent_writes_of_one_item_versions_of_their_own(made):
+    """Forty writes of two replicas become forty versions, and the last of them is what is read."""
+    one, two = await prepared(made()), await prepared(made())
+
+    written = await asyncio.gather(*(store.write(0, f"{n}") for n in range(20) for store in (one, two)))
+
+    assert sorted(item.version for item in written) == list(range(2, 42))
+    assert await one.read(0) == max(written, key=lambda item: item.version)
+
+
+async def test_store_keeps_what_was_written_when_it_is_prepared_again(made):
+    """A restart seeds what is missing and touches nothing else."""
+    await (await prepared(made(), seed_items=1)).write(0, "mine")
+
+    again = await prepared(made(), seed_items=2)
+
+    assert [await again.read(number) for number in (0, 1)] == [Item(0, "mine", 2), Item(1, "seeded 1", 1)]
+
+
+async def test_store_prepares_beside_no_other_replica(made, admin, database, postgres_port):
+    """Two that create one table at once collide in the catalogue: it waits for the lock that another holds."""
+    other = await asyncpg.connect(host="127.0.0.1", port=postgres_port, user="postgres", database=database)
+    await other.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
+    store = made()
+    preparing = asyncio.create_task(prepared(store))
+
+    await until(lambda: admin.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"))
+    assert not store.is_prepared
+    await other.close()
+
+    await preparing
+    assert store.is_prepared
+
+
+async def test_store_tries_until_postgres_is_there(made, postgres_port):
+    """Refused connections end nothing: it pauses between them, and is prepared as soon as one is accepted."""
+    relay = Relay(postgres_port)
+    store, clock = made(port=relay.port), asyncio.get_running_loop().time
+    began_s = clock()
+    preparing = asyncio.create_task(prepared(store))
+
+    await relay.mend()
+    relay.upstream = 1  # it accepts and hangs up: a server that is starting
+    await until(lambda: asyncio.sleep(0, relay.accepted >= 3))
+    took_s = clock() - began_s
+    assert (store.is_prepared, preparing.done()) == (False, False)
+    assert took_s >= 2 * RECONNECT_S
+    relay.upstream = postgres_port
+
+    await preparing
+    assert await store.read(0) == Item(0, "seeded 0", 1)
+    await store.close(within_s=1)
+    await relay.cut()
+
+
+async def test_store_tries_until_it_is_let_in(made, admin, database):
+    """A server whose connections are all taken answers, and is not there for this store yet."""
+    crowded = f"crowded_{database}"
+    await admin.execute(f"CREATE ROLE {crowded} LOGIN CONNECTION LIMIT 0")
+    store = made(user=crowded)
+    preparing = asyncio.create_task(prepared(store))
+
+    await asyncio.wait([preparing], timeout=2 * RECONNECT_S)
+    assert not preparing.done()
+    await admin.execute(f"ALTER ROLE {crowded} SUPERUSER CONNECTION LIMIT -1")
+
+    await preparing
+    assert store.is_prepared
+
+
+async def test_store_keeps_one_pool_however_often_it_tries(made, admin, database, postgres_port):
+    """While the schema is locked each try times out; the server never sees more connections than one pool has."""
+    other = await asyncpg.connect(host="127.0.0.1", port=postgres_port, user="postgres", database=database)
+    await other.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
+    store = made(op_timeout_s=0.05, min_connections=1, max_connections=1)
+    preparing = asyncio.create_task(store.prepare(seed_items=1))
+    tries: set[str] = set()
+
+    async def has_tried_thrice() -> bool:
+        tries.update(
+            await admin.fetchval(
+                "SELECT array_agg(pid || query_start::text) FROM pg_stat_activity"
+                " WHERE datname = $1 AND pid <> $2 AND query LIKE '%advisory%'",
+                database,
+                other.get_server_pid(),
+            )
+            or []
+        )
+        return len(tries) >= 3
+
+    await until(has_tried_thrice)
+
+    assert await sessions(admin, database) <= 2  # its own, and the one that holds the lock
+    await other.close()
+    preparing.cancel()
+    await asyncio.wait([preparing])
+
+
+async def test_store_serves_nothing_before_it_has_a_connection(made):
+    """It says so as it says that Postgres is away, and its breaker hears of it."""
+    store = made()
+
+    with pytest.raises(DependencyFailed):
+        await store.read(0)
+    with pytest.raises(DependencyFailed):
+        await store.ping()
+
+    assert store.breaker.recent() == (1, 1)
+    assert not store.is_prepared
+
+
+async def test_store_gives_up_on_all_steps_together(made):
+    """One budget for waiting and asking: what the driver itself would allow each of them does not count."""
+    store = await prepared(made())
+    store._policy = replace(store._policy, op_timeout_s=0.1)  # the driver still has ten seconds for each command
+
+    async with asyncio.timeout(5):
+        with pytest.raises(DependencyFailed):
+            await store._run(sleeping(30))
+
+    assert store.breaker.recent() == (1, 1)
+
+
+async def test_store_waits_for_a_connection_no_longer_than_for_an_answer(made):
+    """With its one connection busy a further call is refused after the budget, and it is Postgres that is blamed."""
+    store = await prepared(made(max_connections=1))
+    busy = asyncio.create_task(store._run(sleeping(30)))
+    await asyncio.sleep(0)
+    store._policy = replace(store._policy, op_timeout_s=0.1)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(DependencyFailed) as refused:
+            await store.write(0, "late")
+
+    assert refused.value.dependency == "postgres"
+    busy.cancel()
+    await asyncio.wait([busy])
+
+
+async def test_store_connects_within_its_time(made, frozen_port):
+    """A server that accepts and never answers holds up no more than one connection's time, again and again."""
+    store = made(port=frozen_port, connect_timeout_s=0.05, min_connections=1)
+    preparing = asyncio.create_task(store.prepare(seed_items=1))
+
+    await asyncio.wait([preparing], timeout=0.3)
+
+    assert not preparing.done()
+    assert not store.is_prepared
+    preparing.cancel()
+    await asyncio.wait([preparing])
+
+
+async def test_store_opens_no_more_connections_than_it_may(made, admin, database):
+    """Thirty reads at once share three, as the server counts them, and all are answered (P1)."""
+    store = await prepared(made(max_connections=3))
+
+    reads = asyncio.gather(*(store._run(sleeping(0.02)) for _ in range(30)))
+    counts = []
+    while not reads.done():
+        counts.append(await sessions(admin, database))
+        await asyncio.sleep(0)
+
+    await reads
+    assert max(counts) == 3
+
+
+async def test_store_is_whole_after_callers_went_away(made):
+    """After a storm of cancelled calls all connections are there again, and the breaker heard nothing of it (P2)."""
+    store, dice = await prepared(made(min_connections=2, max_connections=2)), Random(5)
+
+    async def goes_away() -> None:
+        call = asyncio.create_task(store._run(sleeping(0.01)))
+        await asyncio.sleep(dice.random() * 0.02)
+        call.cancel()
+        await asyncio.wait([call])
+
+    await asyncio.gather(*(goes_away() for _ in range(60)))
+
+    assert await asyncio.gather(*(store.read(0) for _ in range(2))) == [Item(0, "seeded 0", 1)] * 2
+    assert store.breaker.recent()[0] == 0
+
+
+async def test_store_takes_an_answer_to_a_statement_for_an_answer(made):
+    """An error of a statement is the caller's, and proves that Postgres is there: ten of them open nothing."""
+    store = await prepared(made())
+
+    for _ in range(10):
+        with pytest.raises(asyncpg.CharacterNotInRepertoireError):
+            await store.write(0, "\0")
+
+    assert store.breaker.state is State.CLOSED
+    assert store.breaker.recent()[0] == 0
+
+
+async def test_store_says_when_a_write_may_have_been_made(made, admin, database):
+    """Its session was ended while it ran: Postgres is blamed, and it is not known whether the write is there."""
+    store = await prepared(made(max_connections=1))
+    write = asyncio.create_task(store._run(sleeping(30)))
+    ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND query LIKE '%sleep%'"
+
+    await until(lambda: admin.fetchval(ended, database))
+    with pytest.raises(DependencyFailed) as failed:
+        await write
+
+    assert failed.value.may_have_acted
+    assert store.breaker.recent() == (1, 1)
+
+
+async def test_store_asks_nothing_while_its_breaker_rests(made):
+    """A refusal says that nothing was done, and when to ask again; a ping asks all the same."""
+    store = await prepared(made(failures=1))
+    store.breaker.failed(store.breaker.admit())
+
+    with pytest.raises(CircuitOpen) as refused:
+        await store.write(0, "not made")
+
+    assert refused.value.retry_after_s > 0
+    assert store.breaker.state is State.OPEN
+    await store.ping()
+    store.breaker.reset()
+    assert await store.read(0) == Item(0, "seeded 0", 1)
+
+
+async def test_a_ping_of_the_store_leaves_its_breaker_alone(made):
+    """Whether it is answered or not: a look at health is not the traffic that the breaker judges."""
+    store = await prepared(made())
+
+    await store.ping()
+    await store.close(within_s=1)
+    with pytest.raises(DependencyFailed) as failed:
+        await store.ping()
+
+    assert not failed.value.may_have_acted
+    assert store.breaker.recent() == (0, 0)
+
+
+async def test_store_closes_in_its_time_though_a_connection_is_busy(made, postgres_port):
+    """What is under way after it is ended by force, and no connection is left."""
+    relay = Relay(postgres_port)
+    await relay.mend()
+    store = await prepared(made(port=relay.port))
+    busy = asyncio.create_task(store._run(sleeping(30)))
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await store.close(within_s=0.05)
+
+    with pytest.raises(DependencyFailed):
+        await busy
+    await until(lambda: asyncio.sleep(0, relay.open_count == 0))
+    await relay.cut()
+
+
+async def test_store_that_has_no_time_to_close_leaves_no_connection(made, postgres_port):
+    """Without a moment to wait its connections are closed by force, the idle ones too."""
+    relay = Relay(postgres_port)
+    await relay.mend()
+    store = await prepared(made(port=relay.port))
+    assert relay.open_count == 1
+
+    await store.close(within_s=0)
+
+    await until(lambda: asyncio.sleep(0, relay.open_count == 0))
+    await relay.cut()
+
+
+async def test_store_lets_what_is_under_way_finish_when_it_closes(made):
+    """A write that was accepted is answered."""
+    store = await prepared(made())
+    write = asyncio.create_task(store._run(sleeping(0.05)))
+    await asyncio.sleep(0)
+
+    await store.close(within_s=PATIENT_S)
+
+    await write
+
+
+async def test_store_that_never_connected_closes(made):
+    """A replica that is stopped while it waits for Postgres stops."""
+    await made().close(within_s=0)
+
+
+def test_policy_of_a_store_tells_the_driver_each_value_under_its_own_name():
+    """Two that are swapped would both be numbers that make sense."""
+    policy = StorePolicy(
+        host="h",
+        port=1,
+        user="u",
+        password="p",  # noqa: S106 - made up
+        database="d",
+        ssl="require",
+        connect_timeout_s=2,
+        op_timeout_s=3,
+        min_connections=4,
+        max_connections=5,
+    )
+
+    assert policy.options() == {
+        "host": "h",
+        "port": 1,
+        "user": "u",
+        "password": "p",
+        "database": "d",
+        "ssl": "require",
+        "timeout": 2,
+        "command_timeout": 3,
+        "min_size": 4,
+        "max_size": 5,
+    }
