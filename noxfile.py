@@ -136,10 +136,10 @@ def statistics(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def kills(session: nox.Session) -> None:
-    """SIGKILL to the harness at 25 seeded moments of a run with two faults at once; nothing may be left: minutes."""
+    """SIGKILL at seeded moments: 25 of a run with two faults, 20 of a worker of the reference core; minutes."""
     _install(session, "test")
     session.env["READINESS_KILLS"] = "all"
-    _pytest(session, "suites/chaos/test_sigkill.py", *session.posargs)
+    _pytest(session, "suites/chaos/test_sigkill.py", "suites/core/worker/test_worker_killed.py", *session.posargs)
 
 
 @nox.session(default=False)

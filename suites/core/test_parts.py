@@ -23,6 +23,7 @@ BENEATH = {
     "pool": [],
     "redis_link": ["breaker"],
     "store": ["breaker"],
+    "worker": ["breaker", "checkpoint", "deadletter", "redis_link"],
 }
 ENTER = """
 import sys

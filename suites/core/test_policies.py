@@ -16,6 +16,7 @@ from fixtures.reference.core.limiter import LimiterPolicy
 from fixtures.reference.core.pool import PoolPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
 from fixtures.reference.core.store import StorePolicy
+from fixtures.reference.core.worker import WorkerPolicy
 
 NEEDED = {
     LimiterPolicy: {"rate_per_s": 1, "burst": 1},
@@ -90,6 +91,17 @@ EDGES = [
     (StorePolicy, "op_timeout_s", [TINY], [0, nan]),
     (StorePolicy, "min_connections", [0, 10], [-1, 11]),
     (StorePolicy, "max_connections", [2], [1, 0]),
+    (WorkerPolicy, "concurrency", [1], [0]),
+    (WorkerPolicy, "timeout_s", [TINY, inf], [0, nan]),
+    (WorkerPolicy, "max_attempts", [1], [0]),
+    (WorkerPolicy, "backoff_s", [TINY], [0, inf, nan]),
+    (WorkerPolicy, "backoff_max_s", [TINY], [0, inf, nan]),
+    (WorkerPolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
+    (WorkerPolicy, "lease_s", [0.01], [0.009, inf, nan]),
+    (WorkerPolicy, "poll_s", [TINY], [0, inf, nan]),
+    (WorkerPolicy, "drain_s", [0, inf], [-TINY, nan]),
+    (WorkerPolicy, "full_s", [TINY], [0, inf, nan]),
+    (WorkerPolicy, "kept_s", [0.001], [0.0009, inf, nan]),
 ]
 
 

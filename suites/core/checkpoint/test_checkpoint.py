@@ -249,6 +249,22 @@ async def test_of_two_that_resume_at_a_time_the_older_claim_is_refused(checkpoin
     assert len(effect.keys) == 1
 
 
+async def test_of_two_that_ask_the_receiver_at_a_time_one_begins(checkpoints, task):
+    """Both hear that nothing happened; what was looked at is not the same any more for the second (K1)."""
+    later, effect, heard = await left_uncertain(checkpoints, task), Effect(), asyncio.Barrier(2)
+
+    async def verify(_key: str) -> None:
+        await heard.wait()
+
+    results = await asyncio.gather(
+        *(later.step("charge", effect, verify=verify) for _ in range(2)),
+        return_exceptions=True,
+    )
+
+    assert len(effect.keys) == 1
+    assert sorted(type(each) for each in results if each != b"result") == [UncertainStep]
+
+
 async def test_verified_answer_of_a_zombie_is_not_written(checkpoints, task):
     """Asking took so long that the run was claimed meanwhile (K2)."""
     older = await left_uncertain(checkpoints, task)
