@@ -28,7 +28,7 @@ def postgres_port():
 
 @pytest.fixture
 async def linked(redis_port):
-    """Make links to Redis, or to a port where nobody listens; all are closed in the end."""
+    """Make links to Redis, or to a port that nothing listens on; all are closed in the end."""
     links = []
 
     def make(*, port: int = redis_port, op_timeout_s: float = 2.0, kind=RedisLink, connections: int = 64) -> RedisLink:

@@ -65,9 +65,10 @@ EDGES = [
     (DeadLetterPolicy, "archive", [False], [True]),
     (DeadLetterPolicy, "look_at", [1, 49], [0, 50]),
     (DeadLetterPolicy, "act_at", [11], [10]),
-    (LimiterPolicy, "rate_per_s", [TINY], [0, -1, inf, nan]),
-    (LimiterPolicy, "burst", [1], [1 - TINY, inf, nan]),
+    (LimiterPolicy, "rate_per_s", [1 / (366 * 86_400)], [0, -1, inf, nan]),
+    (LimiterPolicy, "burst", [1, 366 * 86_400], [1 - TINY, inf, nan]),
     (LimiterPolicy, "share_ratio", [TINY, 1], [0, 1 + TINY, nan]),
+    (LimiterPolicy, "max_keys", [1], [0]),
     (BatchPolicy, "max_items", [1, 10_000], [0, 10_001]),
     (BatchPolicy, "max_age_s", [0, inf], [-TINY, nan]),
     (BatchPolicy, "concurrency", [1], [0]),
@@ -120,6 +121,13 @@ def test_policy_refuses_what_makes_no_sense_and_names_it(policy, name, value):
         policy(**{**NEEDED.get(policy, {}), name: value})
 
     assert "hunter2" not in str(refused.value)
+
+
+def test_policy_of_a_limiter_that_never_refills_is_refused():
+    """A bucket that takes longer than a year to fill belongs into a database, and Redis would not keep it (L5)."""
+    LimiterPolicy(rate_per_s=1, burst=366 * 86_400)
+    with pytest.raises(ValueError, match="a limiter needs burst / rate_per_s <= 366 days, not"):
+        LimiterPolicy(rate_per_s=1, burst=366 * 86_400 + 1)
 
 
 def test_policy_names_all_broken_rules_at_once():

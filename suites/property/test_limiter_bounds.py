@@ -16,7 +16,7 @@ PAUSES = st.lists(st.one_of(st.just(0.0), st.floats(0, 0.01), st.floats(0, 100))
 def asked(rate_per_s: float, burst: float, pauses: list[float], sizes: list[int]) -> list[tuple[float, int]]:
     """Ask after each pause; return when how much was admitted."""
     clock = FakeClock()
-    buckets, admitted = LocalBuckets(rate_per_s, burst, clock=clock), []
+    buckets, admitted = LocalBuckets(rate_per_s, burst, clock=clock, max_keys=10), []
     for index, pause in enumerate(pauses):
         clock.advance(pause)
         n = min(sizes[index % len(sizes)], int(burst))
@@ -42,7 +42,7 @@ def test_bucket_loses_no_token_under_demand(rate_per_s, burst, pauses):
     """A bucket asked until it refuses has given all that it had (L2)."""
     burst = min(burst, 1000)
     clock = FakeClock()
-    buckets, count, lost = LocalBuckets(rate_per_s, burst, clock=clock), 0, 0.0
+    buckets, count, lost = LocalBuckets(rate_per_s, burst, clock=clock, max_keys=10), 0, 0.0
     tokens = float(burst)
     for pause in pauses:
         clock.advance(pause)
@@ -58,7 +58,7 @@ def test_bucket_loses_no_token_under_demand(rate_per_s, burst, pauses):
 def test_bucket_tells_honestly_when_to_come_back(rate_per_s, burst, pauses, n):
     """Waiting as long as it said is enough, waiting clearly less is not (L6)."""
     n, clock = min(n, burst), FakeClock()
-    buckets = LocalBuckets(rate_per_s, burst, clock=clock)
+    buckets = LocalBuckets(rate_per_s, burst, clock=clock, max_keys=10)
     wait_s = 0.0
     for pause in pauses:
         clock.advance(pause / 1000)
@@ -68,11 +68,11 @@ def test_bucket_tells_honestly_when_to_come_back(rate_per_s, burst, pauses, n):
     if wait_s > 1e-3:
         clock.advance(wait_s * 0.99)
         assert buckets.take("any", n) > 0
-        clock.advance(wait_s * 0.01 + 1e-6)
+        clock.advance(wait_s * 0.01)
         assert buckets.take("any", n) == 0
 
 
-@given(st.floats(0.001, 1e5), st.floats(1, 1e6))
+@given(st.floats(0.1, 1e5), st.floats(1, 1e6))
 def test_bucket_lives_until_it_is_full(rate_per_s, burst):
     """Redis is told to keep it until then and at least a second, whatever rate and burst are (L4, L5)."""
     lifetime_ms = LimiterPolicy(rate_per_s=rate_per_s, burst=burst).lifetime_ms

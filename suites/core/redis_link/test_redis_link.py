@@ -248,3 +248,26 @@ async def test_link_hands_over_keys_and_arguments_in_their_places(linked):
     counted = Script("return {#KEYS, KEYS[1], #ARGV, ARGV[1], ARGV[2]}")
 
     assert await linked().run(counted, ["one", "two"], [3, b"four"]) == [2, b"one", 2, b"3", b"four"]
+async def test_link_bounds_a_command(linked):
+    """A command has one budget for all its steps, as a script has, and goes through the breaker."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        link = linked(port=frozen.getsockname()[1], op_timeout_s=0.2, connections=1)
+        clock = asyncio.get_running_loop().time
+
+        began_s = clock()
+        results = await asyncio.gather(*(link.call("PING") for _ in range(3)), return_exceptions=True)
+        took_s = clock() - began_s
+
+    assert all(isinstance(result, DependencyFailed) for result in results)
+    assert 0.2 <= took_s < 0.4
+    assert link.breaker.recent() == (3, 3)
+
+
+async def test_link_returns_what_a_command_answers(linked):
+    """Strings stay bytes, numbers are numbers, and what is not there is None."""
+    link = linked()
+
+    assert await link.call("SET", "link:called", "värde") is not None
+    assert await link.call("GET", "link:called") == "värde".encode()
+    assert await link.call("STRLEN", "link:called") == 6
+    assert await link.call("GET", "link:none") is None
