@@ -21,6 +21,7 @@ BENEATH = {
     "deadletter": ["breaker", "redis_link"],
     "limiter": ["breaker", "redis_link"],
     "pool": [],
+    "redis_access": [],
     "redis_link": ["breaker"],
     "store": ["breaker"],
     "worker": ["breaker", "checkpoint", "deadletter", "redis_link"],

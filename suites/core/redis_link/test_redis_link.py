@@ -248,6 +248,8 @@ async def test_link_hands_over_keys_and_arguments_in_their_places(linked):
     counted = Script("return {#KEYS, KEYS[1], #ARGV, ARGV[1], ARGV[2]}")
 
     assert await linked().run(counted, ["one", "two"], [3, b"four"]) == [2, b"one", 2, b"3", b"four"]
+
+
 async def test_link_bounds_a_command(linked):
     """A command has one budget for all its steps, as a script has, and goes through the breaker."""
     with socket.create_server(("127.0.0.1", 0)) as frozen:
