@@ -59,7 +59,7 @@ def _has_node() -> bool:
 def _pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest, which keeps the folders of its last three runs: beside nox's own, not in the machine's /tmp."""
     session.cache_dir.mkdir(parents=True, exist_ok=True)
-    session.run("pytest", *arguments, env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir), **WITH_BYTECODE}, **PATIENT)
+    session.run("pytest", *arguments, env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir.resolve()), **WITH_BYTECODE}, **PATIENT)
 
 
 @nox.session
