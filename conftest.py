@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["harness.plugin", "suites.support.stack"]
+pytest_plugins = ["harness.plugin", "suites.support.stack", "suites.support.turns"]
 
 SUITES = Path(__file__).parent / "suites"
 
