@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["harness.plugin", "suites.support.stack"]
+pytest_plugins = ["harness.plugin", "suites.support.stack", "suites.support.turns"]
 
 SUITES = Path(__file__).parent / "suites"
 
@@ -31,6 +32,18 @@ LIMITS_S = {"performance": 1800.0, "statistics": 1800.0}
 
 if os.environ.get("HYPOTHESIS_PROFILE") == "deep":
     LIMITS_S["property"] = 3600.0
+
+
+def pytest_configure() -> None:
+    """Listen to Ctrl-C, where a shell that put us into the background had it ignored: children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_config_above_a_made_project(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep a pytest that a test starts from reading ours: nox puts the temporary folders below this project."""
+    (tmp_path_factory.getbasetemp() / "pytest.ini").write_text("[pytest]\n")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 
@@ -15,6 +16,12 @@ nox.options.sessions = ["lint", "types", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 SLOW_SUITES = ["--ignore=suites/performance", "--ignore=suites/statistics"]  # they have sessions of their own
+
+WORKERS = min(4, (os.cpu_count() or 1) + 1)
+"""One more than there are cores, since tests wait more than they compute; not many more, for some have deadlines."""
+
+SIDE_BY_SIDE = [f"--numprocesses={WORKERS}", "--dist=loadgroup", "--no-loadscope-reorder"]
+"""How suites/support/turns.py deals the tests out; `-n 0` puts them all into one process."""
 
 PATIENT = {"interrupt_timeout": 60.0, "terminate_timeout": 30.0}
 """After a Ctrl-C nox would kill after half a second: less than it takes to heal and to keep what was seen."""
@@ -59,7 +66,12 @@ def _has_node() -> bool:
 def _pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest, which keeps the folders of its last three runs: beside nox's own, not in the machine's /tmp."""
     session.cache_dir.mkdir(parents=True, exist_ok=True)
-    session.run("pytest", *arguments, env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir), **WITH_BYTECODE}, **PATIENT)
+    session.run(
+        "pytest",
+        *arguments,
+        env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir.resolve()), **WITH_BYTECODE},
+        **PATIENT,
+    )
 
 
 @nox.session
@@ -74,7 +86,7 @@ def tests(session: nox.Session) -> None:
     """All suites, with real servers where something crosses a socket: a few minutes. Takes pytest's arguments."""
     _install(session, "test", extras="embedded,reference,allure")
     _compile(session)
-    _pytest(session, *(session.posargs or ["suites", *SLOW_SUITES]))
+    _pytest(session, *SIDE_BY_SIDE, *(session.posargs or ["suites", *SLOW_SUITES]))
 
 
 @nox.session

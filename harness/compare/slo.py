@@ -67,8 +67,8 @@ def _is_asked(promise: Promise, experiment: Experiment) -> bool:
 def _kept(promise: Promise, experiment: Experiment) -> Kept:
     """Judge one promise; what a run failed to prove of itself is missing from every promise.
 
-    The obligations are asked anew, with the promise among the scenario's own: it may be about a phase that nobody had
-    judged, or about a shorter time than anybody had promised.
+    The obligations are asked anew, with the promise among the scenario's own: it may be about a phase that was not
+    judged, or about a shorter time than was promised.
     """
     verdict, history = experiment.verdict, experiment.history
     scenario = experiment.scenario.model_copy(

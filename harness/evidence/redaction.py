@@ -93,7 +93,7 @@ def _inside_base64(secret: bytes) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Return `text` without ANSI sequences, control and bidirectional characters, and characters nobody sees."""
+    """Return `text` without ANSI sequences, control and bidirectional characters, and characters that are not seen."""
     return _UNSEEN.sub("", _ANSI.sub("", text))
 
 

@@ -1,4 +1,4 @@
-"""What all experiments of a run have in common, and whom they tell how far they are."""
+"""What all experiments of a run have in common, and the listener that is told how far they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ProgressListener(Protocol):
-    """Whoever tells people how far a run is."""
+    """Tells people how far a run is."""
 
     def message(self, text: str) -> None:
         """Tell one step."""

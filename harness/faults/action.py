@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from harness.clock import Clock
     from harness.faults.ledger import Ledger
+    from harness.stack.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a fault is done.
+
+    Attributes:
+        fault_id: Tells it from every other fault of the scenario, also from one of the same kind on the same target.
+        stack: What is hurt.
+        clock: The time.
+    """
+
+    fault_id: str
+    stack: Stack
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +41,13 @@ class Observation:
 
 class Action(Protocol):
     """One fault, on one stack: how to bring it about, how to see it, how to take it back."""
+
+    def __init__(self, fault: Any, site: Site) -> None:
+        """Find what `fault`, of the kind that it does, hurts there.
+
+        Raises:
+            FaultError: If its target is not there: a fault that hits nothing must never look like a survived one.
+        """
 
     @staticmethod
     def unavailable(backend: str) -> str | None:

@@ -52,7 +52,7 @@ def noted(path: Path, run_id: str) -> Iterator[Ledger]:
     """Keep a ledger of its own while inside, under a guardian; afterwards nothing that was noted or marked is left.
 
     Raises:
-        FaultError: If somebody alive keeps it already, or something noted in it cannot be undone.
+        FaultError: If a living process keeps it already, or something noted in it cannot be undone.
     """
     if path.is_file():
         _undo(path)
@@ -68,7 +68,7 @@ def _undo(path: Path) -> None:
     snapshot = read_ledger(path)
     if snapshot.is_running() and snapshot.pid != os.getpid():
         raise FaultError(
-            "somebody is at it already", where=str(path), fix=f"wait until process {snapshot.pid} has ended"
+            "another process is at it already", where=str(path), fix=f"wait until process {snapshot.pid} has ended"
         )
     heal(snapshot)
     path.unlink()

@@ -1,4 +1,4 @@
-"""Undoing all that a ledger says is left, by whoever reads it: the guardian at once, `readiness heal` later."""
+"""Undoing all that a ledger says is left, by what reads it: the guardian at once, `readiness heal` later."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import HarnessError, UnavailableError
-from harness.faults.network import network_action, why_not_on_the_network
-from harness.faults.process import process_action, why_not_to_a_process
+from harness.faults.action import Site
+from harness.faults.network import network_action
+from harness.faults.process import process_action
 from harness.history.marks import Dose, FaultMark
 from harness.spec.faults import NetworkFault, ProcessFault
 from harness.stack.blueprint import why_out_of_reach
@@ -24,25 +25,26 @@ if TYPE_CHECKING:
     from harness.stack.stack import Stack
 
 
-def action_for(fault: Fault, fault_id: str, stack: Stack, clock: Clock) -> Action:
-    """Find out how `fault` is done on `stack`, by its family.
+def action_for(fault: Fault, site: Site) -> Action:
+    """Find out how `fault` is done there.
 
     Raises:
-        FaultError: If its target is not there: a fault that hits nothing must never look like a survived one.
+        FaultError: If its target is not there.
     """
-    if isinstance(fault, NetworkFault):
-        return network_action(fault, fault_id, stack)
-    if isinstance(fault, ProcessFault):
-        return process_action(fault, stack, clock)
-    assert_never(fault)
+    return _action_of(fault)(fault, site)
 
 
 def unavailable(fault: Fault, backend: str) -> str | None:
     """Say why `fault` cannot be done on `backend`, or on this machine; None if it can. Nothing need run yet."""
+    return _action_of(fault).unavailable(backend)
+
+
+def _action_of(fault: Fault) -> type[Action]:
+    """Return what does a fault of this kind, by its family."""
     if isinstance(fault, NetworkFault):
-        return why_not_on_the_network(fault, backend)
+        return network_action(fault)
     if isinstance(fault, ProcessFault):
-        return why_not_to_a_process(fault, backend)
+        return process_action(fault)
     assert_never(fault)
 
 
@@ -154,7 +156,7 @@ def injected(
     Raises:
         FaultError: If the target is not there, or the fault cannot be done or undone.
     """
-    action = action_for(fault, fault_id, into, clock)
+    action = action_for(fault, Site(fault_id, into, clock))
     injection = Injection(fault, fault_id, phase, planned, action, lambda: clock.now() - origin_s)
     try:
         injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin

@@ -1,6 +1,6 @@
 """The write-ahead ledger: what must be undone is on disk before it is done.
 
-One JSON line an entry, flushed to the disk before the action it announces. Whoever reads it afterwards, the guardian at
+One JSON line an entry, flushed to the disk before the action it announces. What reads it afterwards, the guardian at
 once or `readiness heal` next week, finds every process, folder and fault that has no matching `undone` line, and undoes
 them in reverse order. The vocabulary is closed: a ledger can ask for nothing but what `Entry` names.
 """
@@ -76,7 +76,7 @@ class Ledger:
         return entry
 
     def note_process(self, name: str, pid: int) -> Entry:
-        """Announce a process that has just started, with its start time: an id alone may be somebody else's later."""
+        """Announce a process that has just started, with its start time: an id alone may be another process's later."""
         return self.note("process", name, pid=pid, started_s=psutil.Process(pid).create_time())
 
     def beside(self, entry: Entry) -> list[Entry]:
@@ -129,7 +129,7 @@ class LedgerSnapshot:
         path: The ledger.
         run_id: The run that wrote it.
         pid: Its process.
-        started_s: When that process had started, wall clock; an id alone may be somebody else's by now.
+        started_s: When that process had started, wall clock; an id alone may be another process's by now.
         is_closed: Whether the run ended in order, or was healed.
         left: What is not undone, newest first: the order of undoing.
     """
@@ -180,7 +180,7 @@ def read_ledger(path: Path) -> LedgerSnapshot:
 
 
 def close_ledger(snapshot: LedgerSnapshot) -> None:
-    """Note in a dead run's ledger that everything in it is undone; whoever reads it meanwhile sees all of it."""
+    """Note in a dead run's ledger that everything in it is undone; a reading meanwhile sees all of it."""
     whole = _whole(snapshot.path.read_bytes().decode())
     with snapshot.path.open("r+b", buffering=0) as file:
         file.truncate(len(whole.encode()))  # half a last line, if there is one

@@ -1,8 +1,8 @@
-"""How each kind of ledger entry is undone: one function a kind, whoever asks.
+"""How each kind of ledger entry is undone: one function a kind, for every caller.
 
 A fault's own end, the guardian of a run that was killed, and `readiness heal` weeks later call the same functions, so
 that none of them can forget what another knows. Undoing twice is harmless. A process is ended only if it started when
-the ledger says: an id that was given to somebody else in the meantime is left alone.
+the ledger says: an id that another process has in the meantime is left alone.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def take_back(noted: list[Entry], ledger: Ledger, *, is_there: Callable[[Entry],
 
 
 def _remove_toxic(entry: Entry) -> list[str]:
-    with suppress(StackError):  # a proxy that is gone hurts nobody
+    with suppress(StackError):  # a proxy that is gone does no harm
         _proxy(entry).remove(entry.facts["edge"], entry.facts["toxic"])
         return [f"healed {entry}"]
     return []
 
 
 def _enable_proxy(entry: Entry) -> list[str]:
-    with suppress(StackError):  # a proxy that is gone hurts nobody
+    with suppress(StackError):  # a proxy that is gone does no harm
         _proxy(entry).enable(entry.facts["edge"])
         return [f"healed {entry}"]
     return []

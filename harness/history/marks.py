@@ -65,7 +65,7 @@ class FaultMark:
         crossed_bytes: What the service sent through it while it was there, our own looks aside; None where nothing can
             be counted, because the fault refuses everything.
         before_bytes: What the service sent on the fault's paths from the load's beginning until it was injected; None
-            if nobody counted.
+            if that was not counted.
     """
 
     id: str
@@ -94,7 +94,7 @@ class PointMark:
         point: The point as one would say it: `reference_breaker_state{breaker=redis, state=open} ≥ 1`.
         phase: The phase it was looked out for in.
         reached_s: When it was first seen to be; None if never.
-        seen: What was seen last, and of whom; empty if nobody said anything of it.
+        seen: What was seen last, and of whom; empty if nothing was said of it.
     """
 
     point: str

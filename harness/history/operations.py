@@ -1,7 +1,7 @@
 """What was written and read, exactly: a second table beside the samples, for promises without a sampling error.
 
 A sample says how a request went; an operation says what it carried. Only requests that a scenario wants remembered
-have one, and whoever asks whether a value was lost needs nothing else. Times are seconds since the run's origin.
+have one, and the question whether a value was lost needs nothing else. Times are seconds since the run's origin.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Our side of the load: start the generator, watch it, and take its evidence; a generator that dies is never a pass.
 
-The generator is a child process, because importing Locust patches the sockets of whoever does it.
+The generator is a child process, because importing Locust patches the sockets of its process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _AFTER_DRAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came of a run's load; `heartbeats` are those that nobody has taken yet, `losses` say who of a group died."""
+    """What came of a run's load; `heartbeats` are those not yet taken, `losses` say which of a group died."""
 
     samples: Samples
     tally: LoadTally

@@ -41,7 +41,7 @@ class GroupMember:
         name: `generator-1`, …
         run: Its load.
         assignments: What of the schedule it is to send.
-        beats: Its heartbeats that nobody has taken yet, one a second.
+        beats: Its heartbeats that were not taken yet, one a second.
         last_s: When the last of its heartbeats was.
         lost: What it leaves, if it was lost.
     """
@@ -144,7 +144,7 @@ class GeneratorGroup:
                 part = assignment.left(from_s, index, len(survivors))
                 survivor.assignments.append(part)
                 survivor.run.link.tell(part.to_json())
-        dead.run.link.end()  # now that nobody waits for it: one that fell silent takes its time
+        dead.run.link.end()  # now that nothing waits for it: one that fell silent takes its time
         expected = expected_of(self._plan, dead.assignments, until_s=from_s)
         dead.lost, lost_s = loss_of(dead.run, expected, until_s=from_s)
         dead.beats += silent_beats(dead.last_s, from_s, expected.intended_s, lost_s)

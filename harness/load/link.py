@@ -39,7 +39,7 @@ class Lines:
         return self._understood(line)
 
     def _understood(self, line: bytes) -> dict[str, Any] | None:
-        """Return what a line says; whoever does not speak our language is not listened to any longer."""
+        """Return what a line says; a worker that does not speak our language is not listened to any longer."""
         try:
             said = json.loads(line)
         except ValueError:
@@ -94,7 +94,7 @@ class ChildLink:
 
     def tell(self, line: str) -> None:
         """Write to its input."""
-        with suppress(BrokenPipeError):  # whoever reads its output next sees that it died
+        with suppress(BrokenPipeError):  # the next reading of its output shows that it died
             self._input.write(line.encode() + b"\n")
             self._input.flush()
 
@@ -132,7 +132,7 @@ class SocketLink:
 
     def tell(self, line: str) -> None:
         """Write to the connection."""
-        with suppress(OSError):  # whoever reads from it next sees that it ended
+        with suppress(OSError):  # the next reading from it shows that it ended
             self._connection.sendall(line.encode() + b"\n")
 
     def has_ended(self) -> bool:

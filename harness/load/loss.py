@@ -1,4 +1,4 @@
-"""What a generator that was lost leaves: what it told, and every request that nobody can tell anything about."""
+"""What a generator that was lost leaves: what it told, and every request that is not accounted for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def loss_of(run: LoadRun, expected: ArrivalSchedule, *, until_s: float) -> tuple
         until_s: When others take over, seconds since the origin.
 
     Returns:
-        Its account, and the moments of the requests that nobody knows of: they are unfinished.
+        Its account, and the moments of the requests not accounted for: they are unfinished.
     """
     try:
         # One that only fell silent may have gone on for a while; what it sent from there on is the others' to send.
@@ -87,7 +87,7 @@ def _silent_beat(second: int, expected_s: NDArray[np.float64], lost_s: NDArray[n
         lag_max_s=0.0,
         cpu_ratio=0.0,
         planned=planned,
-        overdue=max(lost, 1),  # also where nothing was due: nobody was there to see to it
+        overdue=max(lost, 1),  # also where nothing was due: no generator was there to see to it
     )
 
 

@@ -1,7 +1,7 @@
 """More than one machine: workers come to us, and each presses with its share of one schedule.
 
 Not by Locust's own master and workers: these share out users, not arrivals, tell of themselves every three seconds,
-drop what comes half a second after the end, know nothing of each other's clocks, and ask nobody for a password
+drop what comes half a second after the end, know nothing of each other's clocks, and ask for no password
 (measured and read 2026-11, Locust 2.47). Here the worker relays the pipe between us and its generator, line by line,
 and its requests come home as they were recorded, once a second.
 
@@ -95,7 +95,7 @@ def apply_load_with_workers(
 def _arrivals(
     rendezvous: Rendezvous, stack: ExitStack, clock: Clock, say: Callable[[str], object]
 ) -> Iterator[tuple[SocketLink, float]]:
-    """Take in workers until there are enough of them; whoever does not know the token is sent away."""
+    """Take in workers until there are enough of them; one that does not know the token is sent away."""
     try:
         server = stack.enter_context(socket.create_server((rendezvous.host, rendezvous.port)))
     except OSError as error:

@@ -101,7 +101,7 @@ class LoadPlan:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What of a schedule somebody is to send.
+    """What of a schedule one generator is to send.
 
     Attributes:
         steps: Each takes, of what the one before it left, what is meant to start at or after a moment (seconds since
@@ -120,7 +120,7 @@ class Assignment:
         return Assignment((*self.steps, (from_s, index, of)))
 
     def arrivals(self, plan: LoadPlan) -> ArrivalSchedule:
-        """Lay out its requests; `plan` may be anybody's of the same load."""
+        """Lay out its requests; `plan` may be that of any generator of the same load."""
         schedule = replace(plan, share=(0, 1)).arrivals()
         for from_s, index, of in self.steps:
             schedule = schedule.beginning(from_s).part(index, of)

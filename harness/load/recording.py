@@ -1,7 +1,7 @@
 """The raw files between the load child and us: one record after the other, with the names beside them.
 
-Appended to, flushed once a second; a child that is killed leaves a readable prefix. Whoever reads on while it grows
-reads each byte once.
+Appended to, flushed once a second; a child that is killed leaves a readable prefix. A reader that follows it as it
+grows reads each byte once.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class RawWriter:
         fresh = self._folder / f".{NAMES_FILE}"
         try:
             fresh.write_text(json.dumps(names), encoding="utf-8")
-            fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: somebody may be reading
+            fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: it may be read meanwhile
             for name, records in ((RAW_FILE, self._held), (OPERATIONS_FILE, self._remembered)):
                 if records:
                     with (self._folder / name).open("ab") as file:
@@ -89,7 +89,7 @@ class RawWriter:
 
 
 class Growing:
-    """A file that somebody appends to, read on from where it was left."""
+    """A file that grows, read on from where it was left."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -115,7 +115,7 @@ class _Relay:
                 self._send_recorded()
 
     def _tell(self, line: dict[str, Any]) -> None:
-        if "tally" in line:  # after it nobody listens any more
+        if "tally" in line:  # after it the master listens no longer
             self._send_recorded()
         self._master.tell(json.dumps(line))
 

@@ -90,7 +90,7 @@ class Block(Model):
 
 
 def figures(scenario: Scenario, history: History) -> tuple[Figure, ...]:
-    """Measure every phase that an objective speaks of; a warm-up is compared by nobody."""
+    """Measure every phase that an objective speaks of; a warm-up is not compared."""
     judged = {objective.during for objective in scenario.objectives}
     return tuple(
         figure

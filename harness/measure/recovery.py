@@ -1,6 +1,6 @@
 """How long it took until all was well again: from healing to the end of the last bad second.
 
-A second is bad if the bare shares of its requests break any of the promises that held before the fault, or if nobody
+A second is bad if the bare shares of its requests break any of the promises that held before the fault, or if not one
 asked in it. Recovery is measured to the last bad second, not to the first good one: a service that flickers has not
 recovered.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.spec.objective import RatioObjective
 
 CONTROLS_MIN = 5
-"""Half of the control's requests of a second: with fewer, nobody knows what the machine did in it."""
+"""Half of the control's requests of a second: with fewer, it is not known what the machine did in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class BadSecond:
 
     Attributes:
         after_s: Whole seconds from healing to its beginning.
-        is_services: Whether requests broke a promise that a server that does nothing kept meanwhile; not, if nobody
-            asked, or if it was the machine.
+        is_services: Whether requests broke a promise that a server that does nothing kept meanwhile; not, if it was
+            not asked, or if it was the machine.
     """
 
     after_s: int
@@ -46,7 +46,7 @@ def bad_seconds(
 
     Args:
         history: What was seen.
-        promises: What a good second keeps; of none nobody can tell good from bad.
+        promises: What a good second keeps; without one, good and bad are not told apart.
         healed_s: When the fault was undone, seconds since the origin.
         until_s: When watching ended; a last part shorter than a second is not a second.
 

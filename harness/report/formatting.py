@@ -96,6 +96,6 @@ def command_of(scenario: str, history: History) -> str:
     """Return the command that does one experiment again."""
     options = {"seed": str(history.seed), "profile": history.profile}
     options |= {"backend": history.backend, "defect": history.defect}
-    # Quoted, for somebody will paste it into a shell.
+    # Quoted: it will be pasted into a shell.
     said = [f"--{name} {shlex.quote(value)}" for name, value in options.items() if value]
     return " ".join(["readiness run", shlex.quote(scenario), *said])

@@ -1,7 +1,7 @@
 """pytest's JUnit XML as it leaves: without secrets, and with everything that was to be run.
 
 pytest writes what came to a report. A scenario that a signal cut short, or that was never begun, is not in it, and
-whoever reads only the file would take the rest for all.
+a reader of the file alone would take the rest for all.
 """
 
 from __future__ import annotations

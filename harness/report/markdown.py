@@ -173,7 +173,7 @@ def _faults(marks: Sequence[FaultMark]) -> str:
     for mark in marks:
         healed = "never healed" if mark.healed_s is None else at(mark.healed_s)
         rows.append(
-            (mark.fault, mark.phase, f"{at(mark.injected_s)} to {healed}", "" if mark.doses else "! nobody looked")
+            (mark.fault, mark.phase, f"{at(mark.injected_s)} to {healed}", "" if mark.doses else "! not looked at")
         )
         rows += [("", "", at(dose.at_s), f"{'✓' if dose.is_delivered else '✗'} {dose.seen}") for dose in mark.doses]
     return _table(("fault", "phase", "when", "dose"), rows)

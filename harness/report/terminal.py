@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.verdict.outcome import Verdict
 
 QUIET_S = 10.0
-"""Between two heartbeats of one phase where nobody watches, seconds."""
+"""Between two heartbeats of one phase where the output is no terminal, seconds."""
 
 STYLES = {
     Outcome.PASS: "bold green",
@@ -203,7 +203,7 @@ def _console() -> Console:
 
 
 class _Listener:
-    """Standard output for as long as anybody listens: a run is not over because whoever read along has gone."""
+    """Standard output for as long as it is read: a run is not over because its reader has gone."""
 
     def write(self, text: str) -> int:
         try:

@@ -18,7 +18,7 @@ class Phase(Model):
     """A named stretch of the run; samples belong to it by their intended start.
 
     Attributes:
-        name: `warmup` is judged by nobody; `baseline`, `fault`, `recovery` are what objectives refer to.
+        name: `warmup` is not judged; `baseline`, `fault`, `recovery` are what objectives refer to.
         lasts: How long, before the profile stretches it.
         faults: Each begins when it says, or with the phase, and ends when it says, or with the phase.
     """

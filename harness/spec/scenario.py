@@ -182,7 +182,7 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _every_fault_has_an_after(self) -> Self:
         if self.phases[-1].faults:
-            raise ValueError("the last phase injects a fault; add a phase after it, or nobody sees whether it healed")
+            raise ValueError("the last phase injects a fault; add a phase after it, or whether it healed is not seen")
         return self
 
 

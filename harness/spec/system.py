@@ -141,7 +141,7 @@ class Subject(Model):
         if self.external is not None:
             unheard = [key for key in _NOT_STARTED if key in self.model_fields_set]
             if unheard:
-                raise ValueError(f"{unheard[0]} means nothing for an external subject; it is started by somebody else")
+                raise ValueError(f"{unheard[0]} means nothing for an external subject; it is not started here")
         elif self.proxies:
             raise ValueError("proxies are for an external subject; what is started here gets its own")
         if self.defect_app and not (self.app or self.wsgi):

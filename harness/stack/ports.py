@@ -8,7 +8,7 @@ from harness.stack.service import LOOPBACK, Address
 
 
 def reserve() -> Address:
-    """Return a loopback address whose port the kernel will give to nobody else for the next minute.
+    """Return a loopback address whose port the kernel will not give away again for the next minute.
 
     A connection is made to the port and closed from the server's side first, which leaves it in TIME_WAIT: no
     ephemeral bind gets it, while a server that sets SO_REUSEADDR, as all of ours do, may listen on it.

@@ -172,9 +172,9 @@ class ProxyServer:
     def version(self) -> str:
         """Return the version that the server claims."""
         with self._speaking("ask its version") as server:
-            answer = server.version()  # None, not an error, if nobody listens
+            answer = server.version()  # None, not an error, if nothing listens
             if answer is None:
-                raise requests.ConnectionError("nobody listens there")
+                raise requests.ConnectionError("nothing listens there")
             return str(json.loads(answer)["version"])
 
     def _proxy(self, server: Toxiproxy, name: str) -> Proxy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import FaultError
+from harness.faults.action import Site
 from harness.faults.injection import action_for, unavailable
 from harness.faults.ledger import Ledger, read_ledger
 from harness.faults.undo import undo
@@ -63,7 +64,7 @@ def _check_survives_a_file(fault: Fault) -> None:
 def _check_refuses_a_wrong_target(fault: Fault, stack: Stack, clock: Clock) -> None:
     nowhere = fault.model_copy(update={"target": "nowhere"})
     try:
-        action_for(nowhere, "fault-1", stack, clock)
+        action_for(nowhere, Site("fault-1", stack, clock))
     except FaultError as error:
         _hold("nothing to hit" in error.what, f"of a target that is not there it says {error.what!r}")
     else:
@@ -72,7 +73,7 @@ def _check_refuses_a_wrong_target(fault: Fault, stack: Stack, clock: Clock) -> N
 
 def _check_comes_and_goes(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> list[Entry]:
     """See it come, stay and go; return what it noted."""
-    action, before = action_for(fault, "fault-1", stack, clock), _open(ledger)
+    action, before = action_for(fault, Site("fault-1", stack, clock)), _open(ledger)
     action.end(ledger)  # never began: harmless
     _hold(not action.observe().is_delivered, "its dose is seen before it begins")
     try:
@@ -93,7 +94,7 @@ def _check_comes_and_goes(fault: Fault, stack: Stack, ledger: Ledger, clock: Clo
 
 def _check_is_noted_first(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> None:
     """See that what cannot be noted is not done: a run that dies there would leave it for ever."""
-    action = action_for(fault, "fault-1", stack, clock)
+    action = action_for(fault, Site("fault-1", stack, clock))
     try:
         action.begin(_FullLedger())
     except FaultError:
@@ -105,7 +106,7 @@ def _check_is_noted_first(fault: Fault, stack: Stack, ledger: Ledger, clock: Clo
 
 def _check_is_undone_by_its_entries(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> None:
     """See that the guardian, which has the ledger alone, can undo it."""
-    action, before = action_for(fault, "fault-1", stack, clock), _open(ledger)
+    action, before = action_for(fault, Site("fault-1", stack, clock)), _open(ledger)
     try:
         action.begin(ledger)
         noted = [entry for entry in _open(ledger) if entry not in before and entry.kind != "process"]

@@ -102,7 +102,7 @@ def _well_before(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obliga
     asked = [claim for claim in claims if claim.phase in before]
     unkept = [claim for claim in asked if claim.outcome is not Outcome.PASS]
     if not asked:
-        sentence = "nothing was promised, so nobody knows whether the service was well"
+        sentence = "nothing was promised, so whether the service was well is not known"
         yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
     elif unkept:
         sentence = f"`{unkept[0].objective}` was not, during {unkept[0].phase}: {unkept[0].outcome}"
@@ -131,7 +131,7 @@ def _faults_delivered(scenario: Scenario, history: History) -> Iterator[Obligati
             sentence = f"it was there {late_s:.1f} s after its window of {action.lasts_s:g} s had begun"
             yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
         elif not mark.is_delivered:
-            unseen = next((dose.seen for dose in mark.doses if not dose.is_delivered), "nobody looked at its dose")
+            unseen = next((dose.seen for dose in mark.doses if not dose.is_delivered), "its dose was not looked at")
             yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=unseen)
         else:
             yield Obligation(name=name, outcome=Outcome.PASS, sentence=mark.doses[-1].seen)
@@ -160,7 +160,7 @@ def _faults_crossed(history: History) -> Iterator[Obligation]:
 
 def _crossed(name: str, sent_bytes: int | None, where: str) -> Obligation:
     if sent_bytes is None:
-        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="nobody counted what was sent there")
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="what was sent there was not counted")
     if not sent_bytes:
         sentence = f"the service sent not one byte {where}; this load does not need that path"
         return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)

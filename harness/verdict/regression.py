@@ -27,7 +27,7 @@ ALPHA = 0.05
 """Of the two-sided test; half of it is spent on getting better, so at most one comparison in forty is a false alarm."""
 
 FLOOR_RATIO = 0.05
-"""Of the baseline's median. A smaller shift may well be real, and nobody would roll back for it."""
+"""Of the baseline's median. A smaller shift may well be real, and is no reason to roll back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

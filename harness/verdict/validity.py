@@ -69,14 +69,14 @@ def load_validity(scenario: Scenario, history: History) -> Iterator[Obligation]:
 
 
 def judged_seconds(scenario: Scenario, history: History) -> list[Heartbeat]:
-    """Return the heartbeats of seconds that an objective speaks of; what happens in a warm-up is judged by nobody."""
+    """Return the heartbeats of seconds that an objective speaks of; what happens in a warm-up is not judged."""
     judged = {objective.during for objective in scenario.objectives}
     windows = [(mark.began_s, mark.ended_s) for mark in history.phases if mark.name in judged]
     return [beat for beat in history.heartbeats if any(began_s < beat.at_s < end_s + 1 for began_s, end_s in windows)]
 
 
 def _alive(lasts_s: float, beats: Sequence[Heartbeat]) -> Obligation:
-    """A second without a heartbeat is a second of which nobody knows what was sent."""
+    """A second without a heartbeat is a second of which it is not known what was sent."""
     moments_s = [0.0, *(beat.at_s for beat in beats)]
     gaps = [(later - earlier, earlier) for earlier, later in pairwise(moments_s) if later - earlier > BEAT_WITHIN_S]
     if lasts_s - moments_s[-1] > TOLD_TO_S:
@@ -161,7 +161,7 @@ def _control(scenario: Scenario, history: History) -> Obligation:
     marks = {phase: mark for phase, _ in shares_asked(scenario) if (mark := history.phase(phase)) is not None}
     heard = {phase: controls_s(history.heartbeats, mark) for phase, mark in marks.items()}
     if any(len(heard[phase]) < CONTROLS_MIN_PER_S * mark.lasted_s for phase, mark in marks.items()):
-        return _unproved(name, "nobody asked a server that does nothing, or it was not heard")
+        return _unproved(name, "the server that does nothing was not asked, or not heard")
     for phase, promise in shares_asked(scenario):
         latencies_s = heard.get(phase, ())
         if is_control_broken(promise, latencies_s):

@@ -41,6 +41,7 @@ PATIENCE_S = 240.0
 SETTINGS = """
 [system]
 name = "dummy"
+[system.components.redis]
 [system.subject]
 app = "dummy:create_app"
 ready = "/"
@@ -505,6 +506,7 @@ class Begun:
         # A fault that is sure to see a heartbeat, which come once a second.
         hurt_longer = SHORT.replace("fault, lasts: 1s", "fault, lasts: 2s")
         (project / "scenarios/short.yaml").write_text(hurt_longer)
+        (project / "readiness.toml").write_text(f"{SETTINGS}[system.components.postgres]\n")  # it begins with initdb
         programs = project / "bin"
         programs.mkdir()
         for name, body in (("npx", HANGING_NPX), ("node", "echo v22.1.0")):

@@ -29,6 +29,8 @@ from suites.support.faultproxy import (
     wait_until,
 )
 
+pytestmark = pytest.mark.alone
+
 OTHER = pytest.param(
     "toxiproxy",
     marks=pytest.mark.skipif(toxiproxy_is_missing(), reason="no toxiproxy-server on PATH to compare with"),

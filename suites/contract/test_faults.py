@@ -121,7 +121,7 @@ def test_a_kind_of_fault_that_does_not_keep_it_is_told(embedded_stack, ledger, m
     monkeypatch.setattr(
         actions,
         "action_for",
-        lambda fault, *rest: flawed(redis, CLOCK) if fault.target == "redis" else made(fault, *rest),
+        lambda fault, site: (flawed if fault.target == "redis" else made)(fault, site),
     )
 
     with pytest.raises(AssertionError, match=said):

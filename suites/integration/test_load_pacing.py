@@ -10,7 +10,7 @@ import pytest
 
 from suites.support.servers import PROJECT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's own")
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's own"), pytest.mark.alone]
 
 LATENESS = """
 import json, statistics, time

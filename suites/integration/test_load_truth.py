@@ -19,6 +19,8 @@ from suites.support.httpserver import http_server
 from suites.support.items import item_load
 from suites.support.made import scenario_of
 
+pytestmark = pytest.mark.alone
+
 CLOCK = SystemClock()
 STOPS_S, GOES_ON_S, LASTS_S = 6.0, 8.0, 14.0
 

@@ -300,13 +300,15 @@ with interruptible():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_of_the_build_outlives_us(tmp_path, monkeypatch, number):
+def test_nothing_of_the_build_outlives_us(tmp_path, monkeypatch, request, number):
     """Whether we are asked to end or just die: no Node, no folder, and no ledger that somebody else would have to heal."""
     results = stand_in(tmp_path, monkeypatch, GRANDCHILD.format(place=tmp_path))
     building = subprocess.Popen(
         [sys.executable, "-c", BUILDING, str(results), str(tmp_path / "run/allure")],
         env=os.environ | {"PYTHONPATH": str(PROJECT)}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    request.addfinalizer(building.wait)
+    request.addfinalizer(building.kill)
     child = tmp_path / "child"
     assert is_met_within(lambda: child.is_file() and child.read_text().endswith("\n"), deadline_s=20, clock=CLOCK)
     family = [*psutil.Process(building.pid).children(recursive=True), psutil.Process(int(child.read_text()))]

@@ -174,7 +174,7 @@ def test_a_good_run_passes():
         pytest.param(lambda h: replace(h, tally=replace(h.tally, ok=1)), Outcome.ERROR, "went missing", id="lost count"),
         pytest.param(lambda h: replace(h, faults=()), Outcome.INCONCLUSIVE, "never injected", id="no fault"),
         pytest.param(
-            lambda h: replace(h, faults=(replace(h.faults[0], doses=()),)), Outcome.INCONCLUSIVE, "nobody looked", id="no look"
+            lambda h: replace(h, faults=(replace(h.faults[0], doses=()),)), Outcome.INCONCLUSIVE, "not looked at", id="no look"
         ),
         pytest.param(
             lambda h: replace(h, faults=(replace(h.faults[0], doses=(h.faults[0].doses[0], UNSEEN)),)),
@@ -195,7 +195,7 @@ def test_a_good_run_passes():
             id="a path that nobody uses",
         ),
         pytest.param(
-            lambda h: replace(h, faults=(replace(h.faults[0], before_bytes=None),)), Outcome.INCONCLUSIVE, "nobody counted", id="uncounted"
+            lambda h: replace(h, faults=(replace(h.faults[0], before_bytes=None),)), Outcome.INCONCLUSIVE, "was not counted", id="uncounted"
         ),
         pytest.param(
             lambda h: replace(h, faults=(replace(h.faults[0], injected_s=38.0),)),

@@ -9,70 +9,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
-from harness.faults.network.edges import add_toxic, ask, client_bytes, is_toxic_there, settle, together
-from harness.faults.undo import take_back
+from harness.faults.network.edges import ask
+from harness.faults.network.toxic import ToxicAction
 from harness.spec.faults.target import SILENCE_S
 from harness.stack.proxy import Toxic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from harness.faults.ledger import Entry, Ledger
     from harness.stack.service import Edge
-    from harness.stack.stack import Stack
 
 STREAMS = ("upstream", "downstream")
 
 
-class BlackholeAction:
-    """Adds a toxic for each direction to each edge, named after the fault."""
+class BlackholeAction(ToxicAction):
+    """Swallows both directions of each edge."""
 
-    def __init__(self, fault_id: str, edges: Sequence[Edge], stack: Stack) -> None:
-        self._fault_id = fault_id
-        self._edges = edges
-        self._stack = stack
-        self._noted: list[Entry] = []
+    def toxics(self, edge: Edge) -> Iterable[Toxic]:
+        """Return one for each direction; a timeout of 0 never closes."""
+        for stream in STREAMS:
+            yield Toxic(edge.name, f"{self._fault_id}-{stream}", "timeout", {"timeout": 0}, stream)
 
-    @staticmethod
-    def unavailable(backend: str) -> None:
-        """Both proxies can."""
-
-    def begin(self, ledger: Ledger) -> None:
-        """Add the toxics; a timeout of 0 never closes."""
-        for edge in self._edges:
-            for stream in STREAMS:
-                toxic = Toxic(edge.name, f"{self._fault_id}-{stream}", "timeout", {"timeout": 0}, stream)
-                self._noted.append(add_toxic(self._stack, toxic, ledger))
-
-    def observe(self) -> Observation:
-        """See that a new connection through every edge is accepted and not answered, while the service answers."""
-        before_bytes = self.crossed_bytes()
-        looks = together(self._is_silent, self._edges)
-        settle(self._stack, self._edges, before_bytes)
-        return Observation(all(is_so for _, (is_so, _) in looks), ", ".join(said for _, (_, said) in looks))
-
-    def crossed_bytes(self) -> int:
-        """Return what clients sent into all its edges so far: the proxy takes it, and drops it."""
-        return client_bytes(self._stack, self._edges)
-
-    def end(self, ledger: Ledger) -> None:
-        """Remove the toxics, and see that they are gone."""
-        take_back(self._noted, ledger, is_there=lambda entry: is_toxic_there(self._stack, entry))
-
-    def _is_silent(self, edge: Edge) -> tuple[bool, str]:
+    def look(self, edge: Edge) -> Observation:
+        """See that a new connection is accepted and not answered, while the service behind it answers."""
         try:
             took_s = ask(self._stack, edge, within_s=SILENCE_S)
         except TimeoutError:
-            return self._answers_directly(edge)
+            return self._look_behind(edge)
         except OSError as error:
-            return False, f"{edge.name} does not stay open: {type(error).__name__}"
-        return False, f"{edge.name} answered after {took_s * 1000:.0f} ms"
+            said = f"{edge.name} does not stay open: {type(error).__name__}"
+            return Observation(is_delivered=False, seen=said)
+        return Observation(is_delivered=False, seen=f"{edge.name} answered after {took_s * 1000:.0f} ms")
 
-    def _answers_directly(self, edge: Edge) -> tuple[bool, str]:
+    def _look_behind(self, edge: Edge) -> Observation:
         """Tell a swallowed question from a service that answers nothing at all, which is another fault."""
         service = self._stack.services[edge.server]
         try:
             service.round_trip_s(service.direct, within_s=SILENCE_S)
         except OSError:
-            return False, f"{edge.name} is silent, but so is {service.name} itself"
-        return True, f"{edge.name} accepts and is silent for {SILENCE_S:g} s"
+            return Observation(is_delivered=False, seen=f"{edge.name} is silent, but so is {service.name} itself")
+        return Observation(is_delivered=True, seen=f"{edge.name} accepts and is silent for {SILENCE_S:g} s")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
-from harness.faults.network.edges import api_of, ask
+from harness.faults.network.edges import api_of, ask, edges_into
 from harness.faults.undo import take_back
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from harness.faults.action import Site
     from harness.faults.ledger import Entry, Ledger
+    from harness.spec.faults import Down
     from harness.stack.service import Edge
     from harness.stack.stack import Stack
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class DownAction:
     """Disables the proxy of each edge; one that another fault has disabled as well stays so until that one ends."""
 
-    def __init__(self, edges: Sequence[Edge], stack: Stack) -> None:
-        self._edges = edges
-        self._stack = stack
+    def __init__(self, fault: Down, site: Site) -> None:
+        self._edges = edges_into(fault, site.stack)
+        self._stack = site.stack
         self._noted: list[Entry] = []
 
     @staticmethod

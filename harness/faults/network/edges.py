@@ -13,9 +13,7 @@ from harness.stack.service import SERVICE_ANSWERS_WITHIN_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.faults.ledger import Entry, Ledger
     from harness.spec.faults import NetworkFault
-    from harness.stack.proxy import Toxic
     from harness.stack.service import Edge
     from harness.stack.stack import Stack
 
@@ -81,19 +79,6 @@ def settle(stack: Stack, edges: Sequence[Edge], until_bytes: int) -> None:
 def client_bytes(stack: Stack, edges: Sequence[Edge]) -> int:
     """Return what clients have sent through `edges` so far, the harness's own questions aside."""
     return sum(stack.proxy.client_bytes(edge.name) for edge in edges)
-
-
-def add_toxic(stack: Stack, toxic: Toxic, ledger: Ledger) -> Entry:
-    """Note a toxic, then add it; return what was noted."""
-    name = f"{toxic.name} on {toxic.edge}"
-    entry = ledger.note("toxic", name, edge=toxic.edge, toxic=toxic.name, **api_of(stack))
-    stack.proxy.add(toxic)
-    return entry
-
-
-def is_toxic_there(stack: Stack, entry: Entry) -> bool:
-    """Tell whether the toxic that an entry announced is on its edge."""
-    return entry.facts["toxic"] in {toxic.name for toxic in stack.proxy.toxics(entry.facts["edge"])}
 
 
 def api_of(stack: Stack) -> dict[str, str | int]:

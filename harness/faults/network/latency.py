@@ -6,18 +6,17 @@ import statistics
 from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
-from harness.faults.network.edges import add_toxic, ask, client_bytes, is_toxic_there, settle, together
-from harness.faults.undo import take_back
+from harness.faults.network.edges import ask
+from harness.faults.network.toxic import ToxicAction
 from harness.spec.faults.network import ROUND_TRIPS
 from harness.stack.proxy import Toxic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from harness.faults.ledger import Entry, Ledger
+    from harness.faults.action import Site
     from harness.spec.faults import Latency
     from harness.stack.service import Edge
-    from harness.stack.stack import Stack
 
 LOW_TOLERANCE = (0.002, 0.05)
 """A dose may be this much too small: 2 ms or 5 %, whichever is more; the proxy's timers are that exact."""
@@ -26,42 +25,27 @@ HIGH_TOLERANCE = (0.050, 0.10)
 """And this much too large: our own question also waits for a busy machine, which is no fault of the dose."""
 
 
-class LatencyAction:
-    """Adds a toxic to each edge, named after the fault: two latencies on one edge add up, and end one by one."""
+class LatencyAction(ToxicAction):
+    """Delays the answers of each edge."""
 
-    def __init__(self, fault: Latency, fault_id: str, edges: Sequence[Edge], stack: Stack) -> None:
+    def __init__(self, fault: Latency, site: Site) -> None:
+        super().__init__(fault, site)
         self._fault = fault
-        self._name = fault_id
-        self._edges = edges
-        self._stack = stack
-        self._noted: list[Entry] = []
 
-    @staticmethod
-    def unavailable(backend: str) -> None:
-        """Both proxies can."""
+    def toxics(self, edge: Edge) -> Iterable[Toxic]:
+        """Return one toxic, of whole milliseconds. Source: Toxiproxy 2.12 README, "Toxics", latency."""
+        attributes = {"latency": round(self._fault.delay * 1000), "jitter": round(self._fault.jitter * 1000)}
+        yield Toxic(edge.name, self._fault_id, "latency", attributes)
 
-    def begin(self, ledger: Ledger) -> None:
-        """Add a toxic to each edge."""
-        attributes = latency_attributes(self._fault)
-        for edge in self._edges:
-            self._noted.append(add_toxic(self._stack, Toxic(edge.name, self._name, "latency", attributes), ledger))
+    def look(self, edge: Edge) -> Observation:
+        """Compare the time that a question through the edge takes with the dose that was asked for."""
+        added_s = self._added_s(edge)
+        return Observation(self._is_dose(added_s, self._others(edge)), f"{edge.name} +{added_s * 1000:.0f} ms")
 
     def observe(self) -> Observation:
-        """Ask a question through every edge, and compare the time it takes with the dose that was asked for."""
-        before_bytes = self.crossed_bytes()
-        seen = together(self._added_s, self._edges)
-        settle(self._stack, self._edges, before_bytes)
-        said = ", ".join(f"{edge.name} +{added_s * 1000:.0f} ms" for edge, added_s in seen)
-        is_delivered = all(self._is_dose(added_s, self._others(edge)) for edge, added_s in seen)
-        return Observation(is_delivered, f"{said} (asked: {self._fault})")
-
-    def crossed_bytes(self) -> int:
-        """Return what clients sent through all its edges so far."""
-        return client_bytes(self._stack, self._edges)
-
-    def end(self, ledger: Ledger) -> None:
-        """Remove the toxics, and see that they are gone."""
-        take_back(self._noted, ledger, is_there=lambda entry: is_toxic_there(self._stack, entry))
+        """Look at every edge, and repeat what was asked for."""
+        seen = super().observe()
+        return Observation(seen.is_delivered, f"{seen.seen} (asked: {self._fault})")
 
     def _added_s(self, edge: Edge) -> float:
         """Return by how much the edge slows a conversation down: its round trip less the direct one, in seconds."""
@@ -74,7 +58,7 @@ class LatencyAction:
     def _others(self, edge: Edge) -> list[Toxic]:
         """Return the other latencies on an edge: what is seen there is all of them together."""
         toxics = self._stack.proxy.toxics(edge.name)
-        return [toxic for toxic in toxics if toxic.kind == "latency" and toxic.name != self._name]
+        return [toxic for toxic in toxics if toxic.kind == "latency" and toxic.name != self._fault_id]
 
     def _is_dose(self, added_s: float, others: Sequence[Toxic]) -> bool:
         delay_s = self._fault.delay + sum(toxic.attributes["latency"] for toxic in others) / 1000
@@ -82,11 +66,3 @@ class LatencyAction:
         low_s = delay_s - jitter_s - max(LOW_TOLERANCE[0], LOW_TOLERANCE[1] * self._fault.delay)
         high_s = delay_s + jitter_s + max(HIGH_TOLERANCE[0], HIGH_TOLERANCE[1] * delay_s)
         return low_s <= added_s <= high_s
-
-
-def latency_attributes(fault: Latency) -> dict[str, int]:
-    """Return Toxiproxy's attributes, whole milliseconds.
-
-    Source: Toxiproxy 2.12 README, "Toxics", latency.
-    """
-    return {"latency": round(fault.delay * 1000), "jitter": round(fault.jitter * 1000)}

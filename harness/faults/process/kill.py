@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
+from harness.faults.process.service import service_of
 from harness.stack.ready import wait_until_ready
 
 if TYPE_CHECKING:
-    from harness.clock import Clock
+    from harness.faults.action import Site
     from harness.faults.ledger import Ledger
-    from harness.stack.service import Service
+    from harness.spec.faults import Kill
 
 
 class KillAction:
@@ -20,9 +21,9 @@ class KillAction:
     healing starts is noted as a process when it starts.
     """
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        self._service = service
-        self._clock = clock
+    def __init__(self, fault: Kill, site: Site) -> None:
+        self._service = service_of(fault, site.stack)
+        self._clock = site.clock
         self._has_begun = False
 
     @staticmethod

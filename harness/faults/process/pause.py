@@ -8,22 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
+from harness.faults.process.service import service_of
 from harness.faults.undo import take_back
 from harness.spec.faults.target import SILENCE_S
 from harness.stack.ready import wait_until_ready
 
 if TYPE_CHECKING:
-    from harness.clock import Clock
+    from harness.faults.action import Site
     from harness.faults.ledger import Entry, Ledger
-    from harness.stack.service import Service
+    from harness.spec.faults import Pause
 
 
 class PauseAction:
     """Freezes a service, and thaws it at its end."""
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        self._service = service
-        self._clock = clock
+    def __init__(self, fault: Pause, site: Site) -> None:
+        self._service = service_of(fault, site.stack)
+        self._clock = site.clock
         self._noted: list[Entry] = []
 
     @staticmethod

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
+from harness.faults.process.service import service_of
 from harness.stack.backends.choice import CONTAINERS
 from harness.stack.ready import wait_until_ready
 
 if TYPE_CHECKING:
-    from harness.clock import Clock
+    from harness.faults.action import Site
     from harness.faults.ledger import Ledger
-    from harness.stack.service import Service
+    from harness.spec.faults import SlowStart
 
 
 class SlowStartAction:
@@ -24,9 +25,9 @@ class SlowStartAction:
     The ledger needs no entry of its own for this: the held process is noted when it starts, and is ended with the run.
     """
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        self._service = service
-        self._clock = clock
+    def __init__(self, fault: SlowStart, site: Site) -> None:
+        self._service = service_of(fault, site.stack)
+        self._clock = site.clock
         self._has_begun = False
 
     @staticmethod

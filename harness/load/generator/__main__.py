@@ -34,7 +34,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def say(**line: Any) -> None:
-    """Tell our parent, in one piece: nobody else writes there."""
+    """Tell our parent, in one piece: nothing else writes there."""
     PARENT.write(json.dumps(line) + "\n")
     PARENT.flush()
 
@@ -84,8 +84,8 @@ def _go_first() -> None:
     """Let a measuring instrument be on time on the machine that it shares with what it measures, where we may.
 
     Niceness would not do: where the kernel schedules each session as a group, it counts only within ours (sched(7)).
-    Our children, such as the server that does nothing, are scheduled as everybody: they are to feel what the service
-    feels, or they could not tell that it was the machine.
+    Our children, such as the server that does nothing, are scheduled as all processes are: they are to feel what the
+    service feels, or they could not tell that it was the machine.
     """
     if sys.platform == "linux":
         with suppress(OSError):  # only root may

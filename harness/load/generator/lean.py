@@ -133,7 +133,7 @@ class Connection:
             self._socket, self._waits_since_s = None, math.inf
 
     def give_up_if_overdue(self, now_s: float) -> None:
-        """End a wait that is too long; whoever waits then reads the end of the answer.
+        """End a wait that is too long; the reading that waits then sees the end of the answer.
 
         One greenlet asks this of all connections: a timer for each read would cost a quarter of the rate.
         """
@@ -183,7 +183,7 @@ class Connection:
             self._plain.recv(1, plain.MSG_PEEK)
         except BlockingIOError:
             return False
-        return True  # bytes that nobody asked for are no better than an end
+        return True  # bytes that were not asked for are no better than an end
 
 
 def _give_up_in_time(connections: set[Connection]) -> None:

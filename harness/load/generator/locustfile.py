@@ -177,7 +177,7 @@ class _OpenLoop:
         return request
 
     def _close(self) -> None:
-        """End a task: whatever it began and nobody heard of again has failed."""
+        """End a task: what it began and never reported has failed."""
         left = [*self._asked, *([self._arrival] if self._arrival else [])]
         self._asked, self._arrival = [], None
         for request in left:

@@ -20,7 +20,7 @@ class NumbersFirst(Resolver):  # type: ignore[misc]  # gevent is untyped here
 
     Args:
         allow_remote: Whether what it finds may be on another machine. If not, that is refused here: a redirect, or an
-            address in a locustfile, would otherwise carry the load to somebody who did not ask for it.
+            address in a locustfile, would otherwise carry the load to a machine that did not ask for it.
     """
 
     def __init__(self, *, allow_remote: bool) -> None:

@@ -1,4 +1,4 @@
-"""Open arrivals on Locust users: a user is not somebody who waits, but room for one request at a time.
+"""Open arrivals on Locust users: a user is no person who waits, but room for one request at a time.
 
 `wait_time` blocks on a queue of requests whose time has come, and returns 0; so Locust's closed loop presses at the
 rate of the schedule, whatever the service does, and the number of users only caps how much is in flight.
@@ -78,7 +78,7 @@ class RequestQueue:
     ) -> None:
         """Write down what came of a request that a user took; it ended now, if nothing else is said."""
         if self.recorder is None:
-            raise RuntimeError("a user was given a request before anybody could write it down")
+            raise RuntimeError("a user was given a request before there was a recording")
         self.recorder.record(request, outcome, response, ended_s=self.now_s() if ended_s is None else ended_s)
         del self.taken[id(request)]
 

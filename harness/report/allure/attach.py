@@ -2,7 +2,7 @@
 
 allure-pytest stamps a step with the moment of the call, but we speak after the experiment; so the steps are built as
 Allure's own values and hung on the running test's result, which its listener writes when the test ends. Attachments
-go through Allure's public door. Without `--alluredir` nobody listens, and nothing is done. Only this file knows Allure.
+go through Allure's public door. Without `--alluredir` nothing is done. Only this file knows Allure.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OLDEST_NODE = 20
 
 SAY_EVERY_S = 10.0
-"""While npx is busy; it tells nobody how far it is."""
+"""While npx is busy; it does not say how far it is."""
 
 _TELLING = re.compile(r"npm error (?!code |errno |syscall |A complete log)\S")
 _KEPT_VARIABLES = (
@@ -34,7 +34,7 @@ _KEPT_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait, and whom to tell meanwhile that it goes on.
+    """How long to wait, and what to tell meanwhile that it goes on.
 
     Attributes:
         deadline_s: After so long npx is ended, in seconds.

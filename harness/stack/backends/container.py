@@ -1,6 +1,6 @@
 """A service as a container: in a sandbox that keeps its address, gone when the run is, restartable in place.
 
-A container that dies takes its network along: whoever asks it then waits for seconds, where a dead process refuses at
+A container that dies takes its network along: a question to it then waits for seconds, where a dead process refuses at
 once. So each service has a sandbox, as a Kubernetes pod has: a container that only holds the network, with the alias
 and the published ports. The service moves in, dies and comes back, and its address never changes.
 """

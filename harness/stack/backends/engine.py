@@ -111,7 +111,7 @@ def _knock(where: str) -> None:
     """Connect to the engine's socket, if it is one of this machine: docker-py does not tell why it could not.
 
     Raises:
-        OSError: If nobody listens there; PermissionError if that is not for us to know.
+        OSError: If nothing listens there; PermissionError if that is not for us to know.
     """
     scheme, _, path = where.partition("://")
     if scheme == "unix":
@@ -150,7 +150,7 @@ def remove_all_of(run_id: str, client: DockerClient) -> list[str]:
 
 
 def _removed(kind: str, thing: Any, **options: bool) -> str:
-    """Remove one thing; say so, or nothing if somebody was first."""
+    """Remove one thing; say so, or nothing if it was gone already."""
     try:
         with unless_it_is_so():  # a removal is under way
             thing.remove(**options)

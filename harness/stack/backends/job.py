@@ -72,7 +72,7 @@ class Job:
 
     def kill(self) -> None:
         """End its whole session with SIGKILL, and return when it is gone; harmless if it is."""
-        if self._child.returncode is not None:  # it was waited for, so its number may be anybody's by now
+        if self._child.returncode is not None:  # it was waited for, so its number may be another process's by now
             return
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)

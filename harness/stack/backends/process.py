@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.stack.recipe import Recipe
 
 RUN_MARK = "READINESS_RUN"
-"""Environment variable of every process that we start; who does not carry our run's id is never touched."""
+"""Environment variable of every process that we start; one that does not carry our run's id is never touched."""
 
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START")
@@ -102,7 +102,7 @@ class LocalProcess:
     def is_alive(self) -> bool:
         """Tell whether its main process lives.
 
-        One that died is not waited for: until `kill` has ended its session, its number must not become somebody else's.
+        One that died is not waited for: until `kill` has ended its session, its number must not be given away.
         """
         if self._child is None or self._child.returncode is not None:
             return False
@@ -199,7 +199,7 @@ class LocalProcess:
             raise StackError(what, where=f"process {self._child.pid}", fix=fix) from error
         # Its own children are not ours to wait for, but they hold its sockets until they are gone.
         is_met_within(lambda: all(map(is_gone, family)), deadline_s=_STOP_WITHIN_S, clock=SystemClock(), every_s=0.002)
-        self._child = None  # its number may be anybody's from here on
+        self._child = None  # its number may be another process's from here on
 
     def pause(self) -> None:
         """Freeze its main process, then all below it, whose number grows no more."""
@@ -253,7 +253,9 @@ class LocalProcess:
             return []
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._child is not None and self._child.returncode is None:  # even a dead one is still there: nobody waited
+        if (
+            self._child is not None and self._child.returncode is None
+        ):  # even a dead one is still there: it was not waited for
             os.kill(self._child.pid, number)
 
 

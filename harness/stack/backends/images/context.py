@@ -46,7 +46,7 @@ def of_project(project: Path, dockerfile: str) -> tuple[Piece, ...]:
     """Return what `docker build -f DOCKERFILE PROJECT` would be given: all that .dockerignore leaves.
 
     Raises:
-        SpecError: If the Dockerfile is not there, or it is more than anybody means to hash before every run.
+        SpecError: If the Dockerfile is not there, or it is more than one means to hash before every run.
     """
     where = "readiness.toml: system.subject.dockerfile"
     if not (project / dockerfile).is_file():

@@ -94,7 +94,7 @@ def within(seconds: float, what: str, ask: Callable[[], T]) -> T:
     def wait() -> None:
         try:
             answer.set_result(ask())
-        except BaseException as error:  # noqa: BLE001 - it is raised again, by whoever waits
+        except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that waits
             answer.set_exception(error)
 
     Thread(target=wait, daemon=True).start()

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from harness.spec.system import Subject, System
 
 ANSWER_WITHIN_S = 30.0
-"""For all registries together, where somebody has asked for containers."""
+"""For all registries together, where containers were asked for."""
 
 _KNOCK_WITHIN_S = 3.0
-"""The same, where nobody has."""
+"""The same, where they were not."""
 
 
 def resolve(client: DockerClient, system: System, project: Path) -> dict[str, str]:

@@ -1,0 +1,72 @@
+"""What all faults share that are toxics: how they are added, looked at, counted and removed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from harness.faults.action import Observation
+from harness.faults.network.edges import api_of, client_bytes, edges_into, settle, together
+from harness.faults.undo import take_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from harness.faults.action import Site
+    from harness.faults.ledger import Entry, Ledger
+    from harness.spec.faults import NetworkFault
+    from harness.stack.proxy import Toxic
+    from harness.stack.service import Edge
+
+
+class ToxicAction(ABC):
+    """Adds toxics to each edge, named after the fault: two of one kind on one edge add up, and end one by one."""
+
+    def __init__(self, fault: NetworkFault, site: Site) -> None:
+        self._stack = site.stack
+        self._fault_id = site.fault_id
+        self._edges = edges_into(fault, site.stack)
+        self._noted: list[Entry] = []
+
+    @staticmethod
+    def unavailable(backend: str) -> str | None:  # noqa: ARG004 - see `Action`
+        """Both proxies have every toxic."""
+        return None
+
+    @abstractmethod
+    def toxics(self, edge: Edge) -> Iterable[Toxic]:
+        """Return what is added to an edge."""
+
+    @abstractmethod
+    def look(self, edge: Edge) -> Observation:
+        """Look at the dose on an edge, at the same time as at the others'."""
+
+    def begin(self, ledger: Ledger) -> None:
+        """Note each toxic, then add it."""
+        for edge in self._edges:
+            for toxic in self.toxics(edge):
+                self._noted.append(self._note(toxic, ledger))
+                self._stack.proxy.add(toxic)
+
+    def observe(self) -> Observation:
+        """Look at every edge; wait until the proxy has counted the looks, so that they do not pass for traffic."""
+        before_bytes = self.crossed_bytes()
+        seen = [observation for _, observation in together(self.look, self._edges)]
+        settle(self._stack, self._edges, before_bytes)
+        return Observation(all(each.is_delivered for each in seen), ", ".join(each.seen for each in seen))
+
+    def crossed_bytes(self) -> int:
+        """Return what clients sent into all its edges so far."""
+        return client_bytes(self._stack, self._edges)
+
+    def end(self, ledger: Ledger) -> None:
+        """Remove the toxics, and see that they are gone."""
+        take_back(self._noted, ledger, is_there=self._is_there)
+
+    def _note(self, toxic: Toxic, ledger: Ledger) -> Entry:
+        name = f"{toxic.name} on {toxic.edge}"
+        return ledger.note("toxic", name, edge=toxic.edge, toxic=toxic.name, **api_of(self._stack))
+
+    def _is_there(self, entry: Entry) -> bool:
+        """Tell whether the toxic that an entry announced is on its edge."""
+        return entry.facts["toxic"] in {toxic.name for toxic in self._stack.proxy.toxics(entry.facts["edge"])}
