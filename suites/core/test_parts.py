@@ -23,6 +23,7 @@ BENEATH = {
     "pool": [],
     "redis_access": [],
     "redis_link": ["breaker"],
+    "shared_breaker": ["breaker", "redis_link"],
     "store": ["breaker"],
     "worker": ["breaker", "checkpoint", "deadletter", "redis_link"],
 }

@@ -15,6 +15,7 @@ from fixtures.reference.core.deadletter import AtCap, DeadLetterPolicy
 from fixtures.reference.core.limiter import LimiterPolicy
 from fixtures.reference.core.pool import PoolPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
+from fixtures.reference.core.shared_breaker import SharedBreakerPolicy
 from fixtures.reference.core.store import StorePolicy
 from fixtures.reference.core.worker import WorkerPolicy
 
@@ -86,6 +87,7 @@ EDGES = [
     (RedisLinkPolicy, "port", [1, 65535], [0, 65536]),
     (RedisLinkPolicy, "op_timeout_s", [TINY], [0, nan]),
     (RedisLinkPolicy, "connections", [1], [0]),
+    (SharedBreakerPolicy, "look_every_s", [TINY, inf], [0, -1, nan]),
     (StorePolicy, "port", [1, 65535], [0, 65536]),
     (StorePolicy, "ssl", ["disable", "verify-full"], ["", "true", "verify_full"]),
     (StorePolicy, "connect_timeout_s", [TINY], [0, nan]),

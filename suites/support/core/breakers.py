@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, State
+from fixtures.reference.core.redis_link import RedisLink, Script
+from fixtures.reference.core.shared_breaker import SharedBreaker, SharedBreakerPolicy
 from harness.clock import FakeClock
 from suites.contract.core.breaker import (
     FAILURES,
@@ -95,6 +98,74 @@ class OurCircuit:
 
     def counts(self) -> tuple[int, int]:
         return self._breaker.admitted, self._breaker.rejected
+
+    def _note(self, _name: str, old: State, new: State) -> None:
+        self._path.append((old.value, new.value))
+
+
+class SteppedLink(RedisLink):
+    """A link whose scripts are told the time of a fake clock where they ask Redis for it."""
+
+    clock: FakeClock
+
+    async def run(self, script: Script, keys: Any, arguments: Any) -> Any:
+        us = round(self.clock.now() * 1_000_000)
+        told = script.text.replace("redis.call('TIME')", f"{{'{us // 1_000_000}', '{us % 1_000_000}'}}")
+        assert told != script.text, "it asks for no time, or by another word"
+        return await super().run(Script(told), keys, arguments)
+
+
+class OursShared:
+    """The breaker of all processes, as one of them has it; Redis is real, and its time is that of the fake clock."""
+
+    offers = Ours.offers
+
+    def __init__(self, link: SteppedLink) -> None:
+        self._link, self._names = link, count()
+
+    def build(self) -> SharedCircuit:
+        """Return a closed breaker, of a name of its own."""
+        return SharedCircuit(self._link, f"contract-{id(self)}-{next(self._names)}")
+
+
+class SharedCircuit:
+    """A shared breaker on the clock of its link."""
+
+    def __init__(self, link: SteppedLink, name: str) -> None:
+        self._clock = link.clock
+        self._path: list[tuple[str, str]] = []
+        self._breaker = SharedBreaker(
+            name,
+            SharedBreakerPolicy(breaker=EXACT),
+            link=link,
+            clock=self._clock,
+            random=Random(1),
+            on_transition=self._note,
+        )
+
+    async def call(self, operation: Callable[[], Awaitable[Any]]) -> Any:
+        inside = Inside()
+        try:
+            return await self._breaker.call(inside.awaiting(operation), failures=SPEAKS_AGAINST_IT)
+        except CircuitOpen as refusal:
+            inside.tell(refusal)
+            raise
+
+    async def advance(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+    async def settle(self) -> None:
+        await self._breaker.settle()
+
+    def state(self) -> str:
+        return self._breaker.state.value
+
+    def path(self) -> list[tuple[str, str]]:
+        return self._path
+
+    def counts(self) -> tuple[int, int]:
+        standing = self._breaker.standing()
+        return standing.admitted, standing.rejected
 
     def _note(self, _name: str, old: State, new: State) -> None:
         self._path.append((old.value, new.value))
