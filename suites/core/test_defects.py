@@ -16,8 +16,9 @@ from fixtures.defects import DEFECTS, installed
 from fixtures.defects import app as wrapper
 from fixtures.defects.proof import escape
 from fixtures.reference import app as product
+from fixtures.reference.clock import MonotonicClock
 from fixtures.reference.core.breaker import BreakerPolicy, CircuitOpen, State, Unavailable
-from fixtures.reference.core.cache import Document, Slot
+from fixtures.reference.core.cache import CachePolicy, Document, Slot
 from fixtures.reference.core.redis_link import Script
 from fixtures.reference.parts import Design
 from harness.clock import FakeClock
@@ -39,7 +40,7 @@ def design_of(app):
         breaker=breaker,
         link=type(parts.link),
         memory=type(parts.memory),
-        shared=type(parts.cache._shared),
+        shared=type(parts.shared),
         store=type(parts.store),
     )
 
@@ -81,13 +82,13 @@ async def test_link_gives_up_on_a_frozen_redis_unless_it_has_no_timeout(linked, 
 async def test_cache_levels_store_unless_they_never_do(linked, defect, stores):
     """What is put into either healthy level is found there; the defective ones are empty for ever."""
     design = installed(defect, Design())
-    memory, shared = design.memory(100_000), design.shared(linked(), grace_s=1)
+    memory, shared = design.memory(100_000), design.shared(linked(), CachePolicy(), clock=MonotonicClock())
     key = f"stored-{stores}"
 
     memory.put(key, Slot(Document(1, b"x"), 1, 1))
-    await shared.fill(key, Document(1, b"x"), ttl_s=60)
+    await shared.fill(key, Document(1, b"x"), ttl_s=60, as_of_us=await shared.look_at_the_time())
     filled = await shared.get(key)
-    await shared.supersede(key, Document(2, b"y"), ttl_s=60)
+    await shared.supersede(key, Document(2, b"y"), ttl_s=60, as_of_us=await shared.look_at_the_time())
     superseded = await shared.get(key)
 
     assert [memory.get(key) is not None, filled is not None, superseded is not None] == [stores] * 3

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import SecretStr
 
 from fixtures.reference.core.breaker import BreakerPolicy
-from fixtures.reference.core.cache import CachePolicy
+from fixtures.reference.core.cache import READ_HEAVY, WRITE_HEAVY, CachePolicy
 from fixtures.reference.core.limiter import FailPolicy, LimiterPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
 from fixtures.reference.core.store import StorePolicy
@@ -37,10 +39,13 @@ VARIABLES = {
     "REFERENCE_POSTGRES_CONNECT_TIMEOUT_S": (0.5, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_POSTGRES_CONNECTIONS_MIN": (2, ["0", "10"], ["-1"]),
     "REFERENCE_POSTGRES_CONNECTIONS_MAX": (10, ["2"], ["0"]),
+    "REFERENCE_CACHE_PRESET": ("none", ["none"], ["", "read_heavy", "both"]),
     "REFERENCE_CACHE_MAX_BYTES": (64_000_000, ["10000"], ["9999"]),
     "REFERENCE_CACHE_TTL_S": (60.0, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_CACHE_L1_TTL_S": (5.0, ["0.001", "5"], ["0", "5.001", "nan"]),
     "REFERENCE_CACHE_GRACE_S": (60.0, ["0"], ["-0.001", "nan", "inf"]),
+    "REFERENCE_CACHE_REFRESH_RATIO": (0.8, ["0.001", "1"], ["0", "1.001", "nan"]),
+    "REFERENCE_CACHE_LEASE_S": (1.0, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_LIMITER_RATE_PER_S": (10_000.0, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_LIMITER_BURST": (20_000.0, ["1"], ["0.999", "nan", "inf"]),
     "REFERENCE_LIMITER_ON_FAILURE": (FailPolicy.LOCAL, ["open", "closed"], ["LOCAL", ""]),
@@ -104,6 +109,7 @@ def test_settings_tell_all_mistakes_at_once(monkeypatch):
 def test_settings_reach_the_parts_they_are_for():
     """Each value arrives under its own name: a swapped or a forgotten one would leave a default in force."""
     settings = Settings(
+        replica="green",
         replicas=4,
         redis={"host": "r", "port": 1, "timeout_s": 0.11, "connections": 12},
         postgres={
@@ -118,7 +124,14 @@ def test_settings_reach_the_parts_they_are_for():
             "connections_min": 23,
             "connections_max": 24,
         },
-        cache={"max_bytes": 31_000, "ttl_s": 32, "l1_ttl_s": 3.3, "grace_s": 34},
+        cache={
+            "max_bytes": 31_000,
+            "ttl_s": 32,
+            "l1_ttl_s": 3.3,
+            "grace_s": 34,
+            "refresh_ratio": 0.35,
+            "lease_s": 36,
+        },
         limiter={"rate_per_s": 41, "burst": 42, "on_failure": "closed"},
         breaker={
             "failures": 51,
@@ -144,7 +157,9 @@ def test_settings_reach_the_parts_they_are_for():
         min_connections=23,
         max_connections=24,
     )
-    assert settings.cache.policy() == CachePolicy(max_bytes=31_000, ttl_s=32, l1_ttl_s=3.3, grace_s=34)
+    cache_policy = CachePolicy(
+        max_bytes=31_000, ttl_s=32, l1_ttl_s=3.3, grace_s=34, refresh_ratio=0.35, lease_s=36, replicas=4
+    )
     assert parts.limiter._policy == LimiterPolicy(
         rate_per_s=41, burst=42, on_failure=FailPolicy.CLOSED, share_ratio=0.25
     )
@@ -152,10 +167,23 @@ def test_settings_reach_the_parts_they_are_for():
         ["redis", "postgres"],
         BreakerPolicy(failures=51, window_s=52, min_failure_rate=0.53, recovery_s=54, recovery_max_s=55, probes=56),
     )
-    assert (parts.memory.max_bytes, parts.cache._shared._grace_s, parts.debts._ttl_s) == (31_000, 34, 32)
-    assert parts.cache._policy == settings.cache.policy()
+    assert (parts.memory.max_bytes, parts.debts._ttl_s, parts.watermark._replica) == (31_000, 32, "green")
+    assert parts.cache._policy == parts.shared._policy == cache_policy
     assert (parts.link._op_timeout_s, parts.link._pool.max_connections) == (0.11, 12)
     assert parts.store._policy == settings.postgres.policy()
+
+
+@pytest.mark.parametrize(
+    ("preset", "policy"), [("read-heavy", READ_HEAVY), ("write-heavy", WRITE_HEAVY)], ids=["read-heavy", "write-heavy"]
+)
+def test_settings_begin_with_a_preset(monkeypatch, preset, policy):
+    """500 MB and 300 s, or 100 MB and 60 s; what is said besides holds instead of it."""
+    monkeypatch.setenv("REFERENCE_CACHE_PRESET", preset)
+    assert Settings().cache.policy(replicas=3) == replace(policy, replicas=3)
+
+    monkeypatch.setenv("REFERENCE_CACHE_TTL_S", "7")
+    assert Settings().cache.policy(replicas=3) == replace(policy, replicas=3, ttl_s=7)
+    assert (policy.max_bytes, policy.ttl_s) == {"read-heavy": (500e6, 300), "write-heavy": (100e6, 60)}[preset]
 
 
 @pytest.mark.parametrize("group", ["REDIS", "POSTGRES", "CACHE", "LIMITER", "BREAKER"])

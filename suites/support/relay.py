@@ -1,4 +1,4 @@
-"""A port in front of a server that can be cut and mended, so that an outage is a fact and not a mock."""
+"""A port in front of a real server, so that an outage is a fact and not a mock: cut, silent, and mended again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from suites.support.servers import free_port
 
 
 class Relay:
-    """A port in front of another one that can be cut and mended.
+    """A port in front of another one.
 
     Attributes:
-        accepted: Connections since the start, count.
+        accepted: Connections made to it since the start, count.
     """
 
     def __init__(self, upstream: int) -> None:
-        self.upstream, self.port, self.accepted = upstream, free_port(), 0
+        self.upstream, self.port = upstream, free_port()
+        self.accepted = 0
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.Task] = set()
+        self._is_speaking = asyncio.Event()
 
     @property
     def open_count(self) -> int:
@@ -25,9 +27,17 @@ class Relay:
         return len(self._links)
 
     async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        """Listen, and pass on what comes, also what came while it was silent."""
+        self._is_speaking.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
+    def silence(self) -> None:
+        """Pass nothing on, in either direction; every connection stays open and none is reset."""
+        self._is_speaking.clear()
 
     async def cut(self) -> None:
+        """Reset all connections and refuse new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -36,26 +46,28 @@ class Relay:
         await asyncio.gather(*self._links, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         task = asyncio.current_task()
         self._links.add(task)
-        self.accepted += 1
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
+        far_writer = None
         try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(_pump(reader, far_writer))
-                pumps.create_task(_pump(far_reader, writer))
+                pumps.create_task(self._pump(reader, far_writer))
+                pumps.create_task(self._pump(far_reader, writer))
         except* (OSError, EOFError):
             pass
         except* asyncio.CancelledError:
             pass
         finally:
             writer.transport.abort()
-            far_writer.transport.abort()
+            if far_writer is not None:
+                far_writer.transport.abort()
             self._links.discard(task)
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    raise EOFError
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._is_speaking.wait()
+            writer.write(data)
+            await writer.drain()
+        raise EOFError

@@ -1,129 +1,18 @@
 """The cache against its promises; invariants C1 to C9 are named in the tests that hold them.
 
-L2 is a dictionary on the fake clock here, with the same fence; the real one is met in test_shared_level.py and in the
-tests of the endpoints.
+L2 is a dictionary on the fake clock here, with the same fence; the real one is met in test_shared_level.py,
+test_staleness.py and in the tests of the endpoints.
 """
 
 from __future__ import annotations
 
 import asyncio
-from random import Random
 
 import pytest
 
 from fixtures.reference.core.breaker import DependencyFailed
-from fixtures.reference.core.cache import (
-    ABSENT,
-    Cache,
-    CachePolicy,
-    Debts,
-    Document,
-    Held,
-    MemoryLevel,
-    Source,
-)
-from harness.clock import FakeClock
-
-TTL_S, L1_TTL_S, GRACE_S = 60.0, 5.0, 30.0
-EXACT = CachePolicy(ttl_s=TTL_S, l1_ttl_s=L1_TTL_S, grace_s=GRACE_S, jitter_ratio=0.0)
-
-
-class SharedDouble:
-    """L2 in a dictionary, with the version fence and the grace of the real one."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.held: dict[str, tuple[Document, float]] = {}
-        self.is_down = False
-        self.before_get = self.before_fill = self.when_told = None
-        self.told: list[tuple[str, int]] = []
-
-    async def get(self, key: str) -> Held | None:
-        self.check()
-        document, fresh_until_s = self.held.get(key, (None, 0.0))
-        grace_s = GRACE_S if document and document.exists else 0.0
-        if self.before_get:
-            await self.before_get()
-        if document is None or self.clock.now() >= fresh_until_s + grace_s:
-            return None
-        return Held(document, fresh_until_s - self.clock.now())
-
-    async def fill(self, key: str, document: Document, *, ttl_s: float) -> None:
-        self.check()
-        if self.before_fill:
-            await self.before_fill()
-        if key not in self.held or self.held[key][0].version <= document.version:
-            self.held[key] = (document, self.clock.now() + ttl_s)
-
-    async def supersede(self, key: str, document: Document, *, ttl_s: float) -> None:
-        self.check()
-        if key not in self.held or self.held[key][0].version <= document.version:
-            self.held[key] = (document, self.clock.now() + ttl_s)
-        self.told.append((key, document.version))
-        if self.when_told:
-            self.when_told()
-
-    def check(self) -> None:
-        if self.is_down:
-            raise DependencyFailed("redis", ConnectionRefusedError())
-
-
-class Truth:
-    """The store: versions by key, and what happens while it is asked."""
-
-    def __init__(self) -> None:
-        self.versions: dict[str, int] = {"a": 1}
-        self.loads = 0
-        self.is_down = False
-        self.gate: asyncio.Event | None = None
-        self.asked = asyncio.Event()
-
-    async def load(self, key: str) -> Document:
-        self.loads += 1
-        document = self.document(key)
-        self.asked.set()
-        if self.gate:
-            await self.gate.wait()
-        if self.is_down:
-            raise DependencyFailed("postgres", ConnectionRefusedError())
-        return document
-
-    async def commit(self) -> Document:
-        if self.is_down:
-            raise DependencyFailed("postgres", ConnectionRefusedError())
-        self.versions["a"] = self.versions.get("a", 0) + 1
-        return self.document("a")
-
-    def document(self, key: str) -> Document:
-        version = self.versions.get(key, 0)
-        return Document(version, b"v%d" % version) if version else ABSENT
-
-
-class World:
-    """One truth, one L2, and replicas over them."""
-
-    def __init__(self, policy: CachePolicy = EXACT, max_bytes: int = 1_000_000) -> None:
-        self.clock, self.truth = FakeClock(), Truth()
-        self.shared = SharedDouble(self.clock)
-        self.policy, self.max_bytes = policy, max_bytes
-        self.cache = self.replica()
-
-    def replica(self) -> Cache:
-        debts = Debts(self.shared, ttl_s=TTL_S)
-        memory = MemoryLevel(self.max_bytes)
-        self.debts, self.memory = debts, memory
-        return Cache(memory, self.shared, debts, self.truth.load, self.policy, clock=self.clock, random=Random(1))
-
-
-@pytest.fixture
-def world():
-    return World()
-
-
-async def read(cache: Cache, key: str = "a") -> tuple[int, str]:
-    """Return what version a reader gets and from where."""
-    reading = await cache.get(key)
-    return reading.document.version, reading.source.value
+from fixtures.reference.core.cache import CachePolicy, Document, Source
+from suites.support.core.cacheworld import GRACE_S, L1_TTL_S, TTL_S, World, read
 
 
 async def test_cache_answers_from_the_nearest_level_that_is_fresh(world):
@@ -254,7 +143,7 @@ async def test_cache_serves_the_newer_of_two_stale_ones(world):
     """Memory holds what it read long ago, L2 what another replica has written since; both are past their time."""
     await read(world.cache)
     world.clock.advance(TTL_S / 2)
-    await world.shared.supersede("a", Document(2, b"v2"), ttl_s=TTL_S / 4)
+    await world.shared.supersede("a", Document(2, b"v2"), ttl_s=TTL_S / 4, as_of_us=world.shared.moment_us)
     world.clock.advance(TTL_S / 2 + 1)
     world.truth.is_down = True
 
@@ -357,7 +246,7 @@ async def test_cache_does_not_keep_a_write_of_its_own_that_another_one_overtook(
 
     def overtake() -> None:
         world.truth.versions["a"] = 3
-        world.shared.held["a"] = (world.truth.document("a"), world.clock.now() + TTL_S)
+        world.shared.held["a"] = (world.truth.document("a"), world.clock.now() + TTL_S, world.clock.now())
         world.cache.drop_older("a", 3) if how == "news" else world.cache.drop_all()
 
     world.shared.when_told = overtake
@@ -451,7 +340,7 @@ async def test_cache_goes_on_without_l2(world):
     assert await read(world.cache) == (1, "l1")
     assert (await world.cache.write("a", world.truth.commit)).version == 2
     assert await read(world.cache) == (2, "l1")
-    assert world.cache.degraded == 3
+    assert world.cache.degraded == 4  # asked for the document, for the lease, and told of the load and of the write
 
 
 async def test_cache_does_not_believe_l2_on_writes_that_it_has_not_heard_of(world):
@@ -486,24 +375,6 @@ async def test_cache_never_goes_back_to_an_older_version_in_l2(world):
     assert await read(cache) == (2, "l3")
 
 
-async def test_debts_are_paid_when_redis_is_back_and_bounded_in_number():
-    """Paying waits for Redis; beyond the bound the oldest debt is forgotten and counted."""
-    world, naps = World(), []
-
-    async def nap(seconds: float) -> None:
-        naps.append(seconds)
-        world.shared.is_down = len(naps) < 3
-
-    debts = Debts(world.shared, ttl_s=TTL_S, max_keys=2, sleep=nap)
-    world.shared.is_down = True
-    for version, key in enumerate(["x", "y", "z"], start=1):
-        debts.owe(key, Document(version, b""))
-    await debts.pay()
-
-    assert naps == [0.25, 0.25, 0.25]
-    assert (debts.forgotten, sorted(world.shared.held)) == (1, ["y", "z"])
-
-
 async def test_cache_shortens_lifetimes_by_chance_and_never_lengthens_them():
     """Keys loaded together expire spread over the last tenth of their time to live."""
     world = World(CachePolicy(ttl_s=TTL_S, l1_ttl_s=L1_TTL_S, grace_s=GRACE_S, jitter_ratio=0.1))
@@ -511,7 +382,7 @@ async def test_cache_shortens_lifetimes_by_chance_and_never_lengthens_them():
         world.truth.versions[str(key)] = 1
         await world.cache.get(str(key))
 
-    expiries = sorted(fresh_until_s for _, fresh_until_s in world.shared.held.values())
+    expiries = sorted(fresh_until_s for _, fresh_until_s, _ in world.shared.held.values())
     assert 54 <= expiries[0] < 54.5
     assert 59.5 < expiries[-1] <= 60
     assert len({round(expiry) for expiry in expiries}) == 7

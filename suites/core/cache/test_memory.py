@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from random import Random
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -39,25 +41,25 @@ def test_memory_does_not_hold_what_would_push_out_too_much():
 
 
 def test_memory_stays_within_its_bound_with_more_keys_than_fit():
-    """Two hundred keys of 260 bytes in 10 kB: never more than the bound, and nearly all of it is used."""
-    memory = MemoryLevel(10_000)
+    """Two hundred keys of 680 bytes in 26 kB: never more than the bound, and nearly all of it is used."""
+    memory = MemoryLevel(26_000)
 
     for key in range(200):
         memory.put(f"{key:03}", slot(97))
-        assert memory.used_bytes <= 10_000
+        assert memory.used_bytes <= 26_000
 
     assert len(memory) == 38
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["put", "put", "get", "drop", "clear"]), st.integers(0, 30), st.integers(0, 260)),
+        st.tuples(st.sampled_from(["put", "put", "get", "drop", "clear"]), st.integers(0, 30), st.integers(0, 230)),
         max_size=200,
     )
 )
 def test_memory_accounts_for_every_byte(steps):
     """`used` is the sum of what is held and within the bound after each step, and only what was put is found (C1)."""
-    memory, latest = MemoryLevel(4_000), {}
+    memory, latest = MemoryLevel(8_000), {}
     for action, key, size in steps:
         if action == "put":
             latest[str(key)] = slot(size)
@@ -69,9 +71,12 @@ def test_memory_accounts_for_every_byte(steps):
             memory.clear()
             latest.clear()
         held = {name: found for name in map(str, range(31)) if (found := memory.get(name)) is not None}
+        small = sum(found.cost_bytes for found in memory._small.values())
         assert all(found is latest.get(name) for name, found in held.items())
         assert len(memory) == len(held)
         assert memory.used_bytes == sum(found.cost_bytes for found in held.values()) <= memory.max_bytes
+        assert memory._small_bytes == small
+        assert held.keys() == memory._small.keys() | memory._main.keys()
 
 
 def test_memory_keeps_what_is_wanted_through_a_scan():
@@ -120,3 +125,93 @@ def test_memory_replaces_a_slot_in_place(size):
 
     assert len(memory) == 1
     assert memory.used_bytes == SLOT_BYTES + 1 + size
+
+
+def test_memory_is_as_new_when_it_was_cleared():
+    """Nothing of what was held counts any more, or later evictions would look for what is not there (C1)."""
+    memory = MemoryLevel(10 * (SLOT_BYTES + 102))
+    for key in range(30):
+        memory.put(f"{key:02}", slot())
+
+    memory.clear()
+    for key in range(30, 60):
+        memory.put(f"{key:02}", slot())
+
+    assert [key for key in range(60) if memory.get(f"{key:02}") is not None] == list(range(50, 60))
+    assert memory.used_bytes == memory._small_bytes == 10 * (SLOT_BYTES + 102)
+
+
+def test_memory_keeps_what_it_does_not_trust():
+    """After a gap a slot is held under the epoch it was put in; what is put now is of the new one."""
+    memory = MemoryLevel(100_000)
+    memory.put("old", slot())
+
+    memory.distrust()
+    memory.put("new", slot())
+
+    assert [memory.peek(key).epoch == memory.epoch for key in ("old", "new")] == [False, True]
+
+
+def test_memory_notes_only_what_readers_ask_for():
+    """A look by the cache itself is no use, and a slot has no more uses than two bits hold."""
+    memory = MemoryLevel(100_000)
+    memory.put("a", slot())
+    memory.peek("a")
+    assert memory.peek("a").uses == 0
+
+    for _ in range(5):
+        memory.get("a")
+    assert memory.peek("a").uses == 3
+
+
+def test_memory_keeps_its_count_with_many_threads():
+    """Eight threads that put, get and drop at once: no error, and every byte is accounted for (C1)."""
+    memory, mistakes = MemoryLevel(40 * (SLOT_BYTES + 102)), []
+    before_s = sys.getswitchinterval()
+
+    def work(seed: int) -> None:
+        dice = Random(seed)
+        try:
+            for _ in range(3_000):
+                key = f"{dice.randrange(80):02}"
+                dice.choice([memory.get, memory.get, memory.drop, lambda key: memory.put(key, slot())])(key)
+        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to
+            mistakes.append(error)
+
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [Thread(target=work, args=[seed]) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before_s)
+
+    assert mistakes == []
+    held = [*memory._small.values(), *memory._main.values()]
+    assert memory.used_bytes == sum(each.cost_bytes for each in held) <= memory.max_bytes
+    assert len(memory) == len(held)
+
+
+def test_memory_takes_as_long_for_one_of_many_as_for_one_of_few():
+    """Putting with eviction visits a few slots, however many are held: the steps do not grow with the number (C10)."""
+
+    def steps(number: int) -> int:
+        memory, taken = MemoryLevel(number * (SLOT_BYTES + 106)), 0
+        for key in range(number):
+            memory.put(f"{key:06}", slot(100))
+
+        def count(_frame: object, event: str, _argument: object) -> None:
+            nonlocal taken
+            taken += event in {"call", "c_call"}
+
+        sys.setprofile(count)
+        try:
+            for key in range(number, number + 200):
+                memory.put(f"{key:06}", slot(100))
+        finally:
+            sys.setprofile(None)
+        return taken
+
+    assert steps(20_000) <= 2 * steps(200)
