@@ -21,6 +21,7 @@ BENEATH = {
     "deadletter": ["breaker", "redis_link"],
     "limiter": ["breaker", "redis_link"],
     "pool": [],
+    "query": [],
     "redis_access": [],
     "redis_link": ["breaker"],
     "shared_breaker": ["breaker", "redis_link"],

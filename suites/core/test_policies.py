@@ -14,6 +14,7 @@ from fixtures.reference.core.checkpoint import CheckpointPolicy
 from fixtures.reference.core.deadletter import AtCap, DeadLetterPolicy
 from fixtures.reference.core.limiter import LimiterPolicy
 from fixtures.reference.core.pool import PoolPolicy
+from fixtures.reference.core.query import QueryPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
 from fixtures.reference.core.shared_breaker import SharedBreakerPolicy
 from fixtures.reference.core.store import StorePolicy
@@ -88,6 +89,22 @@ EDGES = [
     (PoolPolicy, "lifetime_s", [TINY, inf], [0, nan]),
     (PoolPolicy, "jitter_ratio", [0, 1 - TINY], [-TINY, 1, nan]),
     (PoolPolicy, "validate_after_s", [0, inf], [-TINY, nan]),
+    (QueryPolicy, "slow_s", [TINY], [0, nan]),
+    (QueryPolicy, "slow_p99_factor", [1], [1 - TINY, inf, nan]),
+    (QueryPolicy, "slow_p99_min_calls", [1], [0]),
+    (QueryPolicy, "slow_p99_min_s", [0], [-TINY, nan]),
+    (QueryPolicy, "window_s", [TINY], [0, nan]),
+    (QueryPolicy, "repeats", [2], [1]),
+    (QueryPolicy, "min_rows", [0], [-1]),
+    (QueryPolicy, "min_gain_ratio", [TINY, 1 - TINY], [0, 1, nan]),
+    (QueryPolicy, "lock_timeout_s", [0.001], [0.001 - TINY, nan]),
+    (QueryPolicy, "build_timeout_s", [0.001], [0.001 - TINY, nan]),
+    (QueryPolicy, "max_table_bytes", [1], [0]),
+    (QueryPolicy, "max_statements", [1], [0]),
+    (QueryPolicy, "max_texts", [1], [0]),
+    (QueryPolicy, "max_chars", [1], [0]),
+    (QueryPolicy, "max_findings", [1], [0]),
+    (QueryPolicy, "max_in_scope", [1], [0]),
     (RedisLinkPolicy, "port", [1, 65535], [0, 65536]),
     (RedisLinkPolicy, "op_timeout_s", [TINY], [0, nan]),
     (RedisLinkPolicy, "connections", [1], [0]),

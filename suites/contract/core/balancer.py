@@ -6,6 +6,7 @@ of one balancer is a subclass with its adapter.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from random import Random
@@ -140,6 +141,29 @@ class BalancerContract:
 
         shares = [seen[f"host-{n}"] for n in range(7)]
         assert max(shares) - min(shares) <= 1
+
+    def test_round_robin_is_even_under_threads(self):
+        """Eight threads in turns of a microsecond: still no host is two calls ahead of another (LB2)."""
+        self.need("round_robin", "threads")
+        balanced, _ = self.build(7, "round_robin")
+        before, hosts = sys.getswitchinterval(), []
+
+        def use() -> None:
+            hosts.extend(balanced.pick()[0] for _ in range(500))
+
+        threads = [threading.Thread(target=use) for _ in range(8)]
+        sys.setswitchinterval(1e-6)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+        finally:
+            sys.setswitchinterval(before)
+
+        shares = Counter(hosts)
+        assert len(hosts) == 4000
+        assert max(shares.values()) - min(shares.values()) <= 1
 
     @pytest.mark.parametrize("weights", [(5, 1, 1), (1, 1), (7, 3, 2, 1), (10, 1)])
     def test_smooth_weighted_gives_each_its_weight_in_every_cycle(self, weights):

@@ -48,6 +48,12 @@ class Service:
         self.serve(5 * len(self.balancer.hosts()))
         assert self.view(host).state is HostState.EJECTED
 
+    def home_of(self, key: str) -> str:
+        """Return the host of a key's call, which ends at once."""
+        lease = self.balancer.pick(key)
+        self.balancer.succeeded(lease)
+        return lease.host
+
     def view(self, host: str):
         return next(view for view in self.balancer.hosts() if view.name == host)
 
@@ -601,6 +607,19 @@ def test_peak_ewma_is_not_taken_in_by_calls_that_end_early(outcome):
     assert service.serve(20, lasts_s=0.01)[slow.host] == 0
 
 
+def test_peak_ewma_counts_what_is_under_way():
+    """Of two hosts that are as quick each gets every second call while none ends."""
+    service = Service(2, BalancerPolicy(choice=Choice.PEAK_EWMA))
+    service.serve(20, lasts_s=0.01)
+    for host in ("host-0", "host-1"):
+        assert service.view(host).picks > 0
+
+    for _ in range(40):
+        service.balancer.pick()
+
+    assert {service.view(host).in_flight for host in ("host-0", "host-1")} == {20}
+
+
 def test_consistent_hash_needs_a_key():
     """A call without one would always go to one host."""
     service = Service(2, BalancerPolicy(choice=Choice.CONSISTENT_HASH))
@@ -612,11 +631,7 @@ def test_consistent_hash_needs_a_key():
 def test_consistent_hash_keeps_to_weights():
     """A host of three times the weight has three times the keys."""
     service = Service({"large": 3, "small": 1}, BalancerPolicy(choice=Choice.CONSISTENT_HASH))
-    homes: Counter[str] = Counter()
-    for key in range(4000):
-        lease = service.balancer.pick(str(key))
-        homes[lease.host] += 1
-        service.balancer.succeeded(lease)
+    homes = Counter(service.home_of(str(key)) for key in range(4000))
 
     assert 2850 <= homes["large"] <= 3150
 
@@ -687,6 +702,37 @@ def test_host_that_comes_back_starts_slowly_as_well():
     assert service.serve(100)["host-1"] <= 4
     service.clock.advance(10)
     assert service.serve(100)["host-1"] == 25
+
+
+def test_new_host_saves_no_calls_up():
+    """For 9 s no key is its own, then every key is: it gets two calls, and the others go to the next host (LB6)."""
+    service = Service(4, BalancerPolicy(choice=Choice.CONSISTENT_HASH))
+    settled = Service({**{f"host-{n}": 1 for n in range(4)}, "new": 1}, service.balancer.policy)
+    own = next(key for key in map(str, range(100)) if settled.home_of(key) == "new")
+    other = next(key for key in map(str, range(100)) if settled.home_of(key) != "new")
+    service.balancer.add("new")
+
+    for _ in range(900):
+        assert service.home_of(other) != "new"
+        service.clock.advance(0.01)
+
+    assert [service.home_of(own) == "new" for _ in range(4)] == [True, True, False, False]
+
+
+def test_new_host_owes_no_calls_that_panic_sent():
+    """In a panic it gets its part of all calls; afterwards its start goes on from there (LB6)."""
+    policy = BalancerPolicy(choice=Choice.ROUND_ROBIN, panic_ratio=1.0, ejection_s=1.0, jitter_ratio=0.0)
+    service = Service(2, policy)
+    service.balancer.add("new")
+    service.eject("host-0")
+    service.serve(90, every_s=0.01)
+    assert service.view("new").picks >= 20
+    service.down = set()
+    service.clock.advance(0.5)
+    service.serve(12)
+    assert service.view("host-0").state is HostState.SERVING
+
+    assert service.serve(200, every_s=0.01)["new"] >= 5
 
 
 def test_new_host_that_is_the_only_one_takes_everything():
