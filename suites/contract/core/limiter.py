@@ -79,13 +79,13 @@ class LimiterContract:
             yield limited
 
     @pytest.mark.parametrize(
-        ("rate_per_s", "burst"), [(100, 100), (100, 40), (1000, 1), (200, 500), (0.1, 5), (10_000, 7)]
+        ("rate_per_s", "burst"), [(100, 100), (100, 40), (1000, 1), (50, 120), (0.1, 5), (10_000, 7)]
     )
     def test_admits_burst_and_rate_and_no_more(self, adapter, rate_per_s, burst):
         """Asked over and over with pauses: in any interval of t seconds at most burst + rate * t + 1 (L1, L4)."""
         with self.built(adapter, rate_per_s, burst) as limited:
             admitted = []
-            for pause_s in (0, 0.02, 0, 0.03, 0.05):
+            for pause_s in (0, 0.02, 0.05):
                 limited.wait(pause_s)
                 for _ in range(burst + 20):
                     asked_s = limited.now()
@@ -97,28 +97,31 @@ class LimiterContract:
                 passed_s = admitted[index][1] - begin_s
                 assert index - first + 1 <= burst + rate_per_s * passed_s + 1
 
-    @pytest.mark.parametrize(("rate_per_s", "burst"), [(100, 100), (100, 40), (50, 120)])
+    @pytest.mark.parametrize(("rate_per_s", "burst"), [(10, 10), (10, 20), (10, 40)])
     def test_loses_no_token_under_demand(self, adapter, rate_per_s, burst):
-        """Asked until it refuses, before and after pauses, it has given all that it had (L2)."""
+        """Asked until it refuses after each of some pauses, it has given all that was refilled meanwhile (L2)."""
         with self.built(adapter, rate_per_s, burst) as limited:
-            begin_s = limited.now()
-            count = self.drain(limited, "demand", burst)
+            assert self.drain(limited, "demand", burst) >= burst
+            empty_s, count = limited.now(), 0
             for _ in range(3):
-                limited.wait(min(0.03, burst / rate_per_s / 2))  # so that no bucket is full again, which may lose some
-                refused_s = limited.now()
+                limited.wait(0.25)  # far from what fills it, which would lose some
+                asked_s = limited.now()
                 count += self.drain(limited, "demand", burst)
 
-        assert count >= floor(burst + rate_per_s * (refused_s - begin_s)) - 1
+        assert count >= floor(rate_per_s * (asked_s - empty_s)) - 1
 
     def test_charges_nothing_for_a_rejection(self, adapter):
-        """A hundred rejections do not put off the next token (L3)."""
-        with self.built(adapter, 20, 20) as limited:
-            self.drain(limited, "refused", 20)
+        """A hundred rejections, and more while it refills, do not put off the next token (L3)."""
+        with self.built(adapter, 10, 5) as limited:
+            self.drain(limited, "refused", 5)
             admitted_s = limited.now()
             for _ in range(100):
                 if limited.ask("refused") == 0:
                     admitted_s = limited.now()
-            limited.wait(max(0.0, admitted_s + 0.06 - limited.now()))
+            while limited.now() < admitted_s + 0.12:
+                limited.wait(0.04)
+                if limited.ask("refused") == 0:
+                    return
 
             assert limited.ask("refused") == 0
 
@@ -133,13 +136,13 @@ class LimiterContract:
 
     def test_is_full_after_a_rest_and_no_fuller(self, adapter):
         """Rested for four times what it takes to fill, a bucket gives its burst again and not four of them (L1, L5)."""
-        with self.built(adapter, 200, 20) as limited:
-            self.drain(limited, "rested", 20)
-            limited.wait(0.4)
+        with self.built(adapter, 20, 4) as limited:
+            self.drain(limited, "rested", 4)
+            limited.wait(0.8)
             begin_s = limited.now()
-            count = self.drain(limited, "rested", 20)
+            count = sum(limited.ask("rested") == 0 for _ in range(16))
 
-            assert 20 <= count <= 20 + 200 * (limited.now() - begin_s) + 1
+            assert 4 <= count <= 4 + 20 * (limited.now() - begin_s) + 1
 
     def test_charges_what_is_asked_for(self, adapter):
         """Three, three and three of ten leave one (L1)."""
@@ -158,22 +161,23 @@ class LimiterContract:
     def test_says_honestly_when_to_come_back(self, adapter):
         """What it says to wait is enough, and not much more than enough (L6)."""
         need(adapter, "retry_after")
-        with self.built(adapter, 20, 5) as limited:
+        with self.built(adapter, 10, 5) as limited:
             self.drain(limited, "honest", 5)
-            wait_s = limited.ask("honest")
+            wait_s = limited.ask("honest") or limited.ask("honest")  # a token may have come in between
 
-            assert 0 < wait_s <= 0.05 + 1e-3
+            assert 0 < wait_s <= 0.1 + 1e-3
             limited.wait(wait_s)
             assert limited.ask("honest") == 0
 
     def test_says_how_long_for_as_many_as_are_asked_for(self, adapter):
-        """Four at twenty a second are a fifth of a second away, one is a quarter of that (L6)."""
+        """Four at ten a second are 0.4 s away, less what has passed (L6)."""
         need(adapter, "retry_after", "sizes")
-        with self.built(adapter, 20, 5) as limited:
+        with self.built(adapter, 10, 5) as limited:
+            begin_s = limited.now()
             limited.ask("honest", 5)
             wait_s = limited.ask("honest", 4)
 
-            assert 0.05 < wait_s <= 0.2 + 1e-3
+            assert 0.4 - (limited.now() - begin_s) - 1e-3 <= wait_s <= 0.4 + 1e-3
             limited.wait(wait_s)
             assert limited.ask("honest", 4) == 0
 
@@ -209,7 +213,7 @@ class LimiterContract:
     @pytest.mark.parametrize("hours", [1, -1])
     def test_does_not_go_by_the_wall_clock(self, adapter, monkeypatch, hours):
         """A step of the wall clock neither fills a bucket nor freezes it (T1)."""
-        with self.built(adapter, 20, 5) as limited:
+        with self.built(adapter, 10, 5) as limited:
             begin_s = limited.now()
             count = self.drain(limited, "stepped", 5)
             wall, wall_ns = time.time, time.time_ns
@@ -217,8 +221,8 @@ class LimiterContract:
             monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + hours * 3600 * 10**9)
 
             count += self.drain(limited, "stepped", 5)
-            assert count <= 5 + 20 * (limited.now() - begin_s) + 1
-            limited.wait(0.06)
+            assert count <= 5 + 10 * (limited.now() - begin_s) + 1
+            limited.wait(0.12)
             assert limited.ask("stepped") == 0
 
     @pytest.mark.parametrize(("outage", "count"), [("open", 20), ("closed", 0), ("local", 5)])
