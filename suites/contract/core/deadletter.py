@@ -16,6 +16,7 @@ from suites.support.core.fates import Died
 ODD = [
     b"",
     b"plain",
+    b" \t spaced \r\n",
     b"\x00\xff\n\r|=",
     bytes(range(256)),
     "ü€😀".encode(),
