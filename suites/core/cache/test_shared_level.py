@@ -41,13 +41,13 @@ async def test_shared_level_refuses_an_older_fill_and_tells_of_writes(level, lin
     await superseded(shared, "fence", Document(12, b"new: with colon"))
     assert not await filled(shared, "fence", Document(9, b"old"))
     assert await filled(shared, "fence", Document(12, b"new: with colon"))
-    now_s = shared._clock.now()
     held = await shared.get("fence")
+    now_s = shared._clock.now()
     news = await ear.get_message(timeout=2)
     await ear.aclose()
 
     assert held.document == Document(12, b"new: with colon")
-    assert TTL_S - 5 < held.fresh_until_s - now_s <= TTL_S + 0.1
+    assert TTL_S - 5 < held.fresh_until_s - now_s <= TTL_S
     assert news["data"] == b"v 12 fence"
 
 
@@ -65,11 +65,10 @@ async def test_shared_level_keeps_no_absence_past_its_time(level):
     """Absence is no longer fresh when its time is over; as a fence it may still lie there."""
     shared = level(grace_s=GRACE_S)
     await filled(shared, "absent", ABSENT, ttl_s=5)
-    before_s = shared._clock.now()
     held = await shared.get("absent")
 
     assert held.document == ABSENT
-    assert held.fresh_until_s <= before_s + 5.1
+    assert held.fresh_until_s <= shared._clock.now() + 5
     assert await shared.get("never filled") is None
 
 
@@ -82,7 +81,7 @@ async def test_shared_level_takes_a_document_for_as_old_as_its_load(level):
     await shared.fill("a", Document(1, b"x"), ttl_s=TTL_S, as_of_us=as_of_us)
     for _ in range(3):
         held = await shared.get("a")
-        assert before_s - 0.5 < held.as_of_s <= before_s + 0.001
+        assert before_s - 5 < held.as_of_s <= before_s
 
 
 async def test_shared_level_takes_a_document_for_as_young_as_the_oldest_signature(level, signed):
@@ -90,17 +89,17 @@ async def test_shared_level_takes_a_document_for_as_young_as_the_oldest_signatur
     shared = level(replicas=2)
     await signed(shared, "one")
     await filled(shared, "a", Document(1, b"x"))
-    loaded = await shared.get("a")
+    filled_s = shared._clock.now()
 
     await signed(shared, "one")
-    alone = await shared.get("a")
-    before_s = shared._clock.now()
-    await signed(shared, "two")
-    await signed(shared, "one")
-    both = await shared.get("a")
+    assert (await shared.get("a")).as_of_s <= filled_s
 
-    assert abs(alone.as_of_s - loaded.as_of_s) < 0.01
-    assert before_s - 0.01 < both.as_of_s <= shared._clock.now()
+    async with asyncio.timeout(20):
+        as_of_s = -inf
+        while as_of_s <= filled_s:  # a moment of this clock, so earlier by what the answers of Redis took
+            await signed(shared, "two", "one")
+            as_of_s = (await shared.get("a")).as_of_s
+    assert as_of_s <= shared._clock.now()
 
 
 @pytest.mark.parametrize("gone", ["floor raised", "emptied", "another run"])
