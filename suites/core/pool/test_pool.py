@@ -637,6 +637,10 @@ async def test_pool_ends_in_time_whatever_the_server_leaves_unanswered(slow):
         assert clock().now() - began_s == 2
         assert server.counted == 0
         assert not pool._tasks
+        stats = pool.stats()
+        assert (stats.in_use, stats.idle, stats.opening, stats.checking, stats.closing) == (0, 0, 0, 0, 0)
+        await pool.close(within_s=2)
+        assert clock().now() - began_s == 2
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
