@@ -25,7 +25,7 @@ BENEATH = {
     "redis_access": [],
     "redis_link": ["breaker"],
     "shared_breaker": ["breaker", "redis_link"],
-    "store": ["breaker"],
+    "store": ["breaker", "pool"],
     "worker": ["breaker", "checkpoint", "deadletter", "redis_link"],
 }
 ENTER = """

@@ -111,10 +111,7 @@ EDGES = [
     (SharedBreakerPolicy, "look_every_s", [TINY, inf], [0, -1, nan]),
     (StorePolicy, "port", [1, 65535], [0, 65536]),
     (StorePolicy, "ssl", ["disable", "verify-full"], ["", "true", "verify_full"]),
-    (StorePolicy, "connect_timeout_s", [TINY], [0, nan]),
     (StorePolicy, "op_timeout_s", [TINY], [0, nan]),
-    (StorePolicy, "min_connections", [0, 10], [-1, 11]),
-    (StorePolicy, "max_connections", [2], [1, 0]),
     (WorkerPolicy, "concurrency", [1], [0]),
     (WorkerPolicy, "timeout_s", [TINY, inf], [0, nan]),
     (WorkerPolicy, "max_attempts", [1], [0]),
@@ -159,10 +156,10 @@ def test_policy_names_all_broken_rules_at_once():
         BreakerPolicy(failures=0, recovery_s=-1, probes=0)
 
 
-def test_policy_of_a_store_without_connections_is_refused():
-    """None at most would agree with none at least, and no operation would ever get one."""
-    with pytest.raises(ValueError, match="a store needs max_connections >= 1, not"):
-        StorePolicy(**NEEDED[StorePolicy], min_connections=0, max_connections=0)
+def test_policy_of_a_pool_without_connections_is_refused():
+    """None at most would agree with none at least, and no caller would ever get one."""
+    with pytest.raises(ValueError, match="a pool needs max_connections >= 1, not"):
+        PoolPolicy(min_idle=0, max_connections=0)
 
 
 def test_policy_of_dead_letters_keeps_an_archive_of_what_it_drops():

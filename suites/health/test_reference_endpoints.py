@@ -34,7 +34,8 @@ ROOT = Path(__file__).parents[2]
 QUICK = {
     "breaker": {"recovery_s": 0.05, "recovery_max_s": 0.1, "window_s": 30.0},
     "redis": {"timeout_s": 2.0},
-    "postgres": {"timeout_s": 10.0, "connect_timeout_s": 5.0},
+    "postgres": {"timeout_s": 10.0},
+    "pool": {"connect_timeout_s": 5.0},
     "health_timeout_s": 2.0,
 }
 
@@ -312,12 +313,12 @@ async def test_many_replicas_may_start_at_once(servers):
     name = "crowd"
     async with AsyncExitStack() as stack:
         seed = await stack.enter_async_context(_app(redis, postgres))
-        async with seed.state.parts.store._pool.acquire() as connection:
+        async with seed.state.parts.store.pool.loan() as connection:
             await connection.execute(f"CREATE DATABASE {name}")
         apps = await asyncio.gather(
             *(stack.enter_async_context(_app(redis, postgres, database=name)) for _ in range(8))
         )
-        async with apps[0].state.parts.store._pool.acquire() as connection:
+        async with apps[0].state.parts.store.pool.loan() as connection:
             assert await connection.fetchval("SELECT count(*) FROM items") == 2000
 
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from fixtures.reference.core.breaker import BreakerPolicy
 from fixtures.reference.core.cache import READ_HEAVY, WRITE_HEAVY, CachePolicy
 from fixtures.reference.core.limiter import FailPolicy, LimiterPolicy
+from fixtures.reference.core.pool import PoolPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
 from fixtures.reference.core.store import StorePolicy
 from fixtures.reference.core.store.settings import StoreSettings
@@ -36,9 +37,16 @@ VARIABLES = {
     "REFERENCE_POSTGRES_DATABASE": ("postgres", ["reference"], []),
     "REFERENCE_POSTGRES_SSL": ("prefer", ["disable", "verify-full"], ["true", "verify_full", ""]),
     "REFERENCE_POSTGRES_TIMEOUT_S": (1.0, ["0.001"], ["0", "nan", "inf"]),
-    "REFERENCE_POSTGRES_CONNECT_TIMEOUT_S": (0.5, ["0.001"], ["0", "nan", "inf"]),
-    "REFERENCE_POSTGRES_CONNECTIONS_MIN": (2, ["0", "10"], ["-1"]),
-    "REFERENCE_POSTGRES_CONNECTIONS_MAX": (10, ["2"], ["0"]),
+    "REFERENCE_POOL_PRESET": ("small", ["large"], ["tiny", ""]),
+    "REFERENCE_POOL_MAX_CONNECTIONS": (None, [], ["0"]),
+    "REFERENCE_POOL_MIN_IDLE": (None, [], ["-1"]),
+    "REFERENCE_POOL_ACQUIRE_TIMEOUT_S": (5.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_POOL_CONNECT_TIMEOUT_S": (0.5, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_POOL_CLOSE_TIMEOUT_S": (1.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_POOL_IDLE_MAX_S": (300.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_POOL_LIFETIME_S": (1800.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_POOL_JITTER_RATIO": (0.1, ["0", "0.999"], ["-0.001", "1", "nan"]),
+    "REFERENCE_POOL_VALIDATE_AFTER_S": (30.0, ["0"], ["-0.001", "nan", "inf"]),
     "REFERENCE_CACHE_PRESET": ("none", ["none"], ["", "read_heavy", "both"]),
     "REFERENCE_CACHE_MAX_BYTES": (64_000_000, ["10000"], ["9999"]),
     "REFERENCE_CACHE_TTL_S": (60.0, ["0.001"], ["0", "nan", "inf"]),
@@ -120,10 +128,8 @@ def test_settings_reach_the_parts_they_are_for():
             "database": "d",
             "ssl": "require",
             "timeout_s": 0.21,
-            "connect_timeout_s": 0.22,
-            "connections_min": 23,
-            "connections_max": 24,
         },
+        pool={"max_connections": 24, "min_idle": 23, "connect_timeout_s": 0.22},
         cache={
             "max_bytes": 31_000,
             "ttl_s": 32,
@@ -153,10 +159,8 @@ def test_settings_reach_the_parts_they_are_for():
         database="d",
         ssl="require",
         op_timeout_s=0.21,
-        connect_timeout_s=0.22,
-        min_connections=23,
-        max_connections=24,
     )
+    assert parts.store.pool.policy == PoolPolicy(max_connections=24, min_idle=23, connect_timeout_s=0.22)
     cache_policy = CachePolicy(
         max_bytes=31_000, ttl_s=32, l1_ttl_s=3.3, grace_s=34, refresh_ratio=0.35, lease_s=36, replicas=4
     )
@@ -186,7 +190,7 @@ def test_settings_begin_with_a_preset(monkeypatch, preset, policy):
     assert (policy.max_bytes, policy.ttl_s) == {"read-heavy": (500e6, 300), "write-heavy": (100e6, 60)}[preset]
 
 
-@pytest.mark.parametrize("group", ["REDIS", "POSTGRES", "CACHE", "LIMITER", "BREAKER"])
+@pytest.mark.parametrize("group", ["REDIS", "POSTGRES", "POOL", "CACHE", "LIMITER", "BREAKER"])
 def test_settings_refuse_a_variable_that_no_group_knows(monkeypatch, group):
     """A misspelt lifetime is not the default one, and a misspelt password is not shown."""
     monkeypatch.setenv(f"REFERENCE_{group}_PASWORD", "hunter2")
@@ -207,10 +211,10 @@ def test_settings_refuse_a_whole_group_in_one_variable(monkeypatch):
 
 
 def test_settings_refuse_a_pool_that_is_smaller_than_what_it_keeps(monkeypatch):
-    """The driver would refuse it later, in a task beside the requests, and the replica would never be ready."""
-    monkeypatch.setenv("REFERENCE_POSTGRES_CONNECTIONS_MAX", "1")
+    """Two numbers that contradict each other are told at the start, by name."""
+    monkeypatch.setenv("REFERENCE_POOL_MAX_CONNECTIONS", "1")
 
-    with pytest.raises(ValueError, match="connections_min 2 is above connections_max 1"):
+    with pytest.raises(ValueError, match="min_idle 5 is above max_connections 1"):
         Settings()
 
 
@@ -226,8 +230,8 @@ def test_settings_keep_the_password_to_themselves(monkeypatch):
 
 def test_settings_of_the_store_alone_keep_the_password_to_themselves():
     """The group is taken along without the service's own settings, and what is refused shows no input either."""
-    with pytest.raises(ValueError, match="connections_min 2 is above") as refused:
-        StoreSettings(password="hunter2", connections_max=1)  # noqa: S106 - made up
+    with pytest.raises(ValueError, match="greater than or equal to 1") as refused:
+        StoreSettings(password="hunter2", port=0)  # noqa: S106 - made up
 
     assert "hunter2" not in str(refused.value)
 

@@ -12,6 +12,8 @@ import pytest
 
 from fixtures.reference.clock import MonotonicClock
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, DependencyFailed, State
+from fixtures.reference.core.pool import Pool, PoolPolicy
+from fixtures.reference.core.pool.postgres import PostgresDriver
 from fixtures.reference.core.store import Item, Store, StorePolicy
 from fixtures.reference.core.store._store import RECONNECT_S, SCHEMA_LOCK
 from suites.support.relay import Relay
@@ -42,7 +44,9 @@ async def made(postgres_port, database):
     """Make stores on that database; all are closed in the end."""
     stores = []
 
-    def make(*, failures: int = 5, **chosen: object) -> Store:
+    def make(
+        *, failures: int = 5, least: int = 0, most: int = 10, connect_timeout_s: float = PATIENT_S, **chosen: object
+    ) -> Store:
         breaker = Breaker("postgres", BreakerPolicy(failures=failures), clock=MonotonicClock(), random=Random(1))
         policy = {
             "host": "127.0.0.1",
@@ -52,10 +56,14 @@ async def made(postgres_port, database):
             "database": database,
             "ssl": "disable",
             "op_timeout_s": PATIENT_S,
-            "connect_timeout_s": PATIENT_S,
-            "min_connections": 0,
         }
-        stores.append(Store(StorePolicy(**{**policy, **chosen}), breaker=breaker))
+        policy = StorePolicy(**{**policy, **chosen})
+        lending = PoolPolicy(
+            max_connections=most, min_idle=least, acquire_timeout_s=PATIENT_S, connect_timeout_s=connect_timeout_s
+        )
+        driver = PostgresDriver(policy.options())
+        pool = Pool("postgres", driver, lending, clock=MonotonicClock(), random=Random(1))
+        stores.append(Store(policy, pool=pool, breaker=breaker))
         return stores[-1]
 
     yield make
@@ -184,7 +192,7 @@ async def test_store_keeps_one_pool_however_often_it_tries(made, admin, database
     """While the schema is locked each try times out; the server never sees more connections than one pool has."""
     other = await asyncpg.connect(host="127.0.0.1", port=postgres_port, user="postgres", database=database)
     await other.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
-    store = made(op_timeout_s=0.05, min_connections=1, max_connections=1)
+    store = made(op_timeout_s=0.05, least=1, most=1)
     preparing = asyncio.create_task(store.prepare(seed_items=1))
     tries: set[str] = set()
 
@@ -235,7 +243,7 @@ async def test_store_gives_up_on_all_steps_together(made):
 
 async def test_store_waits_for_a_connection_no_longer_than_for_an_answer(made):
     """With its one connection busy a further call is refused after the budget, and it is Postgres that is blamed."""
-    store = await prepared(made(max_connections=1))
+    store = await prepared(made(most=1))
     busy = asyncio.create_task(store._run(sleeping(30)))
     await asyncio.sleep(0)
     store._policy = replace(store._policy, op_timeout_s=0.1)
@@ -249,9 +257,22 @@ async def test_store_waits_for_a_connection_no_longer_than_for_an_answer(made):
     await asyncio.wait([busy])
 
 
+async def test_store_takes_a_pool_that_has_none_to_lend_for_postgres_being_away(made):
+    """Connections that hang are the usual cause: the caller is told so, and the breaker hears of it."""
+    store = await prepared(made(most=1))
+    store.pool.policy = replace(store.pool.policy, acquire_timeout_s=0.05)
+
+    async with store.pool.loan():
+        with pytest.raises(DependencyFailed, match="PoolTimeout"):
+            await store.read(0)
+
+    assert store.breaker.recent() == (1, 1)
+    assert await store.read(0) == Item(0, "seeded 0", 1)
+
+
 async def test_store_connects_within_its_time(made, frozen_port):
     """A server that accepts and never answers holds up no more than one connection's time, again and again."""
-    store = made(port=frozen_port, connect_timeout_s=0.05, min_connections=1)
+    store = made(port=frozen_port, connect_timeout_s=0.05, least=1)
     preparing = asyncio.create_task(store.prepare(seed_items=1))
 
     await asyncio.wait([preparing], timeout=0.3)
@@ -264,7 +285,7 @@ async def test_store_connects_within_its_time(made, frozen_port):
 
 async def test_store_opens_no_more_connections_than_it_may(made, admin, database):
     """Thirty reads at once share three, as the server counts them, and all are answered (P1)."""
-    store = await prepared(made(max_connections=3))
+    store = await prepared(made(most=3))
 
     reads = asyncio.gather(*(store._run(sleeping(0.02)) for _ in range(30)))
     counts = []
@@ -278,7 +299,7 @@ async def test_store_opens_no_more_connections_than_it_may(made, admin, database
 
 async def test_store_is_whole_after_callers_went_away(made):
     """After a storm of cancelled calls all connections are there again, and the breaker heard nothing of it (P2)."""
-    store, dice = await prepared(made(min_connections=2, max_connections=2)), Random(5)
+    store, dice = await prepared(made(least=2, most=2)), Random(5)
 
     async def goes_away() -> None:
         call = asyncio.create_task(store._run(sleeping(0.01)))
@@ -306,7 +327,7 @@ async def test_store_takes_an_answer_to_a_statement_for_an_answer(made):
 
 async def test_store_says_when_a_write_may_have_been_made(made, admin, database):
     """Its session was ended while it ran: Postgres is blamed, and it is not known whether the write is there."""
-    store = await prepared(made(max_connections=1))
+    store = await prepared(made(most=1))
     write = asyncio.create_task(store._run(sleeping(30)))
     ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND query LIKE '%sleep%'"
 
@@ -401,10 +422,7 @@ def test_policy_of_a_store_tells_the_driver_each_value_under_its_own_name():
         password="p",  # noqa: S106 - made up
         database="d",
         ssl="require",
-        connect_timeout_s=2,
         op_timeout_s=3,
-        min_connections=4,
-        max_connections=5,
     )
 
     assert policy.options() == {
@@ -414,8 +432,5 @@ def test_policy_of_a_store_tells_the_driver_each_value_under_its_own_name():
         "password": "p",
         "database": "d",
         "ssl": "require",
-        "timeout": 2,
         "command_timeout": 3,
-        "min_size": 4,
-        "max_size": 5,
     }
