@@ -247,7 +247,9 @@ async def test_link_hands_over_keys_and_arguments_in_their_places(linked):
     """A script sees as many keys as were named, and then the arguments; numbers become their text."""
     counted = Script("return {#KEYS, KEYS[1], #ARGV, ARGV[1], ARGV[2]}")
 
-    assert await linked().run(counted, ["one", "two"], [3, b"four"]) == [2, b"one", 2, b"3", b"four"]
+    link = linked()
+    for _ in range(2):  # once in full, since Redis does not know it yet, and once by its name
+        assert await link.run(counted, ["one", "two"], [3, b"four"]) == [2, b"one", 2, b"3", b"four"]
 
 
 async def test_link_bounds_a_command(linked):

@@ -1,0 +1,46 @@
+"""Other libraries' token buckets, held to what every token bucket must keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.peers.limiters import Pyrate, PyrateOnRedis, Throttled, ThrottledOnRedis
+from suites.contract.core.limiter import LimiterContract
+
+
+class Peer(LimiterContract):
+    """L1 to L8 of one library."""
+
+    __test__ = False
+
+    @pytest.fixture
+    def adapter(self, redis_port):
+        return self.peer(redis_port)
+
+
+class TestThrottled(Peer):
+    """In memory."""
+
+    __test__ = True
+    peer = Throttled
+
+
+class TestThrottledOnRedis(Peer):
+    """On a real Redis."""
+
+    __test__ = True
+    peer = ThrottledOnRedis
+
+
+class TestPyrate(Peer):
+    """In memory."""
+
+    __test__ = True
+    peer = Pyrate
+
+
+class TestPyrateOnRedis(Peer):
+    """On a real Redis."""
+
+    __test__ = True
+    peer = PyrateOnRedis
