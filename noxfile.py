@@ -15,7 +15,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
-SLOW_SUITES = ["--ignore=suites/performance", "--ignore=suites/statistics"]  # they have sessions of their own
+# They have sessions of their own, and the last an environment too.
+SLOW_SUITES = ["--ignore=suites/performance", "--ignore=suites/statistics", "--ignore=suites/peers"]
 
 WORKERS = min(4, (os.cpu_count() or 1) + 1)
 """One more than there are cores, since tests wait more than they compute; not many more, for some have deadlines."""
@@ -163,6 +164,13 @@ def mutants(session: nox.Session) -> None:
     _install(session, "test")
     _compile(session)
     session.run("python", "-m", "fixtures.defects.mutants", *session.posargs, env=WITH_BYTECODE, **PATIENT)
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Other libraries, pinned, held to the contracts of the reference core: minutes; writes docs/peers.md."""
+    _install(session, "test", "peers")
+    _pytest(session, *(session.posargs or ["suites/peers", "--page=docs/peers.md"]))
 
 
 @nox.session(default=False)

@@ -38,6 +38,7 @@ SPEAKS_AGAINST_IT = (OSError, CircuitOpen)  # the second to no effect, whatever 
 class Ours:
     """The breaker of one process."""
 
+    probes = PROBES
     offers = frozenset(
         [
             "async",
@@ -118,6 +119,7 @@ class SteppedLink(RedisLink):
 class OursShared:
     """The breaker of all processes, as one of them has it; Redis is real, and its time is that of the fake clock."""
 
+    probes = PROBES
     offers = Ours.offers
 
     def __init__(self, link: SteppedLink) -> None:
