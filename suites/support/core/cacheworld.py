@@ -40,10 +40,9 @@ class SharedDouble:
         self.gets += 1
         self.check()
         document, fresh_until_s, as_of_s = self.held.get(key, (None, 0.0, 0.0))
-        grace_s = GRACE_S if document and document.exists else 0.0
         if self.before_get:
             await self.before_get()
-        if document is None or self.clock.now() >= fresh_until_s + grace_s:
+        if document is None or self.clock.now() >= fresh_until_s + GRACE_S:  # absence too: it lies there as a fence
             return None
         if any(self.stamps.get(tag, -1) >= as_of_s for tag in document.tags):
             return None
