@@ -183,11 +183,11 @@ class WorkerContract:
 
         async def long(task, _claim) -> bytes:
             tried.append(task.id)
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(2.2)
             return b""
 
         task = await tasks.submit("long")
-        async with tasks.working({"long": long}, lease_s=0.6), tasks.working({"long": long}, lease_s=0.6):
+        async with tasks.working({"long": long}, lease_s=1.0), tasks.working({"long": long}, lease_s=1.0):
             (ended,) = await tasks.ended(task)
 
         assert tried == [task]
@@ -206,11 +206,11 @@ class WorkerContract:
             return b"both"
 
         task = await tasks.submit("two_steps")
-        async with tasks.working({"two_steps": two_steps}, lease_s=0.2) as first:
+        async with tasks.working({"two_steps": two_steps}, lease_s=0.5) as first:
             await asyncio.wait_for(entered.wait(), 30)
             await first.crash()
             assert (await tasks.state(task)).state == "running"
-            async with tasks.working({"two_steps": two_steps}, lease_s=0.2):
+            async with tasks.working({"two_steps": two_steps}):
                 (ended,) = await tasks.ended(task)
 
         assert (ended.state, ended.attempts, ended.result) == ("done", 2, b"both")
@@ -230,10 +230,10 @@ class WorkerContract:
         task = await tasks.submit("deadly")
         for _ in range(2):
             entered.clear()
-            async with tasks.working({"deadly": deadly}, lease_s=0.1, max_attempts=2) as working:
+            async with tasks.working({"deadly": deadly}, lease_s=0.5, max_attempts=2) as working:
                 await asyncio.wait_for(entered.wait(), 30)
                 await working.crash()
-        async with tasks.working({"deadly": deadly}, lease_s=0.1, max_attempts=2):
+        async with tasks.working({"deadly": deadly}, max_attempts=2):
             (ended,) = await tasks.ended(task)
 
         assert (ended.state, tried) == ("dead", [1, 2])

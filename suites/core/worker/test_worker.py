@@ -129,7 +129,7 @@ async def test_step_left_uncertain_by_a_dead_worker_is_for_people(tasks):
     async with tasks.working({"charge": charge}, lease_s=0.1) as working:
         await asyncio.wait_for(entered.wait(), 30)
         await working.crash()
-    async with tasks.working({"charge": charge}, lease_s=0.1):
+    async with tasks.working({"charge": charge}):
         await tasks.ended(task)
 
     (entry,) = await tasks.letters().entries()
@@ -240,16 +240,17 @@ async def test_end_that_redis_never_hears_leaves_the_task_to_another(tasks):
     """Once the lease is over there is nothing more to say (D1)."""
     handler, entered, leave, _ = hanging()
     task = await tasks.submit("hangs")
-    async with tasks.working({"hangs": handler}, lease_s=0.1) as working:
+    async with tasks.working({"hangs": handler}, lease_s=0.5, concurrency=1) as working:
         await asyncio.wait_for(entered.wait(), 30)
         working.link.fates.extend(["down"] * 1_000_000)
         leave.set()
-        await until(lambda: working.worker.counts["unsettled"] + working.worker.counts["lost"] == 1)
+        await until(lambda: working.worker.counts["unsettled"] + working.worker.counts["lost"] >= 1)
         async with tasks.working({"hangs": echo}):
             (known,) = await tasks.ended(task)
         working.link.fates.clear()
 
-    assert (known.state, known.attempts) == ("done", 2)
+    assert known.state == "done"
+    assert known.attempts >= 2
 
 
 async def test_worker_that_stops_while_redis_is_gone_does_not_wait_for_it(tasks):
@@ -269,25 +270,29 @@ async def test_worker_that_stops_while_redis_is_gone_does_not_wait_for_it(tasks)
 
 async def test_worker_without_redis_rests_between_two_tries(tasks):
     """Asking without a pause would take a whole core (M12's kind)."""
+    clock = asyncio.get_running_loop().time
     async with tasks.working({"echo": echo}, poll_s=0.05) as working:
         working.link.fates.extend(["down"] * 1_000_000)
-        await asyncio.sleep(0.3)
-        asked = working.worker.counts["unavailable"]
+        began_s, before = clock(), working.worker.counts["unavailable"]
+        await until(lambda: working.worker.counts["unavailable"] >= before + 10)
+        took_s = clock() - began_s
         working.link.fates.clear()
         (known,) = await tasks.ended(await tasks.submit("echo"))
 
-    assert 1 <= asked <= 7
+    assert took_s >= 0.4, "ten tries have nine whole rests between them"
     assert known.state == "done"
 
 
 async def test_idle_worker_rests_between_two_tries(tasks):
     """Likewise where there is nothing to do."""
+    clock = asyncio.get_running_loop().time
     async with tasks.working({"echo": echo}, poll_s=0.05) as working:
-        before = working.link.sent
-        await asyncio.sleep(0.3)
-        asked = working.link.sent - before
+        await until(lambda: working.link.sent >= 2)  # it has come, and asked once
+        began_s, before = clock(), working.link.sent
+        await until(lambda: working.link.sent >= before + 10)
+        took_s = clock() - began_s
 
-    assert 1 <= asked <= 7
+    assert took_s >= 0.4
 
 
 async def test_task_whose_checkpoints_cannot_be_claimed_is_given_back(tasks):
@@ -309,7 +314,7 @@ async def test_attempt_whose_task_is_another_s_is_ended_in_silence(tasks):
     """At the next beat: what it would do from there on would be done twice (D1)."""
     handler, entered, _, seen = hanging()
     task = await tasks.submit("hangs")
-    async with tasks.working({"hangs": handler}, lease_s=0.3, concurrency=1) as working:
+    async with tasks.working({"hangs": handler}, lease_s=1.0, concurrency=1) as working:
         await asyncio.wait_for(entered.wait(), 30)
         ((entry, *_),) = await said(tasks.link, "XPENDING", tasks.queue().source.stream, "workers", "-", "+", 9)
         await said(tasks.link, "ZADD", tasks.queue().source.leases, 0, entry)
@@ -327,7 +332,7 @@ async def test_attempt_is_ended_when_its_lease_may_be_over(tasks):
     """Redis does not answer, so the worker cannot know; it goes by its own clock (D1)."""
     handler, entered, _, seen = hanging()
     await tasks.submit("hangs")
-    async with tasks.working({"hangs": handler}, lease_s=0.2, drain_s=0.05) as working:
+    async with tasks.working({"hangs": handler}, lease_s=0.6, drain_s=0.05, concurrency=1) as working:
         await asyncio.wait_for(entered.wait(), 30)
         working.link.fates.extend(["down"] * 1_000_000)
         await until(lambda: seen)
