@@ -232,7 +232,8 @@ async def test_limiter_answers_the_others_when_one_caller_leaves_on_the_way(link
     for _ in range(4):
         await asyncio.sleep(0)
     tasks[0].cancel()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert isinstance(results[0], asyncio.CancelledError)
     assert results[1:] == [None] * 4
