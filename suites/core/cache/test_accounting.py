@@ -65,8 +65,10 @@ async def test_cache_waits_for_writes_under_way_when_it_is_closed(world):
     for _ in writes:
         await begun.acquire()
     closing = asyncio.create_task(world.cache.close(within_s=0.2))
-    await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
     assert not closing.done()
+    assert not writes[0].done()
     gates[0].set()
     assert (await writes[0]).version == 2
     await closing
