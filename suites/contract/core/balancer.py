@@ -310,13 +310,16 @@ class BalancerContract:
 
     @pytest.mark.parametrize("hosts", [10, 50])
     def test_two_choices_is_near_the_mean(self, hosts):
-        """After 100 N calls that all stay under way the fullest host has at most 1.3 times the mean (LB7)."""
+        """After 100 N calls that all stay under way the fullest host is within a tenth of the mean (LB7 asks for 1.3).
+
+        One random choice would be within a quarter or so, and so keep the letter of LB7.
+        """
         self.need("two_choices")
         balanced, _ = self.build(hosts, "two_choices")
 
         self.picks(balanced, 100 * hosts, ends=None)
 
-        assert max(balanced.in_flight().values()) <= 1.3 * 100
+        assert max(balanced.in_flight().values()) <= 1.1 * 100
 
     @pytest.mark.parametrize("choice", ["least_in_flight", "two_choices", "peak_ewma"])
     def test_ties_go_to_any_host(self, choice):

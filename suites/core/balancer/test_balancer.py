@@ -6,7 +6,9 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -294,8 +296,8 @@ def test_balancer_ejects_the_host_whose_success_rate_is_far_below_the_others():
     ],
 )
 def test_balancer_compares_success_rates_only_with_enough_to_compare(hosts, calls, after_s):
-    """Fewer than five hosts, or fewer than a hundred calls, prove nothing."""
-    service = Service(hosts)
+    """Fewer than five hosts, or fewer than a hundred calls, prove nothing, however far one is from the others."""
+    service = Service(hosts, replace(EXACT, outlier_stdevs=1.0))
     for call in range(calls):
         service.down = {"host-1"} if call % 2 else set()
         service.serve(hosts)
@@ -675,6 +677,39 @@ def test_consistent_hash_brings_a_key_back_when_its_host_has_room_again():
     service.balancer.succeeded(away)
 
     assert service.balancer.pick("key").host == home.host
+
+
+class Slow(str):
+    """A key that lets other threads run while it is looked at."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        time.sleep(0.0005)
+        return str.encode(self)
+
+
+def test_threads_choose_one_after_the_other():
+    """What is in flight does not change between the look at the loads and the choice: no host is above its bound."""
+    service = Service(4, BalancerPolicy(choice=Choice.CONSISTENT_HASH))
+    gate, failed = threading.Barrier(8), []
+
+    def use() -> None:
+        gate.wait(10)
+        try:
+            for _ in range(20):
+                service.balancer.pick(Slow("key"))
+        except ValueError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert failed == []
+    assert max(view.in_flight for view in service.balancer.hosts()) <= 1.25 * 160 / 4
 
 
 def test_new_host_is_given_its_share_by_and_by():

@@ -164,6 +164,35 @@ def test_request_that_asks_for_five_keys_repeats_itself():
     assert repeat.sql == BY_KEY
 
 
+def test_request_that_asks_for_one_key_often_asks_for_others_as_well():
+    """Thirty runs for one key hide none of the four that follow, each for another."""
+    watching = Watching()
+    with watching.log.scope("GET /list"):
+        watching.ran(30, binds=(0,))
+        for key in range(1, 5):
+            watching.ran(binds=(key,))
+
+    assert [repeat.calls for repeat in watching.repeats] == [34]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM orders WHERE status = $1",
+        "SELECT sum(total) FROM orders WHERE status = $1",
+        "SELECT * FROM orders WHERE status = $1 ORDER BY at DESC LIMIT 1",
+    ],
+)
+def test_one_row_proves_no_key_where_there_is_never_more(sql):
+    """A count by status, or the newest of each: a status is no key for that."""
+    watching = Watching()
+    with watching.log.scope("GET /dashboard"):
+        for status in range(6):
+            watching.ran(sql=sql, binds=(status,))
+
+    assert watching.repeats == []
+
+
 def test_repeats_are_told_when_the_request_is_over():
     """And each request's, while the log keeps the worst of a place and how many there were."""
     watching = Watching()
