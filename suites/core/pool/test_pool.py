@@ -417,6 +417,18 @@ async def test_pool_asks_for_a_sign_of_life_after_a_long_idle_time():
 
 
 @in_simulated_time
+async def test_pool_asks_no_connection_that_is_in_steady_use():
+    """Each return is a sign of life."""
+    server = Server()
+    async with opened(server=server) as pool:
+        for _ in range(5):
+            pool.release(await pool.acquire())
+            await asyncio.sleep(20)
+
+        assert server.wires[0].checks == 0
+
+
+@in_simulated_time
 async def test_pool_starts_the_idle_time_anew_after_a_sign_of_life():
     """What was checked a moment ago is lent as it is."""
     server = Server()
@@ -460,6 +472,21 @@ async def test_pool_looks_through_those_that_are_idle_once_one_was_found_lost():
         assert pool.stats().closed[Cause.LOST] == 10
         assert pool.stats().idle == 10
         assert all(wire.answers for wire in server.wires[10:])
+
+
+@in_simulated_time
+async def test_pool_asks_those_in_doubt_once():
+    """One that gave a sign of life is not asked again because another was lost before."""
+    server = Server()
+    async with opened(replace(EXACT, min_idle=3, validate_after_s=3600), server) as pool:
+        await asyncio.sleep(0.6)
+        lease = await pool.acquire()
+        lease.connection.condition = Condition.LOST
+        pool.release(lease)
+
+        await asyncio.sleep(10)
+
+        assert sorted(wire.checks for wire in server.wires[:3]) == [0, 1, 1]
 
 
 @in_simulated_time
