@@ -69,10 +69,11 @@ async def test_batch_takes_an_exception_among_the_results_for_the_error_of_one_i
 
     processor = BatchProcessor("any", handle, BatchPolicy(max_items=3))
 
-    first, second, third = await asyncio.gather(*submitting(processor, 1, 2, 3), return_exceptions=True)
+    first, second, third = submitting(processor, 1, 2, 3)
 
-    assert (first, third) == (1, 3)
-    assert isinstance(second, ValueError)
+    with pytest.raises(ValueError, match="not 2"):
+        await second
+    assert (await first, await third) == (1, 3)
     assert (processor.stats().handled, processor.stats().failed, processor.stats().split) == (2, 1, 0)
 
 
