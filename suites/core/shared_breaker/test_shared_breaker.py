@@ -279,18 +279,26 @@ async def test_a_caller_cancelled_while_it_asks_leaves_no_permit_behind(shared):
     (replica,) = circuit.replicas(1)
     await replica.fail(5)
     circuit.advance(60)
+    assert await replica.is_refused() is None  # half open from here on, and looked at
+    run = circuit.link.run
 
-    for rounds in range(20):
+    for _ in range(3):
+        granted = asyncio.Event()
+
+        async def held_up(*arguments, granted=granted):
+            await run(*arguments)
+            granted.set()
+            await asyncio.Event().wait()
+
+        circuit.link.run = held_up
         task = asyncio.create_task(replica.call(None))
-        for _ in range(rounds % 5):
-            await asyncio.sleep(0)
+        await granted.wait()
+        circuit.link.run = run
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await replica.breaker.settle()
 
-    circuit.advance(1)
-    if replica.breaker.state is not CLOSED:
-        await replica.succeed(3)
+    await replica.succeed(3)
     assert replica.breaker.state is CLOSED
 
 
