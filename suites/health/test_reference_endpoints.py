@@ -1,110 +1,21 @@
-"""The reference service as its clients see it: two real replicas of it under uvicorn, a real Redis and Postgres.
-
-Ports of the dependencies lead through a small relay that can be cut, so that an outage is a fact and not a mock.
-"""
+"""The reference service as its clients see it: real replicas of it, a real Redis and Postgres."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from fixtures.reference.app import create_app
-from fixtures.reference.items import client_of
+from fixtures.reference.callers import caller_of
 from fixtures.reference.settings import Settings
-from suites.support.relay import Relay
-from suites.support.servers import free_port, start_postgres, start_redis
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-    from fixtures.reference.parts import Parts
+from suites.support.replicas import QUICK, is_ready, put, quick_settings, series, until
 
 ROOT = Path(__file__).parents[2]
-# Quick to recover, and patient with a crowded machine: an outage is a refused connection here, never a slow one.
-QUICK = {
-    "breaker": {"recovery_s": 0.05, "recovery_max_s": 0.1, "window_s": 30.0},
-    "redis": {"timeout_s": 2.0},
-    "postgres": {"timeout_s": 10.0},
-    "pool": {"connect_timeout_s": 5.0},
-    "health_timeout_s": 2.0,
-}
-
-
-@pytest.fixture(scope="module")
-def servers():
-    """Ports of a real Redis and a real Postgres."""
-    with start_redis() as redis, start_postgres() as postgres:
-        yield redis, postgres
-
-
-class World:
-    """Replicas, a client for each, and the relays to their dependencies."""
-
-    def __init__(self, redis: Relay, postgres: Relay, stack: AsyncExitStack) -> None:
-        self.redis, self.postgres, self._stack = redis, postgres, stack
-
-    async def replica(self, name: str = "replica-1", **settings: object) -> httpx.AsyncClient:
-        """Start one in this process; it is stopped with the world."""
-        app = create_app(quick_settings(self.redis.port, self.postgres.port, replica=name, **settings))
-        await self._stack.enter_async_context(app.router.lifespan_context(app))
-        transport = httpx.ASGITransport(app)
-        client = httpx.AsyncClient(transport=transport, base_url="http://replica")
-        await self._stack.enter_async_context(client)
-        await until(lambda: is_ready(app, client))
-        return client
-
-
-@pytest.fixture
-async def world(servers):
-    """A fresh world; items are those of the module's Postgres."""
-    relays = [Relay(port) for port in servers]
-    for relay in relays:
-        await relay.mend()
-    async with AsyncExitStack() as stack:
-        yield World(*relays, stack)
-    for relay in relays:
-        await relay.cut()
-
-
-def quick_settings(redis: int, postgres: int, **settings: object) -> Settings:
-    """Settings of a replica that recovers quickly, and finds its dependencies at these ports."""
-    groups = {
-        "redis": {**QUICK["redis"], "port": redis},
-        "postgres": {**QUICK["postgres"], "port": postgres},
-    }
-    return Settings(**{**QUICK, **groups, **settings})
-
-
-async def is_ready(app: FastAPI, client: httpx.AsyncClient) -> bool:
-    parts: Parts = app.state.parts
-    return (await client.get("/health/ready")).status_code == 200 and parts.bus.is_listening
-
-
-async def until(condition, *, within_s: float = 10.0) -> None:
-    """Poll a condition until it holds."""
-    async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110 - what is waited for is in another process
-            await asyncio.sleep(0.01)
-
-
-async def put(client: httpx.AsyncClient, item: int, value: str) -> httpx.Response:
-    return await client.put(f"/items/{item}", json={"value": value})
-
-
-def series(text: str) -> dict[str, float]:
-    """Return a metrics page as values by name and labels."""
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return {f"{each.name}{sorted(each.labels.values())}": each.value for each in samples}
 
 
 async def test_item_is_read_through_all_levels_and_says_so(world):
@@ -181,7 +92,7 @@ async def test_nonsense_is_refused_as_the_clients_fault(world, path, body):
 
     assert answer.status_code == 422
     assert "input" not in answer.text
-    assert (await client.get("/health/circuit-breakers")).json()["postgres"]["recent_failures"] == 0
+    assert (await client.get("/health/circuit-breakers")).json()["breakers"]["postgres"]["recent_failures"] == 0
 
 
 async def test_client_over_its_rate_is_told_when_to_come_back(world):
@@ -197,12 +108,28 @@ async def test_client_over_its_rate_is_told_when_to_come_back(world):
     assert 2 < answers[2].json()["retry_after_s"] <= 2.6
 
 
+async def test_writes_take_from_the_same_bucket_as_reads(world):
+    """A bucket of two takes one read and one write; a third request of either kind is over the rate, and is not done."""
+    client = await world.replica(limiter={"rate_per_s": 0.1, "burst": 2})
+    greedy = {"x-client-key": "writer"}
+
+    answers = [
+        await client.get("/items/18", headers=greedy),
+        await put(client, 18, "first", **greedy),
+        await put(client, 18, "second", **greedy),
+        await client.get("/items/18", headers=greedy),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert (await client.get("/items/18")).json()["value"] == "first"
+
+
 @pytest.mark.parametrize("length", [64, 65, 10_000])
 def test_client_key_is_bounded_in_length(length):
     """A client may send any key; what Redis and memory hold of it is 64 characters at most, and its own."""
 
     def held(key: str) -> str:
-        return client_of(Request({"type": "http", "headers": [(b"x-client-key", key.encode())]}))
+        return caller_of(Request({"type": "http"}), client=key).client
 
     assert len(held("a" * length)) == 64
     assert held("a" * length) != held("a" * (length - 1) + "b")
@@ -219,7 +146,7 @@ async def test_redis_outage_is_hardly_noticed(world):
     answers = [await put(one, 13, "during")] + [await one.get(f"/items/{item}") for item in range(300, 320)]
     assert {answer.status_code for answer in answers} == {200}
     assert max(answer.elapsed.total_seconds() for answer in answers) < 1.0
-    assert (await one.get("/health/circuit-breakers")).json()["redis"]["trips"] >= 1
+    assert (await one.get("/health/circuit-breakers")).json()["breakers"]["redis"]["trips"] >= 1
     ready = await one.get("/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     assert ready.json()["dependencies"] == {"redis": "down", "postgres": "up"}
@@ -228,7 +155,9 @@ async def test_redis_outage_is_hardly_noticed(world):
 
     async def is_mended() -> bool:
         seen = [(await client.get("/items/13")).headers for client in (one, two)]
-        states = [(await client.get("/health/circuit-breakers")).json()["redis"]["state"] for client in (one, two)]
+        states = [
+            (await client.get("/health/circuit-breakers")).json()["breakers"]["redis"]["state"] for client in (one, two)
+        ]
         owed = series((await one.get("/metrics")).text)["reference_cache_debts[]"]
         return {each["x-version"] for each in seen} == {"2"} and set(states) == {"closed"} and owed == 0
 
@@ -262,10 +191,10 @@ async def test_postgres_outage_leaves_warm_reads_and_refuses_writes_quickly(worl
     assert {answer.status_code for answer in refusals} == {503}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refusals)
 
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
+    before = (await client.get("/health/circuit-breakers")).json()["breakers"]["postgres"]
     last = await put(client, 14, "no")
-    assert loop.time() - began_s < 0.05
+    after = (await client.get("/health/circuit-breakers")).json()["breakers"]["postgres"]
+    assert (after["admitted"], after["rejected"]) == (before["admitted"], before["rejected"] + 1)
     assert 25 < last.json()["retry_after_s"] <= 33
 
     async def is_stale() -> bool:
@@ -322,9 +251,14 @@ async def test_many_replicas_may_start_at_once(servers):
             assert await connection.fetchval("SELECT count(*) FROM items") == 2000
 
 
+def _app(redis: int, postgres: int, **store: object):
+    return running(Settings(redis={"port": redis}, postgres={"port": postgres, **store}))
+
+
 @asynccontextmanager
-async def _app(redis: int, postgres: int, **store: object):
-    app = create_app(Settings(redis={"port": redis}, postgres={"port": postgres, **store}))
+async def running(settings: Settings):
+    """An application that has seen its schema."""
+    app = create_app(settings)
     async with app.router.lifespan_context(app):
 
         async def is_prepared() -> bool:
@@ -332,6 +266,42 @@ async def _app(redis: int, postgres: int, **store: object):
 
         await until(is_prepared)
         yield app
+
+
+async def test_items_are_seeded_up_to_the_number_that_is_set(servers):
+    """Seven items of an empty database are those of 0 to 6; a start with more adds the rest."""
+    redis, postgres = servers
+    async with _app(redis, postgres) as seed, seed.state.parts.store.pool.loan() as connection:
+        await connection.execute("CREATE DATABASE seeded")
+    for items in (7, 9):
+        store = {"port": postgres, "database": "seeded"}
+        async with running(Settings(seed_items=items, redis={"port": redis}, postgres=store)) as app:
+            async with app.state.parts.store.pool.loan() as connection:
+                rows = await connection.fetch("SELECT id, value FROM items ORDER BY id")
+
+        assert [tuple(row) for row in rows] == [(item, f"seeded {item}") for item in range(items)]
+
+
+async def test_circuit_breakers_are_shown_each_and_at_a_glance(world):
+    """Two closed; with Postgres cut one is open, says for how long, and what became of its calls."""
+    client = await world.replica(breaker={"recovery_s": 30, "recovery_max_s": 30})
+    await client.get("/items/19")
+    calm = (await client.get("/health/circuit-breakers")).json()
+    assert {name: each["state"] for name, each in calm["breakers"].items()} == {"redis": "closed", "postgres": "closed"}
+
+    await world.postgres.cut()
+    for _ in range(7):
+        await put(client, 19, "no")
+    hurt = (await client.get("/health/circuit-breakers")).json()
+
+    glance = ("status", "total", "closed", "open", "half_open", "not_closed")
+    assert [calm[key] for key in glance] == ["healthy", 2, 2, 0, 0, []]
+    assert [hurt[key] for key in glance] == ["degraded", 2, 1, 1, 0, ["postgres"]]
+    postgres = hurt["breakers"]["postgres"]
+    assert 25 < postgres["retry_after_s"] <= 33
+    wanted = {"state": "open", "trips": 1, "admitted": 6, "rejected": 2, "successes": 1, "failures": 5}
+    assert {key: postgres[key] for key in wanted} == wanted
+    assert hurt["calls"]["rejected"] == 2 + hurt["breakers"]["redis"]["rejected"]
 
 
 async def test_metrics_have_no_label_from_a_request(world):
@@ -352,7 +322,7 @@ async def test_metrics_have_no_label_from_a_request(world):
     after = series((await client.get("/metrics")).text)
 
     assert set(after) == set(before)
-    assert after["reference_limiter_decisions_total['admitted']"] == 330
+    assert after["reference_limiter_decisions_total['admitted', 'client']"] == 330
     assert after["reference_cache_reads_total['l3']"] >= 320
 
 
@@ -363,7 +333,7 @@ async def test_unexpected_error_is_answered_and_logged_once(world, capfd, monkey
     def mistake(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr("fixtures.reference.items.client_of", mistake)
+    monkeypatch.setattr("fixtures.reference.items.answer", mistake)
     capfd.readouterr()
     answer = await client.get("/items/1")
     logged = [line for line in capfd.readouterr().err.splitlines() if "unexpected error" in line]
@@ -371,39 +341,3 @@ async def test_unexpected_error_is_answered_and_logged_once(world, capfd, monkey
     assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
     assert len(logged) == 1
     assert series((await client.get("/metrics")).text)["reference_errors_total['internal']"] == 1
-
-
-async def test_replica_under_uvicorn_serves_and_stops_in_order(servers):
-    """As it runs in production: started by its factory, it answers, and at SIGTERM ends its work and stops."""
-    redis, postgres = servers
-    port = free_port()
-    environment = {"REFERENCE_REDIS_PORT": str(redis), "REFERENCE_POSTGRES_PORT": str(postgres)}
-    command = [
-        "-m",
-        "uvicorn",
-        "fixtures.reference.app:create_app",
-        "--factory",
-        "--port",
-        str(port),
-        "--no-access-log",
-    ]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, cwd=ROOT, env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
-    )
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-
-        async def is_up() -> bool:
-            try:
-                return (await client.get("/health/ready")).status_code == 200
-            except httpx.TransportError:
-                return False
-
-        await until(is_up)
-        assert (await client.get("/items/20")).status_code == 200
-        assert (await put(client, 20, "x")).headers["x-replica"] == "replica-1"
-    process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
-        _, errors = await process.communicate()
-
-    assert '"event": "stopped"' in errors.decode()
-    assert "Traceback" not in errors.decode()

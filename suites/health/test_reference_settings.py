@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+import inspect
+import re
+from enum import Enum
+from pathlib import Path
+from random import Random
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from fixtures.reference.core.breaker import BreakerPolicy
-from fixtures.reference.core.cache import READ_HEAVY, WRITE_HEAVY, CachePolicy
-from fixtures.reference.core.limiter import FailPolicy, LimiterPolicy
-from fixtures.reference.core.pool import PoolPolicy
-from fixtures.reference.core.redis_link import RedisLinkPolicy
-from fixtures.reference.core.store import StorePolicy
+from fixtures.reference.core.cache import READ_HEAVY, WRITE_HEAVY
+from fixtures.reference.core.limiter import FailPolicy
 from fixtures.reference.core.store.settings import StoreSettings
 from fixtures.reference.parts import Design, build
-from fixtures.reference.settings import Settings
+from fixtures.reference.settings import Settings, example
+from harness.clock import FakeClock
 from suites.support.reference import values_of
+from suites.support.servers import PROJECT
 
 # What holds without it, the furthest that is accepted, and what no longer is.
 VARIABLES = {
@@ -25,6 +29,10 @@ VARIABLES = {
     "REFERENCE_SEED_ITEMS": (2000, ["0", "1000000"], ["-1", "1000001"]),
     "REFERENCE_HEALTH_TIMEOUT_S": (0.25, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_SHUTDOWN_S": (3.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_DRAIN_S": (0.0, ["0", "60"], ["-0.001", "nan", "inf"]),
+    "REFERENCE_REQUEST_TIMEOUT_S": (5.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_GZIP_MIN_BYTES": (1024, ["1"], ["0"]),
+    "REFERENCE_LOG_REQUESTS": (False, ["true"], ["maybe", ""]),
     "REFERENCE_REDIS_HOST": ("127.0.0.1", ["redis"], []),
     "REFERENCE_REDIS_PORT": (6379, ["1", "65535"], ["0", "65536", "tcp://10.0.0.1:6379"]),
     "REFERENCE_REDIS_TIMEOUT_S": (0.05, ["0.001"], ["0", "nan", "inf"]),
@@ -57,6 +65,9 @@ VARIABLES = {
     "REFERENCE_LIMITER_RATE_PER_S": (10_000.0, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_LIMITER_BURST": (20_000.0, ["1"], ["0.999", "nan", "inf"]),
     "REFERENCE_LIMITER_ON_FAILURE": (FailPolicy.LOCAL, ["open", "closed"], ["LOCAL", ""]),
+    "REFERENCE_TENANT_RATE_PER_S": (50_000.0, ["0.01"], ["0", "nan", "inf"]),
+    "REFERENCE_TENANT_BURST": (100_000.0, ["1"], ["0.999", "nan", "inf"]),
+    "REFERENCE_TENANT_ON_FAILURE": (FailPolicy.LOCAL, ["open", "closed"], ["LOCAL", ""]),
     "REFERENCE_BREAKER_FAILURES": (5, ["1"], ["0"]),
     "REFERENCE_BREAKER_WINDOW_S": (5.0, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_BREAKER_MIN_CALLS": (0, ["0"], ["-1"]),
@@ -114,67 +125,169 @@ def test_settings_tell_all_mistakes_at_once(monkeypatch):
     assert [".".join(each["loc"]) for each in refused.value.errors()] == ["replicas", "cache.ttl_s", "breaker.probes"]
 
 
-def test_settings_reach_the_parts_they_are_for():
-    """Each value arrives under its own name: a swapped or a forgotten one would leave a default in force."""
-    settings = Settings(
-        replica="green",
-        replicas=4,
-        redis={"host": "r", "port": 1, "timeout_s": 0.11, "connections": 12},
-        postgres={
-            "host": "p",
-            "port": 2,
-            "user": "u",
-            "password": "w",
-            "database": "d",
-            "ssl": "require",
-            "timeout_s": 0.21,
-        },
-        pool={"max_connections": 24, "min_idle": 23, "connect_timeout_s": 0.22},
-        cache={
-            "max_bytes": 31_000,
-            "ttl_s": 32,
-            "l1_ttl_s": 3.3,
-            "grace_s": 34,
-            "refresh_ratio": 0.35,
-            "lease_s": 36,
-        },
-        limiter={"rate_per_s": 41, "burst": 42, "on_failure": "closed"},
-        breaker={
-            "failures": 51,
-            "window_s": 52,
-            "min_failure_rate": 0.53,
-            "recovery_s": 54,
-            "recovery_max_s": 55,
-            "probes": 56,
-        },
-    )
-    parts = build(settings, Design())
+GROUPS = {name: value for name, value in Settings() if isinstance(value, BaseModel)}
+OF_GROUPS = [(group, field) for group, value in GROUPS.items() for field in type(value).model_fields]
+OF_THE_SERVICE = [name for name in Settings.model_fields if name not in GROUPS]
 
-    assert settings.redis.policy() == RedisLinkPolicy(host="r", port=1, op_timeout_s=0.11, connections=12)
-    assert settings.postgres.policy() == StorePolicy(
-        host="p",
-        port=2,
-        user="u",
-        password="w",  # noqa: S106 - made up
-        database="d",
-        ssl="require",
-        op_timeout_s=0.21,
-    )
-    assert parts.store.pool.policy == PoolPolicy(max_connections=24, min_idle=23, connect_timeout_s=0.22)
-    cache_policy = CachePolicy(
-        max_bytes=31_000, ttl_s=32, l1_ttl_s=3.3, grace_s=34, refresh_ratio=0.35, lease_s=36, replicas=4
-    )
-    assert parts.limiter._policy == LimiterPolicy(
-        rate_per_s=41, burst=42, on_failure=FailPolicy.CLOSED, share_ratio=0.25
-    )
-    assert {breaker.name: breaker.policy for breaker in parts.breakers} == dict.fromkeys(
-        ["redis", "postgres"],
-        BreakerPolicy(failures=51, window_s=52, min_failure_rate=0.53, recovery_s=54, recovery_max_s=55, probes=56),
-    )
-    assert (parts.memory.max_bytes, parts.debts._ttl_s, parts.watermark._replica) == (31_000, 32, "green")
-    assert parts.cache._policy == parts.shared._policy == cache_policy
-    assert (parts.link._op_timeout_s, parts.link._pool.max_connections) == (0.11, 12)
-    assert parts.store._policy == settings.postgres.policy()
+RENAMED = {
+    "redis.timeout_s": "op_timeout_s",
+    "postgres.timeout_s": "op_timeout_s",
+    "postgres.password_file": "password",
+}
+"""What a policy calls by another name than its settings."""
+
+FELT = {
+    "replica": "test_reference_endpoints.py::test_item_is_read_through_all_levels_and_says_so",
+    "seed_items": "test_reference_endpoints.py::test_items_are_seeded_up_to_the_number_that_is_set",
+    "health_timeout_s": "test_reference_outages.py::test_readiness_looks_for_no_longer_than_it_may",
+    "shutdown_s": "test_reference_process.py::test_stop_waits_no_longer_than_it_may",
+    "drain_s": "test_reference_process.py::test_replica_that_is_told_to_stop_is_unready_first",
+    "request_timeout_s": "test_reference_requests.py::test_request_that_takes_too_long_is_ended_and_counted",
+    "gzip_min_bytes": "test_reference_requests.py::test_size_from_which_answers_are_compressed_is_a_setting",
+    "log_requests": "test_reference_requests.py::test_each_request_is_a_log_line_if_that_is_wanted",
+}
+"""What no part is built from: the service itself goes by it, and this test fails if it does not."""
+
+
+def others(held: object, kind: object) -> list[Any]:
+    """Return values of the same kind, some of which may be beyond what is accepted."""
+    match held:
+        case bool():
+            found = [not held]
+        case Enum():
+            found = [member for member in type(held) if member is not held]
+        case SecretStr():
+            found = [SecretStr("another")]
+        case int() | float():
+            found = [held * 2, held + 1, held / 2, held - 1]
+        case None if set(get_args(kind)) <= {int, float, type(None)}:
+            found = [50, 1, 0.5]
+        case str() if get_origin(kind) is Literal:
+            found = [member for member in get_args(kind) if member != held]
+        case str():
+            found = [held + "-x"]
+        case _:
+            raise AssertionError(f"say here what could stand for {held!r}")
+    return found
+
+
+def another(model: BaseModel, field: str, folder) -> Any:
+    """Return a value that the model accepts for a field, and that is not what holds already."""
+    held = getattr(model, field)
+    if field.endswith("_file"):
+        (folder / "file").write_text("from a file")
+        return str(folder / "file")
+    candidates = others(held, type(model).model_fields[field].annotation)
+    for candidate in candidates:
+        try:
+            if getattr(model.model_validate({field: candidate}), field) != held:
+                return candidate
+        except ValidationError:
+            continue
+    raise AssertionError(f"none of {candidates} is accepted for {field}")
+
+
+def plain(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def policy_of(settings: Settings, group: str) -> Any:
+    """Return the policy that the settings of a group become."""
+    model = getattr(settings, group)
+    asks = inspect.signature(model.policy).parameters
+    return model.policy(replicas=settings.replicas) if "replicas" in asks else model.policy()
+
+
+def built_of(settings: Settings) -> dict[str, object]:
+    """Return every plain value in what is built from settings, by the way that leads to it; the settings are left out."""
+    parts = build(settings, Design(), clock=FakeClock(), random=Random(1))
+    found: dict[str, object] = {}
+    seen = {id(settings)}
+
+    def look(at: object, way: str) -> None:
+        if at is None or isinstance(at, (str, bytes, int, float, Enum)):
+            found[way] = at
+            return
+        if id(at) in seen or isinstance(at, (type, Random)):
+            return
+        seen.add(id(at))
+        slots = [slot for kind in type(at).__mro__ for slot in getattr(kind, "__slots__", ())]
+        inside = {**getattr(at, "__dict__", {}), **{slot: getattr(at, slot, None) for slot in slots}}
+        if isinstance(at, dict):
+            inside = {str(key): value for key, value in at.items()}
+        elif isinstance(at, (list, tuple)):
+            inside = dict(enumerate(at))
+        for name, value in inside.items():
+            look(value, f"{way}.{name}")
+
+    look(parts, "parts")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("group", "field"),
+    [each for each in OF_GROUPS if each[1] != "preset"],  # which is many at once
+)
+def test_each_field_of_a_group_reaches_its_policy_and_nothing_else_of_it(group, field, tmp_path):
+    """Its own name gets its own value: one that is ignored, or given to another, leaves a default in force."""
+    changed = Settings(**{group: {field: another(GROUPS[group], field, tmp_path)}})
+    before, after = policy_of(Settings(), group), policy_of(changed, group)
+
+    differ = {
+        each.name: getattr(after, each.name)
+        for each in dataclasses.fields(after)
+        if getattr(after, each.name) != getattr(before, each.name)
+    }
+
+    assert differ == {RENAMED.get(f"{group}.{field}", field): plain(getattr(getattr(changed, group), field))}
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"{group}.{field}" for group, field in OF_GROUPS), *(set(OF_THE_SERVICE) - FELT.keys())]
+)
+def test_each_setting_changes_what_is_built(name, tmp_path):
+    """No field is left out when the parts are put together: with another value, some part is another."""
+    group, _, field = name.rpartition(".")
+    told = {field: another(GROUPS[group] if group else Settings(), field, tmp_path)}
+
+    assert built_of(Settings(**({group: told} if group else told))) != built_of(Settings())
+
+
+@pytest.mark.parametrize("name", FELT)
+def test_what_the_service_goes_by_itself_has_a_test_of_its_own(name):
+    """The table names a setting, and a test that there is."""
+    file, _, test = FELT[name].partition("::")
+
+    assert name in OF_THE_SERVICE
+    assert f"def {test}(" in (Path(__file__).parent / file).read_text()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_both_breakers_and_the_link_go_by_the_policies_of_their_groups(group):
+    """The policy that a part holds is the one that its settings became."""
+    settings = Settings(replicas=4)
+    parts = build(settings, Design())
+    held = {
+        "redis": [parts.link._op_timeout_s, parts.link._pool.max_connections],
+        "postgres": [parts.store._policy],
+        "pool": [parts.store.pool.policy],
+        "cache": [parts.cache._policy, parts.shared._policy],
+        "limiter": [parts.limiter._policy],
+        "tenant": [parts.tenants._policy],
+        "breaker": [breaker.policy for breaker in parts.breakers],
+    }
+
+    policy = policy_of(settings, group)
+
+    expected = [policy.op_timeout_s, policy.connections] if group == "redis" else [policy] * len(held[group])
+    assert held[group] == expected
+
+
+def test_the_share_of_a_limit_is_one_of_the_number_of_replicas():
+    """Four replicas take a quarter each while Redis cannot say, of a client's limit and of a tenant's."""
+    parts = build(Settings(replicas=4), Design())
+
+    assert (parts.limiter._policy.share_ratio, parts.tenants._policy.share_ratio) == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -183,14 +296,14 @@ def test_settings_reach_the_parts_they_are_for():
 def test_settings_begin_with_a_preset(monkeypatch, preset, policy):
     """500 MB and 300 s, or 100 MB and 60 s; what is said besides holds instead of it."""
     monkeypatch.setenv("REFERENCE_CACHE_PRESET", preset)
-    assert Settings().cache.policy(replicas=3) == replace(policy, replicas=3)
+    assert Settings().cache.policy(replicas=3) == dataclasses.replace(policy, replicas=3)
 
     monkeypatch.setenv("REFERENCE_CACHE_TTL_S", "7")
-    assert Settings().cache.policy(replicas=3) == replace(policy, replicas=3, ttl_s=7)
+    assert Settings().cache.policy(replicas=3) == dataclasses.replace(policy, replicas=3, ttl_s=7)
     assert (policy.max_bytes, policy.ttl_s) == {"read-heavy": (500e6, 300), "write-heavy": (100e6, 60)}[preset]
 
 
-@pytest.mark.parametrize("group", ["REDIS", "POSTGRES", "POOL", "CACHE", "LIMITER", "BREAKER"])
+@pytest.mark.parametrize("group", [name.upper() for name in GROUPS])
 def test_settings_refuse_a_variable_that_no_group_knows(monkeypatch, group):
     """A misspelt lifetime is not the default one, and a misspelt password is not shown."""
     monkeypatch.setenv(f"REFERENCE_{group}_PASWORD", "hunter2")
@@ -266,3 +379,33 @@ def test_settings_refuse_a_password_that_is_none_or_two(monkeypatch, tmp_path, h
         Settings()
 
     assert "input_value" not in str(refused.value)  # where pydantic would show it
+
+
+def test_example_of_an_environment_is_what_the_settings_write():
+    """`.env.example` has every variable with its default and a word on it, and is never edited by hand."""
+    written = (PROJECT / ".env.example").read_text()
+
+    assert written == example(), "python -m fixtures.reference.settings > .env.example"
+
+
+def test_example_of_an_environment_names_every_variable_with_its_default():
+    """Each is commented out; without the comment signs it is an environment, which means what holds without it."""
+    said = dict(re.findall(r"^#(REFERENCE_[A-Z0-9_]+)=(.*)$", example(), re.MULTILINE))
+    shown = {name: value for name, value in DEFAULTS.items() if not name.endswith(("PASSWORD", "PASSWORD_FILE"))}
+
+    assert said.keys() == DEFAULTS.keys()
+    assert {name: read_as(said[name], value) for name, value in shown.items()} == shown
+
+
+def read_as(said: str, value: object) -> object:
+    """Read a word as a value of the same kind as another one."""
+    if value is None:
+        return said or None
+    return said == "true" if isinstance(value, bool) else type(value)(said)
+
+
+def test_example_of_an_environment_says_what_each_variable_of_the_service_means():
+    """A line of its own before each, in the words of the settings' docstring."""
+    before = dict(re.findall(r"^#   (.*)\n#(REFERENCE_[A-Z0-9_]+)=", example(), re.MULTILINE))
+
+    assert {f"REFERENCE_{name}".upper() for name in OF_THE_SERVICE} <= set(before.values())
