@@ -158,7 +158,7 @@ async def test_second_order_to_stop_is_obeyed_at_once(servers, tmp_path):
 
 async def test_start_is_logged_phase_by_phase_without_secrets(servers, tmp_path):
     """Each phase once, with its outcome and its duration; the settings that hold, and nothing of the password."""
-    async with served(tmp_path, *servers, postgres_password="hunter2") as replica:  # noqa: S106 - made up
+    async with served(tmp_path, *servers, redis_timeout_s=10, postgres_password="hunter2") as replica:  # noqa: S106 - made up
         await until(replica.has_heard_the_news)
         phases = {each["phase"]: each for each in replica.events("start")}
         (told,) = replica.events("settings")

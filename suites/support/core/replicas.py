@@ -61,7 +61,7 @@ def main(*, skew_s: float, count: int, limiter: dict[str, Any]) -> None:
         print("ready", flush=True)  # noqa: T201 - what is read by `asked_by`
         sys.stdin.readline()
         go.set()
-        print(json.dumps([ask for result in results for ask in result.get(60)]))  # noqa: T201
+        print(json.dumps([ask for result in results for ask in result.get(60)]))  # noqa: T201 - its answer
 
 
 def skew(by_s: float) -> None:
