@@ -44,10 +44,10 @@ class Replicas:
             async def prepare(self, *, seed_items: int) -> None:
                 pass
 
-            async def read(self, item: int) -> Item | None:
+            async def read(self, item: int, **_tenant: str) -> Item | None:
                 return truth.get(item)
 
-            async def write(self, item: int, value: str) -> Item:
+            async def write(self, item: int, value: str, **_tenant: str) -> Item:
                 truth[item] = Item(item, value, truth[item].version + 1 if item in truth else 1)
                 return truth[item]
 
