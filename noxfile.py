@@ -20,7 +20,7 @@ SLOW_SUITES = ["--ignore=suites/performance", "--ignore=suites/statistics"]  # t
 WORKERS = min(4, (os.cpu_count() or 1) + 1)
 """One more than there are cores, since tests wait more than they compute; not many more, for some have deadlines."""
 
-SIDE_BY_SIDE = [f"--numprocesses={WORKERS}", "--dist=loadgroup", "--no-loadscope-reorder"]
+SIDE_BY_SIDE = [f"--numprocesses={WORKERS}", "--no-loadscope-reorder"]
 """How suites/support/turns.py deals the tests out; `-n 0` puts them all into one process."""
 
 PATIENT = {"interrupt_timeout": 60.0, "terminate_timeout": 30.0}

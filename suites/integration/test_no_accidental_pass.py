@@ -49,10 +49,11 @@ BACK = {"sli": "recovery", "within": "500ms", "during": "after"}
 
 @dataclass
 class Saboteur:
-    """A listener that does harm at its first beat of a phase."""
+    """A listener that does harm at its first beat of a phase, or at the first when it can."""
 
     phase: str
     harm: Callable[[], object]
+    can: Callable[[], bool] = lambda: True
     done: list[str] = field(default_factory=list)
 
     def message(self, text: str) -> None:
@@ -60,7 +61,7 @@ class Saboteur:
 
     def heartbeat(self, *, phase: str, **_: object) -> None:
         """Strike once."""
-        if phase == self.phase and not self.done:
+        if phase == self.phase and not self.done and self.can():
             self.done.append(phase)
             self.harm()
 
@@ -109,6 +110,10 @@ class Sabotaged:
         api = next(fact for fact in self._noted() if "api_port" in fact)
         return requests.request(method, f"http://{api['api_host']}:{api['api_port']}{path}", json=body, timeout=5)
 
+    def is_hurt(self) -> bool:
+        """Tell whether a fault is there: the first beat of its phase may come before it."""
+        return any("api_port" in fact for fact in self._noted())
+
     def redose(self, factor: float) -> None:
         """Change the delay of every toxic there is."""
         for proxy in self.proxy("GET", "/proxies").json().values():
@@ -147,6 +152,11 @@ def story(*, fault=LATE, objectives=(KEPT,), lasts="1s", **load) -> Scenario:
     ).asking(SYSTEM.requests, SYSTEM.headers)
 
 
+def unproved(verdict) -> str:
+    """Return all that keeps a verdict from concluding: a busy machine may add a reason, and must not take one away."""
+    return " · ".join(each.sentence for each in verdict.obligations if each.outcome is Outcome.INCONCLUSIVE)
+
+
 def test_v1_a_fault_action_that_raises(sabotaged):
     """The proxy dies before the fault: the fault cannot be done."""
     saboteur = Saboteur("baseline", lambda: sabotaged.signal("proxy", signal.SIGKILL))
@@ -159,23 +169,23 @@ def test_v1_a_fault_action_that_raises(sabotaged):
 
 def test_v2_a_fault_without_effect(sabotaged):
     """Somebody resets the proxy in mid-fault: it was there, and then it was not."""
-    saboteur = Saboteur("fault", lambda: sabotaged.proxy("POST", "/reset"))
+    saboteur = Saboteur("fault", lambda: sabotaged.proxy("POST", "/reset"), can=sabotaged.is_hurt)
 
     verdict = sabotaged.live(story(), saboteur)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "asked: redis +200ms" in verdict.sentence
+    assert "asked: redis +200ms" in unproved(verdict)
 
 
 @pytest.mark.parametrize("factor", [0, 0.25, 2, 4])
 def test_v2_v3_a_wrong_dose(sabotaged, factor):
     """None at all (the toxic is there, and does nothing), a quarter, twice, four times what was asked for."""
-    saboteur = Saboteur("fault", lambda: sabotaged.redose(factor))
+    saboteur = Saboteur("fault", lambda: sabotaged.redose(factor), can=sabotaged.is_hurt)
 
     verdict = sabotaged.live(story(), saboteur)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "asked: redis +200ms" in verdict.sentence
+    assert "asked: redis +200ms" in unproved(verdict)
 
 
 @pytest.mark.parametrize(
@@ -301,8 +311,10 @@ def hurt(tmp_path):
         env={**os.environ, "PYTHONPATH": str(PROJECT), **ALLURE_ALONE},
     )  # fmt: skip
     for line in run.stdout:
-        if line.startswith("cancelled: fault, "):
-            break
+        if line.startswith("cancelled: fault, ") and not line.startswith(
+            ("cancelled: fault, 1 ", "cancelled: fault, 2 ")
+        ):
+            break  # the fault comes after a second, and takes a moment to be there
     yield run, next((tmp_path / "reports/runs").iterdir())
     run.kill()
     run.communicate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,19 +17,22 @@ ALONE = "alone"
 WHOLE_RUNS = "chaos"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put what must be alone last, on one worker; deal whole runs out one by one, and all else by its file.
-
-    The tests of a file share what it starts. A whole run shares nothing, and takes as long as many other tests.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what must be alone last, when hardly anything else is left to wait."""
     items.sort(key=is_alone)
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if is_alone(item):
-                item.add_marker(pytest.mark.xdist_group(ALONE))
-            elif WHOLE_RUNS not in item.path.parts:
-                item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal tests out by their file, as they share what it starts, and whole runs one by one, as they take long."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - asked for only where it is installed
+
+    class Dealer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if WHOLE_RUNS in file.split("/") else file
+
+    return Dealer(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
