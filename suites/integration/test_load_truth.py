@@ -30,11 +30,9 @@ def plan_for(base_url, *, lasts_s, client="fast"):
     return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.2)
 
 
-@pytest.mark.parametrize(("client", "times", "off"), [("fast", 1.0, 0.06), ("lean", 0.5, 0.03)])
-def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client, times, off):
+@pytest.mark.parametrize(("client", "times"), [("fast", 1.0), ("lean", 0.5)])
+def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client, times):
     """In 14 s at 200/s: p95 within 3 % of the truth; stock Locust: 1/446.
-
-    Locust's own client reads 400 answers that come at once in 40 ms on a slow day (3.4 % of it, seen twice), ours in less.
 
     The truth is the server's own: when it wrote each answer, first come, first served. A server that answered all that
     was held up in no time at all would be the least that an open loop can see.
@@ -59,7 +57,7 @@ def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client,
     truth_s = np.sort(answers_s) - intended_s
     is_held_up = (intended_s >= stopped_s) & (intended_s < went_on_s)
     least_s = np.where(is_held_up, went_on_s - intended_s, 0.0)
-    assert np.quantile(latency_s, 0.95) == pytest.approx(np.quantile(truth_s, 0.95), rel=off)
+    assert np.quantile(latency_s, 0.95) == pytest.approx(np.quantile(truth_s, 0.95), rel=0.03)
     assert np.quantile(latency_s, 0.95) >= 0.97 * np.quantile(least_s, 0.95)
     assert (latency_s > 0.1).sum() == pytest.approx((truth_s > 0.1).sum(), rel=0.1)
 
