@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -152,11 +153,6 @@ def story(*, fault=LATE, objectives=(KEPT,), lasts="1s", **load) -> Scenario:
     ).asking(SYSTEM.requests, SYSTEM.headers)
 
 
-def unproved(verdict) -> str:
-    """Return all that keeps a verdict from concluding: a busy machine may add a reason, and must not take one away."""
-    return " · ".join(each.sentence for each in verdict.obligations if each.outcome is Outcome.INCONCLUSIVE)
-
-
 def test_v1_a_fault_action_that_raises(sabotaged):
     """The proxy dies before the fault: the fault cannot be done."""
     saboteur = Saboteur("baseline", lambda: sabotaged.signal("proxy", signal.SIGKILL))
@@ -174,7 +170,7 @@ def test_v2_a_fault_without_effect(sabotaged):
     verdict = sabotaged.live(story(), saboteur)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "asked: redis +200ms" in unproved(verdict)
+    assert "asked: redis +200ms" in verdict.sentence
 
 
 @pytest.mark.parametrize("factor", [0, 0.25, 2, 4])
@@ -185,7 +181,7 @@ def test_v2_v3_a_wrong_dose(sabotaged, factor):
     verdict = sabotaged.live(story(), saboteur)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "asked: redis +200ms" in unproved(verdict)
+    assert "asked: redis +200ms" in verdict.sentence
 
 
 @pytest.mark.parametrize(
@@ -311,10 +307,8 @@ def hurt(tmp_path):
         env={**os.environ, "PYTHONPATH": str(PROJECT), **ALLURE_ALONE},
     )  # fmt: skip
     for line in run.stdout:
-        if line.startswith("cancelled: fault, ") and not line.startswith(
-            ("cancelled: fault, 1 ", "cancelled: fault, 2 ")
-        ):
-            break  # the fault comes after a second, and takes a moment to be there
+        if re.match(r"cancelled: fault, ([3-9]|\d\d) of ", line):
+            break  # the phase comes after a second, and its fault a moment later
     yield run, next((tmp_path / "reports/runs").iterdir())
     run.kill()
     run.communicate()
@@ -324,10 +318,8 @@ def hurt(tmp_path):
 def test_v8_a_run_that_is_ended_in_mid_fault(hurt, number, status):
     """Not exit 0, the fault healed and everything stopped; and what is left is called cut short, never a pass."""
     run, folder = hurt
-    ledger = folder / "ledger.jsonl"
-    assert is_met_within(
-        lambda: any(entry.kind == "toxic" for entry in read_ledger(ledger).left), deadline_s=10, clock=SystemClock()
-    )
+    injected = [entry for entry in read_ledger(folder / "ledger.jsonl").left if entry.kind == "toxic"]
+    assert injected, "the fault is not there yet"
 
     run.send_signal(number)
     said, _ = run.communicate(timeout=30)
@@ -336,7 +328,7 @@ def test_v8_a_run_that_is_ended_in_mid_fault(hurt, number, status):
     assert is_met_within(lambda: not list(marked_processes(folder.name)), deadline_s=10, clock=SystemClock())
     if number == signal.SIGTERM:  # after SIGKILL the proxies that held the fault are gone with everything else
         assert "healing redis +200ms" in said
-        assert read_ledger(ledger).left == ()
+        assert read_ledger(folder / "ledger.jsonl").left == ()
     with pytest.raises(ReportError, match="this experiment was cut short"):
         verified_run(folder)
 
