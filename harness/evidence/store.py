@@ -148,17 +148,34 @@ def _parquet(samples: Samples, path: Path) -> bytes:
 def _column(name: str, samples: Samples, path: Path) -> pa.Array:
     values = np.ascontiguousarray(samples.records[name])
     if name not in _NAMED and name != "outcome":
-        return pa.array(values)
+        return _array(values)
     known = _OUTCOMES if name == "outcome" else getattr(samples, _NAMED[name])
     if len(values) and int(values.max()) >= len(known):
         what = f"a sample's {name} is number {values.max()} of {len(known)} names"
         raise ReportError(what, where=str(path), fix="this is a fault of the load generator; keep its log")
-    return pa.DictionaryArray.from_arrays(pa.array(values.astype(np.int32)), pa.array(known, pa.string()))
+    return pa.DictionaryArray.from_arrays(_array(values.astype(np.int32)), _strings(known))
 
 
 def _operations_parquet(operations: Operations) -> bytes:
-    columns = {name: pa.array(np.ascontiguousarray(operations.records[name])) for name in OPERATION.names or ()}
+    columns = {name: _array(np.ascontiguousarray(operations.records[name])) for name in OPERATION.names or ()}
     return _table_bytes(columns)
+
+
+def _array(values: NDArray[Any]) -> pa.Array:
+    """Return values that lie side by side as an array without nulls, which points to them.
+
+    Not by `pyarrow.array`, which imports pandas where there is one: half a second, and 60 MB.
+    """
+    if values.dtype == np.bool_:
+        return _array(values.view(np.uint8)).cast(pa.bool_())
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _strings(words: Sequence[str]) -> pa.Array:
+    """Return words as an array, as above: in UTF-8, end to end, and where each begins."""
+    encoded = [word.encode() for word in words]
+    begins = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(words), pa.py_buffer(begins), pa.py_buffer(b"".join(encoded)))
 
 
 def _table_bytes(columns: dict[str, pa.Array]) -> bytes:
@@ -211,10 +228,7 @@ def _indices(column: pa.ChunkedArray, known: Sequence[str] | None) -> NDArray[An
 
 
 def _numbers(chunk: pa.Array) -> NDArray[Any]:
-    """Return an array without nulls as it lies in memory.
-
-    Not by its own to_numpy, which imports pandas where there is one: half a second, and 60 MB.
-    """
+    """Return an array without nulls as it lies in memory; not by its own `to_numpy`, for the reason above."""
     return np.from_dlpack(chunk)
 
 

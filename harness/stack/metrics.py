@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.stack.plain_http import get
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -22,7 +24,7 @@ ANSWER_WITHIN_S = 1.0
 def exposed(address: Address, path: str) -> tuple[Sample, ...]:
     """Return all samples that a replica exposes; none if it does not answer, or answers something else."""
     try:
-        answer = httpx.get(f"http://{address}{path}", timeout=ANSWER_WITHIN_S, trust_env=False)
+        answer = get(address, path, within_s=ANSWER_WITHIN_S)
         return tuple(_samples(answer.text)) if answer.status_code == httpx.codes.OK else ()
     except (httpx.HTTPError, ValueError):  # ValueError: this is no exposition
         return ()

@@ -11,6 +11,7 @@ import httpx
 
 from harness.stack.health_probe import HealthProbe
 from harness.stack.image import Image, Pin, Wheel
+from harness.stack.plain_http import get
 from harness.stack.ports import reserve
 from harness.stack.program import Program
 from harness.stack.recipe import ContainerRecipe, Recipe
@@ -43,6 +44,8 @@ CMD ["nginx", "-e", "stderr", "-c", "/etc/readiness/nginx.conf", "-g", "daemon o
 )
 
 _PLACE = "/etc/readiness/nginx.conf"
+
+_ANSWERS_WITHIN_S = 1.0
 
 ALIVE = "/nginx-alive"
 """Answered by nginx itself, so that its own health is told from the replicas'."""
@@ -132,7 +135,7 @@ def configuration(listen: Address, upstreams: Sequence[Address], work: Path, *, 
 def is_answering(address: Address) -> bool:
     """Tell whether nginx itself answers."""
     try:
-        return httpx.get(f"http://{address}{ALIVE}", timeout=1.0, trust_env=False).status_code == httpx.codes.OK
+        return get(address, ALIVE, within_s=_ANSWERS_WITHIN_S).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -144,7 +147,7 @@ def version(address: Address) -> str:
         OSError: If it does not answer.
     """
     try:
-        server = httpx.get(f"http://{address}{ALIVE}", timeout=1.0, trust_env=False).headers.get("server", "nginx")
+        server = get(address, ALIVE, within_s=_ANSWERS_WITHIN_S).headers.get("server", "nginx")
     except httpx.HTTPError as error:
         raise ConnectionError(str(error)) from error
     return str(server).replace("/", " ")

@@ -100,6 +100,13 @@ def test_a_unique_value_is_in_one_request_of_a_run(tmp_path, client):
     assert Counter(samples.records["key"].tolist()) == sent
 
 
+def test_no_cookie_comes_back(tmp_path, client):
+    """What takes a seat next has nothing to do with what sat there before; a session would bind it to one replica."""
+    _, requests = pressed(tmp_path, client, max_in_flight=20)
+
+    assert not any("cookie" in headers for _, _, headers, _ in requests)
+
+
 def test_what_has_no_key_has_none_in_its_sample(tmp_path, client):
     """-1, whatever was drawn for it."""
     samples, _ = pressed(tmp_path, client, requests=REQUESTS[2:])

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import tempfile
 import typing
 from pathlib import Path
@@ -23,6 +25,7 @@ from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, 
 from harness.history.operations import OPERATION, Operations
 from harness.history.samples import RECORD, SampleOutcome, Samples
 from suites.support import histories
+from suites.support.servers import PROJECT
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(max_size=20)
@@ -153,6 +156,33 @@ def test_samples_are_readable_without_us(tmp_path):
     assert set(table["operation"].to_pylist()) == {"read", "write"}
     assert set(table["outcome"].to_pylist()) == {"ok", "failed", "unfinished"}
     assert {"l1", "l2", "l3"} <= set(table["source"].to_pylist())
+
+
+WRITES_AND_READS = """
+import sys
+from pathlib import Path
+from harness.evidence import NO_SECRETS, EvidenceFolder
+from harness.evidence.store import read_history, write_history
+from suites.support import histories
+
+write_history(histories.breaker_never_opens()[1], EvidenceFolder(Path(sys.argv[1]), NO_SECRETS))
+read_history(Path(sys.argv[1]))
+print(sorted({"pandas", "pyarrow"} & set(sys.modules)))
+"""
+
+
+def test_pandas_is_left_alone(tmp_path):
+    """It is installed here, and pyarrow imports it when asked to convert: half a second and 60 MB of every run."""
+    done = subprocess.run(
+        [sys.executable, "-c", WRITES_AND_READS, tmp_path],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout.strip() == "['pyarrow']"
 
 
 def test_keys_are_sorted(tmp_path):

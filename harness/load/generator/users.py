@@ -138,6 +138,11 @@ class OpenUser(OpenLoopUser, FastHttpUser):
         """Return what a plan asks, ready to be sent, as attributes of a class."""
         return {"kinds": tuple(ready(request, plan.seed) for request in plan.load.asked)}
 
+    def on_start(self) -> None:
+        """Keep no cookie: this is no person, and the next request here has nothing to do with the last one."""
+        self.client.client.cookiejar = None
+        super().on_start()
+
     @task
     def send(self) -> None:
         """Send the request and write down what came of it."""

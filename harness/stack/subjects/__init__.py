@@ -12,6 +12,7 @@ import httpx
 
 from harness.stack.health_probe import HealthProbe
 from harness.stack.placeholders import substituted
+from harness.stack.plain_http import get
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
@@ -186,7 +187,7 @@ def health(path: str, version: str) -> HealthProbe:
 def _status(address: Address, path: str) -> int | None:
     """Return what is answered to a GET; None if nothing is."""
     try:
-        return httpx.get(f"http://{address}{path}", timeout=_ANSWER_WITHIN_S, trust_env=False).status_code
+        return get(address, path, within_s=_ANSWER_WITHIN_S).status_code
     except httpx.HTTPError:
         return None
 

@@ -33,9 +33,9 @@ def frozen_port():
 
 
 async def test_link_bounds_all_steps_of_a_call_together(linked):
-    """Waiting for one of two connections counts as well: six calls of a frozen server end after one budget."""
+    """Waiting for the one connection counts as well: six calls of a frozen server end after one budget, not six."""
     with socket.create_server(("127.0.0.1", 0)) as frozen:
-        link = linked(port=frozen.getsockname()[1], op_timeout_s=0.2, connections=2)
+        link = linked(port=frozen.getsockname()[1], op_timeout_s=0.5, connections=1)
         clock = asyncio.get_running_loop().time
 
         began_s = clock()
@@ -44,7 +44,7 @@ async def test_link_bounds_all_steps_of_a_call_together(linked):
         took_s = clock() - began_s
 
     assert all(isinstance(result, Unavailable) for result in results)
-    assert 0.2 <= took_s < 0.4
+    assert 0.5 <= took_s < 2 * 0.5
 
 
 async def losing_cancellation(*_words):
