@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from starlette.requests import Request
 
+from fixtures.reference import health, items
 from fixtures.reference.app import create_app
 from fixtures.reference.callers import caller_of
 from fixtures.reference.settings import Settings
 from suites.support.replicas import QUICK, is_ready, put, quick_settings, series, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fastapi.dependencies.models import Dependant
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,14 +133,30 @@ async def test_writes_take_from_the_same_bucket_as_reads(world):
 
 
 @pytest.mark.parametrize("length", [64, 65, 10_000])
-def test_client_key_is_bounded_in_length(length):
+async def test_client_key_is_bounded_in_length(length):
     """A client may send any key; what Redis and memory hold of it is 64 characters at most, and its own."""
 
-    def held(key: str) -> str:
-        return caller_of(Request({"type": "http"}), client=key).client
+    async def held(key: str) -> str:
+        return (await caller_of(Request({"type": "http"}), client=key)).client
 
-    assert len(held("a" * length)) == 64
-    assert held("a" * length) != held("a" * (length - 1) + "b")
+    assert len(await held("a" * length)) == 64
+    assert await held("a" * length) != await held("a" * (length - 1) + "b")
+
+
+def called_by(dependant: Dependant) -> Iterator[Callable[..., object]]:
+    """Walk through what FastAPI calls for one request: the route's function and all that it depends on."""
+    yield dependant.call
+    for each in dependant.dependencies:
+        yield from called_by(each)
+
+
+def test_nothing_is_called_in_a_thread():
+    """FastAPI runs a plain function in a thread, for every request: two switches that cost more than most answers."""
+    routes = [*items.router.routes, *health.router.routes]
+    called = {function for route in routes for function in called_by(route.dependant)}
+
+    assert {function.__name__ for function in called if not inspect.iscoroutinefunction(function)} == set()
+    assert caller_of in called
 
 
 async def test_redis_outage_is_hardly_noticed(world):
@@ -273,13 +297,13 @@ async def test_items_are_seeded_up_to_the_number_that_is_set(servers):
     redis, postgres = servers
     async with _app(redis, postgres) as seed, seed.state.parts.store.pool.loan() as connection:
         await connection.execute("CREATE DATABASE seeded")
-    for items in (7, 9):
+    for count in (7, 9):
         store = {"port": postgres, "database": "seeded"}
-        async with running(Settings(seed_items=items, redis={"port": redis}, postgres=store)) as app:
+        async with running(Settings(seed_items=count, redis={"port": redis}, postgres=store)) as app:
             async with app.state.parts.store.pool.loan() as connection:
                 rows = await connection.fetch("SELECT id, value FROM items ORDER BY id")
 
-        assert [tuple(row) for row in rows] == [(item, f"seeded {item}") for item in range(items)]
+        assert [tuple(row) for row in rows] == [(item, f"seeded {item}") for item in range(count)]
 
 
 async def test_circuit_breakers_are_shown_each_and_at_a_glance(world):
