@@ -132,6 +132,8 @@ async def test_replica_that_is_told_to_stop_is_unready_first(servers, tmp_path):
     """While it drains it serves as before, says 503 to who balances the load, and asks for connections to be closed."""
     async with served(tmp_path, *servers, drain_s=1.5) as replica:
         before = await replica.client.get("/items/24")
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
         replica.stop()
 
         await until(lambda: replica.is_answering("/health/ready", 503))
@@ -140,6 +142,7 @@ async def test_replica_that_is_told_to_stop_is_unready_first(servers, tmp_path):
         assert (item.status_code, item.headers["connection"]) == (200, "close")
         assert "connection" not in before.headers
         await replica.ended()
+        assert clock() - began_s >= 1.5
 
     draining, stopped = replica.events("draining"), replica.events("stopped")
     assert [event["lasts_s"] for event in draining] == [1.5]
@@ -158,7 +161,7 @@ async def test_second_order_to_stop_is_obeyed_at_once(servers, tmp_path):
 
 async def test_start_is_logged_phase_by_phase_without_secrets(servers, tmp_path):
     """Each phase once, with its outcome and its duration; the settings that hold, and nothing of the password."""
-    async with served(tmp_path, *servers, postgres_password="hunter2") as replica:  # noqa: S106 - made up
+    async with served(tmp_path, *servers, redis_timeout_s=5, postgres_password="hunter2") as replica:  # noqa: S106 - made up
         await until(replica.has_heard_the_news)
         phases = {each["phase"]: each for each in replica.events("start")}
         (told,) = replica.events("settings")

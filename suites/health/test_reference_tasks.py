@@ -115,7 +115,7 @@ async def test_task_that_makes_no_sense_is_refused_before_it_is_queued(world, to
 
 async def test_tasks_are_limited_and_need_redis(world):
     """Submitting pays like a write; an unknown task is 404; without Redis both are 503, and nothing is accepted."""
-    client = await world.replica(limiter={"rate_per_s": 0.001, "burst": 2})
+    client = await world.replica(limiter={"rate_per_s": 0.001, "burst": 2}, replicas=1)
     key = {"x-client-key": "importer"}
     assert (await client.get(f"/tasks/{'0' * 32}", headers=key)).status_code == 404
     assert (await client.post("/tasks", json=items(1), headers=key)).status_code == 202
