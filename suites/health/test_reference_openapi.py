@@ -12,9 +12,12 @@ from suites.support.served import served
 WRITTEN_HERE = {
     "/items/{item}": {"get", "put"},
     "/search": {"get"},
+    "/tasks": {"post"},
+    "/tasks/{task}": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
     "/health/circuit-breakers": {"get"},
+    "/health/dlq": {"get"},
     "/metrics": {"get"},
 }
 """Every operation: one that is not published is not tested either."""

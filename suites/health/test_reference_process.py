@@ -132,6 +132,8 @@ async def test_replica_that_is_told_to_stop_is_unready_first(servers, tmp_path):
     """While it drains it serves as before, says 503 to who balances the load, and asks for connections to be closed."""
     async with served(tmp_path, *servers, drain_s=1.5) as replica:
         before = await replica.client.get("/items/24")
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
         replica.stop()
 
         await until(lambda: replica.is_answering("/health/ready", 503))
@@ -140,6 +142,7 @@ async def test_replica_that_is_told_to_stop_is_unready_first(servers, tmp_path):
         assert (item.status_code, item.headers["connection"]) == (200, "close")
         assert "connection" not in before.headers
         await replica.ended()
+        assert clock() - began_s >= 1.5
 
     draining, stopped = replica.events("draining"), replica.events("stopped")
     assert [event["lasts_s"] for event in draining] == [1.5]

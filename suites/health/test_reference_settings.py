@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from fixtures.reference.core.cache import READ_HEAVY, WRITE_HEAVY
+from fixtures.reference.core.deadletter import AtCap
 from fixtures.reference.core.limiter import FailPolicy
 from fixtures.reference.core.store.settings import StoreSettings
 from fixtures.reference.parts import Design, build
@@ -79,6 +80,20 @@ VARIABLES = {
     "REFERENCE_BREAKER_SUCCESSES": (None, [], ["0", "4"]),
     "REFERENCE_BREAKER_PROBE_MAX_S": (30.0, ["0.001"], ["0", "nan", "inf"]),
     "REFERENCE_BREAKER_SLOW_CALL_S": (None, [], ["0", "nan", "inf"]),
+    "REFERENCE_WORKER_CONCURRENCY": (8, ["1"], ["0"]),
+    "REFERENCE_WORKER_TIMEOUT_S": (60.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_WORKER_MAX_ATTEMPTS": (5, ["1"], ["0"]),
+    "REFERENCE_WORKER_BACKOFF_S": (1.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_WORKER_BACKOFF_MAX_S": (300.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_WORKER_LEASE_S": (30.0, ["0.1"], ["0.099", "nan", "inf"]),
+    "REFERENCE_WORKER_DRAIN_S": (8.0, ["0"], ["-0.001", "nan", "inf"]),
+    "REFERENCE_CHECKPOINT_TTL_S": (604_800.0, ["60"], ["59.999", "nan", "inf"]),
+    "REFERENCE_DEADLETTER_RETENTION_S": (2_592_000.0, ["60"], ["59.999", "nan", "inf"]),
+    "REFERENCE_DEADLETTER_MAX_ENTRIES": (10_000, ["1"], ["0"]),
+    "REFERENCE_DEADLETTER_AT_CAP": (AtCap.REJECT_ALERT, ["drop_oldest"], ["drop", ""]),
+    "REFERENCE_DEADLETTER_ARCHIVE": (False, [], ["maybe"]),
+    "REFERENCE_DEADLETTER_LOOK_AT": (10, ["1", "49"], ["0"]),
+    "REFERENCE_DEADLETTER_ACT_AT": (50, ["11"], ["1"]),
 }
 DEFAULTS = {name: default for name, (default, _, _) in VARIABLES.items()}
 ACCEPTED = [(name, value) for name, (_, accepted, _) in VARIABLES.items() for value in accepted]
@@ -136,6 +151,9 @@ RENAMED = {
 }
 """What a policy calls by another name than its settings."""
 
+ALONG = {"deadletter.archive": {"at_cap": "drop_oldest"}}
+"""What must be chosen as well, or the other value would make no sense."""
+
 FELT = {
     "replica": "test_reference_endpoints.py::test_item_is_read_through_all_levels_and_says_so",
     "seed_items": "test_reference_endpoints.py::test_items_are_seeded_up_to_the_number_that_is_set",
@@ -180,7 +198,7 @@ def another(model: BaseModel, field: str, folder) -> Any:
     candidates = others(held, type(model).model_fields[field].annotation)
     for candidate in candidates:
         try:
-            if getattr(model.model_validate({field: candidate}), field) != held:
+            if getattr(model.model_validate({**model.model_dump(exclude_unset=True), field: candidate}), field) != held:
                 return candidate
         except ValidationError:
             continue
@@ -230,8 +248,10 @@ def built_of(settings: Settings) -> dict[str, object]:
 )
 def test_each_field_of_a_group_reaches_its_policy_and_nothing_else_of_it(group, field, tmp_path):
     """Its own name gets its own value: one that is ignored, or given to another, leaves a default in force."""
-    changed = Settings(**{group: {field: another(GROUPS[group], field, tmp_path)}})
-    before, after = policy_of(Settings(), group), policy_of(changed, group)
+    along = ALONG.get(f"{group}.{field}", {})
+    value = another(type(GROUPS[group])(**along), field, tmp_path)
+    changed = Settings(**{group: {**along, field: value}})
+    before, after = policy_of(Settings(**{group: along}), group), policy_of(changed, group)
 
     differ = {
         each.name: getattr(after, each.name)
@@ -248,9 +268,12 @@ def test_each_field_of_a_group_reaches_its_policy_and_nothing_else_of_it(group, 
 def test_each_setting_changes_what_is_built(name, tmp_path):
     """No field is left out when the parts are put together: with another value, some part is another."""
     group, _, field = name.rpartition(".")
-    told = {field: another(GROUPS[group] if group else Settings(), field, tmp_path)}
+    along = ALONG.get(name, {})
+    model = type(GROUPS[group])(**along) if group else Settings()
+    told = {**along, field: another(model, field, tmp_path)}
 
-    assert built_of(Settings(**({group: told} if group else told))) != built_of(Settings())
+    before = Settings(**({group: along} if group else {}))
+    assert built_of(Settings(**({group: told} if group else told))) != built_of(before)
 
 
 @pytest.mark.parametrize("name", FELT)
@@ -274,6 +297,9 @@ def test_both_breakers_and_the_link_go_by_the_policies_of_their_groups(group):
         "cache": [parts.cache._policy, parts.shared._policy],
         "limiter": [parts.limiter._policy],
         "tenant": [parts.tenants._policy],
+        "worker": [parts.queue.policy],
+        "checkpoint": [parts.checkpoints._policy],
+        "deadletter": [parts.letters.policy],
         "breaker": [breaker.policy for breaker in parts.breakers],
     }
 
