@@ -136,14 +136,16 @@ def _check_answers(service: LocalProcess) -> None:
 
 
 def _check_listens_here_only(family: set[psutil.Process], expected: set[Address]) -> None:
-    listening = {
-        connection.laddr
-        for process in family
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    found = {f"{host}:{port}" for host, port in listening}
+    found = {f"{host}:{port}" for process in family for host, port in _listening(process)}
     _hold(found == {str(address) for address in expected}, f"it listens on {', '.join(sorted(found))}")
+
+
+def _listening(process: psutil.Process) -> list[tuple[str, int]]:
+    try:
+        connections = process.net_connections("inet")
+    except psutil.NoSuchProcess:  # servers have helpers that come and go
+        return []
+    return [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
 
 
 def _check_hurt_and_back(service: LocalProcess) -> None:
