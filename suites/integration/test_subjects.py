@@ -20,6 +20,7 @@ from harness.spec.system import Part, ProxiedDependency, Subject, System, Worker
 from harness.stack.backends.choice import AUTO, CONTAINERS, EMBEDDED, choose, standing
 from harness.stack.blueprint import Blueprint
 from harness.stack.ports import reserve
+from suites.support.faultproxy import is_listening
 from suites.support.servers import PROJECT, start_redis, workspace_for
 
 CLOCK = SystemClock()
@@ -222,9 +223,12 @@ def running():
     child = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(address.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    yield address
-    child.kill()
-    child.wait()
+    try:
+        assert is_met_within(lambda: is_listening((address.host, address.port)), deadline_s=30, clock=CLOCK)
+        yield address
+    finally:
+        child.kill()
+        child.wait()
 
 
 def external(address, **subject):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALONE = "alone"
-WHOLE_RUNS = "chaos"
+ONE_BY_ONE = {"chaos", "integration"}
+"""Folders of long tests that start what they need by themselves; a file of them dealt to one worker would be its last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,13 +25,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deal tests out by their file, as they share what it starts, and whole runs one by one, as they take long."""
+    """Deal tests out by their file, as they share what it starts, and long ones one by one."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - asked for only where it is installed
 
     class Dealer(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return nodeid if WHOLE_RUNS in file.split("/") else file
+            return file if ONE_BY_ONE.isdisjoint(file.split("/")) else nodeid
 
     return Dealer(config, log)
 

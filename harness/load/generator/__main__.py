@@ -6,8 +6,12 @@ out  {"ready": true, "overhead_p95_s": …}; {"beat": …} each second; {"tally"
      time {"refused": …}, and no more
 """
 
-# ruff: noqa: I001 - locust patches sockets when imported, so it comes before whatever uses them
+# ruff: noqa: E402, I001 - locust patches sockets when imported, so it comes before whatever uses them
 from __future__ import annotations
+
+import gc
+
+gc.disable()  # until all is imported, which stays: searching it for garbage takes as long as a third of importing it
 
 import locust
 
@@ -103,6 +107,8 @@ def _obey(orders: FileObject, generator: Generator) -> None:
     os._exit(1)
 
 
+gc.enable()
+gc.freeze()
 PARENT = _parents_ear()
 
 if __name__ == "__main__":
