@@ -19,8 +19,6 @@ from suites.support.httpserver import http_server
 from suites.support.items import item_load
 from suites.support.made import scenario_of
 
-pytestmark = pytest.mark.alone
-
 CLOCK = SystemClock()
 STOPS_S, GOES_ON_S, LASTS_S = 6.0, 8.0, 14.0
 
@@ -30,6 +28,7 @@ def plan_for(base_url, *, lasts_s, client="fast"):
     return LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=7, calibration_s=0.2)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("client", "times"), [("fast", 1.0), ("lean", 0.5)])
 def test_a_stop_of_two_seconds_is_seen_as_an_open_loop_sees_it(tmp_path, client, times):
     """In 14 s at 200/s: p95 within 3 % of the truth; stock Locust: 1/446.
