@@ -14,7 +14,7 @@ import psutil
 
 from harness.clock import SystemClock
 from harness.stack.backends.job import Job
-from harness.stack.backends.process import LocalProcess
+from harness.stack.backends.process import LocalProcess, listening
 from harness.stack.components import COMPONENTS
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK, Workspace
@@ -136,16 +136,8 @@ def _check_answers(service: LocalProcess) -> None:
 
 
 def _check_listens_here_only(family: set[psutil.Process], expected: set[Address]) -> None:
-    found = {f"{host}:{port}" for process in family for host, port in _listening(process)}
-    _hold(found == {str(address) for address in expected}, f"it listens on {', '.join(sorted(found))}")
-
-
-def _listening(process: psutil.Process) -> list[tuple[str, int]]:
-    try:
-        connections = process.net_connections("inet")
-    except psutil.NoSuchProcess:  # servers have helpers that come and go
-        return []
-    return [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
+    found = listening(family)
+    _hold(set(found) == {str(address) for address in expected}, f"it listens on {', '.join(found)}")
 
 
 def _check_hurt_and_back(service: LocalProcess) -> None:

@@ -134,7 +134,7 @@ class OpenUser(OpenLoopUser, FastHttpUser):
     """Room for one request at a time, of those that are declared.
 
     Asks by the client below Locust's session. The session keeps cookies, which are a person's, follows redirects, and
-    counts for statistics of its own: more than half of what a request costs, while answers that have come wait.
+    counts for statistics of its own: about half of what a request cost, while answers that had come waited.
     """
 
     abstract = True

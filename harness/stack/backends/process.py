@@ -120,7 +120,7 @@ class LocalProcess:
         """Say how it ended, where else it listens, or what it answers."""
         if not self.is_alive():
             return _how_it_ended(self._child.pid) if self._child else ""
-        listens = _listening(self._family())
+        listens = listening(self._family())
         if str(self.direct) in listens:
             return self._recipe.probe.seen(self.direct)
         places = f"on {', '.join(listens)}, not" if listens else "nowhere, and should"
@@ -277,8 +277,8 @@ def _how_it_ended(pid: int) -> str:
     return f"exit {ended.si_status}" if ended.si_code == os.CLD_EXITED else signal.Signals(ended.si_status).name
 
 
-def _listening(family: Sequence[psutil.Process]) -> list[str]:
-    """Return where processes listen, as `host:port`."""
+def listening(family: Iterable[psutil.Process]) -> list[str]:
+    """Return where processes listen, as `host:port`; one that has ended listens nowhere."""
     found = set()
     for process in family:
         with suppress(psutil.Error):
