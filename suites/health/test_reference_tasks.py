@@ -101,6 +101,9 @@ async def test_idempotency_key_puts_a_task_there_once(world):
         pytest.param({"kind": "other", "items": [{"item": 1, "value": "x"}]}, id="another kind"),
         pytest.param({"kind": "import", "items": []}, id="nothing to do"),
         pytest.param({"kind": "import", "items": [{"item": -1, "value": "x"}]}, id="no such number"),
+        pytest.param({"kind": "import", "items": [{"item": 1.5, "value": "x"}]}, id="no whole number"),
+        pytest.param({"kind": "import", "items": [{"item": "1", "value": "x"}]}, id="text"),
+        pytest.param({"kind": "import", "items": [{"item": True, "value": "x"}]}, id="no number"),
         pytest.param({"kind": "import", "items": [{"item": 1, "value": "\x00"}]}, id="what Postgres cannot hold"),
         pytest.param(items(*range(1001)), id="too much"),
     ],
@@ -111,6 +114,16 @@ async def test_task_that_makes_no_sense_is_refused_before_it_is_queued(world, to
 
     assert (await client.post("/tasks", json=told)).status_code == 422
     assert (await client.app.state.parts.queue.depth()).new == 0
+
+
+async def test_whole_number_is_one_however_it_is_written(world):
+    """JSON has one kind of number: clients that write 5.0 mean 5, and the published schema says that both will do."""
+    client = await world.replica()
+    new = '{"kind": "import", "items": [{"item": 5.0, "value": "x"}]}'
+
+    accepted = await client.post("/tasks", content=new, headers={"content-type": "application/json"})
+
+    assert accepted.status_code == 202
 
 
 async def test_tasks_are_limited_and_need_redis(world):
