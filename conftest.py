@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from suites.support.dice import seed_of_the_run
+
 pytest_plugins = ["harness.plugin", "suites.support.stack", "suites.support.turns"]
 
 SUITES = Path(__file__).parent / "suites"
@@ -38,6 +40,12 @@ def pytest_configure() -> None:
     """Listen to Ctrl-C, where a shell that put us into the background had it ignored: children inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> list[str]:
+    """Say what the suites' own dice go by."""
+    seed = seed_of_the_run()
+    return [] if seed is None else [f"seed of the suites' dice: {seed}"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -64,11 +64,11 @@ def _has_node() -> bool:
     return major.isdecimal() and int(major) >= OLDEST_NODE
 
 
-def _pytest(session: nox.Session, *arguments: str) -> None:
+def _pytest(session: nox.Session, *arguments: str, program: tuple[str, ...] = ("pytest",)) -> None:
     """Run pytest, which keeps the folders of its last three runs: beside nox's own, not in the machine's /tmp."""
     session.cache_dir.mkdir(parents=True, exist_ok=True)
     session.run(
-        "pytest",
+        *program,
         *arguments,
         env={"PYTEST_DEBUG_TEMPROOT": str(session.cache_dir.resolve()), **WITH_BYTECODE},
         **PATIENT,
@@ -153,6 +153,17 @@ def kills(session: nox.Session) -> None:
     _install(session, "test")
     session.env["READINESS_KILLS"] = "all"
     _pytest(session, "suites/chaos/test_sigkill.py", "suites/core/worker/test_worker_killed.py", *session.posargs)
+
+
+@nox.session(default=False)
+def steady(session: nox.Session) -> None:
+    """The core's suites with 20 seeds beside three busy processes: five minutes a seed on two cores; `-- 7` is one.
+
+    Writes docs/steady.md.
+    """
+    _install(session, "test")
+    _compile(session)
+    _pytest(session, *session.posargs, program=("python", "-m", "suites.support.steady"))
 
 
 @nox.session(default=False)

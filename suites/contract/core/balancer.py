@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import pytest
 
 from harness.clock import FakeClock
+from suites.support.dice import dice_of
 
 Outcome = Literal["succeeded", "failed", "released"]
 
@@ -118,7 +119,7 @@ class BalancerContract:
         gate = threading.Barrier(8)
 
         def use(seed: int) -> None:
-            random = Random(seed)
+            random = dice_of(seed)
             gate.wait(10)
             for _ in range(1000):
                 balanced.finish(balanced.pick()[1], random.choice(["succeeded", "succeeded", "failed", "released"]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from harness.clock import FakeClock
+from suites.support.dice import dice_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -263,7 +264,7 @@ class CacheContract:
         """Each read is counted once, hits are those without a load, and loads are what the source saw (C2)."""
         self.need("counts")
         source.values |= {str(number): b"x" for number in range(10)}
-        dice = Random(1)
+        dice = dice_of(1)
         async with self.adapter.build(source.load, clock=clock) as cache:
             hits = 0
             for number in range(1, 300):

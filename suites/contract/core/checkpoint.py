@@ -5,12 +5,12 @@ A suite derives from `CheckpointContract` and gives it a fixture `checkpoints`, 
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from suites.support.core.fates import Died
+from suites.support.dice import dice_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -133,7 +133,7 @@ class CheckpointContract:
     @pytest.mark.parametrize("seed", range(10))
     async def test_run_ends_after_any_number_of_deaths(self, checkpoints: Adapter, seed):
         """Workers that die at moments drawn by lot, one after the other: each effect happens once in the end (K1, K3)."""
-        dice, run, receiver = Random(seed), f"lot-{seed}", Receiver()
+        dice, run, receiver = dice_of(seed), f"lot-{seed}", Receiver()
         for _ in range(30):
             dies_after = dice.randrange(8)
             try:

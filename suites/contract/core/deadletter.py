@@ -6,12 +6,12 @@ A suite derives from `DeadLetterContract` and gives it a fixture `letters`, an a
 from __future__ import annotations
 
 import asyncio
-from random import Random
 from typing import Any, Protocol
 
 import pytest
 
 from suites.support.core.fates import Died
+from suites.support.dice import dice_of
 
 ODD = [
     b"",
@@ -98,7 +98,7 @@ class DeadLetterContract:
     @pytest.mark.parametrize("seed", range(3))
     async def test_no_task_is_lost_in_silence(self, letters: Adapter, seed, at_cap):
         """Moves and replays by several at a time, some of whom die: all that was produced is accounted for (D1, D2)."""
-        dice, produced = Random(seed), 0
+        dice, produced = dice_of(seed), 0
 
         async def act(held) -> None:
             dies_after = dice.choice([None, None, 0, 1])

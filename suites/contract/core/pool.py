@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from suites.support.dice import dice_of
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from random import Random
 
 FAIR, READY, MISUSE, SPOILED, PROMPT_END, SERVER_COUNT = (
     "fair", "ready", "misuse", "spoiled", "prompt end", "server count"
@@ -113,7 +115,7 @@ class PoolContract:
 
     async def test_capacity_and_replies_survive_a_storm_of_cancellations(self, offer):
         """All is usable afterwards (P2), each reply was its caller's (P3), and no other error was seen."""
-        seen = await storm(offer, Random(11), maximum=5)
+        seen = await storm(offer, dice_of(11), maximum=5)
 
         assert seen.asked > TASKS
         assert seen.wrong == []
@@ -125,7 +127,7 @@ class PoolContract:
         """Those being opened and those being closed included (P1)."""
         needs(SERVER_COUNT)
 
-        seen = await storm(offer, Random(12), maximum=4, watched=True)
+        seen = await storm(offer, dice_of(12), maximum=4, watched=True)
 
         assert 1 <= seen.most <= 4
 

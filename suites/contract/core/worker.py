@@ -11,10 +11,11 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from itertools import pairwise
-from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
+from suites.support.dice import dice_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -297,7 +298,7 @@ class WorkerContract:
     @pytest.mark.parametrize("seed", range(3))
     async def test_nothing_is_lost_or_happens_twice_whatever_dies_when(self, tasks: Adapter, seed):
         """Workers that crash at moments drawn by lot: each task ends as it should, each effect happens once (D1, K1)."""
-        dice, receiver = Random(seed), Receiver()
+        dice, receiver = dice_of(seed), Receiver()
 
         async def order(task, claim) -> bytes:
             for name in ("reserve", "charge", "ship"):

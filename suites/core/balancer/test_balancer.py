@@ -16,6 +16,7 @@ import pytest
 from fixtures.reference.core.balancer import Balancer, BalancerPolicy, Choice, HostState, NoHost
 from fixtures.reference.core.balancer.settings import BalancerSettings
 from harness.clock import FakeClock
+from suites.support.dice import dice_of
 from suites.support.servers import PROJECT
 
 EXACT = BalancerPolicy(choice=Choice.ROUND_ROBIN, jitter_ratio=0.0, slow_start_s=0)
@@ -418,7 +419,7 @@ def test_balancer_forgets_that_a_removed_host_was_ejected():
 def test_balancer_accounts_for_every_call():
     """What a host got is what succeeded, failed, was released, or is under way, and the hosts' sum is all calls."""
     service = Service(3)
-    random = Random(5)
+    random = dice_of(5)
     for call in range(300):
         lease = service.balancer.pick()
         outcome = random.choice(["succeeded", "failed", "released", None])
@@ -525,7 +526,7 @@ def test_listeners_hear_changes_in_order_from_many_threads():
     balancer = Balancer({f"host-{n}": 1 for n in range(8)}, policy, clock=clock, random=Random(1), on_change=listen)
 
     def use(seed: int) -> None:
-        random = Random(seed)
+        random = dice_of(seed)
         for _ in range(400):
             lease = balancer.pick()
             (balancer.failed if random.random() < 0.5 else balancer.succeeded)(lease)

@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, Permit, Reason, State
 from harness.clock import FakeClock
+from suites.support.dice import dice_of
 
 EXACT = BreakerPolicy(failures=5, window_s=60, recovery_s=60, recovery_max_s=600, jitter_ratio=0.0)
 
@@ -722,7 +723,7 @@ async def test_a_fallback_goes_on_to_the_next_one():
 def test_breaker_counts_every_report_once():
     """Successes, failures, neutral and stale ones make up all reports, and all that was admitted reported (B10)."""
     circuit = Circuit(BreakerPolicy(failures=3, probes=2, recovery_s=10))
-    random, under_way, refused = Random(8), [], 0
+    random, under_way, refused = dice_of(8), [], 0
 
     for outcome in random.choices(["succeeded", "failed", "released"], k=500):
         try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from suites.support.core.cacheworld import EXACT, World, settled
+from suites.support.dice import dice_of
 
 if TYPE_CHECKING:
     from fixtures.reference.core.cache import Document
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def test_cache_counts_add_up_whatever_happens():
     """Reads are the sum of what became of them, and loads no more than misses and refreshes, at every step (C2)."""
-    world, dice = World(replace(EXACT, refresh_ratio=0.8)), Random(3)
+    world, dice = World(replace(EXACT, refresh_ratio=0.8)), dice_of(3)
     world.truth.versions |= dict.fromkeys("bcde", 1)
     asked = 0
     for _ in range(600):

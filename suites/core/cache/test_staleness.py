@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from random import Random
 
 import pytest
 
@@ -17,6 +16,7 @@ from fixtures.reference.core.store import Item
 from fixtures.reference.documents import document_of
 from fixtures.reference.parts import Design, build
 from fixtures.reference.settings import Settings
+from suites.support.dice import dice_of
 from suites.support.relay import Relay
 
 L1_TTL_S = 0.3
@@ -181,7 +181,7 @@ async def test_a_debt_taken_to_the_grave_is_not_believed_away(replicas):
 
 async def test_answers_stay_in_bounds_while_both_lose_redis_at_random(replicas, redis):
     """Each replica's way is cut and mended by the dice, both write and read: no answer is too old, and all is paid."""
-    dice = Random(11)
+    dice = dice_of(11)
     pairs = [await replicas.start(name, breaker=RESTS_SHORTLY) for name in ("one", "two")]
     for _ in range(120):
         parts, relay = dice.choice(pairs)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from random import Random
 
 import pytest
 
 from fixtures.reference.core.limiter import LocalBuckets
 from harness.clock import FakeClock
+from suites.support.dice import dice_of
 
 
 def buckets(rate_per_s=1.0, burst=5.0, *, clock=None, max_keys=100) -> LocalBuckets:
@@ -126,7 +126,7 @@ def test_local_buckets_look_at_a_few_for_each_new_client():
 
 def test_local_buckets_never_admit_more_for_being_swept():
     """Random clients and times: each stays within burst + rate * t although buckets come and go (L1, L7)."""
-    clock, dice = FakeClock(), Random(11)
+    clock, dice = FakeClock(), dice_of(11)
     few = buckets(rate_per_s=2.0, burst=3, clock=clock, max_keys=5)
     taken = dict.fromkeys(range(12), 0)
 

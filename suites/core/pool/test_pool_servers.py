@@ -16,6 +16,7 @@ from fixtures.reference.core.pool.postgres import PostgresDriver
 from fixtures.reference.core.pool.redis import RedisDriver
 from suites.contract.core.pool import PoolContract, storm
 from suites.support.core.pools import OurPostgresPool, OurRedisPool, PostgresCount, RedisCount, postgres_options
+from suites.support.dice import dice_of
 
 
 class TestPostgresPool(PoolContract):
@@ -62,7 +63,7 @@ async def test_pool_never_meets_the_limit_that_postgres_sets_for_its_user(postgr
     count = PostgresCount(postgres_port, "four at most")
     offer = OurPostgresPool(PostgresDriver(postgres_options(postgres_port, "four at most", "four_at_most")), count)
 
-    seen = await storm(offer, Random(21), maximum=4)
+    seen = await storm(offer, dice_of(21), maximum=4)
     await count.end()
 
     assert seen.errors == []

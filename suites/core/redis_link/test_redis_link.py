@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from random import Random
 
 import pytest
 
 from fixtures.reference.core.breaker import CircuitOpen, DependencyFailed, State, Unavailable
 from fixtures.reference.core.redis_link import Script, keeping_cancellation
+from suites.support.dice import dice_of
 from suites.support.relay import Relay
 
 ECHO = Script("return ARGV[1]")
@@ -126,7 +126,7 @@ async def test_link_makes_its_scripts_known_again_after_redis_forgot_them(linked
 
 async def test_link_gives_no_caller_the_reply_of_another(linked):
     """Calls cancelled at every moment never leave a reply for the next caller on the connection (C8)."""
-    link, script, dice = linked(), ECHO, Random(7)
+    link, script, dice = linked(), ECHO, dice_of(7)
 
     async def call(tag: str) -> bool:
         return await link.run(script, [], [tag]) == tag.encode()

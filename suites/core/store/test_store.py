@@ -16,6 +16,7 @@ from fixtures.reference.core.pool import Pool, PoolPolicy
 from fixtures.reference.core.pool.postgres import PostgresDriver
 from fixtures.reference.core.store import Item, Store, StorePolicy
 from fixtures.reference.core.store._store import RECONNECT_S, SCHEMA_LOCK
+from suites.support.dice import dice_of
 from suites.support.relay import Relay
 
 NAMES = iter(f"store_{number}" for number in range(1000))
@@ -299,7 +300,7 @@ async def test_store_opens_no_more_connections_than_it_may(made, admin, database
 
 async def test_store_is_whole_after_callers_went_away(made):
     """After a storm of cancelled calls all connections are there again, and the breaker heard nothing of it (P2)."""
-    store, dice = await prepared(made(least=2, most=2)), Random(5)
+    store, dice = await prepared(made(least=2, most=2)), dice_of(5)
 
     async def goes_away() -> None:
         call = asyncio.create_task(store._run(sleeping(0.01)))

@@ -16,16 +16,16 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import contextmanager
-from random import Random
 
 import pytest
 
 from suites.support.core.fates import said
 from suites.support.core.taskprogram import STEPS, receiver_keys
 from suites.support.core.tasks import OurTasks
+from suites.support.dice import dice_of
 from suites.support.servers import PROJECT
 
-RNG = Random(20261129)
+RNG = dice_of(20261129)
 DRAWN = [(RNG.randint(1, 9), round(RNG.uniform(0.0, 0.01), 4)) for _ in range(20)]
 MOMENTS = DRAWN if "READINESS_KILLS" in os.environ else DRAWN[:4]
 

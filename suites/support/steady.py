@@ -1,0 +1,188 @@
+"""The suites of the reference core, once for each seed, on a busy machine: `python -m suites.support.steady [SEED]…`.
+
+Three processes that never pause compute beside each run, so that a test which asserts how fast the machine is goes red
+here and not in somebody's CI. Hypothesis and the suites' own dice go by the seed. Exit code 1 if anything was red. A run
+of seeds 1 to `--runs` writes docs/steady.md; seeds that are named are looked at, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from suites.support.dice import VARIABLE
+from suites.support.servers import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PAGE = PROJECT / "docs/steady.md"
+RUNS = 20
+SPINNERS = 3
+LIMIT_S = 1800.0
+"""For one run: many times what it takes, so that what does not end is told and does not hold up the others."""
+
+SPIN = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+while True: pass
+"""
+"""It ends with its standard input: when we do, in whatever way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Red:
+    """A test that was red, and the first line of what it said."""
+
+    test: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of one seed: counts, and seconds."""
+
+    seed: str
+    tests: int
+    skipped: int
+    took_s: float
+    red: tuple[Red, ...]
+
+
+def suites() -> list[str]:
+    """Return what is run: the core's folders, and the property tests that import it."""
+    of_the_core = [
+        path for path in (PROJECT / "suites/property").glob("test_*.py") if "fixtures.reference" in path.read_text()
+    ]
+    return ["suites/core", "suites/contract/core", *sorted(str(path.relative_to(PROJECT)) for path in of_the_core)]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run each seed; tell what was red."""
+    options = _read(arguments)
+    seeds = options.seeds or [str(number) for number in range(1, options.runs + 1)]
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="steady-") as folder, busy(options.spinners):
+        for number, seed in enumerate(seeds, 1):
+            runs.append(run(seed, Path(folder), workers=options.workers))
+            _say(f"[{number}/{len(seeds)}] {told(runs[-1])}", *(f"  {red.test}: {red.why}" for red in runs[-1].red))
+    if not options.seeds:
+        day = datetime.now(UTC).date().isoformat()
+        PAGE.write_text(page(runs, day=day, commit=_commit(), spinners=options.spinners), encoding="utf-8")
+    return int(any(each.red for each in runs))
+
+
+@contextmanager
+def busy(spinners: int) -> Iterator[list[int]]:
+    """Let so many processes compute beside us; yield their pids."""
+    with ExitStack() as stack:
+        started = []
+        for _ in range(spinners):
+            spinning = subprocess.Popen([sys.executable, "-I", "-c", SPIN], stdin=subprocess.PIPE)
+            process = stack.enter_context(spinning)
+            stack.callback(process.kill)
+            started.append(process.pid)
+        yield started
+
+
+def run(seed: str, folder: Path, *, workers: int) -> Run:
+    """Run the suites with a seed, to their end."""
+    report = folder / f"{seed}.xml"
+    command = [sys.executable, "-m", "pytest", *suites(), f"--numprocesses={workers}", "--no-loadscope-reorder", "-q"]
+    told = [f"--hypothesis-seed={seed}", f"--junitxml={report}", "-o", "junit_family=xunit2"]
+    # The profile of CI takes its examples from the tests alone, whatever the seed.
+    environment = {**os.environ, VARIABLE: seed, "HYPOTHESIS_PROFILE": "dev"}
+    began_s = time.monotonic()
+    with (folder / f"{seed}.log").open("w") as log:
+        process = subprocess.Popen([*command, *told], cwd=PROJECT, env=environment, stdout=log, stderr=log)
+        try:
+            code = process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            process.terminate()  # which ends its workers and what they have started
+            process.wait()
+    took_s = time.monotonic() - began_s
+    if not report.exists():
+        how = f"did not end within {LIMIT_S:.0f} s" if code is None else f"ended with code {code} and without a report"
+        return Run(seed, 0, 0, took_s, (Red("pytest", how),))
+    return read(report, seed, took_s=took_s, code=code)
+
+
+def read(report: Path, seed: str, *, took_s: float, code: int | None) -> Run:
+    """Read a JUnit report. An exit code that it does not explain is red as well."""
+    cases, red = list(ET.parse(report).iter("testcase")), []  # noqa: S314 - our own pytest has just written it
+    for case in cases:
+        for trouble in [*case.iter("failure"), *case.iter("error")]:
+            why = (trouble.get("message") or trouble.text or "").strip().partition("\n")[0]
+            red.append(Red(f"{case.get('classname')}::{case.get('name')}", why))
+    if code != 0 and not red:
+        red.append(Red("pytest", f"ended with code {code}"))
+    return Run(seed, len(cases), sum(case.find("skipped") is not None for case in cases), took_s, tuple(red))
+
+
+def told(run: Run) -> str:
+    """Say what came of a run, in a line."""
+    return f"seed {run.seed}: {run.tests} tests, {run.skipped} skipped, {len(run.red)} red, {run.took_s:.0f} s"
+
+
+def page(runs: Sequence[Run], *, day: str, commit: str, spinners: int) -> str:
+    """Return docs/steady.md."""
+    red = [(run.seed, each) for run in runs for each in run.red]
+    result = f"{len(runs)} runs, {sum(run.tests for run in runs)} tests, {len(red)} red"
+    lines = [
+        "# Steady: the same tests, other seeds, a busy machine",
+        "",
+        "`nox -s steady` runs the suites of the reference core (`suites/core`, `suites/contract/core`, and the property tests",
+        f"that import it) {RUNS} times, each time with a seed of its own for Hypothesis and for the suites' dice, while three",
+        "processes that never pause compute beside it. `nox -s steady -- 7` runs seed 7 again, `nox -s steady -- --runs 3` three of",
+        "them. It writes this page, also when something was red.",
+        "",
+        f"{day}, at {commit}: **{result}**, on {os.cpu_count()} cores, with {spinners} processes beside them.",
+        "",
+        "| seed | tests | skipped | red | took, s |",
+        "|---|---|---|---|---|",
+        *(f"| {run.seed} | {run.tests} | {run.skipped} | {len(run.red)} | {run.took_s:.0f} |" for run in runs),
+    ]
+    if red:
+        lines += ["", "| seed | red | why |", "|---|---|---|"]
+        lines += [f"| {seed} | `{each.test}` | {each.why.replace('|', chr(92) + '|')} |" for seed, each in red]
+    return "\n".join([*lines, ""])
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("steady", description="Run the core's suites with many seeds on a busy machine.")
+    parser.add_argument("seeds", nargs="*", metavar="SEED", help="only these; nothing is written")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"seeds 1 to so many, {RUNS} by default")
+    parser.add_argument("--spinners", type=int, default=SPINNERS, help="processes that compute beside them")
+    parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1, help="tests side by side")
+    options = parser.parse_args(arguments)
+    if mistaken := [seed for seed in options.seeds if not seed.isdecimal()]:
+        parser.error(f"a seed is a number: {', '.join(mistaken)}")
+    return options
+
+
+def _commit() -> str:
+    """Return the commit that was tried, and whether anything was changed since."""
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    return said.stdout.strip() or "no commit"
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)  # noqa: T201 - a program's output
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
