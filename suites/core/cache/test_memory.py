@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from random import Random
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,11 @@ from hypothesis import strategies as st
 
 from fixtures.reference.core.cache import Document, MemoryLevel, Slot
 from fixtures.reference.core.cache._memory import SLOT_BYTES
+from suites.support.dice import dice_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 
 def slot(size: int = 100) -> Slot:
@@ -170,7 +176,7 @@ def test_memory_keeps_its_count_with_many_threads():
     before_s = sys.getswitchinterval()
 
     def work(seed: int) -> None:
-        dice = Random(seed)
+        dice = dice_of(seed)
         try:
             for _ in range(3_000):
                 key = f"{dice.randrange(80):02}"
@@ -215,3 +221,52 @@ def test_memory_takes_as_long_for_one_of_many_as_for_one_of_few():
         return taken
 
     assert steps(20_000) <= 2 * steps(200)
+
+
+@pytest.mark.parametrize("uses", [0, 2, 3], ids=["unused", "used twice", "used much"])
+def test_memory_takes_no_long_step_however_much_it_holds(uses):
+    """With all that it holds out of date, and asked for so often: no single call looks at more the more there is (C11).
+
+    Counted in bytecodes, so that a loop shows that calls nothing.
+    """
+
+    def longest(number: int) -> int:
+        memory, room = MemoryLevel(number * (SLOT_BYTES + 106)), [*range(number)]
+        for key in room:
+            memory.put(f"{key:06}", slot(100))
+        for key in room * uses:
+            memory.get(f"{key:06}")
+        first = bytecodes(lambda: memory.put("first", slot(100)))  # it finds all of it in the small queue
+        for key in room * uses:
+            memory.get(f"{key:06}")
+        calls = [memory.distrust]
+        for key in range(number, number + 40):
+            calls += [
+                lambda key=key: memory.put(f"{key:06}", slot(100)),  # another one goes
+                lambda key=key: memory.put(f"{key - number:06}", slot(100)),  # takes a place again, if it had gone
+                lambda key=key: memory.get(f"{key - number:06}"),
+                lambda key=key: memory.peek(f"{key + number:06}"),
+                lambda key=key: memory.drop(f"{key - number + 50:06}"),
+            ]
+        return max(first, *map(bytecodes, calls))
+
+    assert longest(20_000) <= 1.5 * longest(200)
+
+
+def bytecodes(call: Callable[[], object]) -> int:
+    """Count what the interpreter does for a call."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
