@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from fixtures.reference.parts import Parts
+    from fixtures.reference.parts import Design, Parts
     from suites.support.relay import Relay
 
 # Quick to recover, and patient with a crowded machine: an outage is a refused connection here, never a slow one.
@@ -50,15 +50,17 @@ class World:
     def __init__(self, redis: Relay, postgres: Relay, stack: AsyncExitStack) -> None:
         self.redis, self.postgres, self._stack = redis, postgres, stack
 
-    async def replica(self, name: str = "replica-1", **settings: object) -> httpx.AsyncClient:
+    async def replica(
+        self, name: str = "replica-1", *, design: Design | None = None, **settings: object
+    ) -> httpx.AsyncClient:
         """Start one in this process and wait until it is ready; it is stopped with the world."""
-        app, client = await self.started(replica=name, **settings)
+        app, client = await self.started(design=design, replica=name, **settings)
         await until(lambda: is_ready(app, client))
         return client
 
-    async def started(self, **settings: object) -> tuple[FastAPI, httpx.AsyncClient]:
-        """Start one and wait for nothing; return the application and a client of it."""
-        app = create_app(quick_settings(self.redis.port, self.postgres.port, **settings))
+    async def started(self, *, design: Design | None = None, **settings: object) -> tuple[FastAPI, httpx.AsyncClient]:
+        """Start one, of the core's own classes or of others, and wait for nothing; return it and a client of it."""
+        app = create_app(quick_settings(self.redis.port, self.postgres.port, **settings), design)
         return app, await self._stack.enter_async_context(serving(app))
 
 

@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING
 
 from fixtures.reference.clock import MonotonicClock
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy, Unavailable
-from fixtures.reference.core.cache import (
-    ABSENT,
-    Bus,
-    Cache,
-    CachePolicy,
-    Debts,
-    Document,
-    MemoryLevel,
-    SharedLevel,
-    Watermark,
-)
+from fixtures.reference.core.cache import ABSENT, CachePolicy, Document
 from fixtures.reference.core.redis_link import RedisLink, RedisLinkPolicy
+from fixtures.reference.parts import Design
 from suites.contract.core.cache import GRACE_S, MAX_BYTES, TTL_S, AwayError
 
 if TYPE_CHECKING:
@@ -32,8 +23,17 @@ if TYPE_CHECKING:
 class Ours:
     """`fixtures/reference/core/cache`: with a real Redis its lifetimes there are Redis' own, so that no clock steps them."""
 
-    def __init__(self, redis_port: int, dead_port: int, *, is_shared: bool) -> None:
+    def __init__(
+        self,
+        redis_port: int,
+        dead_port: int,
+        *,
+        is_shared: bool,
+        design: Design | None = None,
+        refresh_ratio: float = 1.0,
+    ) -> None:
         self._port, self._dead_port, self._is_shared = redis_port, dead_port, is_shared
+        self._design, self._refresh_ratio = design or Design(), refresh_ratio
         both = {"single_flight", "cancel_safe", "absent", "invalidate", "fence", "bytes", "counts", "l2_down"}
         self.offers = frozenset(both | ({"replicas", "lease", "bus"} if is_shared else {"ttl", "stale_if_error"}))
 
@@ -46,12 +46,14 @@ class Ours:
         replica: str = "one",
         is_l2_up: bool = True,
     ) -> AsyncIterator[OurCached]:
-        policy = CachePolicy(max_bytes=MAX_BYTES, ttl_s=TTL_S, l1_ttl_s=TTL_S, grace_s=GRACE_S, refresh_ratio=1.0)
+        policy = CachePolicy(
+            max_bytes=MAX_BYTES, ttl_s=TTL_S, l1_ttl_s=TTL_S, grace_s=GRACE_S, refresh_ratio=self._refresh_ratio
+        )
         breaker = Breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
         port = self._port if self._is_shared and is_l2_up else self._dead_port
         link = RedisLink(RedisLinkPolicy(host="127.0.0.1", port=port, op_timeout_s=2.0), breaker=breaker)
         own_clock = MonotonicClock() if self._is_shared else clock
-        cached = OurCached(load, link, policy, own_clock, replica)
+        cached = OurCached(self._design, load, link, policy, own_clock, replica)
         tasks = []
         if port == self._port:
             await cached.watermark.sign()
@@ -72,7 +74,7 @@ class Ours:
 class OurCached:
     """One of ours, over a loader of bytes."""
 
-    def __init__(self, load, link: RedisLink, policy: CachePolicy, clock, replica: str) -> None:
+    def __init__(self, design: Design, load, link: RedisLink, policy: CachePolicy, clock, replica: str) -> None:
         async def load_document(key: str) -> Document:
             try:
                 body = await load(key)
@@ -80,13 +82,15 @@ class OurCached:
                 raise Unavailable("source", "away", retry_after_s=1) from error
             return ABSENT if body is None else Document(1, body)
 
-        self.memory, self.shared = MemoryLevel(policy.max_bytes), SharedLevel(link, policy, clock=clock)
-        self.debts = Debts(self.shared, ttl_s=policy.ttl_s)
-        self.watermark = Watermark(self.shared, self.debts, policy, replica=replica)
-        self.cache = Cache(
+        self.memory, self.shared = design.memory(policy.max_bytes), design.shared(link, policy, clock=clock)
+        self.debts = design.debts(self.shared, ttl_s=policy.ttl_s)
+        self.watermark = design.watermark(self.shared, self.debts, policy, replica=replica)
+        self.cache = design.cache(
             self.memory, self.shared, self.debts, load_document, policy, clock=clock, random=Random(replica)
         )
-        self.bus = Bus(link, on_news=self.cache.drop_older, on_tag=self.cache.drop_tag, on_gap=self.cache.drop_all)
+        self.bus = design.bus(
+            link, on_news=self.cache.drop_older, on_tag=self.cache.drop_tag, on_gap=self.cache.drop_all
+        )
 
     async def get(self, key: str) -> bytes | None:
         try:

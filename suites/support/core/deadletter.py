@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fixtures.reference.core.deadletter import DeadLetterPolicy, DeadLetters, Failure, Held, QueueFull, Source
+from fixtures.reference.core.deadletter import DeadLetterPolicy, Failure, Held, QueueFull, Source
+from fixtures.reference.parts import Design
 from suites.support.core.fates import FatedLink, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fixtures.reference.core.deadletter import DeadLetters
     from fixtures.reference.core.redis_link import RedisLink
 
 CONSUMER = "worker-1"
@@ -25,15 +27,16 @@ class OurLetters:
 
     full = QueueFull
 
-    def __init__(self, linked: Callable[..., RedisLink], queue: str) -> None:
+    def __init__(self, linked: Callable[..., RedisLink], queue: str, design: Design | None = None) -> None:
         self._linked, self._queue = linked, queue
+        self._kind = (design or Design()).letters
         self.stream = f"queue:{{{queue}}}:tasks"
         self.source = Source(stream=self.stream, group="workers")
         self.link = linked()
 
     def letters(self, link: RedisLink | None = None, **policy) -> DeadLetters:
         """Return the dead letters with such a policy."""
-        return DeadLetters(link or self.link, self._queue, self.source, DeadLetterPolicy(**policy))
+        return self._kind(link or self.link, self._queue, self.source, DeadLetterPolicy(**policy))
 
     async def produce(self, *payloads: bytes) -> list[Held]:
         """Put tasks into the source and hand them to the consumer; return them as it holds them."""

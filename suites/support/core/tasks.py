@@ -9,16 +9,19 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from fixtures.reference.clock import MonotonicClock
-from fixtures.reference.core.checkpoint import CheckpointPolicy, Checkpoints
-from fixtures.reference.core.deadletter import DeadLetterPolicy, DeadLetters
-from fixtures.reference.core.worker import TaskQueue, Worker, WorkerPolicy
+from fixtures.reference.core.checkpoint import CheckpointPolicy
+from fixtures.reference.core.deadletter import DeadLetterPolicy
+from fixtures.reference.core.worker import WorkerPolicy
+from fixtures.reference.parts import Design
 from suites.support.core.fates import Died, FatedLink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from fixtures.reference.core.checkpoint import Checkpoints
+    from fixtures.reference.core.deadletter import DeadLetters
     from fixtures.reference.core.redis_link import RedisLink
-    from fixtures.reference.core.worker import Depth, TaskState
+    from fixtures.reference.core.worker import Depth, TaskQueue, TaskState, Worker
 
 QUICK = {"poll_s": 0.005, "backoff_s": 0.02, "lease_s": 5.0, "drain_s": 5.0}
 """Of a policy: waits that a test can bear, and a lease that outlives a busy machine."""
@@ -48,22 +51,23 @@ class Working:
 class OurTasks:
     """A queue that no other test knows, with its checkpoints and dead letters."""
 
-    def __init__(self, linked: Callable[..., RedisLink], name: str) -> None:
+    def __init__(self, linked: Callable[..., RedisLink], name: str, design: Design | None = None) -> None:
         self._linked, self.name = linked, name
+        self.design = design or Design()
         self.link = linked(kind=FatedLink)
         self.workers = 0
 
     def queue(self, link: RedisLink | None = None, **policy: Any) -> TaskQueue:
         """Return the queue, as seen over a link, with such a policy."""
-        return TaskQueue(link or self.link, self.name, WorkerPolicy(**{**QUICK, **policy}))
+        return self.design.queue(link or self.link, self.name, WorkerPolicy(**{**QUICK, **policy}))
 
     def letters(self, link: RedisLink | None = None, **policy: Any) -> DeadLetters:
         """Return its dead letters."""
-        return DeadLetters(link or self.link, self.name, self.queue().source, DeadLetterPolicy(**policy))
+        return self.design.letters(link or self.link, self.name, self.queue().source, DeadLetterPolicy(**policy))
 
     def checkpoints(self, link: RedisLink | None = None) -> Checkpoints:
         """Return what its tasks have done."""
-        return Checkpoints(link or self.link, CheckpointPolicy())
+        return self.design.checkpoints(link or self.link, CheckpointPolicy())
 
     def worker(
         self,
@@ -77,7 +81,7 @@ class OurTasks:
         """Return a worker that does not run yet; a handler is given the task and its claim."""
         link = link or self._linked(kind=FatedLink)
         self.workers += 1
-        return Worker(
+        return self.design.worker(
             self.queue(link, **policy),
             self.checkpoints(link),
             self.letters(link, **(letters or {})),
