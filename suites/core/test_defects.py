@@ -35,7 +35,14 @@ def design_of(app):
     parts = app.state.parts
     (breaker,) = {type(each) for each in parts.breakers}
     (observed,) = (each for each in app.user_middleware if each.cls is Observed)
-    elsewhere = {"breaker": breaker, "drain": type(app.state.drain), "labels": observed.kwargs["labels"]}
+    (limiter,) = {type(each) for each in (parts.limiter, parts.tenants)}
+    elsewhere = {
+        "breaker": breaker,
+        "limiter": limiter,
+        "pool": type(parts.store.pool),
+        "drain": type(app.state.drain),
+        "labels": observed.kwargs["labels"],
+    }
     names = {each.name for each in fields(Design)} - elsewhere.keys() - {"worker"}
     return Design(**elsewhere, **{name: type(getattr(parts, name)) for name in names})
 
