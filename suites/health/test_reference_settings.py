@@ -295,8 +295,8 @@ def test_both_breakers_and_the_link_go_by_the_policies_of_their_groups(group):
         "postgres": [parts.store._policy],
         "pool": [parts.store.pool.policy],
         "cache": [parts.cache._policy, parts.shared._policy],
-        "limiter": [parts.limiter._policy],
-        "tenant": [parts.tenants._policy],
+        "limiter": [parts.limiter.policy],
+        "tenant": [parts.tenants.policy],
         "worker": [parts.queue.policy],
         "checkpoint": [parts.checkpoints._policy],
         "deadletter": [parts.letters.policy],
@@ -313,7 +313,7 @@ def test_the_share_of_a_limit_is_one_of_the_number_of_replicas():
     """Four replicas take a quarter each while Redis cannot say, of a client's limit and of a tenant's."""
     parts = build(Settings(replicas=4), Design())
 
-    assert (parts.limiter._policy.share_ratio, parts.tenants._policy.share_ratio) == (0.25, 0.25)
+    assert (parts.limiter.policy.share_ratio, parts.tenants.policy.share_ratio) == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(

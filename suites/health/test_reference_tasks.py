@@ -140,6 +140,28 @@ async def test_tasks_are_limited_and_need_redis(world):
     assert (await client.get(f"/tasks/{'0' * 32}")).status_code == 503
 
 
+async def test_an_import_pays_for_each_of_its_items(world):
+    """Three of five tokens are gone with three items; three more are too many then, and two are not."""
+    client = await world.replica(limiter={"rate_per_s": 0.001, "burst": 5})
+
+    answers = [(await client.post("/tasks", json=items(*range(count)))).status_code for count in (3, 3, 2, 1)]
+
+    assert answers == [202, 429, 202, 429]
+
+
+@pytest.mark.parametrize("limit", ["limiter", "tenant"])
+async def test_an_import_of_more_than_a_bucket_holds_takes_all_of_it(world, limit):
+    """Of a client, or of its tenant: it is served when the bucket is full, and leaves nothing."""
+    client = await world.replica(**{limit: {"rate_per_s": 0.001, "burst": 5}})
+
+    answers = [
+        (await client.post("/tasks", json=items(*range(count)), headers={"x-tenant": "acme"})).status_code
+        for count in (20, 1)
+    ]
+
+    assert answers == [202, 429]
+
+
 @pytest.mark.parametrize(
     ("letters", "level", "said"),
     [
