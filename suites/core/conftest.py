@@ -9,20 +9,20 @@ import pytest
 from fixtures.reference.clock import MonotonicClock
 from fixtures.reference.core.breaker import Breaker, BreakerPolicy
 from fixtures.reference.core.redis_link import RedisLink, RedisLinkPolicy
-from suites.support.servers import free_port, start_postgres, start_redis
+from suites.support.servers import free_port, postgres_of_the_session, redis_of_the_session
 
 
 @pytest.fixture(scope="session")
 def redis_port():
     """The port of a Redis that this session shares; tests use keys of their own."""
-    with start_redis() as port:
+    with redis_of_the_session() as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def postgres_port():
     """The port of a PostgreSQL that this session shares; tests use tables and names of their own."""
-    with start_postgres() as port:
+    with postgres_of_the_session() as port:
         yield port
 
 

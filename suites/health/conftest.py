@@ -9,13 +9,13 @@ from redis import Redis
 
 from suites.support.relay import Relay
 from suites.support.replicas import World
-from suites.support.servers import start_postgres, start_redis
+from suites.support.servers import postgres_of_the_session, redis_of_the_session
 
 
 @pytest.fixture(scope="session")
 def servers():
     """Ports of a Redis and a Postgres that this session shares; tests use items of their own."""
-    with start_redis() as redis, start_postgres() as postgres:
+    with redis_of_the_session() as redis, postgres_of_the_session() as postgres:
         yield redis, postgres
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.defects.mutants import Mutant
-from fixtures.defects.mutants._trial import Fate, applied, copied, run
+from fixtures.defects.mutants._trial import Fate, Trials, applied, copied
 
 HALF = "def half(number):\n    return number / 2\n"
 TESTS = """
@@ -50,6 +50,14 @@ def project(tmp_path):
     return copied(original, tmp_path / "copy")
 
 
+@pytest.fixture
+def trials(project):
+    """Trials in that copy."""
+    trials = Trials(project, imported=[])
+    yield trials
+    trials.close()
+
+
 def mutant(*, test: str, old: str = "/ 2", new: str = "/ 3") -> Mutant:
     return Mutant(
         id="any", part="any", breaks="any", file="part.py", old=old, new=new, killed_by=f"test_part.py::{test}"
@@ -71,29 +79,29 @@ def mutant(*, test: str, old: str = "/ 2", new: str = "/ 3") -> Mutant:
         pytest.param(mutant(test="test_that_is_not_there"), Fate.BROKEN, id="there is no such test"),
     ],
 )
-def test_only_a_test_that_fails_notices(project, tried, fate):
+def test_only_a_test_that_fails_notices(trials, tried, fate):
     """All else would count mistakes as noticed that no test was asked about."""
-    with applied(tried, project):
-        ran = run([tried.killed_by], project, limit_s=60)
+    with applied(tried, trials.copy):
+        ran = trials.run([tried.killed_by], limit_s=60)
 
     assert ran.fate is fate, ran.said
 
 
-def test_a_test_that_does_not_end_is_ended(project):
+def test_a_test_that_does_not_end_is_ended(trials):
     """Its time is limited, and it counts as one that noticed: without the mistake it ends."""
-    clean = run(["test_part.py::test_that_waits"], project, limit_s=60)
-    with applied(mutant(test="test_that_waits"), project):
-        ran = run(["test_part.py::test_that_waits"], project, limit_s=5 * clean.took_s)
+    clean = trials.run(["test_part.py::test_that_waits"], limit_s=60)
+    with applied(mutant(test="test_that_waits"), trials.copy):
+        ran = trials.run(["test_part.py::test_that_waits"], limit_s=5 * clean.took_s)
 
     assert (clean.fate, ran.fate) == (Fate.SURVIVED, Fate.HUNG)
 
 
-def test_a_mistake_is_gone_when_its_trial_is_over(project):
+def test_a_mistake_is_gone_when_its_trial_is_over(trials):
     """Also from what Python has compiled: the next one is as long, and may be written within the same second."""
-    path = project / "part.py"
-    with applied(mutant(test="test_half"), project):
+    path = trials.copy / "part.py"
+    with applied(mutant(test="test_half"), trials.copy):
         assert "/ 3" in path.read_text()
-        run(["test_part.py::test_half"], project, limit_s=60)
+        trials.run(["test_part.py::test_half"], limit_s=60)
         assert Path(cache_from_source(str(path))).exists()
 
     assert path.read_text() == HALF

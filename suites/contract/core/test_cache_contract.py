@@ -7,13 +7,13 @@ from redis.asyncio import Redis
 
 from suites.contract.core.cache import CacheContract
 from suites.support.core.caches import Ours
-from suites.support.servers import free_port, start_redis
+from suites.support.servers import free_port, redis_of_the_session
 
 
 @pytest.fixture(scope="module")
 def redis_port():
     """The port of a Redis for this file."""
-    with start_redis() as port:
+    with redis_of_the_session() as port:
         yield port
 
 

@@ -7,13 +7,13 @@ import pytest
 from fixtures.reference.core.limiter import BlockingLimiter, Limiter
 from suites.contract.core.limiter import LimiterContract
 from suites.support.core.limiters import OursInMemory, OursOnRedis, OursWithoutRedis
-from suites.support.servers import free_port, start_redis
+from suites.support.servers import free_port, redis_of_the_session
 
 
 @pytest.fixture(scope="session")
 def redis_port():
     """The port of a Redis that this session shares; limiters use keys of their own."""
-    with start_redis() as port:
+    with redis_of_the_session() as port:
         yield port
 
 
