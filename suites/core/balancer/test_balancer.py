@@ -341,6 +341,18 @@ def test_balancer_panics_when_fewer_than_half_are_left_and_keeps_ejected_hosts_e
     assert service.view("host-0").retry_after_s == 30
 
 
+def test_failures_of_a_host_that_panic_chose_prolong_no_rest():
+    """It is away already: five more of them do not eject it again (LB5)."""
+    service = Service(3, replace(EXACT, panic_ratio=1.0, max_ejected_ratio=1.0))
+    service.eject("host-0")
+    service.clock.advance(10)
+
+    assert service.serve(15)["host-0"] == 5
+
+    assert service.view("host-0").retry_after_s == 20
+    assert service.told == [("host-0", HostState.SERVING, HostState.EJECTED)]
+
+
 def test_balancer_ends_its_panic_when_hosts_come_back():
     """Once the rests are over and the probes good, all serve, and no call is a panic."""
     service = Service(3)
