@@ -50,6 +50,35 @@ def admitted(breaker, times: int) -> int:
     return count
 
 
+def failed(breaker, times: int) -> int:
+    """Ask a dependency that is down so often; return how often it was reached."""
+    count = 0
+    for _ in range(times):
+        with suppress(CircuitOpen):
+            fail(breaker)
+            count += 1
+    return count
+
+
+async def inside(breaker, times: int) -> int:
+    """Make so many calls that are not answered; return how many of them are under way together."""
+    under_way = 0
+
+    async def ask() -> None:
+        nonlocal under_way
+        under_way += 1
+        await asyncio.Event().wait()
+
+    calls = [asyncio.create_task(breaker.call(ask, failures=(OSError,))) for _ in range(times)]
+    for _ in range(10):  # steps of each: more than one that gets in takes
+        await asyncio.sleep(0)
+    count = under_way
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    return count
+
+
 @pytest.mark.parametrize(("defect", "opens"), [("", True), ("breaker-never-opens", False)])
 def test_breaker_opens_unless_it_never_does(defect, opens):
     """A hundred failures in a row open the healthy breaker; the defective one counts them and stays closed."""
@@ -140,3 +169,87 @@ def test_a_rest_ends_though_the_wall_clock_is_set_back_unless_it_goes_by_it(monk
     clock.advance(10)
 
     assert admitted(breaker, 50) == count
+
+
+@pytest.mark.parametrize(("defect", "state"), [("", State.OPEN), ("breaker-heeds-the-late", State.CLOSED)])
+def test_answers_from_before_an_outage_close_nothing_unless_they_are_heeded(defect, state):
+    """Three calls began before the circuit opened, and are answered while it rests (B3)."""
+    breaker = breaker_of(defect, FakeClock())
+    slow = [breaker.admit() for _ in range(3)]
+    fail(breaker, 5)
+
+    for permit in slow:
+        breaker.succeeded(permit)
+
+    assert breaker.state is state
+
+
+@pytest.mark.parametrize(("defect", "state"), [("", State.CLOSED), ("breaker-never-forgets", State.OPEN)])
+def test_a_failure_now_and_then_opens_nothing_unless_none_is_forgotten(defect, state):
+    """Ten failures, an hour apart, are no outage (B5)."""
+    clock = FakeClock()
+    breaker = breaker_of(defect, clock)
+
+    for _ in range(10):
+        with suppress(CircuitOpen):
+            fail(breaker)
+        clock.advance(3600)
+
+    assert breaker.state is state
+
+
+@pytest.mark.parametrize(("defect", "count"), [("", 5), ("breaker-counts-one-too-many", 6)])
+def test_five_callers_pay_for_an_outage_unless_one_too_many_does(defect, count):
+    """Twenty ask a dependency that is down: as many as were chosen reach it, and the others are spared (B2, B5)."""
+    breaker = breaker_of(defect, FakeClock())
+
+    assert failed(breaker, 20) == count
+
+
+@pytest.mark.parametrize(("defect", "count"), [("", 5), ("breaker-rests-no-longer", 60)])
+def test_what_stays_down_is_asked_ever_more_rarely_unless_rests_grow_no_longer(defect, count):
+    """Once a second for ten minutes: it is tried after 10, 30, 70, 150 and 310 of them (B6)."""
+    clock = FakeClock()
+    breaker = breaker_of(defect, clock)
+    fail(breaker, 5)
+
+    tried = 0
+    for _ in range(600):
+        clock.advance(1)
+        tried += failed(breaker, 1)
+
+    assert tried == count
+
+
+@pytest.mark.parametrize(("defect", "rest_s"), [("", 10), ("breaker-holds-a-grudge", 80)])
+def test_the_first_rest_of_an_outage_is_short_unless_those_before_it_count(defect, rest_s):
+    """Three outages are over, each ended by good answers, when the fourth begins (B6)."""
+    clock = FakeClock()
+    breaker = breaker_of(defect, clock)
+    for _ in range(3):
+        fail(breaker, 5)
+        clock.advance(breaker.retry_after_s())
+        for permit in [breaker.admit() for _ in range(3)]:
+            breaker.succeeded(permit)
+        assert breaker.state is State.CLOSED
+
+    fail(breaker, 5)
+
+    assert breaker.retry_after_s() == rest_s
+
+
+@pytest.mark.parametrize(("defect", "count"), [("", 30), ("breaker-locks-calls", 1)])
+async def test_thirty_requests_ask_at_the_same_time_unless_a_call_is_locked(defect, count):
+    """None waits for another's answer (B8)."""
+    assert await inside(breaker_of(defect, FakeClock()), 30) == count
+
+
+@pytest.mark.parametrize(("defect", "count"), [("", 3), ("breaker-looks-before-it-acts", 50)])
+async def test_three_of_those_who_waited_for_the_end_of_a_rest_get_in_unless_each_ends_it(defect, count):
+    """Fifty ask in the same moment, and the dependency sees three of them (B1)."""
+    clock = FakeClock()
+    breaker = breaker_of(defect, clock)
+    fail(breaker, 5)
+    clock.advance(10)
+
+    assert await inside(breaker, 50) == count
