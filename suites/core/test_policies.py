@@ -1,19 +1,20 @@
-"""The policies of all parts at the edge of what makes sense."""
+"""The policies of all parts: what holds by default, and the edge of what makes sense."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from math import inf, nan
 
 import pytest
 
-from fixtures.reference.core.balancer import BalancerPolicy
-from fixtures.reference.core.batch import BatchPolicy
-from fixtures.reference.core.breaker import BreakerPolicy
-from fixtures.reference.core.cache import CachePolicy
+from fixtures.reference.core.balancer import BalancerPolicy, Choice
+from fixtures.reference.core.batch import BatchPolicy, WhenFull
+from fixtures.reference.core.breaker import BUSY, BreakerPolicy
+from fixtures.reference.core.cache import READ_HEAVY, WRITE_HEAVY, CachePolicy
 from fixtures.reference.core.checkpoint import CheckpointPolicy
 from fixtures.reference.core.deadletter import AtCap, DeadLetterPolicy
-from fixtures.reference.core.limiter import LimiterPolicy
-from fixtures.reference.core.pool import PoolPolicy
+from fixtures.reference.core.limiter import GENEROUS, STRICT, FailPolicy, LimiterPolicy
+from fixtures.reference.core.pool import LARGE, SMALL, PoolPolicy
 from fixtures.reference.core.query import QueryPolicy
 from fixtures.reference.core.redis_link import RedisLinkPolicy
 from fixtures.reference.core.shared_breaker import SharedBreakerPolicy
@@ -124,6 +125,145 @@ EDGES = [
     (WorkerPolicy, "full_s", [TINY], [0, inf, nan]),
     (WorkerPolicy, "kept_s", [0.001], [0.0009, inf, nan]),
 ]
+DEFAULTS = {
+    BalancerPolicy: {
+        "choice": Choice.TWO_CHOICES,
+        "failures": 5,
+        "ejection_s": 30.0,
+        "ejection_max_s": 300.0,
+        "jitter_ratio": 0.1,
+        "max_ejected_ratio": 0.5,
+        "interval_s": 10.0,
+        "outlier_min_calls": 100,
+        "outlier_min_hosts": 5,
+        "outlier_stdevs": 1.9,
+        "probes": 3,
+        "probe_max_s": 30.0,
+        "panic_ratio": 0.5,
+        "slow_start_s": 10.0,
+        "slow_start_min_ratio": 0.1,
+        "max_load_ratio": 1.25,
+        "latency_decay_s": 10.0,
+    },
+    BreakerPolicy: {
+        "failures": 5,
+        "window_s": 60.0,
+        "min_calls": 0,
+        "min_failure_rate": 0.0,
+        "recovery_s": 60.0,
+        "recovery_max_s": 600.0,
+        "jitter_ratio": 0.1,
+        "probes": 3,
+        "successes": None,
+        "probe_max_s": 30.0,
+        "slow_call_s": inf,
+    },
+    CachePolicy: {
+        "max_bytes": 64_000_000,
+        "ttl_s": 60.0,
+        "l1_ttl_s": 5.0,
+        "grace_s": 60.0,
+        "jitter_ratio": 0.1,
+        "refresh_ratio": 0.8,
+        "lease_s": 1.0,
+        "max_body_bytes": 16_000_000,
+        "replicas": 1,
+    },
+    CheckpointPolicy: {"ttl_s": 7 * 86_400.0},
+    DeadLetterPolicy: {
+        "retention_s": 30 * 86_400.0,
+        "max_entries": 10_000,
+        "at_cap": AtCap.REJECT_ALERT,
+        "archive": False,
+        "look_at": 10,
+        "act_at": 50,
+    },
+    LimiterPolicy: {"on_failure": FailPolicy.LOCAL, "share_ratio": 1.0, "max_keys": 100_000},
+    BatchPolicy: {
+        "max_items": 100,
+        "max_age_s": 0.02,
+        "concurrency": 4,
+        "max_queued": 10_000,
+        "when_full": WhenFull.WAIT,
+    },
+    PoolPolicy: {
+        "max_connections": 20,
+        "min_idle": 5,
+        "acquire_timeout_s": 5.0,
+        "connect_timeout_s": 2.0,
+        "close_timeout_s": 1.0,
+        "idle_max_s": 300.0,
+        "lifetime_s": 1800.0,
+        "jitter_ratio": 0.1,
+        "validate_after_s": 30.0,
+    },
+    QueryPolicy: {
+        "slow_s": 0.1,
+        "slow_p99_factor": 3.0,
+        "slow_p99_min_calls": 100,
+        "slow_p99_min_s": 0.005,
+        "window_s": 300.0,
+        "repeats": 5,
+        "min_rows": 10_000,
+        "min_gain_ratio": 0.2,
+        "lock_timeout_s": 0.1,
+        "build_timeout_s": 30.0,
+        "max_table_bytes": 1024**3,
+        "max_statements": 1000,
+        "max_texts": 2000,
+        "max_chars": 10_000,
+        "max_findings": 200,
+        "max_in_scope": 1000,
+        "skip_modules": (),
+    },
+    RedisLinkPolicy: {"op_timeout_s": 0.05, "connections": 64},
+    SharedBreakerPolicy: {"breaker": BreakerPolicy(), "look_every_s": 1.0},
+    StorePolicy: {"ssl": "prefer", "op_timeout_s": 1.0},
+    WorkerPolicy: {
+        "concurrency": 8,
+        "timeout_s": 60.0,
+        "max_attempts": 5,
+        "backoff_s": 1.0,
+        "backoff_max_s": 300.0,
+        "jitter_ratio": 0.5,
+        "lease_s": 30.0,
+        "poll_s": 0.1,
+        "drain_s": 10.0,
+        "full_s": 60.0,
+        "kept_s": 7 * 86_400.0,
+    },
+}
+
+
+@pytest.mark.parametrize("policy", DEFAULTS)
+def test_what_holds_where_nothing_is_chosen(policy):
+    """A default that changes unseen changes every user of the part."""
+    chosen = policy(**NEEDED.get(policy, {}))
+
+    assert {name: getattr(chosen, name) for name in DEFAULTS[policy]} == DEFAULTS[policy]
+    assert {field.name for field in fields(policy)} == DEFAULTS[policy].keys() | NEEDED.get(policy, {}).keys()
+
+
+@pytest.mark.parametrize(
+    ("preset", "policy", "chosen"),
+    [
+        pytest.param(BUSY, BreakerPolicy, {"window_s": 30.0, "min_failure_rate": 0.1}, id="a busy service"),
+        pytest.param(READ_HEAVY, CachePolicy, {"max_bytes": 500_000_000, "ttl_s": 300.0}, id="much is read"),
+        pytest.param(
+            WRITE_HEAVY,
+            CachePolicy,
+            {"max_bytes": 100_000_000, "ttl_s": 60.0, "l1_ttl_s": 1.0, "grace_s": 10.0, "refresh_ratio": 1.0},
+            id="much is written",
+        ),
+        pytest.param(GENEROUS, LimiterPolicy, {"rate_per_s": 100, "burst": 500}, id="what is cheap"),
+        pytest.param(STRICT, LimiterPolicy, {"rate_per_s": 10, "burst": 50}, id="what is dear"),
+        pytest.param(SMALL, PoolPolicy, {"max_connections": 20, "min_idle": 5}, id="a small pool"),
+        pytest.param(LARGE, PoolPolicy, {"max_connections": 100, "min_idle": 20}, id="a large pool"),
+    ],
+)
+def test_presets_say_what_they_are_known_for(preset, policy, chosen):
+    """And what they do not say holds by default."""
+    assert preset == policy(**chosen)
 
 
 @pytest.mark.parametrize(("policy", "name", "value"), [(*edge[:2], each) for edge in EDGES for each in edge[2]])

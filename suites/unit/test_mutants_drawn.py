@@ -113,12 +113,13 @@ def test_only_so_many_are_drawn_as_there_are(everything):
 
 
 def test_a_drawn_mutant_is_tried_on_all_tests_of_its_part():
-    """Those of its folder, of the contract, its properties, and the limits of policies; not those of a namesake."""
+    """Those of its folder, of the contract, its properties, and the limits of policies and settings; not those of a namesake."""
     assert suite_of("breaker", PROJECT) == [
         "suites/core/breaker",
         "suites/contract/core/test_breaker_contract.py",
         "suites/property/test_breaker_machine.py",
         "suites/core/test_policies.py",
+        "suites/core/test_settings.py",
     ]
     for part in set(parts()) - {"service"}:
         for path in suite_of(part, PROJECT):

@@ -44,6 +44,19 @@ def test_local_buckets_hold_their_bound_with_eight_threads():
     assert sum(taken) == 1000
 
 
+@pytest.mark.parametrize("rate_per_s", [0.7, 3, 7, 10, 30])
+@pytest.mark.parametrize("begin_s", [0.1, 1000.3, 1e6 + 0.7])
+def test_local_buckets_admit_a_caller_who_waits_exactly_as_long_as_was_said(rate_per_s, begin_s):
+    """However times and rates round: a wait that is too short by a billionth would be refused, and told again (L6)."""
+    clock = FakeClock(begin_s)
+    five = buckets(rate_per_s=rate_per_s, clock=clock)
+    five.take("one", 5)
+
+    for n in (1, 2, 3, 4, 5):
+        clock.advance(five.take("one", n))
+        assert five.take("one", n) == 0
+
+
 def test_local_buckets_give_more_than_they_hold_on_credit():
     """Eight of five: given by a full bucket only, then earned before anything else is given, and never for ever."""
     clock = FakeClock()
