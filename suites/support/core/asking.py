@@ -1,4 +1,4 @@
-"""One replica's callers of a limiter, for as long as they are given."""
+"""One replica's callers of a limiter, for as long as they are given, and until they were refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Ask = tuple[float, float, bool]
 """When a caller asked and was answered, monotonic seconds, and whether it was admitted."""
 
-PATIENCE_S = 30.0  # of the link: a slow machine is no outage
+PATIENCE_S = 30.0  # of the link: a slow machine is no outage; and of callers that are never refused
+REFUSALS = 3  # that each replica must see: callers that are slower than the bucket refills are no demand
 
 
 def ask_for(
@@ -32,16 +33,19 @@ def ask_for(
     burst: float,
     key: str,
 ) -> list[Ask]:
-    """Ask until the time is over; return what each caller was told."""
+    """Ask until the time is over and enough was refused; return what each caller was told."""
     policy = LimiterPolicy(rate_per_s=rate_per_s, burst=burst, on_failure=FailPolicy.CLOSED)
     asks: list[Ask] = []
+    refused = 0
 
     async def ask(limiter: Limiter, until_s: float) -> None:
-        while (sent_s := time.monotonic()) < until_s:
+        nonlocal refused
+        while (sent_s := time.monotonic()) < until_s or (refused < REFUSALS and sent_s < until_s + PATIENCE_S):
             try:
                 await limiter.admit(key)
             except RateLimited:
                 asks.append((sent_s, time.monotonic(), False))
+                refused += 1
                 await asyncio.sleep(pause_s)
             else:
                 asks.append((sent_s, time.monotonic(), True))
