@@ -149,10 +149,11 @@ def statistics(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def kills(session: nox.Session) -> None:
-    """SIGKILL at seeded moments: 25 of a run with two faults, 20 of a worker of the reference core; minutes."""
+    """SIGKILL at seeded moments: 25 of a run with two faults, 20 of the core's worker and of the service's; minutes."""
     _install(session, "test")
     session.env["READINESS_KILLS"] = "all"
-    _pytest(session, "suites/chaos/test_sigkill.py", "suites/core/worker/test_worker_killed.py", *session.posargs)
+    killed = ["chaos/test_sigkill.py", "core/worker/test_worker_killed.py", "health/test_reference_worker_killed.py"]
+    _pytest(session, *(f"suites/{each}" for each in killed), *session.posargs)
 
 
 @nox.session(default=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
 
@@ -127,6 +128,64 @@ async def test_store_gives_concurrent_writes_of_one_item_versions_of_their_own(m
 
     assert sorted(item.version for item in written) == list(range(2, 42))
     assert await one.read(0) == max(written, key=lambda item: item.version)
+
+
+async def test_store_writes_once_for_each_key_and_keeps_what_came_after(made):
+    """Said again it is not done again: the answer is the item as it is by then, whichever replica is asked (K1)."""
+    one, two = await prepared(made()), await prepared(made())
+
+    assert await one.write_once("a", 1, "first") == Item(1, "first", 2)
+    assert await one.write_once("a", 1, "first") == Item(1, "first", 2)
+    later = await two.write(1, "later")
+    assert await two.write_once("a", 1, "first") == later
+    assert await two.write_once("b", 9, "another") == Item(9, "another", 1)
+
+    assert [await one.read(number) for number in (1, 9)] == [Item(1, "later", 3), Item(9, "another", 1)]
+
+
+async def test_store_writes_once_though_many_say_it_at_the_same_time(made):
+    """Forty calls over two replicas, one key: one version, which all are told (K1)."""
+    one, two = await prepared(made()), await prepared(made())
+
+    told = await asyncio.gather(*(store.write_once("a", 7, "x") for _ in range(20) for store in (one, two)))
+
+    assert told == [Item(7, "x", 1)] * 40
+    assert await one.read(7) == Item(7, "x", 1)
+
+
+async def test_store_notes_no_key_of_a_write_that_was_not_made(made):
+    """Key and item are one transaction: what Postgres refuses may be said again."""
+    store = await prepared(made())
+    with pytest.raises(asyncpg.CharacterNotInRepertoireError):
+        await store.write_once("a", 7, "\0")
+
+    assert await store.write_once("a", 7, "x") == Item(7, "x", 1)
+
+
+async def test_store_lets_go_of_keys_that_are_a_month_old_a_few_at_a_time(made, database, postgres_port):
+    """Ten at each write, those of yesterday never; a key that was let go of is a new one."""
+    store = await prepared(made())
+    for number in range(15):
+        await store.write_once(f"old {number}", number, "x")
+    await store.write_once("young", 99, "x")
+    async with looking_into(postgres_port, database) as look:
+        await look.execute("UPDATE written SET at = at - interval '31 days' WHERE key LIKE 'old %'")
+        await look.execute("UPDATE written SET at = at - interval '29 days' WHERE key = 'young'")
+        counted = []
+        for number in range(3):
+            await store.write_once(f"new {number}", number, "y")
+            counted.append(await look.fetchval("SELECT count(*) FROM written"))
+
+    assert counted == [7, 3, 4]
+    assert (await store.write_once("young", 99, "z")).version == 1
+    assert (await store.write_once("old 14", 14, "z")).version == 2
+
+
+@asynccontextmanager
+async def looking_into(port: int, database: str):
+    connection = await asyncpg.connect(host="127.0.0.1", port=port, user="postgres", database=database, ssl=False)
+    yield connection
+    await connection.close()
 
 
 async def test_store_keeps_what_was_written_when_it_is_prepared_again(made):
