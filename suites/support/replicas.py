@@ -82,7 +82,7 @@ async def is_ready(app: FastAPI, client: httpx.AsyncClient) -> bool:
     return (await client.get("/health/ready")).status_code == 200 and parts.bus.is_listening
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 30.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 100.0) -> None:
     """Poll a condition until it holds."""
     async with asyncio.timeout(within_s):
         while not await condition():  # noqa: ASYNC110 - what is waited for is in another process
