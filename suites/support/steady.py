@@ -98,7 +98,7 @@ def busy(spinners: int) -> Iterator[list[int]]:
 def run(seed: str, folder: Path, *, workers: int) -> Run:
     """Run the suites with a seed, to their end."""
     report = folder / f"{seed}.xml"
-    command = [sys.executable, "-m", "pytest", *suites(), f"--numprocesses={workers}", "--no-loadscope-reorder", "-q"]
+    command = [sys.executable, "-m", "pytest", *suites(), f"--numprocesses={workers}", "--no-loadscope-reorder", "-v"]
     told = [f"--hypothesis-seed={seed}", f"--junitxml={report}", "-o", "junit_family=xunit2"]
     # The profile of CI takes its examples from the tests alone, whatever the seed.
     environment = {**os.environ, VARIABLE: seed, "HYPOTHESIS_PROFILE": "dev"}
