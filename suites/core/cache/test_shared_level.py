@@ -92,8 +92,9 @@ async def test_shared_level_takes_a_document_for_as_young_as_the_oldest_signatur
     await filled(shared, "a", Document(1, b"x"))
     filled_s = shared._clock.now()
 
-    await signed(shared, "one")
-    assert (await shared.get("a")).as_of_s <= filled_s
+    for _ in range(50):  # the first may come too soon after the fill to say anything
+        await signed(shared, "one")
+        assert (await shared.get("a")).as_of_s <= filled_s
 
     async with asyncio.timeout(20):
         as_of_s = -inf
