@@ -523,6 +523,28 @@ def test_listener_may_ask_the_balancer():
     assert seen == [[HostState.EJECTED, HostState.SERVING]]
 
 
+def test_listener_may_cause_another_change():
+    """It hears of it once it has returned, and waits for nothing that only it could end."""
+    told = []
+    policy = replace(EXACT, max_ejected_ratio=1.0)
+
+    def listen(host: str, _old: HostState, new: HostState) -> None:
+        for lease in leases["b"] if host == "a" else []:
+            balancer.failed(lease)
+        told.append((host, new))
+
+    balancer = Balancer({"a": 1, "b": 1}, policy, clock=FakeClock(), random=Random(1), on_change=listen)
+    leases = {"a": [], "b": []}
+    for lease in [balancer.pick() for _ in range(10)]:
+        leases[lease.host].append(lease)
+    failing = threading.Thread(target=lambda: [balancer.failed(lease) for lease in leases["a"]], daemon=True)
+    failing.start()
+    failing.join(10)
+
+    assert not failing.is_alive()
+    assert told == [("a", HostState.EJECTED), ("b", HostState.EJECTED)]
+
+
 def test_listeners_hear_changes_in_order_from_many_threads():
     """Each host's changes form a path, however many threads cause and tell them."""
     states: dict[str, HostState] = {}
@@ -620,6 +642,25 @@ def test_peak_ewma_is_not_taken_in_by_calls_that_end_early(outcome):
             service.balancer.released(other)
 
     assert service.serve(20, lasts_s=0.01)[slow.host] == 0
+
+
+@pytest.mark.parametrize("outcome", ["failed", "released"])
+def test_peak_ewma_learns_nothing_from_a_call_that_ended_sooner_than_it_would_have(outcome):
+    """After 1 s and 20 s of decay a host is worth 0.13 s, and the other 0.2 s: giving up after 0.3 s changes neither."""
+    service = Service(2, BalancerPolicy(choice=Choice.PEAK_EWMA, failures=10_000))
+    once_slow, other = service.balancer.pick(), service.balancer.pick()
+    service.balancer.released(other)
+    service.clock.advance(1.0)
+    service.balancer.succeeded(once_slow)
+    service.clock.advance(20)
+    assert service.serve(1, lasts_s=0.2) == {other.host: 1}
+
+    early = service.balancer.pick()
+    assert early.host == once_slow.host
+    service.clock.advance(0.3)
+    getattr(service.balancer, outcome)(early)
+
+    assert service.balancer.pick().host == once_slow.host
 
 
 def test_peak_ewma_counts_what_is_under_way():
