@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fixtures.defects.mutants._trial import Fate, Trials, applied, copied
 HALF = "def half(number):\n    return number / 2\n"
 TESTS = """
 import asyncio
+import os
 import pytest
 from part import half
 
@@ -34,6 +36,9 @@ def test_that_waits():
     while half(1) != 0.5:
         pass
 
+def test_that_is_told():
+    assert half(8) == int(os.environ["GIVEN"])
+
 @pytest.mark.skip(reason="not here")
 def test_that_is_skipped():
     assert half(1) == 0.5
@@ -53,9 +58,8 @@ def project(tmp_path):
 @pytest.fixture
 def trials(project):
     """Trials in that copy."""
-    trials = Trials(project, imported=[])
-    yield trials
-    trials.close()
+    with closing(Trials(project, {"GIVEN": "4"}, imported=[])) as trials:
+        yield trials
 
 
 def mutant(*, test: str, old: str = "/ 2", new: str = "/ 3") -> Mutant:
@@ -71,6 +75,7 @@ def mutant(*, test: str, old: str = "/ 2", new: str = "/ 3") -> Mutant:
         pytest.param(mutant(test="test_half[8]"), Fate.KILLED, id="that case fails"),
         pytest.param(mutant(test="test_half[0]"), Fate.SURVIVED, id="another case passes"),
         pytest.param(mutant(test="test_zero"), Fate.SURVIVED, id="the test does not notice"),
+        pytest.param(mutant(test="test_that_is_told"), Fate.KILLED, id="it fails, and was told what it needs"),
         pytest.param(mutant(test="test_that_is_skipped"), Fate.BROKEN, id="a skipped test says nothing"),
         pytest.param(mutant(test="test_with_a_fixture"), Fate.BROKEN, id="the fixture fails and not the test"),
         pytest.param(
@@ -106,3 +111,16 @@ def test_a_mistake_is_gone_when_its_trial_is_over(trials):
 
     assert path.read_text() == HALF
     assert not Path(cache_from_source(str(path))).exists()
+
+
+def test_children_are_told_what_the_trials_were_given(trials):
+    """Such as where servers listen: a test that could not know it would fail with every mistake, and without one."""
+    assert trials.run(["test_part.py::test_that_is_told"], limit_s=60).fate is Fate.SURVIVED
+
+
+def test_trials_that_are_closed_say_so(trials):
+    """And do not wait for an answer that cannot come."""
+    trials.close()
+
+    with pytest.raises(RuntimeError, match="has ended"):
+        trials.run(["test_part.py::test_half"], limit_s=60)
