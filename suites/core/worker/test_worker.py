@@ -126,9 +126,10 @@ async def test_step_left_uncertain_by_a_dead_worker_is_for_people(tasks):
         return await claim.step("charge", effect)
 
     task = await tasks.submit("charge")
-    async with tasks.working({"charge": charge}, lease_s=0.1) as working:
+    async with tasks.working({"charge": charge}, lease_s=600.0) as working:
         await asyncio.wait_for(entered.wait(), 30)
         await working.crash()
+    await tasks.lapse()
     async with tasks.working({"charge": charge}):
         await tasks.ended(task)
 
@@ -363,7 +364,7 @@ async def test_end_that_is_being_said_is_not_interrupted(tasks):
     """A beat finds the task gone because it is done, and must not take that for lost (D1)."""
     said_once, go_on = asyncio.Event(), asyncio.Event()
     task = await tasks.submit("echo")
-    async with tasks.working({"echo": echo}, lease_s=0.05, poll_s=60.0, concurrency=1) as working:
+    async with tasks.working({"echo": echo}, lease_s=600.0, poll_s=60.0, concurrency=1) as working:
         complete = working.worker._queue.complete
 
         async def slowly(taken, result) -> bool:
@@ -375,7 +376,8 @@ async def test_end_that_is_being_said_is_not_interrupted(tasks):
         working.worker._queue.complete = slowly
         working.worker._woken.set()
         await asyncio.wait_for(said_once.wait(), 30)
-        await asyncio.sleep(0.2)  # some beats
+        for _ in range(3):
+            await working.worker._prolong()  # as each beat does
         go_on.set()
         await until(lambda: working.worker.running == 0)
 

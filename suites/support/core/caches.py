@@ -51,7 +51,7 @@ class Ours:
         )
         breaker = Breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
         port = self._port if self._is_shared and is_l2_up else self._dead_port
-        link = RedisLink(RedisLinkPolicy(host="127.0.0.1", port=port, op_timeout_s=2.0), breaker=breaker)
+        link = RedisLink(RedisLinkPolicy(host="127.0.0.1", port=port, op_timeout_s=30.0), breaker=breaker)
         own_clock = MonotonicClock() if self._is_shared else clock
         cached = OurCached(self._design, load, link, policy, own_clock, replica)
         tasks = []

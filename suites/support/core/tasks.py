@@ -13,7 +13,7 @@ from fixtures.reference.core.checkpoint import CheckpointPolicy
 from fixtures.reference.core.deadletter import DeadLetterPolicy
 from fixtures.reference.core.worker import WorkerPolicy
 from fixtures.reference.parts import Design
-from suites.support.core.fates import Died, FatedLink
+from suites.support.core.fates import Died, FatedLink, said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -117,6 +117,12 @@ class OurTasks:
     async def depth(self) -> Depth:
         """Count the tasks."""
         return await self.queue().depth()
+
+    async def lapse(self) -> None:
+        """Let the leases of all tasks that are held be over."""
+        leases = self.queue().source.leases
+        for held in await said(self.link, "ZRANGE", leases, 0, -1):
+            await said(self.link, "ZADD", leases, 0, held)
 
     async def ended(
         self, *tasks: str, as_: tuple[str, ...] = ("done", "dead"), within_s: float = 30.0
