@@ -132,9 +132,12 @@ def load(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Benchmarks: about five minutes, alone on the machine; toxiproxy-server and redis-benchmark on PATH to compare."""
-    _install(session, "test")
-    _pytest(session, "suites/performance", *session.posargs)
+    """Benchmarks: about ten minutes, alone on the machine; toxiproxy-server and redis-benchmark on PATH to compare.
+
+    All of them write docs/core-speed.md. Other libraries are measured beside the reference core.
+    """
+    _install(session, "test", "peers")
+    _pytest(session, *(session.posargs or ["suites/performance", "--speed-page=docs/core-speed.md"]))
 
 
 @nox.session(default=False)
