@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from random import Random
+from select import select
 
 import pytest
 from redis import Redis
@@ -136,7 +137,10 @@ def test_blocking_link_connects_again_where_the_server_hung_up(redis_port):
     with link_to(redis_port) as link, link_to(redis_port) as other:
         link.run(ECHO, [], ["before"])
         (idle,) = link._idle
-        idle._sock.shutdown(socket.SHUT_RD)  # what the end of the server's side looks like
+        host, port = idle._sock.getsockname()
+        with Redis(port=redis_port) as administrator:
+            assert administrator.client_kill_filter(addr=f"{host}:{port}") == 1
+        assert select([idle._sock], [], [], 10)[0]  # the end of the server's side has arrived
 
         assert link.run(ECHO, [], ["after"]) == b"after"
         assert link.breaker.recent()[0] == 0
