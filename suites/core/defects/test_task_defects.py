@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 
 import pytest
 
 from fixtures.defects import installed
+from fixtures.reference.core.worker import Task
 from fixtures.reference.parts import Design
+from fixtures.reference.work import importing
 from suites.contract.core.checkpoint import DAY_S, Receiver
 from suites.support.core.checkpoint import OurCheckpoints
 from suites.support.core.deadletter import OurLetters
@@ -81,6 +84,28 @@ async def test_what_a_task_did_happens_once_unless_it_is_never_done(tasks, defec
 
     assert (ended.state, ended.attempts) == ("done", 2)
     assert receiver.calls[NAME] == times
+
+
+@pytest.mark.parametrize(("defect", "value"), [("", "newer"), ("write-repeated", "imported")])
+async def test_an_import_that_is_tried_again_spares_newer_values_unless_writes_are_repeated(
+    replicas, item, monkeypatch, defect, value
+):
+    """Its worker died after the commit and before the checkpoint; a client wrote before another worker came (K1)."""
+    parts, _ = await replicas.start("worker", defect)
+    told = json.dumps({"tenant": "", "items": [[item, "imported"]]}).encode()
+    task = Task(id=secrets.token_hex(16), payload=told, attempt=1)
+    killed = await parts.checkpoints.claim("import", task.id)
+
+    async def dies(*_step) -> None:
+        raise Died
+
+    monkeypatch.setattr(killed, "_finish", dies)
+    with pytest.raises(Died):
+        await importing(parts)(task, killed)
+    await replicas.write(parts, item, "newer")
+    await importing(parts)(task, await parts.checkpoints.claim("import", task.id))
+
+    assert await replicas.read(parts, item) == value
 
 
 @pytest.mark.parametrize(("defect", "tries"), [("", 1), ("worker-keeps-no-lease", 2)])
