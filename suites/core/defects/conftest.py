@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fixtures.reference.parts import Parts
 
 NEW_ITEMS = count(10_000)
+PATIENT_S = 30.0  # a slow machine is no outage
 
 
 class Replicas:
@@ -39,7 +40,9 @@ class Replicas:
     async def start(self, name: str, defect: str = "", **settings: object) -> tuple[Parts, Relay]:
         """Start one with a way of its own to Redis; it hears the news, has signed, and has seen its schema."""
         relay = await self._stack.enter_async_context(Relay(self._redis_port))
-        told = quick_settings(relay.port, self._postgres_port, replica=name, seed_items=0, **settings)
+        told = quick_settings(
+            relay.port, self._postgres_port, replica=name, seed_items=0, redis={"timeout_s": PATIENT_S}, **settings
+        )
         parts = build(told, installed(defect, Design()), clock=self.clock, random=Random(name))
         parts.start()
         self._stack.push_async_callback(parts.close)
