@@ -124,6 +124,12 @@ def test_the_rate_has_its_exact_bound():
     assert tally([NOTICED] * 59, {NOTICED.id: Fate.KILLED}).at_least >= 0.95 > Tally(58, 58).at_least
 
 
+def test_nothing_tried_says_nothing():
+    """Where the tests of all were red anyway."""
+    assert str(tally([], {})) == "0 of 0 killed, 0.0% (at least 0.0% at 95 %)"
+    assert not tally([], {}).is_enough
+
+
 def test_the_page_tells_of_each_mutant_what_became_of_it():
     """With day, commit, the rate of all, and the reason of a survivor."""
     text = page(
