@@ -27,6 +27,7 @@ from harness.spec.parser import read_settings
 from harness.stack.blueprint import Blueprint
 from harness.verdict.judge import judge
 from suites.support import histories
+from suites.support.replicas import quick_settings
 from suites.support.servers import PROJECT
 
 
@@ -78,6 +79,19 @@ def test_only_the_workers_wrapper_can_be_told_to_break(monkeypatch, defect):
     assert designs == [Design(), installed(defect, Design())]
 
 
+async def test_a_worker_is_what_its_design_says(redis_port, postgres_port):
+    """Not only its parts."""
+    seen = []
+
+    class Noted(Worker):
+        async def run(self) -> None:
+            seen.append(type(self))
+
+    await worker.work(quick_settings(redis_port, postgres_port, seed_items=0), Design(worker=Noted))
+
+    assert seen == [Noted]
+
+
 @pytest.mark.parametrize("wrapped", [wrapper.create_app, wrapper_of_the_worker.main], ids=["service", "worker"])
 @pytest.mark.parametrize(("named", "said"), [(None, "names no defect"), ("", "names no defect"), ("x", "known: ")])
 def test_the_wrapper_never_serves_a_healthy_service(monkeypatch, wrapped, named, said):
@@ -103,11 +117,14 @@ def test_a_run_serves_the_product_and_with_a_defect_its_wrapper():
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
 def test_each_defect_changes_the_design_and_says_what_it_breaks(defect):
-    """Every row of the table names a module that changes something, and what is expected to notice."""
+    """Every row of the table names a module that changes something, and begins by saying what that is."""
     row = DEFECTS[defect]
+    said = import_module(f"fixtures.defects.{row.module}").__doc__
 
     assert installed(defect, Design()) != Design()
     assert row.module == defect.replace("-", "_")
+    assert said.startswith(f"`{defect}`: ")
+    assert row.breaks
 
 
 def test_each_defect_can_be_chosen_and_breaks_what_its_scenario_promises():

@@ -83,6 +83,18 @@ async def test_readiness_says_what_is_down_unless_it_asks_nobody(world, defect, 
     assert (await client.get("/health/ready")).json()["dependencies"] == {"redis": said, "postgres": said}
 
 
+@pytest.mark.parametrize(("defect", "status"), [("", 200), ("health-blames-postgres", 503)])
+async def test_a_replica_that_can_answer_is_ready_unless_it_blames_postgres(world, item, defect, status):
+    """Postgres is cut off, and an item is answered from memory either way."""
+    client = await world.replica(design=installed(defect, Design()))
+    await put(client, item, "held")
+    await world.postgres.cut()
+
+    answers = [await client.get("/health/ready"), await client.get(f"/items/{item}")]
+
+    assert [each.status_code for each in answers] == [status, 200]
+
+
 @pytest.mark.parametrize(("defect", "status"), [("", 503), ("health-ready-at-once", 200)])
 async def test_a_replica_that_has_never_served_is_unready_unless_it_is_ready_at_once(world, item, defect, status):
     """Its Postgres has been away since its start, so an item is refused either way."""
