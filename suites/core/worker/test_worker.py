@@ -56,7 +56,7 @@ def hanging():
     return handler, entered, leave, seen
 
 
-async def until(condition, within_s: float = 30.0) -> None:
+async def until(condition, within_s: float = 100.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for is told by no event

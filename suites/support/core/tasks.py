@@ -125,7 +125,7 @@ class OurTasks:
             await said(self.link, "ZADD", leases, 0, held)
 
     async def ended(
-        self, *tasks: str, as_: tuple[str, ...] = ("done", "dead"), within_s: float = 30.0
+        self, *tasks: str, as_: tuple[str, ...] = ("done", "dead"), within_s: float = 100.0
     ) -> list[TaskState]:
         """Wait until tasks are done or dead; return what is known of them."""
         async with asyncio.timeout(within_s):
