@@ -489,12 +489,13 @@ async def test_balancer_takes_cancelling_for_neither_success_nor_failure():
     assert service.view("host-1").state is HostState.EJECTED
 
 
-def test_listener_that_fails_hurts_no_call(caplog):
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+def test_listener_that_fails_hurts_no_call(error, caplog):
     """The calls go on, the state is what it should be, and the error is in the log."""
     clock = FakeClock()
 
     def listen(host: str, old: HostState, new: HostState) -> None:
-        raise RuntimeError(f"cannot hear {host}")
+        raise error(f"cannot hear {host}")
 
     balancer = Balancer({"a": 1, "b": 1}, EXACT, clock=clock, random=Random(1), on_change=listen)
     for _ in range(10):

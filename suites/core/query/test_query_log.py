@@ -266,12 +266,13 @@ def test_binds_that_cannot_be_hashed_are_told_apart():
     assert len(watching.repeats) == 1
 
 
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
 @pytest.mark.parametrize("listener", ["on_slow", "on_repeat"])
-def test_listener_that_fails_hurts_no_query(listener, caplog):
+def test_listener_that_fails_hurts_no_query(listener, error, caplog):
     """What was found is kept, and the error is in the log."""
 
     def fail(_finding: object) -> None:
-        raise RuntimeError("cannot hear")
+        raise error("cannot hear")
 
     log = QueryLog(QueryPolicy(), clock=FakeClock(), **{listener: fail})
     with log.scope("GET /list"):
