@@ -92,6 +92,16 @@ def test_only_a_test_that_fails_notices(trials, tried, fate):
     assert ran.fate is fate, ran.said
 
 
+@pytest.mark.parametrize(("to_the_end", "fate"), [(False, Fate.BROKEN), (True, Fate.KILLED)])
+def test_a_suite_notices_by_a_test_behind_one_that_is_not_reached(trials, to_the_end, fate):
+    """If it is told to go on."""
+    with applied(mutant(test="test_half"), trials.copy):
+        suite = ["test_part.py::test_with_a_fixture", "test_part.py::test_half"]
+        ran = trials.run(suite, limit_s=60, to_the_end=to_the_end)
+
+    assert ran.fate is fate, ran.said
+
+
 def test_a_test_that_does_not_end_is_ended(trials):
     """Its time is limited, and it counts as one that noticed: without the mistake it ends."""
     clean = trials.run(["test_part.py::test_that_waits"], limit_s=60)
