@@ -113,6 +113,19 @@ def test_query_with_few_runs_has_no_p99():
     assert watching.log.statements()[0].p99_s is None
 
 
+def test_p99_is_looked_at_every_sixty_four_runs():
+    """A look costs as much as twenty runs: until the next one the limit stays, however slow the runs have become (QO3)."""
+    watching = Watching()
+    watching.ran(128, elapsed_s=0.001)
+    watching.ran(63, elapsed_s=0.004)
+
+    watching.ran(elapsed_s=0.010)
+    assert [slow.limit_s for slow in watching.slow] == [0.005]
+
+    watching.ran(elapsed_s=0.010)
+    assert len(watching.slow) == 1
+
+
 def test_p99_is_of_nearest_rank():
     """With 1 in 100 slow it is the quick one; with 2 in 100 the slow one; at most a fifth above what was."""
     for slow, expected in ((1, 0.001), (2, 0.05)):
