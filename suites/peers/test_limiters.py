@@ -1,10 +1,19 @@
-"""Other libraries' token buckets, held to what every token bucket must keep."""
+"""Other libraries' token buckets and sliding windows, held to what every token bucket must keep."""
 
 from __future__ import annotations
 
 import pytest
 
-from fixtures.peers.limiters import Pyrate, PyrateOnRedis, Throttled, ThrottledOnRedis
+from fixtures.peers.limiters import (
+    Limits,
+    LimitsOnRedis,
+    LimitsSliding,
+    LimitsSlidingOnRedis,
+    Pyrate,
+    PyrateOnRedis,
+    Throttled,
+    ThrottledOnRedis,
+)
 from suites.contract.core.limiter import LimiterContract
 
 
@@ -44,3 +53,31 @@ class TestPyrateOnRedis(Peer):
 
     __test__ = True
     peer = PyrateOnRedis
+
+
+class TestLimits(Peer):
+    """A moving window in memory."""
+
+    __test__ = True
+    peer = Limits
+
+
+class TestLimitsOnRedis(Peer):
+    """A moving window on a real Redis."""
+
+    __test__ = True
+    peer = LimitsOnRedis
+
+
+class TestLimitsSliding(Peer):
+    """A sliding window in memory."""
+
+    __test__ = True
+    peer = LimitsSliding
+
+
+class TestLimitsSlidingOnRedis(Peer):
+    """A sliding window on a real Redis."""
+
+    __test__ = True
+    peer = LimitsSlidingOnRedis

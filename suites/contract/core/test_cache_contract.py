@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from suites.contract.core.cache import CacheContract
+from suites.contract.core.cache import OFFERS, CacheContract
 from suites.support.core.caches import Ours
 from suites.support.servers import free_port, redis_of_the_session
 
@@ -33,3 +33,8 @@ class TestOurCache(CacheContract):
         async with Redis(port=redis_port) as client:
             await client.flushall()
         self.adapter = Ours(redis_port, free_port(), is_shared=True)
+
+
+def test_ours_is_asked_for_all_there_is():
+    """What one of the two suites leaves out, the other has: no check is skipped in both."""
+    assert {each for is_shared in (True, False) for each in Ours(0, 0, is_shared=is_shared).offers} == OFFERS.keys()

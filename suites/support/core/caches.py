@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
@@ -34,8 +35,10 @@ class Ours:
     ) -> None:
         self._port, self._dead_port, self._is_shared = redis_port, dead_port, is_shared
         self._design, self._refresh_ratio = design or Design(), refresh_ratio
-        both = {"single_flight", "cancel_safe", "absent", "invalidate", "fence", "bytes", "counts", "l2_down"}
-        self.offers = frozenset(both | ({"replicas", "lease", "bus"} if is_shared else {"ttl", "stale_if_error"}))
+        both = {"single_flight", "absent", "invalidate", "write", "fence", "bytes", "counts", "l2_down", "levels"}
+        alone = {"ttl", "ends", "absent_briefly", "stale_if_error", "clear", "memory"}
+        self.offers = frozenset(both | ({"replicas", "lease", "bus"} if is_shared else alone))
+        self._versions: Counter[str] = Counter()
 
     @asynccontextmanager
     async def build(
@@ -45,15 +48,17 @@ class Ours:
         clock: FakeClock,
         replica: str = "one",
         is_l2_up: bool = True,
+        ttl_s: float = TTL_S,
+        max_bytes: int = MAX_BYTES,
     ) -> AsyncIterator[OurCached]:
         policy = CachePolicy(
-            max_bytes=MAX_BYTES, ttl_s=TTL_S, l1_ttl_s=TTL_S, grace_s=GRACE_S, refresh_ratio=self._refresh_ratio
+            max_bytes=max_bytes, ttl_s=ttl_s, l1_ttl_s=TTL_S, grace_s=GRACE_S, refresh_ratio=self._refresh_ratio
         )
         breaker = Breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
         port = self._port if self._is_shared and is_l2_up else self._dead_port
         link = RedisLink(RedisLinkPolicy(host="127.0.0.1", port=port, op_timeout_s=30.0), breaker=breaker)
         own_clock = MonotonicClock() if self._is_shared else clock
-        cached = OurCached(self._design, load, link, policy, own_clock, replica)
+        cached = OurCached(self._design, load, link, policy, own_clock, replica, self._versions)
         tasks = []
         if port == self._port:
             await cached.watermark.sign()
@@ -74,13 +79,25 @@ class Ours:
 class OurCached:
     """One of ours, over a loader of bytes."""
 
-    def __init__(self, design: Design, load, link: RedisLink, policy: CachePolicy, clock, replica: str) -> None:
+    def __init__(
+        self,
+        design: Design,
+        load,
+        link: RedisLink,
+        policy: CachePolicy,
+        clock,
+        replica: str,
+        versions: Counter[str],
+    ) -> None:
+        self._versions = versions
+
         async def load_document(key: str) -> Document:
+            version = 1 + versions[key]
             try:
                 body = await load(key)
             except AwayError as error:
                 raise Unavailable("source", "away", retry_after_s=1) from error
-            return ABSENT if body is None else Document(1, body)
+            return ABSENT if body is None else Document(version, body)
 
         self.memory, self.shared = design.memory(policy.max_bytes), design.shared(link, policy, clock=clock)
         self.debts = design.debts(self.shared, ttl_s=policy.ttl_s)
@@ -101,6 +118,17 @@ class OurCached:
 
     async def invalidate(self, key: str) -> None:
         await self.cache.invalidate(key)
+
+    async def clear(self) -> None:
+        self.cache.drop_all()
+
+    async def write(self, key: str, body: bytes, commit: Callable[[], None]) -> None:
+        async def commit_document() -> Document:
+            commit()
+            self._versions[key] += 1
+            return Document(1 + self._versions[key], body)
+
+        await self.cache.write(key, commit_document)
 
     def used_bytes(self) -> int:
         return self.memory.used_bytes

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from suites.contract.core.limiter import Limited, Outage
 
-OFFERS = frozenset({"burst", "many_keys", "refuses_never_fitting", "retry_after", "sizes", "slow_rates"})
+OFFERS = frozenset({"burst", "many_keys", "refills", "refuses_never_fitting", "retry_after", "sizes", "slow_rates"})
 OUTAGES = frozenset({"outage-open", "outage-closed", "outage-local"})
 NUMBERS = count()  # of buckets on the shared Redis, so that no test finds those of another
 
@@ -65,7 +65,7 @@ class OursWithoutRedis:
 class OursOnRedis:
     """`BlockingLimiter` or `Limiter` on a real Redis, in real time."""
 
-    offers = OFFERS | OUTAGES
+    offers = OFFERS | OUTAGES | {"shared"}
 
     def __init__(self, kind: type[BlockingLimiter | Limiter], *, port: int, dead_port: int) -> None:
         self._kind, self._port, self._dead_port = kind, port, dead_port
