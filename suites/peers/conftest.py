@@ -41,8 +41,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SEEN] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect what is known to break: were it green, the suite could not see it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Expect what is known to break: were it green, the suite could not see it. What is known of no test is a mistake."""
+    if not any("::" in argument for argument in config.args) and (unknown := _of_no_test(items)):
+        raise pytest.UsageError(f"known of tests that there are not, in fixtures/peers: {', '.join(sorted(unknown))}")
     for item in items:
         if why := _known(item, "breaks"):
             item.add_marker(pytest.mark.xfail(reason=why, strict=True))
@@ -80,9 +82,27 @@ def _peer_of(item: pytest.Item) -> Any:
 
 def _known(item: pytest.Item, word: str) -> str | None:
     """Return what is known to break there, always or sometimes: of one case, or of all cases of a test."""
+    known = getattr(_peer_of(item), word, {})
+    return next((why for test, why in known.items() if _is_of(item, test)), None)
+
+
+def _is_of(item: pytest.Item, test: str) -> bool:
+    """Tell whether this is the test of that name, and the case if one is named."""
     name, _, case = item.name.partition("[")
-    for of, why in getattr(_peer_of(item), word, {}).items():
-        of_name, _, of_case = of.partition("[")
-        if of_name == name and (not of_case or sorted(of_case[:-1].split("-")) == sorted(case[:-1].split("-"))):
-            return why
-    return None
+    of_name, _, of_case = test.partition("[")
+    return of_name == name and (not of_case or sorted(of_case[:-1].split("-")) == sorted(case[:-1].split("-")))
+
+
+def _of_no_test(items: list[pytest.Item]) -> set[str]:
+    """Return what is known of libraries that no test of theirs goes by."""
+    of_peer: dict[Any, list[pytest.Item]] = {}
+    for item in items:
+        of_peer.setdefault(_peer_of(item), []).append(item)
+    return {
+        f"{peer.__name__}: {test}"
+        for peer, own in of_peer.items()
+        if peer is not None
+        for word in ("breaks", "sometimes")
+        for test in getattr(peer, word, {})
+        if not any(_is_of(item, test) for item in own)
+    }
