@@ -42,9 +42,7 @@ class TestCachebox(CacheContract):
         return Real(times=2.5)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:coroutine 'Source.load' was never awaited:RuntimeWarning"
-)  # of a lifetime it refuses
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")  # for a lifetime it refuses
 class TestTheine(CacheContract):
     """In memory."""
 
