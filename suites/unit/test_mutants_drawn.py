@@ -39,6 +39,7 @@ def becoming(text: str, operator: str) -> list[str]:
         pytest.param("number", "f(0.5, True)", ["f(-0.5, True)", "f(1.5, True)"], id="a flag is no number"),
         pytest.param("await", "async def f():\n    await g()", ["async def f():\n    g()"], id="an await forgotten"),
         pytest.param("arguments", "f(a, b, *c, d=1)", ["f(b, a, *c, d=1)"], id="neighbours, and none that is many"),
+        pytest.param("arguments", "min(a, b)", [], id="no order that matters"),
         pytest.param("statement", "f()\na.b = 1\nc = 2", ["pass\na.b = 1\nc = 2", "f()\npass\nc = 2"], id="no name"),
         pytest.param("statement", '"doc"\n...', [], id="a text does nothing"),
         pytest.param(
