@@ -390,7 +390,7 @@ async def test_nothing_is_kept_in_redis_for_ever(shared):
                 await replica.breaker.force_open()
         left_ms = await circuit.link.run(_timed(PTTLS), circuit.keys, [])
         assert -1 not in left_ms, step
-        assert max(left_ms) <= 86_400_000 * 1.01, step
+        assert 86_340_000 <= max(left_ms) <= 86_400_000, step  # a day, and a minute for a busy machine
 
 
 def _timed(script: Script) -> Script:
@@ -469,11 +469,12 @@ async def test_without_redis_five_failures_open_the_local_breaker(shared):
     assert (standing.successes, standing.failures, standing.stale) == (2, 5, 0)
 
 
-async def test_calls_that_redis_let_in_and_that_fail_while_it_is_away_count_here(shared):
-    """Five were under way; the fifth failure opens the local breaker, and no call is counted twice (B10)."""
+@pytest.mark.parametrize(("under_way", "stale"), [(5, 0), (7, 2)])
+async def test_calls_that_redis_let_in_and_that_fail_while_it_is_away_count_here(shared, under_way, stale):
+    """The fifth failure opens the local breaker, those after it are too late, and no call is counted twice (B10)."""
     circuit = shared()
     (replica,) = circuit.replicas(1)
-    ends, insides = asyncio.Event(), [asyncio.Event() for _ in range(5)]
+    ends, insides = asyncio.Event(), [asyncio.Event() for _ in range(under_way)]
 
     def failing_at_the_end(inside: asyncio.Event):
         async def operation() -> None:
@@ -493,7 +494,8 @@ async def test_calls_that_redis_let_in_and_that_fail_while_it_is_away_count_here
     await asyncio.gather(*calls, return_exceptions=True)
 
     standing = replica.breaker.standing()
-    assert (standing.state, standing.failures, standing.stale, standing.admitted) == ("open", 5, 0, 6)
+    assert (standing.state, standing.failures, standing.stale) == ("open", 5, stale)
+    assert (standing.admitted, standing.rejected) == (1 + under_way, 0)
 
 
 async def test_a_probe_that_ends_while_redis_is_away_counts_here(shared):
