@@ -137,7 +137,7 @@ async def test_frozen_redis_costs_one_time_out_for_each_recovery(beside):
 
     well_s = max(beside.took_s["well"])
     waited_s = [took_s for took_s in beside.took_s["ill"] if took_s >= OP_TIMEOUT_S]
-    print(f"{len(waited_s)} of 300 waited, {len(tried)} recoveries, {max(waited_s):.3f} s at most")  # noqa: T201
+    print(f"{len(waited_s)} of 300 waited, {len(tried)} recoveries, {max(waited_s):.3f} s at most")  # noqa: T201 - pytest shows it with -s
     assert 1 <= len(waited_s) <= 1 + len(tried)
     assert len(tried) >= 2
     assert max(beside.took_s["ill"]) <= OP_TIMEOUT_S + well_s + 0.1
