@@ -74,11 +74,13 @@ class Told:
         self.ears, self.left = ears, list(ears)
         self.told: list[object] = []
         self.naps: list[float] = []
+        self.losses: list[int] = []
         self.bus = Bus(
             self,
             on_news=lambda *heard: self.told.append(heard),
             on_tag=lambda tag: self.told.append(f"tag: {tag}"),
             on_gap=self.on_gap,
+            on_loss=lambda: self.losses.append(len(self.told)),
             sleep=self.nap,
         )
 
@@ -147,6 +149,16 @@ async def test_bus_takes_each_subscription_for_a_gap(lost):
     assert (told.bus.gaps, told.was_listening, told.bus.is_listening) == (2, True, False)
     assert [ear.closed for ear in told.ears] == [1, 1]
     assert told.naps == [module.RECONNECT_S]
+
+
+async def test_bus_tells_that_it_hears_nothing_any_more_once_and_only_if_it_did():
+    """Before it subscribes again; a subscription that never came is no loss, and the end of the bus is one."""
+    told = Told(Ear(SUBSCRIBED, ConnectionError()), Ear(OSError()), Ear(SUBSCRIBED))
+
+    await told.until_it_waits()
+
+    assert told.told == ["listening: False", "gap", "listening: False", "listening: False", "gap"]
+    assert told.losses == [2, 5]
 
 
 async def test_bus_asks_a_silent_connection_and_gives_up_one_that_stays_silent():

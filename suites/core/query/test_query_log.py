@@ -464,16 +464,17 @@ def _line(place: Place) -> str:
 
 
 def test_settings_say_all_of_the_policy_that_they_name():
-    """Each setting reaches the policy, and its default is the policy's."""
+    """Each setting reaches the policy, and its default is the policy's, but for what writers are held off."""
     chosen = {
         "slow_s": 0.5,
         "slow_p99_factor": 4.0,
         "repeats": 7,
         "min_rows": 5,
         "min_gain_ratio": 0.3,
+        "build_timeout_s": 2.0,
         "max_statements": 77,
     }
     assert QuerySettings.model_fields.keys() == chosen.keys()
 
     assert QuerySettings(**chosen).policy(skip_modules=("a",)) == QueryPolicy(**chosen, skip_modules=("a",))
-    assert QuerySettings().policy() == QueryPolicy()
+    assert QuerySettings().policy() == QueryPolicy(build_timeout_s=0.5)  # writers wait for it, and go on

@@ -47,7 +47,13 @@ async def made(postgres_port, database):
     stores = []
 
     def make(
-        *, failures: int = 5, least: int = 0, most: int = 10, connect_timeout_s: float = PATIENT_S, **chosen: object
+        *,
+        failures: int = 5,
+        least: int = 0,
+        most: int = 10,
+        connect_timeout_s: float = PATIENT_S,
+        watch=lambda connection: connection,
+        **chosen: object,
     ) -> Store:
         breaker = Breaker("postgres", BreakerPolicy(failures=failures), clock=MonotonicClock(), random=Random(1))
         policy = {
@@ -61,11 +67,15 @@ async def made(postgres_port, database):
         }
         policy = StorePolicy(**{**policy, **chosen})
         lending = PoolPolicy(
-            max_connections=most, min_idle=least, acquire_timeout_s=PATIENT_S, connect_timeout_s=connect_timeout_s
+            max_connections=most,
+            min_idle=least,
+            acquire_timeout_s=PATIENT_S,
+            connect_timeout_s=connect_timeout_s,
+            close_timeout_s=PATIENT_S,  # one that is cut, because it does not go in time, is still seen by the server
         )
         driver = PostgresDriver(policy.options())
         pool = Pool("postgres", driver, lending, clock=MonotonicClock(), random=Random(1))
-        stores.append(Store(policy, pool=pool, breaker=breaker))
+        stores.append(Store(policy, pool=pool, breaker=breaker, watch=watch))
         return stores[-1]
 
     yield make
@@ -274,6 +284,42 @@ async def test_store_keeps_one_pool_however_often_it_tries(made, admin, database
     await other.close()
     preparing.cancel()
     await asyncio.wait([preparing])
+
+
+async def test_store_lets_be_watched_what_requests_ask_and_nothing_else(made):
+    """Read, write and search go through what watches; seeing to the schema, pings and what is lent do not."""
+    asked = []
+
+    class Watch:
+        def __init__(self, connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name):
+            asked.append(name)
+            return getattr(self._connection, name)
+
+    store = await prepared(made(watch=Watch))
+    await store.ping()
+    assert await store.lend(lambda connection: connection.fetchval("SELECT 7")) == 7
+    assert asked == []
+
+    assert (await store.read(1)).value == "seeded 1"
+    assert (await store.write(1, "a")).version == 2
+    assert [item.value for item in await store.search("a", limit=1)] == ["a"]
+    assert asked == ["fetchrow", "fetchval", "fetch"]
+
+
+async def test_store_lends_a_connection_past_the_breaker(made, frozen_port):
+    """An open circuit does not keep a person from asking; what cannot be asked is said, and is no failure of requests."""
+    store = await prepared(made())
+    store.breaker.force_open()
+    assert await store.lend(lambda connection: connection.fetchval("SELECT 7")) == 7
+
+    away = made(port=frozen_port, connect_timeout_s=0.1)
+    away.pool.open()
+    with pytest.raises(DependencyFailed):
+        await away.lend(lambda connection: connection.fetchval("SELECT 7"))
+    assert away.breaker.recent() == (0, 0)
 
 
 async def test_store_serves_nothing_before_it_has_a_connection(made):
