@@ -185,6 +185,8 @@ class System(Model):
         components: What it depends on, by name; the name is what faults and placeholders call it.
         requests: What it is asked; a scenario may ask otherwise. Without any, `GET /`.
         headers: What its answers tell of themselves.
+        sticky: The header of a request that names its client, whose WebSockets come back to the same replica; where
+            it says nothing, and in a request without it, the client's address does.
     """
 
     name: Slug
@@ -193,10 +195,11 @@ class System(Model):
     components: dict[Slug, Part] = Field(default_factory=lambda: {name: Part() for name in USUAL_COMPONENTS})
     requests: Requests = ()
     headers: ResponseHeaders = ResponseHeaders()
+    sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,79}$")] | None = None
 
     @model_validator(mode="after")
     def _starts_nothing_for_what_runs_already(self) -> Self:
-        unheard = [key for key in ("replicas", "components") if key in self.model_fields_set]
+        unheard = [key for key in ("replicas", "components", "sticky") if key in self.model_fields_set]
         if unheard and self.subject.external is not None:
             raise ValueError(f"{unheard[0]} means nothing for an external subject; its proxies say what it depends on")
         return self

@@ -53,6 +53,9 @@ ALIVE = "/nginx-alive"
 # max_fails and fail_timeout: a replica that fails once is left alone for a second, then tried with one request.
 # proxy_next_upstream: a request that met a dead replica goes to the other one; PUT is idempotent, so it may too.
 # keepalive_timeout is shorter than the replicas' 75 s, so that nginx is the one who closes idle connections.
+# @upgraded: a WebSocket's own way. Its client comes back to the replica that it was on, as long as that one is there,
+# because the client's name is hashed; "consistent" moves only those of a replica that is gone. A replica that is full
+# or about to stop says 503, and the next one is asked. Silence is ended by the replica, whose pings come within 75 s.
 _CONFIGURATION = """\
 worker_processes 1;
 error_log stderr warn;
@@ -69,6 +72,11 @@ http {{
     scgi_temp_path {work}/nginx-scgi;
     keepalive_timeout 75s;
     keepalive_requests 1000000;
+    map {client} $client {{ "" $remote_addr; default {client}; }}
+    upstream sticky {{
+        hash $client consistent;
+{servers}
+    }}
     upstream subject {{
 {servers}
         keepalive 128;
@@ -79,6 +87,8 @@ http {{
         listen {listen} backlog=1024;
         location = {alive} {{ return 200; }}
         location / {{
+            error_page 418 = @upgraded;
+            if ($http_upgrade ~* ^websocket$) {{ return 418; }}
             proxy_pass http://subject;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -90,18 +100,31 @@ http {{
             proxy_next_upstream_tries 2;
             proxy_next_upstream_timeout 2s;
         }}
+        location @upgraded {{
+            proxy_pass http://sticky;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_connect_timeout 500ms;
+            proxy_read_timeout 75s;
+            proxy_next_upstream error timeout http_503;
+            proxy_next_upstream_tries 2;
+            proxy_next_upstream_timeout 2s;
+        }}
     }}
 }}
 """
 
 
-def local(workspace: Workspace, upstreams: Sequence[Address]) -> Recipe:
+def local(workspace: Workspace, upstreams: Sequence[Address], *, sticky: str | None = None) -> Recipe:
     """Write the configuration into the work folder and describe nginx as a local process."""
     address = reserve()
     path = workspace.work / "nginx.conf"
     # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
     user = "user root;" if os.geteuid() == 0 else ""
-    path.write_text(configuration(address, upstreams, workspace.work, user=user))
+    path.write_text(configuration(address, upstreams, workspace.work, user=user, sticky=sticky))
     program = [str(PROGRAM.find()), "-p", str(workspace.work), "-c", str(path)]
     return Recipe(
         name="nginx",
@@ -112,7 +135,7 @@ def local(workspace: Workspace, upstreams: Sequence[Address]) -> Recipe:
     )
 
 
-def contained(image: str, upstreams: Sequence[Address]) -> ContainerRecipe:
+def contained(image: str, upstreams: Sequence[Address], *, sticky: str | None = None) -> ContainerRecipe:
     """Describe nginx as a container."""
     return ContainerRecipe(
         name="nginx",
@@ -120,16 +143,27 @@ def contained(image: str, upstreams: Sequence[Address]) -> ContainerRecipe:
         port=PORT,
         published={PORT: reserve()},
         command=["nginx", "-p", "/tmp", "-c", _PLACE, "-e", "stderr", "-g", "daemon off;"],  # noqa: S108 - its own
-        files={_PLACE: configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"))},  # noqa: S108 - its own
+        files={_PLACE: configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"), sticky=sticky)},  # noqa: S108 - its own
         user="101:101",  # as the official image calls its unprivileged user
         probe=PROBE,
     )
 
 
-def configuration(listen: Address, upstreams: Sequence[Address], work: Path, *, user: str = "") -> str:
-    """Return the text of nginx.conf."""
+def configuration(
+    listen: Address, upstreams: Sequence[Address], work: Path, *, user: str = "", sticky: str | None = None
+) -> str:
+    """Return the text of nginx.conf.
+
+    Args:
+        listen: Where it is asked.
+        upstreams: The replicas.
+        work: A folder that it may write to.
+        user: A directive on whose rights it has.
+        sticky: The header of a request that names a client, whose WebSockets keep to one replica; else by its address.
+    """
+    client = f"$http_{sticky.lower().replace('-', '_')}" if sticky else "$remote_addr"
     servers = "\n".join(f"        server {address} max_fails=1 fail_timeout=1s;" for address in upstreams)
-    return _CONFIGURATION.format(listen=listen, servers=servers, work=work, user=user, alive=ALIVE)
+    return _CONFIGURATION.format(listen=listen, servers=servers, work=work, user=user, alive=ALIVE, client=client)
 
 
 def is_answering(address: Address) -> bool:

@@ -100,6 +100,7 @@ FIELDS = {
         "repeats": (5, [2], [1]),
         "min_rows": (10_000, [0], [-1]),
         "min_gain_ratio": (0.2, [TINY, 1 - TINY], [0, 1]),
+        "build_timeout_s": (0.5, [0.001], [0.001 - TINY]),
         "max_statements": (1000, [1], [0]),
     },
     RedisLinkSettings: {

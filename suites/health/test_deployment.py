@@ -227,7 +227,7 @@ def test_nginx_understands_its_configuration():
 
 def test_nginx_speaks_with_the_replicas_of_the_compose_file():
     """Each by its name and its port, and the name server is the engine's."""
-    assert re.findall(r"server (\S+) resolve ", NGINX) == [f"{name}:8000" for name in REPLICAS]
+    assert re.findall(r"server (\S+) resolve ", NGINX) == [f"{name}:8000" for name in REPLICAS] * 2
     assert "resolver 127.0.0.11 " in NGINX
     assert set(SERVICES["nginx"].says["depends_on"]) == set(REPLICAS)
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from fixtures.reference import health, items, tasks
+from fixtures.reference import health, items, live, queries, tasks
 from fixtures.reference.app import create_app
 from fixtures.reference.callers import caller_of
 from fixtures.reference.settings import Settings
@@ -152,7 +152,8 @@ def called_by(dependant: Dependant) -> Iterator[Callable[..., object]]:
 
 def test_nothing_is_called_in_a_thread():
     """FastAPI runs a plain function in a thread, for every request: two switches that cost more than most answers."""
-    routes = [*items.router.routes, *tasks.router.routes, *health.router.routes]
+    routers = (items.router, tasks.router, health.router, queries.router, live.router)
+    routes = [route for router in routers for route in router.routes]
     called = {function for route in routes for function in called_by(route.dependant)}
 
     assert {function.__name__ for function in called if not inspect.iscoroutinefunction(function)} == set()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from statistics import median
 
+import httpx
 import pytest
 
+from suites.support.httpserver import http_server
+from suites.support.relay import Relay
 from suites.support.replicas import QUICK, put, series_of, until
+from suites.support.served import served
 
 pytestmark = pytest.mark.alone  # how long an answer takes is what is held here
 
@@ -93,6 +98,40 @@ async def test_liveness_asks_no_dependency(world):
     assert {status for status, _ in seen} == {200}
     assert max(took_s for _, took_s in seen) < QUICK["health_timeout_s"] / 2
     assert world.redis.asked_bytes + world.postgres.asked_bytes <= asked_bytes + len(SIGN_OF_LIFE)
+
+
+async def test_liveness_takes_less_than_ten_milliseconds(servers, tmp_path):
+    """The median of many, on a replica that is a process, beside a server that does nothing, asked in turn.
+
+    What the machine itself takes at that moment is measured at the same moment, so that it is not the replica's. Frozen
+    dependencies change nothing: with both of them silent it is the same again.
+    """
+    async with (
+        Relay(servers[0]) as redis,
+        Relay(servers[1]) as postgres,
+        served(tmp_path, redis.port, postgres.port) as live,
+    ):
+        with http_server("fast") as nothing:
+            async with httpx.AsyncClient(base_url=nothing.base_url, trust_env=False) as control:
+                calm = await side_by_side(live.client, control)
+                redis.silence()
+                postgres.silence()
+                frozen = await side_by_side(live.client, control)
+
+    for live_s, control_s in (calm, frozen):
+        assert live_s - control_s < 0.010, (calm, frozen)
+
+
+async def side_by_side(live, control, times=150):
+    """Return the median seconds of a look at a replica's liveness, and of one at a server that does nothing."""
+    clock = asyncio.get_running_loop().time
+    took_s = {"live": [], "control": []}
+    for _ in range(times):
+        for name, client, path in (("live", live, "/health/live"), ("control", control, "/")):
+            began_s = clock()
+            assert (await client.get(path)).status_code == 200
+            took_s[name].append(clock() - began_s)
+    return median(took_s["live"]), median(took_s["control"])
 
 
 @pytest.mark.parametrize("silent", ["redis", "postgres"])

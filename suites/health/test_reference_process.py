@@ -19,7 +19,17 @@ from suites.support.replicas import put, until
 from suites.support.served import served
 from suites.support.servers import PROJECT, free_port
 
+LOOKS_LONG = {"redis_timeout_s": 10, "health_timeout_s": 10}
 PATIENT = {"postgres_timeout_s": 60, "request_timeout_s": 60, "shutdown_s": 60}
+
+
+PHASES = ["settings", "parts", "redis", "postgres", "news"]
+"""In the order in which they begin."""
+
+
+def outcomes_of(replica):
+    """Return what became of each phase of its start, why, and how loudly it was said."""
+    return {each["phase"]: (each["outcome"], each.get("why"), each["level"]) for each in replica.events("start")}
 
 
 async def value_of(postgres: int, item: int) -> str | None:
@@ -160,20 +170,67 @@ async def test_second_order_to_stop_is_obeyed_at_once(servers, tmp_path):
 
 
 async def test_start_is_logged_phase_by_phase_without_secrets(servers, tmp_path):
-    """Each phase once, with its outcome and its duration; the settings that hold, and nothing of the password."""
+    """Each phase once, with its outcome and duration; each setting that holds once, and nothing of the password."""
     async with served(tmp_path, *servers, redis_timeout_s=10, postgres_password="hunter2") as replica:  # noqa: S106 - made up
         await until(replica.has_heard_the_news)
         phases = {each["phase"]: each for each in replica.events("start")}
-        (told,) = replica.events("settings")
+        begun = replica.events("starting")
 
+    assert [each["phase"] for each in begun] == PHASES
     assert len(replica.events("start")) == len(phases)
-    assert phases.keys() == {"settings", "parts", "redis", "postgres", "news"}
+    assert set(PHASES) == phases.keys()
     assert {each["outcome"] for each in phases.values()} == {"done"}
     assert all(0 <= each["took_s"] < 60 for each in phases.values())
     assert phases["postgres"]["took_s"] > 0
-    assert (told["settings"]["redis"]["port"], told["settings"]["cache"]["ttl_s"]) == (servers[0], 60.0)
-    assert told["settings"]["postgres"]["password"] == "**********"  # noqa: S105 - what stands for one
+    by_phase = {each["phase"]: each.get("settings", {}) for each in begun}
+    told = [name for settings in by_phase.values() for name in settings]
+    assert sorted(told) == sorted(Settings.model_fields)
+    assert (by_phase["redis"]["redis"]["port"], by_phase["parts"]["cache"]["ttl_s"]) == (servers[0], 60.0)
+    assert by_phase["postgres"]["postgres"]["password"] == "**********"  # noqa: S105 - what stands for one
     assert "hunter2" not in replica.log()
+
+
+async def test_start_without_redis_says_so_and_serves(servers, tmp_path):
+    """Redis failed, the news are waited for, all else is done: the replica is degraded, and answers."""
+    async with served(tmp_path, free_port(), servers[1], **PATIENT, **LOOKS_LONG) as replica:
+        await until(lambda: replica.has_logged("redis"))
+        ready = (await replica.client.get("/health/ready")).json()
+        assert (await replica.client.get("/items/26")).status_code == 200
+        replica.stop()
+        await replica.ended()
+
+    assert (ready["status"], ready["dependencies"]) == ("degraded", {"redis": "down", "postgres": "up"})
+    assert [each["phase"] for each in replica.events("starting")] == PHASES
+    assert outcomes_of(replica) == {
+        "settings": ("done", None, "info"),
+        "parts": ("done", None, "info"),
+        "redis": ("failed", "DependencyFailed", "error"),
+        "postgres": ("done", None, "info"),
+        "news": ("given up", None, "info"),
+    }
+
+
+async def test_start_without_postgres_says_so_and_waits(servers, tmp_path):
+    """The schema is waited for, all else is done: the replica lives, is starting, and refuses what it cannot serve."""
+    async with served(tmp_path, servers[0], free_port(), wait_for="/health/live", **LOOKS_LONG) as replica:
+        await until(replica.has_heard_the_news)
+        ready = await replica.client.get("/health/ready")
+        assert (await replica.client.get("/items/27")).status_code == 503
+        replica.stop()
+        await replica.ended()
+
+    assert (ready.status_code, ready.json()["status"]) == (503, "starting")
+    assert ready.json()["dependencies"] == {"redis": "up", "postgres": "down"}
+    assert [each["phase"] for each in replica.events("starting")] == PHASES
+    assert outcomes_of(replica) == {
+        "settings": ("done", None, "info"),
+        "parts": ("done", None, "info"),
+        "redis": ("done", None, "info"),
+        "postgres": ("given up", None, "info"),
+        "news": ("done", None, "info"),
+    }
+    given_up = next(each for each in replica.events("start") if each["phase"] == "postgres")
+    assert given_up["took_s"] > 0
 
 
 async def test_phase_that_fails_says_so_and_the_replica_goes_on(servers, tmp_path):
@@ -183,7 +240,7 @@ async def test_phase_that_fails_says_so_and_the_replica_goes_on(servers, tmp_pat
         replica.stop()
         await replica.ended()
 
-    outcomes = {each["phase"]: (each["outcome"], each.get("why"), each["level"]) for each in replica.events("start")}
+    outcomes = outcomes_of(replica)
     assert outcomes["redis"] == ("failed", "DependencyFailed", "error")
     assert outcomes["postgres"] == ("given up", None, "info")
     assert outcomes["news"] == ("given up", None, "info")
@@ -194,13 +251,10 @@ async def test_settings_that_make_no_sense_end_the_start_with_their_names(tmp_pa
     mistake = {"REFERENCE_POSTGRES_PASWORD": "hunter2", "REFERENCE_CACHE_TTL_S": "0"}
     said = await said_by(*("-c", "from fixtures.reference.app import create_app; create_app()"), **mistake)
 
-    first = json.loads(said.splitlines()[0])
-    assert (first["event"], first["phase"], first["outcome"], first["why"]) == (
-        "start",
-        "settings",
-        "failed",
-        "ValidationError",
-    )
+    begun, failed = (json.loads(line) for line in said.splitlines()[:2])
+    assert (begun["event"], begun["phase"]) == ("starting", "settings")
+    wanted = {"event": "start", "phase": "settings", "outcome": "failed", "why": "ValidationError"}
+    assert {key: failed[key] for key in wanted} == wanted
     assert "cache.ttl_s" in said
     assert "postgres.pasword" in said
     assert "hunter2" not in said

@@ -19,6 +19,7 @@ from fixtures.reference.core.limiter import FailPolicy
 from fixtures.reference.core.store.settings import StoreSettings
 from fixtures.reference.parts import Design, build
 from fixtures.reference.settings import Settings, example
+from fixtures.reference.watch import DATA_LAYER
 from harness.clock import FakeClock
 from suites.support.reference import values_of
 from suites.support.servers import PROJECT
@@ -94,6 +95,17 @@ VARIABLES = {
     "REFERENCE_DEADLETTER_ARCHIVE": (False, [], ["maybe"]),
     "REFERENCE_DEADLETTER_LOOK_AT": (10, ["1", "49"], ["0"]),
     "REFERENCE_DEADLETTER_ACT_AT": (50, ["11"], ["1"]),
+    "REFERENCE_LIVE_MAX_CONNECTIONS": (1000, ["1"], ["0"]),
+    "REFERENCE_LIVE_MAX_ITEMS": (100, ["1", "1000"], ["0", "1001"]),
+    "REFERENCE_LIVE_QUEUE_MAX": (256, ["1"], ["0"]),
+    "REFERENCE_LIVE_SEND_TIMEOUT_S": (5.0, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_QUERY_SLOW_S": (0.1, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_QUERY_SLOW_P99_FACTOR": (3.0, ["1"], ["0.999", "nan", "inf"]),
+    "REFERENCE_QUERY_REPEATS": (5, ["2"], ["1"]),
+    "REFERENCE_QUERY_MIN_ROWS": (10_000, ["0"], ["-1"]),
+    "REFERENCE_QUERY_MIN_GAIN_RATIO": (0.2, ["0.001", "0.999"], ["0", "1", "nan"]),
+    "REFERENCE_QUERY_BUILD_TIMEOUT_S": (0.5, ["0.001"], ["0", "nan", "inf"]),
+    "REFERENCE_QUERY_MAX_STATEMENTS": (1000, ["1"], ["0"]),
 }
 DEFAULTS = {name: default for name, (default, _, _) in VARIABLES.items()}
 ACCEPTED = [(name, value) for name, (_, accepted, _) in VARIABLES.items() for value in accepted]
@@ -212,8 +224,8 @@ def plain(value: object) -> object:
 def policy_of(settings: Settings, group: str) -> Any:
     """Return the policy that the settings of a group become."""
     model = getattr(settings, group)
-    asks = inspect.signature(model.policy).parameters
-    return model.policy(replicas=settings.replicas) if "replicas" in asks else model.policy()
+    known = {"replicas": settings.replicas, "skip_modules": DATA_LAYER}
+    return model.policy(**{name: known[name] for name in inspect.signature(model.policy).parameters})
 
 
 def built_of(settings: Settings) -> dict[str, object]:
@@ -300,6 +312,8 @@ def test_both_breakers_and_the_link_go_by_the_policies_of_their_groups(group):
         "worker": [parts.queue.policy],
         "checkpoint": [parts.checkpoints._policy],
         "deadletter": [parts.letters.policy],
+        "live": [parts.hub.policy],
+        "query": [parts.queries.policy],
         "breaker": [breaker.policy for breaker in parts.breakers],
     }
 

@@ -38,6 +38,10 @@ class Served:
         """Of its process."""
         return self._process.pid
 
+    def kill(self) -> None:
+        """End it without a word."""
+        self._process.kill()
+
     def stop(self) -> None:
         """Ask it to end, as an orchestrator does."""
         self._process.send_signal(signal.SIGTERM)
@@ -81,7 +85,8 @@ async def served(
     folder: Path, redis: int, postgres: int, *, wait_for: str = "/health/ready", app: str = APP, **variables: object
 ) -> AsyncIterator[Served]:
     """Run the service until it answers `wait_for`; it is killed in the end if it still runs."""
-    port, log = free_port(), folder / f"{app.rpartition(':')[0]}.log"
+    port = free_port()
+    log = folder / f"{app.rpartition(':')[0]}-{port}.log"
     told = {"redis_port": redis, "postgres_port": postgres, **variables}
     environment = {**os.environ, **{f"REFERENCE_{name.upper()}": str(value) for name, value in told.items()}}
     command = ["-m", "uvicorn", app, "--factory", "--port", str(port), "--no-access-log"]
@@ -92,7 +97,7 @@ async def served(
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             replica = Served(process, port, client, log)
-            await until(lambda: replica.is_answering(wait_for), within_s=60.0)
+            await until(lambda: replica.is_answering(wait_for), within_s=150.0)
             yield replica
     finally:
         if process.returncode is None:

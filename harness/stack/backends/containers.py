@@ -67,9 +67,8 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         building.run_to_its_end(plan)
         workers = [plan.process(each) for each in blueprint.workers]
         replicas = [plan.process(each) for each in blueprint.replicas]
-        balancer = nginx.contained(
-            images["nginx"], [edge.client_address for edge in plan.edges if edge.client == ENTRY]
-        )
+        doors = [edge.client_address for edge in plan.edges if edge.client == ENTRY]
+        balancer = nginx.contained(images["nginx"], doors, sticky=blueprint.system.sticky)
         building.start(*workers, *replicas, balancer)
         for worker in workers:
             check_is_alive(building.services[worker.name])

@@ -66,7 +66,8 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         workers = [building.process(each, blueprint, server) for each in blueprint.workers]
         replicas = [building.process(each, blueprint, server) for each in blueprint.replicas]
         edges = [building.edge(server, ENTRY, recipe) for recipe in replicas]
-        building.start(*workers, *replicas, nginx.local(workspace, [edge.listen for edge in edges]))
+        balancer = nginx.local(workspace, [edge.listen for edge in edges], sticky=blueprint.system.sticky)
+        building.start(*workers, *replicas, balancer)
         building.wait_until_ready()
         for worker in workers:  # being alive is all that is known of one; by now it would have ended if it cannot run
             check_is_alive(building.services[worker.name])
