@@ -5,6 +5,7 @@ What each breaks is seen in defects/, a file per part.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields, replace
 from importlib import import_module
 
@@ -87,7 +88,8 @@ async def test_a_worker_is_what_its_design_says(redis_port, postgres_port):
         async def run(self) -> None:
             seen.append(type(self))
 
-    await worker.work(quick_settings(redis_port, postgres_port, seed_items=0), Design(worker=Noted))
+    async with asyncio.timeout(30):  # another one would go on working
+        await worker.work(quick_settings(redis_port, postgres_port, seed_items=0), Design(worker=Noted))
 
     assert seen == [Noted]
 
