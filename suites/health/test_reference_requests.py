@@ -252,6 +252,28 @@ async def test_name_of_a_tenant_that_could_be_mistaken_is_refused(world, tenant)
     assert (await client.get("/items/1", headers={"x-tenant": "a" * 32})).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "headers", [{}, {"x-tenant": "library"}, {"x-client-key": "k" * 100}, [("x-tenant", "library"), ("x-tenant", "A")]]
+)
+async def test_item_is_answered_alike_however_it_is_written(world, headers):
+    """Digits are read beside FastAPI, a sign or a space by FastAPI: the answer, its headers and its series are the same."""
+    client = await world.replica()
+    await put(client, 7, "of nobody")
+    await put(client, 7, "of the library", **of("library"))
+
+    async def answered(path: str) -> tuple[object, ...]:
+        answer = await client.get(path, headers=headers)
+        kept = {name: value for name, value in answer.headers.items() if name not in {"x-request-id", "date"}}
+        return answer.status_code, answer.json(), kept
+
+    plain, odd = await answered("/items/7"), await answered("/items/%2B7")
+    assert plain == odd
+    assert plain[0] == 200
+    assert plain[1]["value"] == ("of the library" if "x-tenant" in dict(headers) else "of nobody")
+    assert (await answered("/items/8"))[:2] == (await answered("/items/%2B8"))[:2]
+    assert not [name for name in await series_of(client) if "unmatched" in name]
+
+
 async def test_search_finds_what_values_contain(world):
     """In either case, by number, at most as many as asked for, for this tenant only; LIKE's own characters are plain."""
     client = await world.replica()
