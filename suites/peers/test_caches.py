@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from redis.asyncio import Redis
 
@@ -21,7 +23,10 @@ from fixtures.peers.caches import (
 from suites.contract.core.cache import CacheContract
 from suites.support.servers import free_port
 
-pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")  # of redis-py, by some
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning"),  # of redis-py, by some
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # what they leave open is found whenever
+]
 
 
 class TestAsyncLru(CacheContract):
@@ -81,6 +86,8 @@ class OnRedis(CacheContract):
         async with Redis(port=redis_port) as client:
             await client.flushall()
         self.adapter = self.adapted(redis_port)
+        yield
+        gc.collect()  # what was left open is found here, and not in the tests of others
 
 
 class TestAiocacheOnRedis(OnRedis):
