@@ -18,6 +18,7 @@ from harness.spec.faults.target import nothing_to_hit
 from harness.spec.parser import text_of, validated
 from harness.spec.quantity import duration_text
 from harness.spec.scenario import Scenario
+from harness.spec.timeline import ROUNDING_S
 from harness.stack.blueprint import targets_of, why_out_of_reach
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import claims_made
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from harness.spec.phase import Phase
     from harness.spec.system import Settings, System
     from harness.spec.timeline import Scheduled
-
-_ROUNDING_S = 1e-9
-"""What a sum of durations, each stretched by itself, may differ from the stretched sum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,10 +202,10 @@ def _impossible_windows(source: ScenarioSource, scenario: Scenario) -> Iterator[
             where = source.document.place((*path, "at"))
             what = f"the fault `{fault}` would begin when its phase, which lasts {lasts}, is over"
             yield SpecError(what, where=where, fix="begin it earlier: `at` counts from the beginning of its phase")
-        elif ends_s > phase.lasts + _ROUNDING_S:
+        elif ends_s > phase.lasts + ROUNDING_S:
             what = f"the fault `{fault}` would end {duration_text(ends_s)} after the beginning of a phase of {lasts}"
             yield SpecError(what, where=where, fix="end it with its phase at the latest, or let the phase last longer")
-        elif ends_s - fault.at < fault.look_s - _ROUNDING_S:
+        elif ends_s - fault.at < fault.look_s - ROUNDING_S:
             what = f"the fault `{fault}` would be over before its dose is seen, which takes"
             needed = duration_text(fault.look_s)
             yield SpecError(f"{what} {needed}", where=where, fix=f"let it last {needed} or longer")

@@ -20,6 +20,9 @@ LOOK_OVERHEAD_S = 0.2
 """What a look at a dose takes beside the dose itself: a few questions to the proxy's API, some 10 ms each on an idle
 machine, and a thread an edge."""
 
+ROUNDING_S = 1e-9
+"""What a sum of durations, each stretched by itself, may differ from the stretched sum."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduled:
@@ -93,11 +96,17 @@ def scheduled(phases: Sequence[Phase]) -> tuple[Scheduled, ...]:
             id=f"fault-{number}",
             phase=phase.name,
             starts_s=begin_s + fault.at,
-            ends_s=begin_s + fault.ends_after_s(phase.lasts),
+            ends_s=begin_s + _ends_after_s(fault, phase),
             spec=fault,
         )
         for number, (phase, begin_s, fault) in enumerate(placed, start=1)
     )
+
+
+def _ends_after_s(fault: Fault, phase: Phase) -> float:
+    """Return when a fault ends, in seconds after its phase has begun: with its phase, if that is what it adds up to."""
+    ends_s = fault.ends_after_s(phase.lasts)
+    return phase.lasts if abs(ends_s - phase.lasts) <= ROUNDING_S else ends_s
 
 
 def moments(phases: Sequence[Phase], *, looks: int = 1) -> tuple[Moment, ...]:

@@ -137,8 +137,8 @@ def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
     """Stretched one by one, `at` and `for` may add up to a hair more than the phase: that is no window beyond it."""
     source = read_source(timed(tmp_path, "kind: down, target: redis, at: 0.1s, for: 9.9s"))
     stretches = [1 + number / 37 for number in range(200)]
-    scenarios = [source.scenario.stretched(factor) for factor in stretches]
-    beyond = [each for each in scenarios if each.actions[0].ends_s > each.windows[1][2]]
+    stretched = [source.scenario.stretched(factor).phases[1] for factor in stretches]
+    beyond = [phase for phase in stretched if phase.faults[0].ends_after_s(phase.lasts) > phase.lasts]
 
     assert beyond, "none of them is a hair too long, so this shows nothing"
     for factor in stretches:

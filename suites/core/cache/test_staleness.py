@@ -38,7 +38,7 @@ class Replicas:
         truth, relay = self.items, Relay(self.redis_port)
 
         class Truth:
-            def __init__(self, _policy: object, *, pool: object, breaker: object) -> None:  # noqa: ARG002 - it needs none
+            def __init__(self, _policy: object, *, breaker: object, **_others: object) -> None:
                 self.breaker, self.is_prepared = breaker, True
 
             async def prepare(self, *, seed_items: int) -> None:
