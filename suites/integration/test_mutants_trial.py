@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import closing
 from importlib.util import cache_from_source
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fixtures.defects.mutants import Mutant
 from fixtures.defects.mutants._trial import Fate, Trials, applied, copied
+from harness.clock import SystemClock, is_met_within
+from suites.support.servers import PROJECT
+
+CLOCK = SystemClock()
 
 HALF = "def half(number):\n    return number / 2\n"
 TESTS = """
@@ -134,3 +141,32 @@ def test_trials_that_are_closed_say_so(trials):
 
     with pytest.raises(RuntimeError, match="has ended"):
         trials.run(["test_part.py::test_half"], limit_s=60)
+
+
+KILLED_IN_A_TRIAL = """
+import sys
+from pathlib import Path
+from fixtures.defects.mutants._trial import Trials
+trials = Trials(Path(sys.argv[1]), {"GIVEN": "4"}, imported=[])
+print("begun", flush=True)
+trials.run(["test_part.py::test_that_waits"], limit_s=600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_trial_that_hangs_ends_with_whoever_is_killed_while_waiting_for_it(project):
+    """SIGKILL leaves nobody to clean up: one such child has computed for twenty minutes beside everything else."""
+    (project / "part.py").write_text(HALF.replace("/ 2", "/ 3"))
+    command = [sys.executable, "-c", KILLED_IN_A_TRIAL, str(project)]
+    runner = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
+    assert runner.stdout.readline() == b"begun\n"
+    assert is_met_within(
+        lambda: len(psutil.Process(runner.pid).children(recursive=True)) == 2, deadline_s=60, clock=CLOCK
+    )
+    family = psutil.Process(runner.pid).children(recursive=True)
+
+    runner.kill()
+    runner.communicate()
+
+    _, left = psutil.wait_procs(family, timeout=10)
+    assert left == []
