@@ -203,7 +203,8 @@ def _operation_records(table: pa.Table) -> NDArray[np.void]:
 
 def _table(path: Path) -> pa.Table:
     try:
-        return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
+        # Arrow's threads are not joined when the interpreter ends: one in sixty runs was aborted at its exit, with 134.
+        return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise _unread(path, error) from error
 

@@ -170,6 +170,29 @@ read_history(Path(sys.argv[1]))
 print(sorted({"pandas", "pyarrow"} & set(sys.modules)))
 """
 
+COUNTS_THREADS = """
+import os
+before = os.listdir("/proc/self/task")
+read_history(Path(sys.argv[1]))
+print(len(set(os.listdir("/proc/self/task")) - set(before)))
+"""
+
+
+def test_no_thread_is_left_that_could_abort_the_exit(tmp_path):
+    """Arrow does not join its threads; an interpreter that ends while one starts is aborted (apache/arrow#34314)."""
+    write_history(histories.breaker_never_opens()[1], EvidenceFolder(tmp_path, NO_SECRETS))
+    imports = WRITES_AND_READS.partition("write_history(histories")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", imports + COUNTS_THREADS, tmp_path],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout.strip() == "0"
+
 
 def test_pandas_is_left_alone(tmp_path):
     """It is installed here, and pyarrow imports it when asked to convert: half a second and 60 MB of every run."""
