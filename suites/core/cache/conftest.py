@@ -29,8 +29,8 @@ async def level(linked, redis):
     """Make L2s of replicas that share the emptied Redis."""
     made = []
 
-    def make(*, clock=None, port: int | None = None, **policy: object) -> SharedLevel:
-        link = linked() if port is None else linked(port=port)
+    def make(*, clock=None, port: int | None = None, link=None, **policy: object) -> SharedLevel:
+        link = link or (linked() if port is None else linked(port=port))
         made.append(SharedLevel(link, CachePolicy(**policy), clock=clock or MonotonicClock()))
         return made[-1]
 

@@ -70,6 +70,8 @@ class Ear:
 class Told:
     """A bus over these subscribers, one for each time that it subscribes, and what it told."""
 
+    name = "ours"
+
     def __init__(self, *ears: Ear) -> None:
         self.ears, self.left = ears, list(ears)
         self.told: list[object] = []
@@ -119,8 +121,9 @@ async def test_bus_tells_the_key_and_the_version_of_each_write():
 
 
 async def test_bus_tells_what_was_invalidated():
-    """A key whatever its version, a tag, or everything."""
-    told = Told(Ear(SUBSCRIBED, news(b"x a key"), news(b"t a tag"), news(b"a")))
+    """By another: a key whatever its version, or a tag. By any: everything. Its own it has let go of by itself."""
+    said = [b"x another a key", b"x ours our key", b"t another a tag", b"t ours our tag", b"a"]
+    told = Told(Ear(SUBSCRIBED, *map(news, said)))
 
     await told.until_it_waits()
 

@@ -248,8 +248,9 @@ async def test_shared_level_invalidates_all_with_a_tag_at_once(level):
 
 
 async def test_shared_level_tells_of_invalidations(level, linked):
-    """A key, a tag and everything, each with the name that it was given."""
-    shared, ear = level(), linked().listen()
+    """A key and a tag, each with the name that it was given and with its own; and everything."""
+    link = linked()
+    shared, ear = level(link=link), link.listen()
     await ear.subscribe(module.CHANNEL)
     await ear.get_message(timeout=2)
 
@@ -259,7 +260,7 @@ async def test_shared_level_tells_of_invalidations(level, linked):
     said = [(await ear.get_message(timeout=2))["data"] for _ in range(3)]
     await ear.aclose()
 
-    assert said == [b"x a key", b"t a tag", b"a"]
+    assert said == [f"x {link.name} a key".encode(), f"t {link.name} a tag".encode(), b"a"]
 
 
 async def test_shared_level_reads_in_one_script_what_is_asked_in_one_tick(level, monkeypatch):

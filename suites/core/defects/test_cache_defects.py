@@ -149,7 +149,10 @@ async def test_news_of_a_write_reach_the_other_replicas_unless_they_are_deaf(rep
     for _ in range(50):  # it was sent to all subscribers at once, and each answer is a turn of this loop for them
         await redis.ping()
 
-    assert await replicas.read(reader, item) == read
+    async def is_read() -> bool:
+        return await replicas.read(reader, item) == read
+
+    await until(is_read)  # on a busy machine the new value comes a few turns later; the deaf one reads the old at once
 
 
 @pytest.mark.parametrize(("defect", "read"), [("", "new"), ("bus-forgets-gaps", "old")])
