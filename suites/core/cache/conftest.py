@@ -45,6 +45,6 @@ def signed():
 
     async def sign(shared: SharedLevel, *names: str) -> None:
         for name in names or ("one",):
-            await shared.sign(name, await shared.look_at_the_time(), is_first=False)
+            await shared.sign(name, await shared.look_at_the_time())
 
     return sign

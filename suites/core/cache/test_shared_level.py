@@ -149,14 +149,44 @@ async def test_shared_level_raises_the_floor_when_a_replica_is_back_that_did_not
     """What its former life owed died with it; one that signed off owed nothing."""
     shared, believed = level(), []
     await signed(shared, "one", "two")
-    for is_first, leaves in ((True, False), (True, True), (False, False)):
+    for lived_s, leaves in ((0.0, False), (0.0, True), (None, False)):
         await filled(shared, "a", Document(1, b"x"))
         if leaves:
             await shared.leave("one")
-        await shared.sign("one", await shared.look_at_the_time(), is_first=is_first)
+        await shared.sign("one", await shared.look_at_the_time(), lived_s=lived_s)
         believed.append((await shared.get("a")).as_of_s > -inf)
 
     assert believed == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("lived_s", "is_believed"), [(0.0, False), (5.0, True), (20.0, False)], ids=["now", "before", "told wrongly"]
+)
+async def test_shared_level_believes_what_was_loaded_since_the_new_life_began(
+    level, signed, redis, lived_s, is_believed
+):
+    """Ten seconds after the last signature of the old one; one that claims to have begun before it knows nothing."""
+    shared = level()
+    await signed(shared, "one", "two")
+    await redis.zadd(module.SIGNATURES, {"one": await shared.look_at_the_time() - 10_000_000})
+    await filled(shared, "a", Document(1, b"x"))
+
+    await shared.sign("one", await shared.look_at_the_time(), lived_s=lived_s)
+
+    assert ((await shared.get("a")).as_of_s > -inf) == is_believed
+
+
+async def test_shared_level_does_not_lower_the_floor_for_a_new_life(level, signed, redis):
+    """It was raised for another reason since that life began."""
+    shared = level()
+    await signed(shared, "one", "two")
+    await redis.zadd(module.SIGNATURES, {"one": await shared.look_at_the_time() - 10_000_000})
+    await filled(shared, "a", Document(1, b"x"))
+    await shared.raise_floor()
+
+    await shared.sign("one", await shared.look_at_the_time(), lived_s=5.0)
+
+    assert (await shared.get("a")).as_of_s == -inf
 
 
 async def test_shared_level_takes_no_signature_back(level, signed, redis):
@@ -164,14 +194,14 @@ async def test_shared_level_takes_no_signature_back(level, signed, redis):
     shared = level()
     now_us = await shared.look_at_the_time()
     for moment_us in (now_us, now_us - 1_000_000, now_us + 3_600_000_000):
-        await shared.sign("one", moment_us, is_first=False)
+        await shared.sign("one", moment_us)
     assert await redis.zscore(module.SIGNATURES, "one") == now_us
 
     await redis.zadd(module.SIGNATURES, {"one": now_us + 3_600_000_000})
     await shared.raise_floor()
     await filled(shared, "a", Document(1, b"x"))
     assert (await shared.get("a")).as_of_s <= shared._clock.now()
-    await shared.sign("one", now_us + 1, is_first=False)
+    await shared.sign("one", now_us + 1)
     assert await redis.zscore(module.SIGNATURES, "one") == now_us + 1
 
 

@@ -15,7 +15,7 @@ class Shared:
 
     def __init__(self) -> None:
         self.time_us = 0
-        self.signed: list[tuple[str, int, bool]] = []
+        self.signed: list[tuple[str, int, float | None]] = []
         self.left: list[str] = []
         self.is_down = False
         self.meanwhile = None
@@ -28,10 +28,10 @@ class Shared:
             self.meanwhile()
         return self.time_us
 
-    async def sign(self, replica: str, moment_us: int, *, is_first: bool) -> None:
+    async def sign(self, replica: str, moment_us: int, *, lived_s: float | None) -> None:
         if self.is_down:
             raise Unavailable("redis", "away", retry_after_s=1)
-        self.signed.append((replica, moment_us, is_first))
+        self.signed.append((replica, moment_us, lived_s))
 
     async def leave(self, replica: str) -> None:
         self.left.append(replica)
@@ -39,18 +39,18 @@ class Shared:
 
 def made(shared: Shared, sleep=asyncio.sleep, **policy: object) -> tuple[Watermark, Debts]:
     debts = Debts(shared, ttl_s=60)
-    return Watermark(shared, debts, CachePolicy(**policy), replica="one", sleep=sleep), debts
+    return Watermark(shared, debts, CachePolicy(**policy), replica="one", lived_s=lambda: 2.5, sleep=sleep), debts
 
 
 async def test_watermark_signs_for_the_moment_before_it_looked_at_its_debts():
-    """The first signature of a life says so; those after it do not."""
+    """The first signature of a life says how long it has lasted; those after it do not."""
     shared = Shared()
     watermark, _ = made(shared)
 
     for _ in range(3):
         await watermark.sign()
 
-    assert shared.signed == [("one", 1, True), ("one", 2, False), ("one", 3, False)]
+    assert shared.signed == [("one", 1, 2.5), ("one", 2, None), ("one", 3, None)]
     assert watermark.signed == 3
 
 
@@ -70,7 +70,7 @@ async def test_watermark_does_not_sign_while_anything_is_owed(when):
     shared.meanwhile = None
     debts.settle("a", Document(1, b""))
     await watermark.sign()
-    assert shared.signed == [("one", 2, True)]
+    assert shared.signed == [("one", 2, 2.5)]
 
 
 @pytest.mark.parametrize(("l1_ttl_s", "every_s"), [(5.0, 0.5), (1.0, 0.1), (0.01, 0.01)])
