@@ -1,7 +1,7 @@
-"""The suites of the reference core, once for each seed, on a busy machine: `python -m suites.support.steady [SEED]…`.
+"""The suites of the reference core, once for each seed: `python -m suites.support.steady [SEED]…`.
 
-Three processes that never pause compute beside each run, so that a test which asserts how fast the machine is goes red
-here and not in somebody's CI. Hypothesis and the suites' own dice go by the seed. Exit code 1 if anything was red. A run
+Three processes that never pause compute beside the first few runs, so that a test which asserts how fast the machine is
+goes red here and not in somebody's CI. Hypothesis and the suites' own dice go by the seed. Exit code 1 if anything was red. A run
 of seeds 1 to `--runs` writes docs/steady.md; seeds that are named are looked at, and nothing is written.
 """
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PAGE = PROJECT / "docs/steady.md"
 RUNS = 20
+BUSY_RUNS = 5
 SPINNERS = 3
 LIMIT_S = 1800.0
 """For one run: many times what it takes, so that what does not end is told and does not hold up the others."""
@@ -53,6 +54,7 @@ class Run:
     """What came of one seed: counts, and seconds."""
 
     seed: str
+    spinners: int
     tests: int
     skipped: int
     took_s: float
@@ -72,13 +74,14 @@ def main(arguments: Sequence[str]) -> int:
     options = _read(arguments)
     seeds = options.seeds or [str(number) for number in range(1, options.runs + 1)]
     runs = []
-    with tempfile.TemporaryDirectory(prefix="steady-") as folder, busy(options.spinners):
+    with tempfile.TemporaryDirectory(prefix="steady-") as folder:
         for number, seed in enumerate(seeds, 1):
-            runs.append(run(seed, Path(folder), workers=options.workers))
+            with busy(options.spinners if number <= options.busy else 0) as spinning:
+                runs.append(run(seed, Path(folder), workers=options.workers, spinners=len(spinning)))
             _say(f"[{number}/{len(seeds)}] {told(runs[-1])}", *(f"  {red.test}: {red.why}" for red in runs[-1].red))
     if not options.seeds:
         day = datetime.now(UTC).date().isoformat()
-        PAGE.write_text(page(runs, day=day, commit=_commit(), spinners=options.spinners), encoding="utf-8")
+        PAGE.write_text(page(runs, day=day, commit=_commit()), encoding="utf-8")
     return int(any(each.red for each in runs))
 
 
@@ -95,8 +98,8 @@ def busy(spinners: int) -> Iterator[list[int]]:
         yield started
 
 
-def run(seed: str, folder: Path, *, workers: int) -> Run:
-    """Run the suites with a seed, to their end."""
+def run(seed: str, folder: Path, *, workers: int, spinners: int) -> Run:
+    """Run the suites with a seed, to their end, beside so many spinners."""
     report = folder / f"{seed}.xml"
     command = [sys.executable, "-m", "pytest", *suites(), f"--numprocesses={workers}", "--no-loadscope-reorder", "-v"]
     told = [f"--hypothesis-seed={seed}", f"--junitxml={report}", "-o", "junit_family=xunit2"]
@@ -115,11 +118,11 @@ def run(seed: str, folder: Path, *, workers: int) -> Run:
     took_s = time.monotonic() - began_s
     if not report.exists():
         how = f"did not end within {LIMIT_S:.0f} s" if code is None else f"ended with code {code} and without a report"
-        return Run(seed, 0, 0, took_s, (Red("pytest", how),))
-    return read(report, seed, took_s=took_s, code=code)
+        return Run(seed, spinners, 0, 0, took_s, (Red("pytest", how),))
+    return read(report, seed, spinners=spinners, took_s=took_s, code=code)
 
 
-def read(report: Path, seed: str, *, took_s: float, code: int | None) -> Run:
+def read(report: Path, seed: str, *, spinners: int, took_s: float, code: int | None) -> Run:
     """Read a JUnit report. An exit code that it does not explain is red as well."""
     cases, red = list(ET.parse(report).iter("testcase")), []  # noqa: S314 - our own pytest has just written it
     for case in cases:
@@ -128,15 +131,17 @@ def read(report: Path, seed: str, *, took_s: float, code: int | None) -> Run:
             red.append(Red(f"{case.get('classname')}::{case.get('name')}", why))
     if code != 0 and not red:
         red.append(Red("pytest", f"ended with code {code}"))
-    return Run(seed, len(cases), sum(case.find("skipped") is not None for case in cases), took_s, tuple(red))
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return Run(seed, spinners, len(cases), skipped, took_s, tuple(red))
 
 
 def told(run: Run) -> str:
     """Say what came of a run, in a line."""
-    return f"seed {run.seed}: {run.tests} tests, {run.skipped} skipped, {len(run.red)} red, {run.took_s:.0f} s"
+    beside = f" beside {run.spinners} busy processes" if run.spinners else ""
+    return f"seed {run.seed}{beside}: {run.tests} tests, {run.skipped} skipped, {len(run.red)} red, {run.took_s:.0f} s"
 
 
-def page(runs: Sequence[Run], *, day: str, commit: str, spinners: int) -> str:
+def page(runs: Sequence[Run], *, day: str, commit: str) -> str:
     """Return docs/steady.md."""
     red = [(run.seed, each) for run in runs for each in run.red]
     result = f"{len(runs)} runs, {sum(run.tests for run in runs)} tests, {len(red)} red"
@@ -144,15 +149,18 @@ def page(runs: Sequence[Run], *, day: str, commit: str, spinners: int) -> str:
         "# Steady: the same tests, other seeds, a busy machine",
         "",
         "`nox -s steady` runs the suites of the reference core (`suites/core`, `suites/contract/core`, and the property tests",
-        f"that import it) {RUNS} times, each time with a seed of its own for Hypothesis and for the suites' dice, while three",
-        "processes that never pause compute beside it. `nox -s steady -- 7` runs seed 7 again, `nox -s steady -- --runs 3` three of",
-        "them. It writes this page, also when something was red.",
+        f"that import it) {RUNS} times, each time with a seed of its own for Hypothesis and for the suites' dice. Beside the first",
+        f"{BUSY_RUNS} of them {SPINNERS} processes compute that never pause. `nox -s steady -- 7` runs seed 7 again, on such a machine;",
+        f"`nox -s steady -- --busy {RUNS}` has them all there. It writes this page, also when something was red.",
         "",
-        f"{day}, at {commit}: **{result}**, on {os.cpu_count()} cores, with {spinners} processes beside them.",
+        f"{day}, at {commit}: **{result}**, on {os.cpu_count()} cores.",
         "",
-        "| seed | tests | skipped | red | took, s |",
-        "|---|---|---|---|---|",
-        *(f"| {run.seed} | {run.tests} | {run.skipped} | {len(run.red)} | {run.took_s:.0f} |" for run in runs),
+        "| seed | busy processes beside it | tests | skipped | red | took, s |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {run.seed} | {run.spinners} | {run.tests} | {run.skipped} | {len(run.red)} | {run.took_s:.0f} |"
+            for run in runs
+        ),
     ]
     if red:
         lines += ["", "| seed | red | why |", "|---|---|---|"]
@@ -161,10 +169,15 @@ def page(runs: Sequence[Run], *, day: str, commit: str, spinners: int) -> str:
 
 
 def _read(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("steady", description="Run the core's suites with many seeds on a busy machine.")
+    parser = argparse.ArgumentParser(
+        "steady", description="Run the core's suites with many seeds, some of them on a busy machine."
+    )
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="only these; nothing is written")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"seeds 1 to so many, {RUNS} by default")
-    parser.add_argument("--spinners", type=int, default=SPINNERS, help="processes that compute beside them")
+    parser.add_argument(
+        "--busy", type=int, default=BUSY_RUNS, help=f"the first so many of them, {BUSY_RUNS} by default,"
+    )
+    parser.add_argument("--spinners", type=int, default=SPINNERS, help="beside so many processes that never pause")
     parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1, help="tests side by side")
     options = parser.parse_args(arguments)
     if mistaken := [seed for seed in options.seeds if not seed.isdecimal()]:

@@ -36,11 +36,11 @@ def test_what_was_red_is_read_from_the_report(tmp_path, code):
     """Failures and errors, each with its test and the first line of why."""
     (tmp_path / "7.xml").write_text(REPORT)
 
-    run = read(tmp_path / "7.xml", "7", took_s=12.3, code=code)
+    run = read(tmp_path / "7.xml", "7", spinners=3, took_s=12.3, code=code)
 
     red = (Red("suites.core.test_a::test_bad", "assert 1 == 2"), Red("suites.core.test_b::test_broken", "no server"))
-    assert run == Run("7", 4, 1, 12.3, red)
-    assert told(run) == "seed 7: 4 tests, 1 skipped, 2 red, 12 s"
+    assert run == Run("7", 3, 4, 1, 12.3, red)
+    assert told(run) == "seed 7 beside 3 busy processes: 4 tests, 1 skipped, 2 red, 12 s"
 
 
 @pytest.mark.parametrize(("code", "red"), [(0, ()), (2, (Red("pytest", "ended with code 2"),))])
@@ -48,21 +48,20 @@ def test_an_end_that_no_test_explains_is_red(tmp_path, code, red):
     """A worker that crashed, or a collection that broke, is no success."""
     (tmp_path / "1.xml").write_text('<testsuites><testcase classname="a" name="b"/></testsuites>')
 
-    assert read(tmp_path / "1.xml", "1", took_s=1, code=code).red == red
+    assert read(tmp_path / "1.xml", "1", spinners=0, took_s=1, code=code).red == red
 
 
 def test_the_page_tells_each_run_and_what_was_red_in_it():
     """Sums, a row for each seed, and a row for each red test."""
     text = page(
-        [Run("1", 10, 1, 60.4, ()), Run("2", 10, 1, 70.0, (Red("a::b", "x | y"),))],
+        [Run("1", 3, 10, 1, 60.4, ()), Run("2", 0, 10, 1, 70.0, (Red("a::b", "x | y"),))],
         day="2026-11-29",
         commit="abc",
-        spinners=3,
     )
 
     assert "2026-11-29, at abc: **2 runs, 20 tests, 1 red**" in text
-    assert "with 3 processes beside them" in text
-    assert "| 1 | 10 | 1 | 0 | 60 |" in text
+    assert "| 1 | 3 | 10 | 1 | 0 | 60 |" in text
+    assert "| 2 | 0 | 10 | 1 | 1 | 70 |" in text
     assert "| 2 | `a::b` | x \\| y |" in text
 
 
