@@ -125,3 +125,13 @@ async def test_a_replica_that_ends_says_so_before_it_is_gone_unless_untold(
         await until(is_gone)
 
     assert (503 in statuses) == told
+
+
+@pytest.mark.parametrize(("defect", "repeated"), [("", 0), ("queries-shared-by-requests", 1)])
+async def test_requests_at_once_are_no_repetition_unless_they_share_a_scope(world, item, defect, repeated):
+    """Twenty clients ask for one item each."""
+    client = await world.replica(design=installed(defect, Design()))
+
+    await asyncio.gather(*(client.get(f"/items/{item * 100 + number}") for number in range(20)))
+
+    assert len((await client.get("/health/queries")).json()["repeats"]) == repeated
