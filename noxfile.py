@@ -161,7 +161,7 @@ def kills(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def steady(session: nox.Session) -> None:
-    """The core's suites with 20 seeds, five of them beside three busy processes: 45 minutes; `-- 7` is one of these.
+    """The core's suites with 20 seeds, three of them beside three busy processes: 40 minutes; `-- 7` is one of these.
 
     Writes docs/steady.md.
     """

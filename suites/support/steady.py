@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PAGE = PROJECT / "docs/steady.md"
 RUNS = 20
-BUSY_RUNS = 5
+BUSY_RUNS = 3
 SPINNERS = 3
 LIMIT_S = 1800.0
 """For one run: many times what it takes, so that what does not end is told and does not hold up the others."""
