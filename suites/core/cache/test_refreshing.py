@@ -147,11 +147,25 @@ async def test_cache_takes_over_when_the_replica_that_loads_has_died(world):
     assert EXACT.lease_s - 1e-9 <= sum(naps) <= EXACT.lease_s + 0.05
 
 
+async def test_cache_does_not_load_what_another_replica_stored_before_it_could_borrow_the_lease(world):
+    """It looked in vain, was slow to ask for the lease, and finds it free again: it looks once more (C3)."""
+
+    async def meanwhile() -> None:
+        world.shared.before_get = None
+        world.clock.advance(0.001)
+        assert await read(world.replica()) == (1, "l3")
+
+    world.shared.before_get = meanwhile
+
+    assert await read(world.replica()) == (1, "l2")
+    assert world.truth.loads == 1
+
+
 async def test_cache_waits_no_longer_than_a_lease_when_others_are_always_quicker(world):
     """Another replica takes the lease again and again, and brings nothing: this one loads after one lease's time."""
     nap, naps = napping(world)
 
-    async def busy(_key: str, _token: str) -> float:
+    async def busy(_key: str, _token: str, *, looked_us: int) -> float:
         return EXACT.lease_s
 
     world.shared.lease = busy

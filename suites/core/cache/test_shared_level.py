@@ -339,37 +339,49 @@ async def test_shared_level_gives_a_lease_to_one_at_a_time(level):
     shared = level(lease_s=10.0)
     began_s = time.monotonic()
 
-    assert await shared.lease("a", "one") == 0
-    assert await shared.lease("a", "one") == 0
-    left_s = await shared.lease("a", "two")
+    assert await shared.lease("a", "one", looked_us=shared.moment_us) == 0
+    assert await shared.lease("a", "one", looked_us=shared.moment_us) == 0
+    left_s = await shared.lease("a", "two", looked_us=shared.moment_us)
     assert 10.0 - (time.monotonic() - began_s) - 0.01 <= left_s <= 10.0
     await shared.release("a", "two")
-    assert await shared.lease("a", "two") > 0
+    assert await shared.lease("a", "two", looked_us=shared.moment_us) > 0
     await shared.release("a", "one")
-    assert await shared.lease("a", "two") == 0
+    assert await shared.lease("a", "two", looked_us=shared.moment_us) == 0
 
 
 async def test_shared_level_gives_the_lease_back_with_the_fill(level, redis):
     """Even if what was loaded is refused; a lease of another one stays."""
     shared = level()
     await superseded(shared, "a", Document(2, b"new"))
-    await shared.lease("a", "one")
+    await shared.lease("a", "one", looked_us=shared.moment_us)
     as_of_us = await shared.look_at_the_time()
 
     await shared.fill("a", Document(1, b"old"), ttl_s=TTL_S, as_of_us=as_of_us, lease="another")
-    assert await shared.lease("a", "two") > 0
+    assert await shared.lease("a", "two", looked_us=shared.moment_us) > 0
     await shared.fill("a", Document(1, b"old"), ttl_s=TTL_S, as_of_us=as_of_us, lease="one")
-    assert await shared.lease("a", "two") == 0
+    assert await shared.lease("a", "two", looked_us=shared.moment_us) == 0
 
 
 async def test_shared_level_lets_a_lease_lapse(level):
     """A holder that died is waited for no longer than the lease."""
     shared = level(lease_s=0.05)
-    await shared.lease("a", "dead")
+    await shared.lease("a", "dead", looked_us=shared.moment_us)
 
     async with asyncio.timeout(5):
-        while await shared.lease("a", "alive") > 0:  # noqa: ASYNC110 - Redis tells nobody that a key has expired
+        while await shared.lease("a", "alive", looked_us=shared.moment_us) > 0:  # noqa: ASYNC110 - Redis tells nobody that a key has expired
             await asyncio.sleep(0.005)
+
+
+async def test_shared_level_lends_nothing_to_one_who_looked_before_it_was_stored(level):
+    """It would load what is there by now; once it has looked again it may, as what is there may be of no use to it (C3)."""
+    shared = level(lease_s=10.0)
+    looked_us = await shared.look_at_the_time()
+    assert await shared.lease("a", "one", looked_us=looked_us) == 0
+    await shared.fill("a", Document(1, b"x"), ttl_s=TTL_S, as_of_us=looked_us, lease="one")
+
+    assert await shared.lease("a", "two", looked_us=looked_us) == 0.001
+    assert await shared.lease("a", "two", looked_us=shared.moment_us) == 0
+    assert await shared.lease("a", "three", looked_us=shared.moment_us) > 1
 
 
 BODIES = {

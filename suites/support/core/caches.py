@@ -52,7 +52,12 @@ class Ours:
         max_bytes: int = MAX_BYTES,
     ) -> AsyncIterator[OurCached]:
         policy = CachePolicy(
-            max_bytes=max_bytes, ttl_s=ttl_s, l1_ttl_s=TTL_S, grace_s=GRACE_S, refresh_ratio=self._refresh_ratio
+            max_bytes=max_bytes,
+            ttl_s=ttl_s,
+            l1_ttl_s=TTL_S,
+            grace_s=GRACE_S,
+            refresh_ratio=self._refresh_ratio,
+            lease_s=30.0,  # who waits for so long loads as well, and a busy machine may stop a loader for a second
         )
         breaker = Breaker("redis", BreakerPolicy(), clock=MonotonicClock(), random=Random(1))
         port = self._port if self._is_shared and is_l2_up else self._dead_port
