@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from fixtures.defects import installed
+from fixtures.reference.core.cache import Source
 from fixtures.reference.documents import document_of, key_of
 from fixtures.reference.parts import Design, build
 from harness.clock import FakeClock
@@ -66,6 +67,18 @@ class Replicas:
             return document_of(await parts.store.write(item, value))
 
         await parts.cache.write(key_of("", item), commit)
+
+    async def held(self, parts: Parts, item: int) -> str | None:
+        """Return an item's value once it is held in memory, where their clock lets it not grow old.
+
+        What was seconds underway on a busy machine is as old as Redis says, and not held at first.
+        """
+
+        async def is_held() -> bool:
+            return (await parts.cache.get(key_of("", item))).source is Source.L1
+
+        await until(is_held)
+        return await self.read(parts, item)
 
     async def read(self, parts: Parts, item: int) -> str | None:
         """Return an item's value; None if there is no such item."""
