@@ -15,7 +15,8 @@ SAYS = """
 import time
 running_s = time.monotonic()
 from fixtures.reference.clock import lived_s
-print(running_s, time.monotonic() - lived_s())
+lived_s = lived_s()  # first: what passes before the clock is read makes it begin later, and not before it was started
+print(running_s, time.monotonic() - lived_s)
 """
 
 
