@@ -215,13 +215,14 @@ class Held:
 def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(held):
     """The verdict, the samples and the pages are there; nothing of the run lives on.
 
-    Every promise is kept. A machine too busy to press from may keep the run from proving it, and nothing else may: then,
-    and only then, the exit code is 2.
+    Every promise is kept. A machine too busy to press from, or to begin a fault of one second within a tenth of it, may
+    keep the run from proving it, and nothing else may: then, and only then, the exit code is 2.
     """
     folder = run_folder(held.project)
     verdict = json.loads((folder / "short/verdict.json").read_text())
     unmet = {each["name"] for each in verdict["obligations"] if each["outcome"] != "pass"}
-    assert unmet <= OF_THE_MACHINE, held.run.stdout + held.run.stderr
+    late = {each["name"] for each in verdict["obligations"] if each["sentence"].startswith("it was there 0.")}
+    assert unmet <= OF_THE_MACHINE | late, held.run.stdout + held.run.stderr
     assert {claim["outcome"] for claim in verdict["claims"]} == {"pass"}
     status, in_junit, in_allure = (2, {"error"}, NO_EVIDENCE) if unmet else (0, set(), ("passed", None))
     assert held.run.returncode == verdict["exit_code"] == status
