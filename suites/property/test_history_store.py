@@ -178,34 +178,23 @@ print(len(set(os.listdir("/proc/self/task")) - set(before)))
 """
 
 
+def said_by(program: str, folder: Path) -> str:
+    """Run a program in an interpreter of its own, told a folder; return what it printed."""
+    command = [sys.executable, "-c", program, folder]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
+
+
 def test_no_thread_is_left_that_could_abort_the_exit(tmp_path):
     """Arrow does not join its threads; an interpreter that ends while one starts is aborted (apache/arrow#34314)."""
     write_history(histories.breaker_never_opens()[1], EvidenceFolder(tmp_path, NO_SECRETS))
     imports = WRITES_AND_READS.partition("write_history(histories")[0]
-    done = subprocess.run(
-        [sys.executable, "-c", imports + COUNTS_THREADS, tmp_path],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    assert done.stdout.strip() == "0"
+    assert said_by(imports + COUNTS_THREADS, tmp_path) == "0"
 
 
 def test_pandas_is_left_alone(tmp_path):
     """It is installed here, and pyarrow imports it when asked to convert: half a second and 60 MB of every run."""
-    done = subprocess.run(
-        [sys.executable, "-c", WRITES_AND_READS, tmp_path],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    assert done.stdout.strip() == "['pyarrow']"
+    assert said_by(WRITES_AND_READS, tmp_path) == "['pyarrow']"
 
 
 def test_keys_are_sorted(tmp_path):
