@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from contextlib import suppress
 
 import pytest
@@ -95,6 +96,37 @@ async def test_cancelling_is_kept_where_the_call_fails_after_it():
 
     with pytest.raises(asyncio.CancelledError):
         await call
+
+
+async def writing_to_what_was_closed():
+    """Write to a connection that the loop has closed, as the client does when Redis has reset it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        _, writer = await asyncio.open_connection(*server.getsockname())
+        writer.transport.abort()
+        await asyncio.sleep(0.01)  # let the loop close it
+        writer.transport.writelines([b"PING"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for it")
+def test_a_connection_that_uvloop_has_closed_was_lost():
+    """It says `RuntimeError`, and redis-py lets that through: no caller would take it for a Redis that is away."""
+    import uvloop  # noqa: PLC0415 - not on every system
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with pytest.raises(RuntimeError, match="the handler is closed"):
+            runner.run(writing_to_what_was_closed())
+        with pytest.raises(ConnectionResetError):
+            runner.run(keeping_cancellation(writing_to_what_was_closed()))
+
+
+async def test_another_error_of_the_client_is_told_as_it_is():
+    """A mistake of ours is no Redis that is away."""
+
+    async def mistaken() -> None:
+        raise RuntimeError("await wasn't used with future")
+
+    with pytest.raises(RuntimeError, match="with future"):
+        await keeping_cancellation(mistaken())
 
 
 async def test_cancelled_task_may_call_while_it_cleans_up():
