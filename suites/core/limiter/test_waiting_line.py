@@ -49,7 +49,8 @@ async def test_line_waits_until_there_are_enough():
 
     began_s = time()
     second = waiting.wait(n=3)
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # its turn, in which it asks and is told how long
+    assert waiting.asked["one"] == 2
     clock.advance(0.03)
     await second
 

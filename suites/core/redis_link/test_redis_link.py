@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 from fixtures.reference.core.breaker import CircuitOpen, DependencyFailed, State, Unavailable
 from fixtures.reference.core.redis_link import Script, keeping_cancellation
@@ -103,15 +103,12 @@ async def writing_to_what_was_closed():
     with socket.create_server(("127.0.0.1", 0)) as server:
         _, writer = await asyncio.open_connection(*server.getsockname())
         writer.transport.abort()
-        await asyncio.sleep(0.01)  # let the loop close it
+        await writer.wait_closed()
         writer.transport.writelines([b"PING"])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for it")
 def test_a_connection_that_uvloop_has_closed_was_lost():
     """It says `RuntimeError`, and redis-py lets that through: no caller would take it for a Redis that is away."""
-    import uvloop  # noqa: PLC0415 - not on every system
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         with pytest.raises(RuntimeError, match="the handler is closed"):
             runner.run(writing_to_what_was_closed())
