@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from fixtures.reference.core.breaker import CircuitOpen, DependencyFailed, State, Unavailable
-from fixtures.reference.core.redis_link import Script, keeping_cancellation
+from fixtures.reference.core.redis_link import Script, client_call
 from suites.support.dice import dice_of
 from suites.support.relay import Relay
 
@@ -90,7 +90,7 @@ async def test_cancelling_is_kept_where_the_call_fails_after_it():
         await losing_cancellation()
         raise OSError
 
-    call = asyncio.create_task(keeping_cancellation(failing()))
+    call = asyncio.create_task(client_call(failing()))
     await asyncio.sleep(0)
     call.cancel()
 
@@ -113,7 +113,7 @@ def test_a_connection_that_uvloop_has_closed_was_lost():
         with pytest.raises(RuntimeError, match="the handler is closed"):
             runner.run(writing_to_what_was_closed())
         with pytest.raises(ConnectionResetError):
-            runner.run(keeping_cancellation(writing_to_what_was_closed()))
+            runner.run(client_call(writing_to_what_was_closed()))
 
 
 async def test_another_error_of_the_client_is_told_as_it_is():
@@ -123,7 +123,7 @@ async def test_another_error_of_the_client_is_told_as_it_is():
         raise RuntimeError("await wasn't used with future")
 
     with pytest.raises(RuntimeError, match="with future"):
-        await keeping_cancellation(mistaken())
+        await client_call(mistaken())
 
 
 async def test_cancelled_task_may_call_while_it_cleans_up():
@@ -134,7 +134,7 @@ async def test_cancelled_task_may_call_while_it_cleans_up():
         try:
             await asyncio.Event().wait()
         finally:
-            answers.append(await keeping_cancellation(asyncio.sleep(0, "answered")))
+            answers.append(await client_call(asyncio.sleep(0, "answered")))
 
     task = asyncio.create_task(clean_up())
     await asyncio.sleep(0)
