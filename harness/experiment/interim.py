@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.spec.scenario import Scenario
 
 DOUBT_FOR_S = 5.0
-"""Nothing is beyond doubt in a phase that has just begun: what a handful of seconds is worth cannot be estimated."""
+"""Nothing is beyond doubt of what has been counted for less: what a handful of seconds is worth cannot be estimated."""
 
 
 class InterimAnalysis:
@@ -45,7 +45,8 @@ class InterimAnalysis:
     def hopeless(self, samples: Samples, mark: PhaseMark) -> RatioObjective | None:
         """Return the first promise of the phase that is broken beyond doubt, if there is one."""
         history = _so_far(samples, replace(mark, was_stopped=True))
-        return next((each for each in self._promises(mark) if is_beyond_doubt(each, self._plan, history)), None)
+        old = (each for each in self._promises(mark) if mark.after(each.after).lasted_s >= DOUBT_FOR_S)
+        return next((each for each in old if is_beyond_doubt(each, self._plan, history)), None)
 
     def _promises(self, mark: PhaseMark) -> list[RatioObjective]:
         return [objective for objective in ratios_of(self._plan.objectives) if objective.during == mark.name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, assert_never
 
-from harness.experiment.interim import DOUBT_FOR_S, InterimAnalysis
+from harness.experiment.interim import InterimAnalysis
 from harness.experiment.phase import OpenPhase
 from harness.faults.injection import injected
 from harness.spec.quantity import duration_text
@@ -202,7 +202,7 @@ class Timeline:
     def _stop_if_hopeless(self, open_phase: OpenPhase) -> None:
         now_s = self._recorder.now_s()
         mark = open_phase.mark(now_s=now_s)
-        if mark.lasted_s < DOUBT_FOR_S or not self._interim.has_promises(mark):
+        if not self._interim.has_promises(mark):
             return
         broken = self._interim.hopeless(self._pressure.so_far(mark.began_s), mark)
         if broken is not None:

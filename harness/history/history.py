@@ -61,11 +61,11 @@ class History:
         samples_s = float(self.samples.records["intended_s"].max()) if len(self.samples) else 0.0
         return max(phases_s, samples_s, 0.0)
 
-    def phase(self, name: str) -> PhaseMark | None:
-        """Return the mark of the phase `name`, or None if it was never reached."""
-        return next((mark for mark in self.phases if mark.name == name), None)
+    def phase(self, name: str, *, after_s: float = 0.0) -> PhaseMark | None:
+        """Return the mark of the phase `name`, its first seconds left out, or None if it was never reached."""
+        return next((mark.after(after_s) for mark in self.phases if mark.name == name), None)
 
-    def during(self, name: str) -> Samples:
-        """Return the requests meant to start in the phase `name`; none if it was never reached."""
-        mark = self.phase(name)
+    def during(self, name: str, *, after_s: float = 0.0) -> Samples:
+        """Return the requests meant to start in the phase `name`, the first seconds left out; none if it never came."""
+        mark = self.phase(name, after_s=after_s)
         return self.samples.between(mark.began_s, mark.ended_s) if mark else no_samples()

@@ -5,7 +5,7 @@ Every time is in seconds since the run's origin, the first intended moment of it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,10 @@ class PhaseMark:
     def lasted_s(self) -> float:
         """Return its length in seconds."""
         return self.ended_s - self.began_s
+
+    def after(self, after_s: float) -> PhaseMark:
+        """Return the part of it that begins `after_s` seconds after its beginning; an empty one if it was shorter."""
+        return replace(self, began_s=min(self.began_s + after_s, self.ended_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

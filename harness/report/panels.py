@@ -161,9 +161,9 @@ def _percent_axis(view: Axes) -> None:
 
 
 def _limits(view: Axes, promises: Sequence[Errors] | Sequence[Hits], history: History, palette: Palette) -> None:
-    """Draw each promise as far as its phase goes, with its name on the side where a kept promise draws nothing."""
+    """Draw each promise as far as it reaches, with its name on the side where a kept promise draws nothing."""
     for promise in promises:
-        mark = history.phase(promise.during)
+        mark = history.phase(promise.during, after_s=promise.after)
         if mark is None:
             continue
         is_floor = promise.is_floor

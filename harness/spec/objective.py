@@ -51,19 +51,37 @@ class Requests(Protocol):
         """Tell which were answered by one of these sources."""
 
 
-class Slow(Model):
+class OfRequests(Model):
+    """What all promises about a share of requests have in common.
+
+    Attributes:
+        during: The phase whose requests are counted.
+        after: Requests that were meant to start earlier than this after the phase began are not counted, seconds: what
+            a fault does before it is noticed happens once, and a promise of its own says what may come of that.
+    """
+
+    is_statistical: ClassVar[bool] = True
+    unit: ClassVar[Unit] = Unit.RATIO
+
+    during: str = "baseline"
+    after: Duration = Field(default=0.0, ge=0, le=3600)
+
+    @property
+    def since(self) -> str:
+        """Return ` after 2s` where not the whole phase is meant, or nothing."""
+        return f" after {duration_text(self.after)}" if self.after else ""
+
+
+class Slow(OfRequests):
     """Bound the share of requests slower than `over`; failed, unfinished and unsent ones count as slow."""
 
     is_floor: ClassVar[bool] = False
-    is_statistical: ClassVar[bool] = True
-    unit: ClassVar[Unit] = Unit.RATIO
     ideal: ClassVar[str] = "fast"
 
     sli: Literal["slow"]
     over: Duration = Field(gt=0, le=60)
     max: Ratio = Field(gt=0, lt=1)
     of: str | None = None
-    during: str = "baseline"
 
     @property
     def limit(self) -> float:
@@ -85,21 +103,18 @@ class Slow(Model):
         return ~requests.is_ok() | requests.is_slower_than(self.over)
 
     def __str__(self) -> str:
-        return f"{self.measured} (over {duration_text(self.over)}) < {percent_text(self.max)}"
+        return f"{self.measured} (over {duration_text(self.over)}) < {percent_text(self.max)}{self.since}"
 
 
-class Errors(Model):
+class Errors(OfRequests):
     """Bound the share of requests that did not end well: failed, unfinished or unsent."""
 
     is_floor: ClassVar[bool] = False
-    is_statistical: ClassVar[bool] = True
-    unit: ClassVar[Unit] = Unit.RATIO
     ideal: ClassVar[str] = "error-free"
 
     sli: Literal["errors"]
     max: Ratio = Field(gt=0, lt=1)
     of: str | None = None
-    during: str = "baseline"
 
     @property
     def limit(self) -> float:
@@ -121,10 +136,10 @@ class Errors(Model):
         return ~requests.is_ok()
 
     def __str__(self) -> str:
-        return f"{self.measured} < {percent_text(self.max)}"
+        return f"{self.measured} < {percent_text(self.max)}{self.since}"
 
 
-class Hits(Model):
+class Hits(OfRequests):
     """Bound from below the share of requests that a cache level answered; one without an answer is a miss.
 
     Attributes:
@@ -133,15 +148,12 @@ class Hits(Model):
     """
 
     is_floor: ClassVar[bool] = True
-    is_statistical: ClassVar[bool] = True
-    unit: ClassVar[Unit] = Unit.RATIO
     ideal: ClassVar[str] = "hitting"
 
     sli: Literal["hits"]
     min: Ratio = Field(gt=0, lt=1)
     of: str | tuple[str, ...] | None = None
     levels: tuple[str, ...] = ()
-    during: str = "baseline"
 
     @property
     def limit(self) -> float:
@@ -168,7 +180,7 @@ class Hits(Model):
         return self.model_copy(update={"levels": self.levels or levels, "of": asked})
 
     def __str__(self) -> str:
-        return f"hits > {percent_text(self.min)}"
+        return f"hits > {percent_text(self.min)}{self.since}"
 
 
 class Recovery(Model):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.model import Model
-from harness.spec.objective import Hits, Objective, Recovery, recoveries_of
+from harness.spec.objective import Hits, Objective, Recovery, ratios_of, recoveries_of
 from harness.spec.path import below
 from harness.spec.phase import Phase, Slug
 from harness.spec.quantity import duration_text
@@ -152,6 +152,12 @@ class Scenario(Model):
             if each.during not in lengths:
                 raise ValueError(
                     f"`{each}` is about the phase {each.during!r}, which is not there; its phases: {', '.join(lengths)}"
+                )
+        for promise in ratios_of(self.objectives):
+            if promise.after >= lengths[promise.during]:
+                raise ValueError(
+                    f"`{promise}` counts nothing: the phase {promise.during!r} lasts "
+                    f"{duration_text(lengths[promise.during])}; make `after` shorter than that"
                 )
         for objective in recoveries_of(self.objectives):
             _check_recovery_can_be_seen(objective, lengths[objective.during])

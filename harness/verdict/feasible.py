@@ -99,7 +99,7 @@ def fewest_requests(objective: RatioObjective, confidence: float) -> int:
 def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
     """Return how many requests of its kind the schedule has for the objective's phase, on average."""
     expected = sum(
-        scenario.load.expected(began_s, end_s)
+        scenario.load.expected(min(began_s + objective.after, end_s), end_s)
         for phase, began_s, end_s in scenario.windows
         if phase.name == objective.during
     )

@@ -78,7 +78,7 @@ def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History,
         sli=objective.sli,
         phase=objective.during,
         outcome=outcome,
-        sentence=_sentence(objective, outcome, found, _label(scenario, objective.during)),
+        sentence=_sentence(objective, outcome, found, _label(scenario, objective)),
         estimate=seen.share,
         lower=_stable(found.lower) if seen.total else None,
         upper=_stable(found.upper) if seen.total else None,
@@ -106,7 +106,8 @@ def is_beyond_doubt(objective: RatioObjective, scenario: Scenario, history: Hist
 
 
 def _evidence(objective: RatioObjective, scenario: Scenario, history: History, confidence: float) -> _Evidence:
-    mark, during = history.phase(objective.during), history.during(objective.during)
+    mark = history.phase(objective.during, after_s=objective.after)
+    during = history.during(objective.during, after_s=objective.after)
     considered = during.of(objective.of) if objective.of else during
     seen = count(objective, during)
     effective = effective_total(objective, considered, mark) if mark and seen.total else 0.0
@@ -189,9 +190,10 @@ def _wish(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
     return f", {count_text(math.ceil(needed))} would prove it with {seen.events} such"
 
 
-def _label(scenario: Scenario, phase_name: str) -> str:
-    faults = [str(fault) for phase in scenario.phases if phase.name == phase_name for fault in phase.faults]
-    return f"{phase_name} ({', '.join(faults)})" if faults else phase_name
+def _label(scenario: Scenario, objective: RatioObjective) -> str:
+    named = objective.during
+    faults = [str(fault) for phase in scenario.phases if phase.name == named for fault in phase.faults]
+    return (f"{named} ({', '.join(faults)})" if faults else named) + objective.since
 
 
 def _limit(objective: RatioObjective) -> str:
