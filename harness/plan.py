@@ -20,6 +20,7 @@ from harness.spec.quantity import duration_text
 from harness.spec.scenario import Scenario
 from harness.spec.timeline import ROUNDING_S
 from harness.stack.blueprint import targets_of, why_out_of_reach
+from harness.stack.placeholders import placeholders_in
 from harness.verdict.feasible import check_can_conclude
 from harness.verdict.judge import claims_made
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from harness.spec.document import Document, KeyPath
     from harness.spec.faults import Fault
     from harness.spec.phase import Phase
-    from harness.spec.system import Settings, System
+    from harness.spec.system import Settings, Subject, System
     from harness.spec.timeline import Scheduled
 
 
@@ -109,10 +110,12 @@ def plan_of(source: ScenarioSource, settings: Settings, *, profile: str, seed: i
 
     Raises:
         SpecError: If a fault has nothing to hit, or no time to be seen in, or another one hides it; or if the scenario
-            promises nothing, or what it cannot prove, or what no answer could tell. It tells every such fault.
+            promises nothing, or what it cannot prove, or what no answer could tell, or tells its subject what it
+            cannot. It tells every such fault.
     """
     check_faults(source, settings, profile)
     check_answers(source, settings)
+    check_environment(source, settings)
     return Plan(
         path=source.path,
         text=source.text,
@@ -176,6 +179,35 @@ def check_answers(source: ScenarioSource, settings: Settings) -> None:
     ]
     if mistakes:
         raise all_of(mistakes)
+
+
+def check_environment(source: ScenarioSource, settings: Settings) -> None:
+    """See that what a scenario file tells the judged service can be told, and leaves it on the paths that are hurt.
+
+    Raises:
+        SpecError: If not; it names each variable with its line.
+    """
+    subject, given = settings.system.subject, source.scenario.environment
+    mistakes = [
+        SpecError(what, where=source.document.place(("environment", variable)), fix=fix)
+        for variable, text in given.items()
+        for what, fix in _unheard(variable, text, subject)
+    ]
+    if mistakes:
+        raise all_of(mistakes)
+
+
+def _unheard(variable: str, text: str, subject: Subject) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with telling the judged service so, and how to mend it."""
+    if subject.external is not None:
+        yield "the service runs already, and hears of no variable", "leave it out, or let the service be started here"
+    elif variable in subject.secrets:
+        yield f"{variable} is a secret, and a scenario's file would be its evidence", "set it where the run is started"
+    elif placeholders_in(subject.environment.get(variable, "")):
+        said = f"{variable} says where things are, as {subject.environment[variable]!r} in readiness.toml does"
+        yield f"{said}; another value would lead past the fault proxy", "leave it out"
+    if placeholders_in(text):
+        yield f"{text!r} has a placeholder, and a scenario has none", "say it in readiness.toml"
 
 
 def _faults(scenario: Scenario) -> Iterator[tuple[KeyPath, Phase, Fault]]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, SpecError
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.recorder import Recorder
 from harness.experiment.timeline import Timeline
@@ -51,13 +51,17 @@ def run_experiment(
         plan: The scenario, as it is to be run, with its seed and how sure its verdict must be.
         context: What all experiments of the run have in common.
         folder: The experiment's own.
-        on: What it is lived through on, where something stands already and stays; else on a stack of its own.
+        on: What it is lived through on, where something stands already and stays; else on a stack of its own. What
+            stands already can be told no `environment`.
         on_cut_short: Told what was seen until then, if the experiment is interrupted.
     """
     recorder = Recorder(context, seed=plan.seed, profile=plan.profile)
     try:
         check_available(plan.scenario.faults, context.backend, context.system)
-        with nullcontext(on) if on else _standing(context, plan.seed, folder) as stack:
+        if on and plan.scenario.environment:
+            what = "the service runs already, and hears of no variable"
+            raise SpecError(what, where=f"{plan.path}: environment", fix="give the scenario a stack of its own")
+        with nullcontext(on) if on else _standing(context, plan, folder) as stack:
             recorder.has_started(stack)
             _apply_load(plan, context, stack, recorder, folder)
     except (HarnessError, OSError) as error:
@@ -72,7 +76,7 @@ def run_experiment(
 
 
 @contextmanager
-def _standing(context: RunContext, seed: int, folder: Path) -> Iterator[Stack]:
+def _standing(context: RunContext, plan: Plan, folder: Path) -> Iterator[Stack]:
     """Start the system in a fresh workspace, and remove it afterwards."""
     context.listener.message(f"{folder.name}: starting {context.system.name} ({context.backend})")
     work = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{context.run_id}-{folder.name}"
@@ -88,7 +92,8 @@ def _standing(context: RunContext, seed: int, folder: Path) -> Iterator[Stack]:
         work=work,
         on_spawn=context.ledger.note_process,
     )
-    blueprint = Blueprint(system=context.system, seed=seed, defect=context.defect, hidden=context.hidden)
+    system = context.system.with_environment(plan.scenario.environment)
+    blueprint = Blueprint(system=system, seed=plan.seed, defect=context.defect, hidden=context.hidden)
     try:
         with (
             _noted_containers(context),

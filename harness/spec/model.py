@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Plain = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""A text that a program can be given: without NUL, which would end it."""
+
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""The name of a variable of a program's environment."""
 
 
 class Model(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
-from harness.spec.model import Model
+from harness.spec.model import Model, Plain, Variable
 from harness.spec.objective import Hits, Objective, Recovery, ratios_of, recoveries_of
 from harness.spec.path import below
 from harness.spec.phase import Phase, Slug
@@ -48,6 +48,8 @@ class Scenario(Model):
     Attributes:
         scenario: Its name: the pytest node, the folder of its evidence, the row of the verdict table.
         story: One sentence for the report: what happens, and what must hold.
+        environment: Variables of each process of the judged service, in this scenario only: a lower limit, a shorter
+            lifetime, so that it can be reached in a minute.
         load: One for all phases; where recovery is promised its rate is steady, or a lighter load would do.
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
@@ -60,6 +62,7 @@ class Scenario(Model):
 
     scenario: Slug
     story: str = Field(min_length=10, max_length=400)
+    environment: dict[Variable, Plain] = Field(default_factory=dict)
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()

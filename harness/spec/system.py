@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from harness.spec.model import Model
+from harness.spec.model import Model, Plain, Variable
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
 from harness.spec.phase import Slug
@@ -15,10 +15,10 @@ from harness.spec.quantity import Duration
 from harness.spec.requests import Requests, ResponseHeaders
 from harness.spec.scenario import Extension
 
-_FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-Plain = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-"""A text that a program can be given: without NUL, which would end it."""
+_FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 Argv = Annotated[tuple[Plain, ...], Field(min_length=1)]
 """Program and arguments; no shell reads them."""
@@ -119,7 +119,7 @@ class Subject(Model):
     metrics: str = Field(default="/metrics", pattern=r"^/")
     folder: PathBelow | None = None
     environment: dict[str, Plain] = Field(default_factory=dict)
-    secrets: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+    secrets: tuple[Variable, ...] = ()
     init: tuple[Argv, ...] = ()
     init_within: Duration = Field(default=60.0, gt=0, le=3600)
     workers: dict[Slug, Worker] = Field(default_factory=dict)
@@ -203,6 +203,11 @@ class System(Model):
         if unheard and self.subject.external is not None:
             raise ValueError(f"{unheard[0]} means nothing for an external subject; its proxies say what it depends on")
         return self
+
+    def with_environment(self, variables: Mapping[str, str]) -> System:
+        """Return the same with these variables for each process of the judged service, beside or instead of its own."""
+        environment = {**self.subject.environment, **variables}
+        return self.model_copy(update={"subject": self.subject.model_copy(update={"environment": environment})})
 
     @property
     def kinds(self) -> dict[str, str]:

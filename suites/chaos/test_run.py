@@ -65,6 +65,7 @@ import sys
 
 TOKEN = os.environ["API_TOKEN"]
 sys.stderr.write(f"our token is {TOKEN}\\n")
+sys.stderr.write(f"we greet with {os.environ['GREETING']}\\n")
 """
 
 SHORT = """
@@ -185,6 +186,7 @@ def held(tmp_path_factory):
     """
     project = made_project(tmp_path_factory.mktemp("held"))
     (project / "readiness.toml").write_text(SETTINGS.replace('ready = "/"', 'ready = "/"\nsecrets = ["API_TOKEN"]'))
+    (project / "scenarios/short.yaml").write_text(SHORT.replace("load: ", "environment: {GREETING: hello}\nload: ", 1))
     leaky = (project / "dummy.py").read_text().replace("from __future__ import annotations", HEAD, 1)
     leaky = leaky.replace('[(b"content-length", b"2")]', '[(b"content-length", b"2"), (b"x-replica", TOKEN.encode())]')
     (project / "dummy.py").write_text(leaky)
@@ -238,6 +240,12 @@ def test_a_scenario_that_holds_exits_0_and_leaves_its_evidence(held):
     assert all(page.is_file() for page in held.pages)
     assert (folder / "allure/index.html").is_file() or "check the network" in told.stdout
     assert readiness(held.project, "verify", folder.name).returncode == status
+
+
+def test_a_scenario_tells_the_service_what_it_says(held):
+    """Each replica has the scenario's variables in its environment; without one it would not have started."""
+    folder = run_folder(held.project)
+    assert "we greet with hello" in (folder / "short/logs/replica-1.log").read_text()
 
 
 def test_a_secret_is_in_no_file_of_a_run(held):

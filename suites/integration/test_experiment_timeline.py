@@ -120,3 +120,12 @@ def test_what_was_seen_of_a_phase_that_breaks_off_is_kept(context, embedded_stac
     assert history.faults[0].id == "fault-1"
     assert {entry.kind for entry in read_ledger(context.ledger.path).left} == {"process"}, "which the guardian sees to"
     assert not [toxic for edge in embedded_stack.edges for toxic in embedded_stack.proxy.toxics(edge.name)]
+
+
+def test_what_stands_already_is_told_nothing(context, embedded_stack, tmp_path):
+    """Its variables were set when it was started; a run that ignored the scenario's would judge another service."""
+    history = run_experiment(plan_for(story(environment={"LIMIT": "1"})), context, tmp_path, on=embedded_stack)
+
+    assert [(each.what, len(history.samples)) for each in history.failures] == [
+        ("the service runs already, and hears of no variable", 0)
+    ]

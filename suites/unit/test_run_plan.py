@@ -224,3 +224,48 @@ def test_a_file_that_changes_in_mid_run_changes_nothing(tmp_path):
     assert (tmp_path / "plan/made/scenario.yaml").read_text() == text
     assert verdict.scenario == "hurt"
     assert verdict.confidence == OURS.confidence_of("full") == 0.99
+
+
+TOLD = {"app": "made:create_app", "environment": {"REDIS_URL": "redis://{redis.host}:{redis.port}", "LIMIT": "5"}}
+
+
+def telling(folder, *lines, subject):
+    """What is planned of a scenario with these lines in its environment, from line 4 on."""
+    path = folder / "telling.yaml"
+    path.write_text(
+        "scenario: telling\nstory: The service is told something.\nenvironment:\n"
+        + "".join(f"  {line}\n" for line in lines)
+        + "load: {arrivals_per_s: 200}\nphases: [{name: baseline, lasts: 30s}]\n"
+    )
+    system = {"name": "made", "subject": subject}
+    settings = Settings.model_validate({**SETTINGS.model_dump(), "system": system})
+    return plan_of(read_source(path), settings, profile="quick", seed=1), settings.system
+
+
+def test_a_scenario_may_tell_its_service_something_else(tmp_path):
+    """What readiness.toml says of the same variable gives way, and nothing else does."""
+    plan, system = telling(tmp_path, "LIMIT: '1'", "NEW: x", subject=TOLD)
+
+    told = system.with_environment(plan.scenario.environment).subject.environment
+    assert told == {**TOLD["environment"], "LIMIT": "1", "NEW": "x"}
+    assert system.subject.environment == TOLD["environment"]
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "what"),
+    [
+        pytest.param("REDIS_URL: redis://127.0.0.1", {}, "would lead past the fault proxy", id="past the proxy"),
+        pytest.param("LIMIT: '{redis.port}'", {}, "has a placeholder", id="a placeholder"),
+        pytest.param("TOKEN: x", {"secrets": ["TOKEN"]}, "TOKEN is a secret", id="a secret"),
+    ],
+)
+def test_what_a_service_cannot_be_told_is_refused_with_its_line(tmp_path, line, change, what):
+    with pytest.raises(SpecError, match=what) as refused:
+        telling(tmp_path, "FIRST: fine", line, subject={**TOLD, **change})
+
+    assert f"telling.yaml:5: environment.{line.partition(':')[0]}" in str(refused.value)
+
+
+def test_a_service_that_runs_already_is_told_nothing(tmp_path):
+    with pytest.raises(SpecError, match="runs already, and hears of no variable"):
+        telling(tmp_path, "LIMIT: '1'", subject={"external": "http://127.0.0.1:8000"})
