@@ -160,6 +160,16 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def alarms(session: nox.Session) -> None:
+    """How often a healthy service is called broken: 20 runs, an hour and a half. `-- --runs 3 --beside 1 no-fault`.
+
+    Adds a line to docs/alarms.md. What follows its own options goes to `readiness run`.
+    """
+    _install_to_run(session, "test")
+    session.run("python", "-m", "fixtures.trials.alarms", *session.posargs, **PATIENT)
+
+
+@nox.session(default=False)
 def steady(session: nox.Session) -> None:
     """The core's suites with 20 seeds, three of them beside three busy processes: 40 minutes; `-- 7` is one of these.
 

@@ -13,18 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from fixtures.trials.strangers import strangers
 from suites.support.dice import VARIABLE
 from suites.support.servers import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 PAGE = PROJECT / "docs/steady.md"
 RUNS = 20
@@ -32,13 +32,6 @@ BUSY_RUNS = 3
 SPINNERS = 3
 LIMIT_S = 1800.0
 """For one run: many times what it takes, so that what does not end is told and does not hold up the others."""
-
-SPIN = """
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-while True: pass
-"""
-"""It ends with its standard input: when we do, in whatever way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +69,13 @@ def main(arguments: Sequence[str]) -> int:
     runs = []
     with tempfile.TemporaryDirectory(prefix="steady-") as folder:
         for number, seed in enumerate(seeds, 1):
-            with busy(options.spinners if number <= options.busy else 0) as spinning:
+            with strangers(options.spinners if number <= options.busy else 0) as spinning:
                 runs.append(run(seed, Path(folder), workers=options.workers, spinners=len(spinning)))
             _say(f"[{number}/{len(seeds)}] {told(runs[-1])}", *(f"  {red.test}: {red.why}" for red in runs[-1].red))
     if not options.seeds:
         day = datetime.now(UTC).date().isoformat()
         PAGE.write_text(page(runs, day=day, commit=_commit()), encoding="utf-8")
     return int(any(each.red for each in runs))
-
-
-@contextmanager
-def busy(spinners: int) -> Iterator[list[int]]:
-    """Let so many processes compute beside us; yield their pids."""
-    with ExitStack() as stack:
-        started = []
-        for _ in range(spinners):
-            spinning = subprocess.Popen([sys.executable, "-I", "-c", SPIN], stdin=subprocess.PIPE)
-            process = stack.enter_context(spinning)
-            stack.callback(process.kill)
-            started.append(process.pid)
-        yield started
 
 
 def run(seed: str, folder: Path, *, workers: int, spinners: int) -> Run:

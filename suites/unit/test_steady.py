@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fixtures.trials.strangers import strangers
 from suites.support.dice import VARIABLE, dice_of
-from suites.support.steady import Red, Run, busy, main, page, read, suites, told
+from suites.support.steady import Red, Run, main, page, read, suites, told
 
 PROJECT = Path(__file__).parents[2]
 
@@ -67,7 +68,7 @@ def test_the_page_tells_each_run_and_what_was_red_in_it():
 
 def test_spinners_compute_and_are_gone_afterwards():
     """Each of them uses its core while it is there."""
-    with busy(2) as pids:
+    with strangers(2) as pids:
         spinning = [psutil.Process(pid) for pid in pids]
         before = [sum(each.cpu_times()[:2]) for each in spinning]
         while not all(sum(each.cpu_times()[:2]) > least for each, least in zip(spinning, before, strict=True)):
@@ -79,7 +80,7 @@ def test_spinners_compute_and_are_gone_afterwards():
 
 def test_spinners_are_gone_when_what_is_beside_them_breaks():
     """However it ends."""
-    with pytest.raises(OSError, match="broken"), busy(1) as pids:
+    with pytest.raises(OSError, match="broken"), strangers(1) as pids:
         raise OSError("broken")
 
     assert not psutil.pid_exists(pids[0])
