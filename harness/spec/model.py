@@ -13,6 +13,14 @@ Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of a variable of a program's environment."""
 
 
+def is_unsaid(value: object) -> bool:
+    """Leave out of evidence what was not said, so that evidence of before this could be said stays the same bytes.
+
+    An empty text says something: it is the pointer to a whole document.
+    """
+    return value is None or (not value and not isinstance(value, str))
+
+
 class Model(BaseModel):
     """A part of a description; two equal ones are interchangeable."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, get_ar
 
 from pydantic import Field
 
-from harness.spec.model import Model
+from harness.spec.model import Model, is_unsaid
 from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class OfRequests(Model):
     unit: ClassVar[Unit] = Unit.RATIO
 
     during: str = "baseline"
-    after: Duration = Field(default=0.0, ge=0, le=3600)
+    after: Duration = Field(default=0.0, ge=0, le=3600, exclude_if=is_unsaid)
 
     @property
     def since(self) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.spec.model import Model
+from harness.spec.model import Model, is_unsaid
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 """A word in braces. A brace before anything else is itself, so that JSON stands in a body as it is."""
@@ -76,11 +76,6 @@ Pointer = Annotated[str, Field(pattern=r"^(/([^~/]|~[01])*)*$")]
 """Where a value stands in a JSON document (RFC 6901); the empty one is the whole."""
 
 
-def _is_unsaid(value: object) -> bool:
-    """Leave out of evidence what was not said, so that evidence of before this could be said stays the same bytes."""
-    return value is None
-
-
 HeadTemplate = Annotated[Template, AfterValidator(_of_one_line)]
 RequestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
@@ -131,8 +126,8 @@ class DeclaredRequest(Model):
     headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
     weight: float = Field(default=1.0, gt=0, le=1_000_000)
     keys: Keys | None = None
-    writes: Pointer | None = Field(default=None, exclude_if=_is_unsaid)
-    reads: Pointer | None = Field(default=None, exclude_if=_is_unsaid)
+    writes: Pointer | None = Field(default=None, exclude_if=is_unsaid)
+    reads: Pointer | None = Field(default=None, exclude_if=is_unsaid)
 
     @property
     def is_remembered(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
-from harness.spec.model import Model, Plain, Variable
+from harness.spec.model import Model, Plain, Variable, is_unsaid
 from harness.spec.objective import Hits, Objective, Recovery, ratios_of, recoveries_of
 from harness.spec.path import below
 from harness.spec.phase import Phase, Slug
@@ -62,7 +62,7 @@ class Scenario(Model):
 
     scenario: Slug
     story: str = Field(min_length=10, max_length=400)
-    environment: dict[Variable, Plain] = Field(default_factory=dict)
+    environment: dict[Variable, Plain] = Field(default_factory=dict, exclude_if=is_unsaid)
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
