@@ -15,13 +15,14 @@ from harness.faults.overlap import hidden
 from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
 from harness.spec.faults.target import nothing_to_hit
+from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
 from harness.spec.quantity import duration_text
 from harness.spec.scenario import Scenario
 from harness.spec.timeline import ROUNDING_S
 from harness.stack.blueprint import targets_of, why_out_of_reach
 from harness.stack.placeholders import placeholders_in
-from harness.verdict.feasible import check_can_conclude
+from harness.verdict.feasible import check_can_conclude, unprovable
 from harness.verdict.judge import claims_made
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from harness.spec.phase import Phase
     from harness.spec.system import Settings, Subject, System
     from harness.spec.timeline import Scheduled
+
+_PROMISES_NOTHING = "the scenario promises nothing, and nothing is what it would prove"
+_PROMISE_SOMETHING = "name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,21 +113,33 @@ def plan_of(source: ScenarioSource, settings: Settings, *, profile: str, seed: i
         seed: Of everything random.
 
     Raises:
-        SpecError: If a fault has nothing to hit, or no time to be seen in, or another one hides it; or if the scenario
-            promises nothing, or what it cannot prove, or what no answer could tell, or tells its subject what it
-            cannot. It tells every such fault.
+        SpecError: If something stands in the way of it; it tells every mistake that `mistakes_in` finds.
     """
-    check_faults(source, settings, profile)
-    check_answers(source, settings)
-    check_environment(source, settings)
+    mistakes = list(mistakes_in(source, settings, profile))
+    if mistakes:
+        raise all_of(mistakes)
     return Plan(
         path=source.path,
         text=source.text,
-        scenario=planned(source.scenario, settings, profile),
+        scenario=as_run(source.scenario, settings, profile),
         profile=profile,
         confidence=settings.confidence_of(profile),
         seed=seed,
     )
+
+
+def mistakes_in(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:
+    """Find everything that a scenario file has wrong in a profile, each with its place in the file.
+
+    A fault has nothing to hit or no time to be seen in, or another one hides it; no answer could tell what is promised;
+    nothing is promised, or what cannot be proved; the service is told what it cannot be; a defect is unknown, or is to
+    be caught by what is not promised.
+    """
+    yield from _faulty(source, settings, profile)
+    yield from _untold(source, settings)
+    yield from _unheard(source, settings)
+    yield from _not_proved(source, settings, profile)
+    yield from _not_caught(source, settings, profile)
 
 
 def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
@@ -132,17 +148,18 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     Raises:
         SpecError: If it promises nothing, or promises what it cannot prove.
     """
-    chosen = settings.profiles[profile]
-    promising = scenario.promising(settings.objectives).asking(settings.system.requests, settings.system.headers)
-    whole = promising.stretched(chosen.stretch).extending(chosen.extends_to)
+    whole = as_run(scenario, settings, profile)
     if not whole.objectives:
-        raise SpecError(
-            "the scenario promises nothing, and nothing is what it would prove",
-            where=f"scenario {scenario.scenario}",
-            fix="name a phase `baseline`, where the defaults of readiness.toml hold, or add an objective",
-        )
+        raise SpecError(_PROMISES_NOTHING, where=f"scenario {scenario.scenario}", fix=_PROMISE_SOMETHING)
     check_can_conclude(whole, settings.confidence_of(profile))
     return whole
+
+
+def as_run(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
+    """Return the same without a look at what it promises."""
+    chosen = settings.profiles[profile]
+    promising = scenario.promising(settings.objectives).asking(settings.system.requests, settings.system.headers)
+    return promising.stretched(chosen.stretch).extending(chosen.extends_to)
 
 
 def check_faults(source: ScenarioSource, settings: Settings, profile: str) -> None:
@@ -151,53 +168,72 @@ def check_faults(source: ScenarioSource, settings: Settings, profile: str) -> No
     Raises:
         SpecError: If one cannot; it names each of them with its line and key.
     """
-    scenario = source.scenario.stretched(settings.profiles[profile].stretch)
-    mistakes = [
-        *_missing_targets(source, settings.system),
-        *_impossible_windows(source, scenario),
-        *_hidden_faults(source, scenario, settings.system),
-    ]
+    mistakes = list(_faulty(source, settings, profile))
     if mistakes:
         raise all_of(mistakes)
 
 
-def check_answers(source: ScenarioSource, settings: Settings) -> None:
-    """See that the answers can tell what a scenario file promises of them, and what readiness.toml promises of all.
+def _faulty(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:
+    scenario = source.scenario.stretched(settings.profiles[profile].stretch)
+    yield from _missing_targets(source, settings.system)
+    yield from _impossible_windows(source, scenario)
+    yield from _hidden_faults(source, scenario, settings.system)
 
-    Raises:
-        SpecError: If they cannot; it names each promise with its line.
-    """
+
+def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
+    """Find what the answers cannot tell: of what the file promises, and of what readiness.toml promises of all."""
     scenario, document = source.scenario, source.document
     load = scenario.load.asking(settings.system.requests, settings.system.headers)
     phases = {phase.name for phase in scenario.phases}
     defaults = [objective for objective in settings.objectives if objective.during in phases]
-    mistakes = [
-        *unanswerable(scenario.objectives, load.told, load.asked, document),
-        *unreachable(scenario.sometimes, load.told, document),
-        *unexercised(scenario.invariants, load.asked, document),
-        *default_unanswerable(defaults, load.told, load.asked, document.place(("load",))),
-    ]
-    if mistakes:
-        raise all_of(mistakes)
+    yield from unanswerable(scenario.objectives, load.told, load.asked, document)
+    yield from unreachable(scenario.sometimes, load.told, document)
+    yield from unexercised(scenario.invariants, load.asked, document)
+    yield from default_unanswerable(defaults, load.told, load.asked, document.place(("load",)))
 
 
-def check_environment(source: ScenarioSource, settings: Settings) -> None:
-    """See that what a scenario file tells the judged service can be told, and leaves it on the paths that are hurt.
-
-    Raises:
-        SpecError: If not; it names each variable with its line.
-    """
-    subject, given = settings.system.subject, source.scenario.environment
-    mistakes = [
-        SpecError(what, where=source.document.place(("environment", variable)), fix=fix)
-        for variable, text in given.items()
-        for what, fix in _unheard(variable, text, subject)
-    ]
-    if mistakes:
-        raise all_of(mistakes)
+def _not_proved(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:
+    """Find the promises that could not be proved, of those that answers can tell of: the others are told already."""
+    document, whole = source.document, as_run(source.scenario, settings, profile)
+    if not whole.objectives:
+        yield SpecError(_PROMISES_NOTHING, where=document.place(()), fix=_PROMISE_SOMETHING)
+        return
+    defaults = len(whole.objectives) - len(source.scenario.objectives)
+    for index, what, fix in unprovable(whole, settings.confidence_of(profile)):
+        if index is None or index < defaults:
+            yield SpecError(what, where=document.place(("load",) if index is not None else ()), fix=fix)
+        elif not list(unanswerable([whole.objectives[index]], whole.load.told, whole.load.asked, document)):
+            yield SpecError(what, where=document.place(("objectives", index - defaults)), fix=fix)
 
 
-def _unheard(variable: str, text: str, subject: Subject) -> Iterator[tuple[str, str]]:
+def _not_caught(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:
+    """Find the defects that nobody knows, and those to be caught by a promise that is not made."""
+    known = list(settings.system.subject.defects)
+    promised = list(dict.fromkeys(map(word_of, as_run(source.scenario, settings, profile).promises)))
+    for index, catch in enumerate(source.scenario.catches):
+        if catch.defect not in known:
+            where = source.document.place(("catches", index, "defect"))
+            yield SpecError(f"unknown defect {catch.defect!r}", where=where, fix=_known_defects(catch.defect, known))
+        if catch.by not in promised:
+            where = source.document.place(("catches", index, "by"))
+            what = f"`{catch.defect}` is to be caught by {catch.by!r}, which is not promised here"
+            yield SpecError(what, where=where, fix=nearest(catch.by, promised))
+
+
+def _known_defects(word: str, known: list[str]) -> str:
+    if not known:
+        return "list it in readiness.toml, with a line on what it does, under [system.subject.defects]"
+    return nearest(word, known)
+
+
+def _unheard(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
+    """Find what the judged service cannot be told, or what would lead it off the paths that are hurt."""
+    for variable, text in source.scenario.environment.items():
+        for what, fix in _not_to_be_told(variable, text, settings.system.subject):
+            yield SpecError(what, where=source.document.place(("environment", variable)), fix=fix)
+
+
+def _not_to_be_told(variable: str, text: str, subject: Subject) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with telling the judged service so, and how to mend it."""
     if subject.external is not None:
         yield "the service runs already, and hears of no variable", "leave it out, or let the service be started here"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.verdict.outcome import Verdict
 
 FORMAT = 1
-_TOLD_ONLY = {"scenario", "story", "catches"}
+_TOLD_ONLY = {"scenario", "story", "tier", "catches", "answers"}
 """Keys of a scenario that change nothing about what is measured."""
 
 

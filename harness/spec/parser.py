@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
+_PLAINLY = {"model_type": "Input should be keys with their values; write them as `{key: value}`, as docs/ shows"}
+"""What pydantic says in words of Python, for those who write files."""
+
 
 def read_settings(path: Path) -> Settings:
     """Read readiness.toml.
@@ -108,7 +111,8 @@ def _what_and_fix(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
         case "unknown_word":
             return detail["msg"], nearest(detail["ctx"]["word"], detail["ctx"]["known"])
         case _:
-            what, _, fix = detail["msg"].removeprefix("Value error, ").partition("; ")
+            said = _PLAINLY.get(detail["type"], detail["msg"])
+            what, _, fix = said.removeprefix("Value error, ").partition("; ")
             return what, fix or "give it a value of that kind"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from harness.spec.claim import Catches, ChecklistRow, Tier
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.model import Model, Plain, Variable, is_unsaid
@@ -42,6 +43,11 @@ def _named_once(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
     return phases
 
 
+def _is_usual_tier(tier: object) -> bool:
+    """Leave it out of evidence, for the same reason as what was not said (`is_unsaid`)."""
+    return tier == "P0"
+
+
 class Scenario(Model):
     """One YAML file in scenarios/.
 
@@ -57,7 +63,10 @@ class Scenario(Model):
         extends_to: How many times as long as planned a phase may become, while its promises are neither kept nor
             broken; a profile may say so for all scenarios.
         sometimes: Points that must be reached, or the run proves nothing.
-        catches: Ids of seeded defects that must turn this scenario red.
+        tier: How much depends on it. What says nothing is P0, and so is in every run: to be left out of a gate is what
+            must be said, not what happens to a file whose author did not think of it.
+        catches: Seeded defects that must turn this scenario red, and by which promise.
+        answers: Rows of a checklist for production readiness that its verdict answers.
     """
 
     scenario: Slug
@@ -69,7 +78,9 @@ class Scenario(Model):
     invariants: tuple[Invariant, ...] = ()
     extends_to: Extension = 1.0
     sometimes: tuple[Sometimes, ...] = ()
-    catches: tuple[Slug, ...] = ()
+    tier: Tier = Field(default="P0", exclude_if=_is_usual_tier)
+    catches: Catches = ()
+    answers: Annotated[tuple[ChecklistRow, ...], Field(max_length=50)] = Field(default=(), exclude_if=is_unsaid)
 
     @property
     def lasts_s(self) -> float:

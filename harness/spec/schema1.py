@@ -1,7 +1,8 @@
-"""What a scenario of schema 1 left unsaid, because the load of its time asked for one service's items alone.
+"""What a scenario of earlier evidence left unsaid, because of what the harness of its time knew.
 
 Schema 1 has no requests and no headers in its load: a share of `writes` says all. This is the only place that still
-knows what that meant; evidence of that time is read, judged and compared as it was.
+knows what that meant; evidence of that time is read, judged and compared as it was. And `catches` once listed bare
+ids: they told readers which defects the scenario was written for and named no promise, so nothing goes by them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,20 @@ def upgraded(scenario: Any) -> Any:
     Raises:
         ValueError: If its share of writes is none.
     """
-    load = scenario.get("load") if isinstance(scenario, dict) else None
+    if not isinstance(scenario, dict):
+        return scenario
+    return _with_requests(_without_bare_ids(scenario))
+
+
+def _without_bare_ids(scenario: dict[str, Any]) -> dict[str, Any]:
+    catches = scenario.get("catches")
+    if not isinstance(catches, list):
+        return scenario
+    return {**scenario, "catches": [each for each in catches if not isinstance(each, str)]}
+
+
+def _with_requests(scenario: dict[str, Any]) -> dict[str, Any]:
+    load = scenario.get("load")
     if not isinstance(load, dict) or "writes" not in load:
         return scenario
     rest = {key: value for key, value in load.items() if key != "writes"}

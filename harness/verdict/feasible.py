@@ -6,18 +6,45 @@ A gate that cannot conclude ends `inconclusive` at best, after minutes; one that
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.errors import SpecError
-from harness.spec.objective import ratios_of, recoveries_of
+from harness.errors import SpecError, all_of
+from harness.spec.objective import RatioObjective, Recovery, recoveries_of
 from harness.spec.quantity import count_text, duration_text
 from harness.verdict.bounds import requests_needed
 from harness.verdict.checkers.recovery import promises_before
 from harness.verdict.looks import confidence_at
 
 if TYPE_CHECKING:
-    from harness.spec.objective import RatioObjective
+    from collections.abc import Iterator
+
     from harness.spec.scenario import Scenario
+
+
+class Unprovable(NamedTuple):
+    """Something that a scenario could not prove, however well all went.
+
+    Attributes:
+        objective: Which of its objectives it is about, from 0; None if it is about the scenario.
+        what: What cannot be proved, and why.
+        fix: How to mend it.
+    """
+
+    objective: int | None
+    what: str
+    fix: str
+
+
+class Evidence(NamedTuple):
+    """What it takes to prove a promise about a share, and what there will be.
+
+    Attributes:
+        needed: The fewest requests that prove it, if not one of them is bad.
+        sent: How many requests of its kind the schedule has for its phase, on average.
+    """
+
+    needed: int
+    sent: float
 
 
 def check_can_conclude(scenario: Scenario, confidence: float) -> None:
@@ -30,43 +57,56 @@ def check_can_conclude(scenario: Scenario, confidence: float) -> None:
     Raises:
         SpecError: If one cannot; it says how many requests it would take, and how many the scenario sends.
     """
-    _check_survival_can_be_seen(scenario)
-    for objective in ratios_of(scenario.objectives):
-        needed, sent = _most_favourable(objective, scenario, confidence)
+    where = f"scenario {scenario.scenario}"
+    mistakes = [
+        SpecError(each.what, where=where if each.objective is None else f"{where}: objectives", fix=each.fix)
+        for each in unprovable(scenario, confidence)
+    ]
+    if mistakes:
+        raise all_of(mistakes)
+
+
+def unprovable(scenario: Scenario, confidence: float) -> Iterator[Unprovable]:
+    """Find everything that could not be proved; arguments are those of `check_can_conclude`."""
+    yield from _survival_not_seen(scenario)
+    for index, objective in enumerate(scenario.objectives):
+        if not isinstance(objective, RatioObjective):
+            continue
+        needed, sent = evidence(objective, scenario, confidence)
         if sent < needed:
             what = f"`{objective}` during {objective.during} needs {count_text(needed)} {objective.ideal} requests"
-            raise SpecError(
+            yield Unprovable(
+                index,
                 f"{what}, this profile sends {count_text(int(sent))}",
-                where=f"scenario {scenario.scenario}: objectives",
-                fix=f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
+                f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
             )
 
 
-def _check_survival_can_be_seen(scenario: Scenario) -> None:
-    """See that something is promised before the first fault and after the last: nothing else shows that it held.
+def _survival_not_seen(scenario: Scenario) -> Iterator[Unprovable]:
+    """See whether something is promised before the first fault and after the last: nothing else shows that it held.
 
-    Raises:
-        SpecError: If not; or if recovery is promised where nothing is broken, or before all is healed.
+    Nor can recovery be promised where nothing is broken, or before all is healed.
     """
-    where, after = f"scenario {scenario.scenario}", _after_last_fault(scenario)
-    recovery = recoveries_of(scenario.objectives)
-    early = [objective for objective in recovery if objective.during not in after]
-    if early:
-        what = f"`{early[0]}` during {early[0].during} can never be seen: nothing has been broken and healed by then"
-        raise SpecError(what, where=where, fix="promise it of a phase after the last fault, or leave it out")
+    after, recovery = _after_last_fault(scenario), recoveries_of(scenario.objectives)
+    lasts_s = {phase.name: phase.lasts for phase in scenario.phases}
+    for index, objective in enumerate(scenario.objectives):
+        if not isinstance(objective, Recovery):
+            continue
+        if objective.during not in after:
+            what = (
+                f"`{objective}` during {objective.during} can never be seen: nothing has been broken and healed by then"
+            )
+            yield Unprovable(index, what, "promise it of a phase after the last fault, or leave it out")
+        elif lasts_s[objective.during] < objective.needs_s:
+            needed, lasts = duration_text(objective.needs_s), duration_text(lasts_s[objective.during])
+            what = f"`{objective}` needs the phase {objective.during!r} to last {needed}, this profile makes it {lasts}"
+            yield Unprovable(index, what, "make the phase longer, or the profile's stretch greater")
     if scenario.faults and not promises_before(scenario):
         fix = "name the phase before it `baseline`, where readiness.toml's defaults hold, or promise something of it"
-        what = "nothing is promised before the first fault, and a dead service would not mind it"
-        raise SpecError(what, where=where, fix=fix)
-    lasts_s = {phase.name: phase.lasts for phase in scenario.phases}
-    hasty = [objective for objective in recovery if lasts_s[objective.during] < objective.needs_s]
-    if hasty:
-        needed, lasts = duration_text(hasty[0].needs_s), duration_text(lasts_s[hasty[0].during])
-        what = f"`{hasty[0]}` needs the phase {hasty[0].during!r} to last {needed}, this profile makes it {lasts}"
-        raise SpecError(what, where=where, fix="make the phase longer, or the profile's stretch greater")
+        yield Unprovable(None, "nothing is promised before the first fault, and a dead service would not mind it", fix)
     if scenario.faults and not recovery:
         fix = f"add an objective such as {{sli: recovery, within: 5s, during: {after[0]}}}"
-        raise SpecError("something is broken, and recovery from it is not promised", where=where, fix=fix)
+        yield Unprovable(None, "something is broken, and recovery from it is not promised", fix)
 
 
 def _after_last_fault(scenario: Scenario) -> list[str]:
@@ -75,17 +115,17 @@ def _after_last_fault(scenario: Scenario) -> list[str]:
     return [phase.name for phase in scenario.phases[last + 1 :]]
 
 
-def _most_favourable(objective: RatioObjective, scenario: Scenario, confidence: float) -> tuple[int, float]:
+def evidence(objective: RatioObjective, scenario: Scenario, confidence: float) -> Evidence:
     """Return how many requests are needed and sent, at the look that comes closest: a later one sees more."""
     sent, most = requests_meant(scenario, objective), scenario.looks_during(objective.during)
     looks = [
-        (
-            fewest_requests(objective, confidence_at(look, looks=most, confidence=confidence)),
-            sent * 2 ** (look - 1),
+        Evidence(
+            needed=fewest_requests(objective, confidence_at(look, looks=most, confidence=confidence)),
+            sent=sent * 2 ** (look - 1),
         )
         for look in range(1, most + 1)
     ]
-    return min(looks, key=lambda look: look[0] / max(1.0, look[1]))
+    return min(looks, key=lambda look: look.needed / max(1.0, look.sent))
 
 
 def fewest_requests(objective: RatioObjective, confidence: float) -> int:

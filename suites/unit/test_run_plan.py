@@ -208,6 +208,69 @@ def test_what_a_fault_can_hit_depends_on_its_kind(tmp_path, kind, target, is_the
             plan_of(source, SETTINGS, profile="quick", seed=1)
 
 
+CAUGHT = SETTINGS.model_copy(
+    update={
+        "system": SETTINGS.system.model_copy(
+            update={"subject": SETTINGS.system.subject.model_copy(update={"defects": {"never-opens": "it waits"}})}
+        )
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("catch", "what", "place"),
+    [
+        pytest.param("defect: never-opens, by: errors", None, None, id="by a default"),
+        pytest.param("defect: never-opens, by: recovery", None, None, id="by an objective of its own"),
+        pytest.param("defect: never-opens, by: hits", "to be caught by 'hits', which is not promised", "by", id="by nothing"),
+        pytest.param("defect: never-open, by: errors", "unknown defect 'never-open'", "defect", id="unknown"),
+    ],
+)  # fmt: skip
+def test_a_defect_is_caught_by_a_promise_that_is_made_here(tmp_path, catch, what, place):
+    """With the defaults of readiness.toml, which are known at collection."""
+    path = timed(tmp_path, "kind: down, target: redis")
+    path.write_text(f"{path.read_text()}catches:\n  - {{{catch}}}\n")
+    source = read_source(path)
+
+    if what is None:
+        assert plan_of(source, CAUGHT, profile="quick", seed=1).scenario.catches
+    else:
+        with pytest.raises(SpecError, match=what) as refused:
+            plan_of(source, CAUGHT, profile="quick", seed=1)
+        assert f"timed.yaml:14: catches[0].{place}\n" in str(refused.value)
+        assert "did you mean 'never-opens'?" in str(refused.value) or "known: errors, recovery" in str(refused.value)
+
+
+def test_a_subject_without_defects_is_told_where_to_list_them(tmp_path):
+    """A list of nothing would help nobody."""
+    path = timed(tmp_path, "kind: down, target: redis")
+    path.write_text(f"{path.read_text()}catches:\n  - {{defect: any, by: errors}}\n")
+
+    with pytest.raises(SpecError, match="unknown defect 'any'") as refused:
+        plan_of(read_source(path), SETTINGS, profile="quick", seed=1)
+
+    assert "[system.subject.defects]" in refused.value.fix
+
+
+def test_all_mistakes_of_a_plan_are_told_at_once(tmp_path):
+    """Of its targets, of what it can prove, and of what it claims to catch; each with its line."""
+    path = timed(tmp_path, "kind: down, target: reddis")
+    path.write_text(
+        f"{path.read_text()}  - {{sli: errors, max: 0.01%, during: fault}}\n"
+        "catches:\n  - {defect: never-opens, by: hits}\n"
+    )
+
+    with pytest.raises(SpecError, match="3 mistakes") as refused:
+        plan_of(read_source(path), CAUGHT, profile="quick", seed=1)
+
+    said = str(refused.value).replace(f"{path}", "timed.yaml")
+    assert [line.strip() for line in said.splitlines() if "where:" in line] == [
+        "where: timed.yaml:9: phases[1].faults[0].target",
+        "where: timed.yaml:13: objectives[1]",
+        "where: timed.yaml:15: catches[0].by",
+    ]
+
+
 def test_a_file_that_changes_in_mid_run_changes_nothing(tmp_path):
     """What was read at collection is what is judged, and what the evidence keeps."""
     options = Options(

@@ -261,3 +261,12 @@ def test_a_key_of_a_read_only_template():
     assert READ.has_key
     assert not READ.model_copy(update={"path": "/items/{unique}"}).has_key
     assert READ.model_copy(update={"path": "/", "headers": {"x": "{key}"}}).has_key
+
+
+def test_bare_ids_of_defects_in_older_evidence_are_left_out():
+    """They named no promise, and told readers alone; what names one stays."""
+    named = {"defect": "redis-no-timeout", "by": "slow"}
+
+    assert upgraded({"catches": ["redis-no-timeout", named]}) == {"catches": [named]}
+    assert upgraded({"catches": "redis-no-timeout"}) == {"catches": "redis-no-timeout"}
+    assert upgraded("no scenario") == "no scenario"
