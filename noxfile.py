@@ -160,6 +160,16 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def sensitivity(session: nox.Session) -> None:
+    """Each seeded defect on each scenario that claims to catch it: a minute a claim. `-- --tier P0`, `-- --defect ID`.
+
+    All of them write docs/sensitivity.md. What follows its own options goes to `readiness run`.
+    """
+    _install_to_run(session, "test")
+    session.run("python", "-m", "fixtures.trials.sensitivity", *session.posargs, **PATIENT)
+
+
+@nox.session(default=False)
 def alarms(session: nox.Session) -> None:
     """How often a healthy service is called broken: 20 runs, an hour and a half. `-- --runs 3 --beside 1 no-fault`.
 

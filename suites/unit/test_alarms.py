@@ -58,16 +58,17 @@ def test_a_page_keeps_what_was_there(tmp_path):
 
 
 def test_verdicts_are_read_from_the_run(tmp_path):
+    claims = [{"sli": "slow", "outcome": "fail"}, {"sli": "errors", "outcome": "pass"}]
     said = [
-        {"scenario": "a", "outcome": "pass", "sentence": "fine"},
-        {"scenario": "b", "outcome": "fail", "sentence": "bad"},
+        {"scenario": "a", "outcome": "pass", "sentence": "fine", "claims": claims[1:]},
+        {"scenario": "b", "outcome": "fail", "sentence": "bad", "claims": claims},
     ]
     (tmp_path / "run").mkdir()
     (tmp_path / "run/verdict.json").write_text(json.dumps({"experiments": said}))
 
     found = judged(tmp_path, seed=7, code=1)
 
-    assert found == (Judged(7, "a", Outcome.PASS, "fine"), Judged(7, "b", Outcome.FAIL, "bad"))
+    assert found == (Judged(7, "a", Outcome.PASS, "fine"), Judged(7, "b", Outcome.FAIL, "bad", frozenset({"slow"})))
 
 
 @pytest.mark.parametrize("left", [(), ("run",), ("one", "two")], ids=["nothing", "no verdict", "two runs"])
