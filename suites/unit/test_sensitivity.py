@@ -56,10 +56,10 @@ def test_the_page_says_how_many_claims_held_and_how_sure_that_is():
     )
 
     assert "2026-11-30, at abc, on 2 cores: **2 of 2 claims held** (at least 22.4% of such claims" in held
-    assert "1 of 74 seeded defects are claimed by a scenario" in held
+    assert "1 of 74 seeded defects are\nclaimed by a scenario" in held
     assert "| P0 | redis-latency | breaker-never-opens | slow | caught | slow / 47 % |" in held
     assert "**1 of 2 claims held**" in other
-    assert "; 1 caught by another promise, 0 got away." in other
+    assert "Of the others 1 were caught by another promise, and 0 got away." in other
     assert "2 of 74 seeded defects" in other
     assert (
         "| P1 | postgres-down | write-forgotten | no-acknowledged-write-lost | caught by another promise | y |" in other
