@@ -60,6 +60,8 @@ def experiment_page(scenario: Scenario, history: History, verdict: Verdict) -> s
         _claims(verdict),
         "## Evidence",
         "\n".join(_obligations(verdict)),
+        "## Red for",
+        _catches(scenario),
         "## Load",
         _load(history),
         "## Faults",
@@ -119,6 +121,13 @@ def _run_row(experiment: Experiment) -> str:
     # The name is a slug: it was refused otherwise before a folder was made for it.
     cells = [f"[{name}]({name}/{MARKDOWN_FILE})", outcome_text(verdict.outcome), escaped(reason_of(verdict))]
     return f"| {' | '.join(cells)} | {seconds_of(history.lasted_s or None)} | {thousands(len(history.samples))} |"
+
+
+def _catches(scenario: Scenario) -> str:
+    """Name the seeded defects that the scenario claims to catch: what a green of it is worth."""
+    if not scenario.catches:
+        return "The scenario names no seeded defect that would turn it red."
+    return "\n".join(f"- {escaped(catch.defect)}, by {escaped(catch.by)}" for catch in scenario.catches)
 
 
 def _failures(history: History) -> str:

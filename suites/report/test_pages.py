@@ -19,6 +19,7 @@ from harness.history.samples import Samples
 from harness.report import plots, rebuild, write_experiment, write_run
 from harness.report.pages import write_pages
 from harness.report.palette import LIGHT
+from harness.spec.claim import Catch
 from harness.verdict.judge import judge
 from suites.support import histories
 
@@ -338,3 +339,16 @@ def test_a_browser_runs_nothing(tmp_path, monkeypatch):
     assert "&lt;script&gt;document.title='PWNED'" in dom
     assert "<script" not in dom
     assert 'class="badge error"' in dom
+
+
+def test_a_page_names_what_would_have_turned_it_red(tmp_path, monkeypatch):
+    """The defect and the promise that is meant to see it; the page stays inert."""
+    without_pictures(monkeypatch)
+    scenario, history = histories.redis_latency()
+    catches = (Catch(defect="redis-no-timeout", by="slow"),)
+
+    folder = written(tmp_path, [(scenario.model_copy(update={"catches": catches}), history)])
+
+    page = folder / "redis-latency/index.html"
+    assert_inert(page)
+    assert '<li><b>redis-no-timeout</b> <span class="quiet">by slow</span></li>' in page.read_text()

@@ -7,6 +7,7 @@ import pytest
 from harness.evidence import Experiment
 from harness.history.marks import Event
 from harness.report.markdown import escaped, evidence_text, experiment_page, run_page, run_sentence
+from harness.spec.claim import Catch
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from suites.support import histories
@@ -155,3 +156,16 @@ def test_evidence_text_is_plain():
 
     assert verdict.outcome is Outcome.PASS
     assert first == "[x] ran to the end: nothing broke off"
+
+
+def test_what_would_have_turned_it_red_is_named():
+    """A green is worth what it could have caught: each defect, with the promise that is meant to see it."""
+    scenario, history, verdict = judged(histories.redis_latency)
+    catches = (Catch(defect="redis-no-timeout", by="slow"), Catch(defect="write-forgotten", by="errors"))
+
+    lines = experiment_page(scenario.model_copy(update={"catches": catches}), history, verdict).splitlines()
+    silent = experiment_page(scenario, history, verdict).splitlines()
+
+    at = lines.index("## Red for")
+    assert lines[at + 2 : at + 4] == ["- redis-no-timeout, by slow", "- write-forgotten, by errors"]
+    assert silent[silent.index("## Red for") + 2] == "The scenario names no seeded defect that would turn it red."
