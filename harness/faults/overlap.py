@@ -9,13 +9,25 @@ from __future__ import annotations
 from itertools import permutations
 from typing import TYPE_CHECKING, assert_never
 
-from harness.spec.faults import Blackhole, Down, Latency, ProcessFault
+from harness.spec.faults import (
+    Bandwidth,
+    Blackhole,
+    ConnectBlackhole,
+    Down,
+    HalfOpen,
+    Latency,
+    LimitData,
+    ProcessFault,
+    Reset,
+    Slicer,
+    StaleConnections,
+)
 from harness.stack.blueprint import edges_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.spec.faults import Fault
+    from harness.spec.faults import Fault, NetworkFault
     from harness.spec.system import System
     from harness.spec.timeline import Scheduled
 
@@ -34,23 +46,40 @@ def hidden(actions: Sequence[Scheduled], system: System) -> Iterator[tuple[Sched
 def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:
     if isinstance(fault, ProcessFault):
         return isinstance(other, ProcessFault) and other.target == fault.target
-    match fault:
-        case Down():
-            return isinstance(other, ProcessFault) and other.target == _PROXY
-        case Latency():
-            return _is_cut_off(fault, other, system, silent=(Down, Blackhole))
-        case Blackhole():
-            return _is_cut_off(fault, other, system, silent=(Down,))
-        case _:
-            assert_never(fault)
-
-
-def _is_cut_off(fault: Latency | Blackhole, other: Fault, system: System, *, silent: tuple[type[Fault], ...]) -> bool:
-    """Tell whether nothing comes back through an edge of `fault`, because of the edge or of what is behind it."""
+    if isinstance(fault, Down):
+        return isinstance(other, ProcessFault) and other.target == _PROXY
     edges = _edges(fault.target, system)
     if isinstance(other, ProcessFault):
         return other.target in {_PROXY, *(server for _, server in edges)}
-    return isinstance(other, silent) and bool(edges & _edges(other.target, system))
+    return isinstance(other, _hiding(fault)) and bool(edges & _edges(other.target, system))
+
+
+def _hiding(fault: NetworkFault) -> tuple[type[NetworkFault], ...]:  # noqa: PLR0911 - one a kind
+    """Return the kinds that hide `fault` on an edge that they share.
+
+    Nothing is seen where nothing comes back. What is timed cannot be told from what else takes time, but for latencies,
+    which are added up; and of two limits the stricter one is all that is seen.
+    """
+    cut = (Down, Blackhole, HalfOpen, Reset, ConnectBlackhole)
+    match fault:
+        case Down():
+            return ()
+        case ConnectBlackhole():
+            return (Down,)
+        case Latency():
+            return (*cut, Bandwidth, Slicer)
+        case Blackhole():
+            return (Down, HalfOpen, Reset, ConnectBlackhole)
+        case HalfOpen():
+            return (*cut, Bandwidth, Slicer)
+        case Reset() | StaleConnections():
+            return cut
+        case Bandwidth() | Slicer():
+            return (*cut, Latency, Bandwidth, Slicer, LimitData)
+        case LimitData():
+            return (*cut, Bandwidth, Slicer, LimitData)
+        case _:
+            assert_never(fault)
 
 
 def _edges(target: str, system: System) -> set[tuple[str, str]]:

@@ -1,18 +1,22 @@
 """Quantities with their unit written beside them: "250ms", "5s", "0.1%".
 
 A bare number is refused: whether `delay: 250` means milliseconds or seconds is the kind of question that a reader of
-a scenario must never have to ask. Inside the program every quantity is in its base unit: seconds, ratios in [0, 1].
+a scenario must never have to ask. Inside the program every quantity is in its base unit: seconds, bytes, ratios in
+[0, 1].
 """
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|h)")
 _SECONDS_IN = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB)")
+_BYTES_IN = {"B": 1, "KB": 1000, "MB": 1_000_000}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
@@ -26,6 +30,33 @@ def duration_s(text: Any) -> float:
     if found is None:
         raise ValueError(f"not a duration: {text!r}; write a number with its unit (us, ms, s, min, h), such as 250ms")
     return float(found[1]) * _SECONDS_IN[found[2]]
+
+
+def size_bytes(text: Any) -> int:
+    """Return the bytes that `text` means: a number and one of B, KB, MB, of 1000 each.
+
+    Raises:
+        ValueError: If the unit is missing or unknown, or it is no whole number of bytes.
+    """
+    found = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"not a size: {text!r}; write a number with its unit (B, KB, MB), such as 10KB")
+    exact = Decimal(found[1]) * _BYTES_IN[found[2]]
+    if exact != int(exact):
+        raise ValueError(f"not a size: {text!r}; it is no whole number of bytes")
+    return int(exact)
+
+
+def bytes_per_s(text: Any) -> int:
+    """Return the bytes a second that `text` means: a size and `/s`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    size, slash, unit = text.partition("/") if isinstance(text, str) else ("", "", "")
+    if (slash, unit.strip()) != ("/", "s"):
+        raise ValueError(f"not a rate: {text!r}; write a size for each second, such as 100KB/s")
+    return size_bytes(size)
 
 
 def ratio(text: Any) -> float:
@@ -48,6 +79,17 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / _SECONDS_IN[unit]:g}{unit}"
 
 
+def size_text(length_bytes: float) -> str:
+    """Return a size as one would write it, in the largest unit that it fills: 1500 is `1.5KB`."""
+    unit = "MB" if length_bytes >= _BYTES_IN["MB"] else "KB" if length_bytes >= _BYTES_IN["KB"] else "B"
+    return f"{Decimal(length_bytes) / _BYTES_IN[unit]:f}{unit}"
+
+
+def rate_text(each_s: float) -> str:
+    """Return bytes a second as one would write them: `100KB/s`."""
+    return f"{size_text(each_s)}/s"
+
+
 def percent_text(share: float) -> str:
     """Return a ratio as one would write it: 0.001 is `0.1%`."""
     return f"{share * 100:g}%"
@@ -60,6 +102,12 @@ def count_text(number: int) -> str:
 
 Duration = Annotated[float, BeforeValidator(duration_s), PlainSerializer(duration_text, return_type=str)]
 """Seconds, written with a unit."""
+
+Size = Annotated[int, BeforeValidator(size_bytes), PlainSerializer(size_text, return_type=str)]
+"""Bytes, written with a unit of 1000."""
+
+Rate = Annotated[int, BeforeValidator(bytes_per_s), PlainSerializer(rate_text, return_type=str)]
+"""Bytes a second, written with a unit of 1000."""
 
 Ratio = Annotated[float, BeforeValidator(ratio), PlainSerializer(percent_text, return_type=str)]
 """A share in [0, 1], written as a percentage."""

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.errors import StackError
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S
 
 if TYPE_CHECKING:
@@ -23,18 +24,28 @@ class HealthProbe:
         is_answering: Asks it through an address, at once; may raise OSError.
         question: Its cheapest question, answered without any greeting; empty for what listens nowhere, which is
             looked at as a process instead of being asked.
+        long_question: A question whose answer has at least so many bytes, after which the server ends the connection;
+            it changes nothing there. None for what listens nowhere.
         version: See `Service.version`.
         seen: Says in one clause what it answers, for the one who waits in vain; nothing if there is nothing to say.
     """
 
     is_answering: Callable[[Address], bool]
     question: bytes
+    long_question: Callable[[int], bytes] | None
     version: Callable[[Address], str]
     seen: Callable[[Address], str] = lambda _: ""
 
     def round_trip_s(self, via: Address, within_s: float) -> float:
         """See `Service.round_trip_s`."""
         return seconds_to_answer(via, self.question, within_s)
+
+    def asking_for(self, length_bytes: int, name: str) -> bytes:
+        """See `Service.long_question`; `name` is the service's."""
+        if self.long_question is None:
+            what = f"{name} listens nowhere, so that nothing can be asked of it"
+            raise StackError(what, where=name, fix="target something that listens")
+        return self.long_question(length_bytes)
 
 
 def seconds_to_answer(address: Address, question: bytes, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import httpx
 
 from harness.stack.health_probe import HealthProbe
 from harness.stack.image import Image, Pin, Wheel
-from harness.stack.plain_http import get
+from harness.stack.plain_http import get, http_question
 from harness.stack.ports import reserve
 from harness.stack.program import Program
 from harness.stack.recipe import ContainerRecipe, Recipe
@@ -187,4 +188,9 @@ def version(address: Address) -> str:
     return str(server).replace("/", " ")
 
 
-PROBE = HealthProbe(is_answering=is_answering, question=f"GET {ALIVE} HTTP/1.0\r\n\r\n".encode(), version=version)
+PROBE = HealthProbe(
+    is_answering=is_answering,
+    question=f"GET {ALIVE} HTTP/1.0\r\n\r\n".encode(),
+    long_question=partial(http_question, ALIVE),
+    version=version,
+)

@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from harness.stack.service import LOOPBACK
+
 if TYPE_CHECKING:
     from harness.stack.service import Address
 
 # A client makes itself ready for TLS, which nothing here speaks: to read the machine's certificates takes 25 ms of a
 # core for each question, and replicas are asked while they are measured. This context trusts no certificate at all.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+_LEAST_ANSWER_BYTES = 60
+"""The shortest answer with a status line and a Date, which a server with a clock must send. Source: RFC 9110, 6.6.1."""
+
+
+def http_question(path: str, length_bytes: int) -> bytes:
+    """Return so many GETs in one go that their answers have at least `length_bytes`; the last ends the connection.
+
+    A server answers them one after the other. Source: RFC 9112, 9.3.2 Pipelining.
+    """
+    asked = f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\n"
+    return (f"{asked}\r\n" * (length_bytes // _LEAST_ANSWER_BYTES) + f"{asked}Connection: close\r\n\r\n").encode()
 
 
 def get(address: Address, path: str, *, within_s: float) -> httpx.Response:

@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 from harness.errors import FaultProxyError, StackError
 from harness.stack import meter
 from harness.stack.health_probe import HealthProbe
+from harness.stack.plain_http import http_question
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, LOOPBACK, Address
@@ -232,6 +234,7 @@ def _probe(called: str) -> HealthProbe:
     return HealthProbe(
         is_answering=is_answering,
         question=b"GET /version HTTP/1.0\r\n\r\n",
+        long_question=partial(http_question, "/version"),
         version=lambda at: f"{called} {ProxyServer(at).version()}",
     )
 

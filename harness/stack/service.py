@@ -100,6 +100,13 @@ class Service(Protocol):
     def question(self) -> bytes:
         """What `round_trip_s` asks: as many bytes as one look of ours sends."""
 
+    def long_question(self, length_bytes: int) -> bytes:
+        """Return a question whose answer has at least so many bytes, and ends the connection; it changes nothing.
+
+        Raises:
+            StackError: If it listens nowhere.
+        """
+
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Ask its cheapest question over a new connection to `via`; return the seconds until the answer.
 

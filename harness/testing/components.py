@@ -16,6 +16,7 @@ from harness.clock import SystemClock
 from harness.stack.backends.job import Job
 from harness.stack.backends.process import LocalProcess, listening
 from harness.stack.components import COMPONENTS
+from harness.stack.conversation import converse
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK, Workspace
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _REFUSES_WITHIN_S = 1.0
 _SILENT_FOR_S = 0.3
+_LONG_BYTES = 10_000
+_ANSWERS_WITHIN_S = 2.0
 _FIRST, _SECOND = "first", "second-one"
 
 
@@ -34,8 +37,9 @@ def check_component(component: Component) -> None:
     """See that a component is one like every other, with real processes of it.
 
     It must be listed, be had and described for both backends; start under any name, twice side by side, listening on
-    loopback at its own address only; say its version and answer its question; refuse at once when it was killed, and
-    come back on the same address; be silent while it is frozen; end when it is asked to; and leave no process.
+    loopback at its own address only; say its version and answer its questions, the short and the long one; refuse at
+    once when it was killed, and come back on the same address; be silent while it is frozen; end when it is asked to;
+    and leave no process.
 
     Args:
         component: The value that its file exports.
@@ -133,6 +137,9 @@ def _check_answers(service: LocalProcess) -> None:
     _hold(service.question, f"{name} has no question, so that no fault on it can be seen")
     _hold(service.round_trip_s(service.direct) > 0, f"{name} does not answer its question")
     _hold(re.search(r"\d", service.version()), f"{name} says no version: {service.version()!r}")
+    heard = converse(service.direct, service.long_question(_LONG_BYTES), within_s=_ANSWERS_WITHIN_S)
+    _hold(heard.length_bytes >= _LONG_BYTES, f"{name} answers its long question with {heard.length_bytes} bytes only")
+    _hold(heard.ended == "closed", f"{name} does not end the connection after its long question: {heard.ended}")
 
 
 def _check_listens_here_only(family: set[psutil.Process], expected: set[Address]) -> None:

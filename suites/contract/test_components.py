@@ -8,7 +8,6 @@ import pytest
 
 from harness.errors import MissingError
 from harness.stack.components import COMPONENTS, redis
-from harness.stack.health_probe import HealthProbe
 from harness.stack.image import Image, Pin, Wheel
 from harness.testing import check_component
 
@@ -63,7 +62,7 @@ def test_what_breaks_the_seam_is_told(change, said, monkeypatch):
 
 def test_a_component_without_a_version_is_told(monkeypatch):
     """A run's evidence names what it ran on."""
-    probe = HealthProbe(is_answering=redis.is_answering, question=redis.PING, version=unversioned)
+    probe = replace(redis.PROBE, version=unversioned)
     silent = replace(
         redis.COMPONENT,
         local=lambda name, program, workspace: replace(redis.local(name, program, workspace), probe=probe),

@@ -848,6 +848,7 @@ GREEDY = {
     "shared_bandwidth": {"rate": 0},
     "slicer": {"average_size": 1, "delay": 1000},
     "slow_close": {"delay": 60_000},
+    "stale_connections": {},
     "timeout": {"timeout": 0},
 }
 # Beginnings that never come to their end, for those that look for one.

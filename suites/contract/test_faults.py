@@ -11,11 +11,25 @@ import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
-from harness.faults.action import Observation
-from harness.faults.injection import injected, unavailable
+from harness.faults.action import Observation, Site
+from harness.faults.injection import action_for, injected, unavailable
 from harness.faults.ledger import read_ledger
 from harness.faults.process.pause import PauseAction
-from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
+from harness.spec.faults import (
+    Bandwidth,
+    Blackhole,
+    ConnectBlackhole,
+    Down,
+    HalfOpen,
+    Kill,
+    Latency,
+    LimitData,
+    Pause,
+    Reset,
+    Slicer,
+    SlowStart,
+    StaleConnections,
+)
 from harness.stack.components.postgres import DATABASE, USER
 from harness.stack.ready import wait_until_ready
 from harness.testing import actions, check_action
@@ -31,6 +45,19 @@ FAULTS = [
     pytest.param(Kill(kind="kill", target="redis"), id="redis killed"),
     pytest.param(Blackhole(kind="blackhole", target="redis"), id="redis blackholed"),
     pytest.param(Blackhole(kind="blackhole", target="nginx.replica-1"), id="one edge blackholed"),
+    pytest.param(HalfOpen(kind="half-open", target="redis", stream="upstream"), id="redis hears nothing"),
+    pytest.param(HalfOpen(kind="half-open", target="postgres", stream="downstream"), id="postgres answers nothing"),
+    pytest.param(Reset(kind="reset", target="redis"), id="redis resets"),
+    pytest.param(Reset(kind="reset", target="nginx.replica-1", after="120ms"), id="one edge resets late"),
+    pytest.param(Bandwidth(kind="bandwidth", target="redis", rate="200KB/s"), id="redis narrow"),
+    pytest.param(Bandwidth(kind="bandwidth", target="postgres", rate="50KB/s"), id="postgres narrow"),
+    pytest.param(Bandwidth(kind="bandwidth", target="nginx.replica-2", rate="20KB/s"), id="one edge narrow"),
+    pytest.param(Slicer(kind="slicer", target="redis", size="50B", delay="20ms"), id="redis in pieces"),
+    pytest.param(Slicer(kind="slicer", target="nginx.replica-1", size="10B", delay="5ms"), id="one edge in pieces"),
+    pytest.param(LimitData(kind="limit-data", target="postgres", size="2KB"), id="postgres ends in mid-answer"),
+    pytest.param(LimitData(kind="limit-data", target="replica-1", size="99B"), id="replica ends in mid-answer"),
+    pytest.param(ConnectBlackhole(kind="connect-blackhole", target="redis"), id="redis lets nobody in"),
+    pytest.param(StaleConnections(kind="stale-connections", target="postgres"), id="postgres forgets its connections"),
     pytest.param(Pause(kind="pause", target="redis"), id="redis paused"),
     pytest.param(Pause(kind="pause", target="postgres"), id="postgres paused, with all its processes"),
     pytest.param(Pause(kind="pause", target="replica-1"), id="replica paused"),
@@ -230,6 +257,125 @@ def test_a_wrong_dose_is_noticed(stack, ledger, actual_ms):
     with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
         injection.action._fault = Latency(kind="latency", target="redis", delay=f"{actual_ms}ms")
         assert not injection.observe().is_delivered
+
+
+def reset(after):
+    return Reset(kind="reset", target="redis", after=after)
+
+
+def narrow(rate):
+    return Bandwidth(kind="bandwidth", target="redis", rate=rate)
+
+
+def sliced(size, delay):
+    return Slicer(kind="slicer", target="redis", size=size, delay=delay)
+
+
+def limited(size):
+    return LimitData(kind="limit-data", target="redis", size=size)
+
+
+def half_open(stream):
+    return HalfOpen(kind="half-open", target="redis", stream=stream)
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "seen"),
+    [
+        pytest.param(half_open("upstream"), half_open("downstream"), "its answer is lost", id="the other direction"),
+        pytest.param(half_open("downstream"), half_open("upstream"), "hears nothing", id="the other direction, turned"),
+        pytest.param(half_open("downstream"), limited("3B"), "answered 3 bytes", id="no half-open, but a limit"),
+        pytest.param(half_open("upstream"), Down(kind="down", target="redis"), "does not accept", id="no half-open, but down"),
+        pytest.param(reset("300ms"), reset("0s"), "reset after", id="reset too early"),
+        pytest.param(reset("0s"), reset("300ms"), "reset after 3", id="reset too late"),
+        pytest.param(reset("0s"), limited("3B"), "answered 3 bytes", id="no reset, but a limit"),
+        pytest.param(reset("0s"), Down(kind="down", target="redis"), "does not accept", id="no reset, but down"),
+        pytest.param(narrow("100KB/s"), narrow("200KB/s"), "KB/s", id="too wide"),
+        pytest.param(narrow("100KB/s"), narrow("40KB/s"), "KB/s", id="too narrow"),
+        pytest.param(narrow("50KB/s"), limited("3KB"), "times as long as direct", id="not narrow, but limited"),
+        pytest.param(narrow("50KB/s"), reset("0s"), "reset after 0B", id="not narrow, but reset"),
+        pytest.param(sliced("50B", "40ms"), sliced("50B", "10ms"), "every 1", id="pauses too short"),
+        pytest.param(sliced("50B", "10ms"), sliced("50B", "100ms"), "every 10", id="pauses too long"),
+        pytest.param(sliced("50B", "20ms"), sliced("100B", "20ms"), "pieces of 6", id="pieces too large"),
+        pytest.param(sliced("50B", "20ms"), limited("30B"), "answers in 1 pieces", id="not sliced, but limited"),
+        pytest.param(limited("2KB"), limited("1999B"), "closed after 1.999KB", id="a byte too little"),
+        pytest.param(limited("2KB"), limited("2001B"), "closed after 2.001KB", id="a byte too much"),
+        pytest.param(limited("2KB"), half_open("upstream"), "silent after 0B", id="no limit, but silence"),
+        pytest.param(limited("2KB"), Down(kind="down", target="redis"), "does not answer", id="no limit, but down"),
+    ],
+)  # fmt: skip
+def test_a_dose_of_another_size_or_kind_is_noticed(stack, ledger, asked, there, seen):
+    """What is looked for is not there, and something like it is: the look says what was seen instead."""
+    with injected(there, into=stack, ledger=ledger, clock=CLOCK):
+        observation = action_for(asked, Site("fault-1", stack, CLOCK)).observe()
+
+    assert not observation.is_delivered, observation.seen
+    assert seen in observation.seen
+
+
+@pytest.mark.parametrize("fault", [half_open("upstream"), half_open("downstream")], ids=str)
+def test_a_service_that_is_silent_itself_is_no_half_open_path(stack, ledger, fault):
+    """Its process is frozen behind the fault: neither direction can be told."""
+    redis = stack.services["redis"]
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        redis.pause()
+        dose = injection.observe()
+        redis.resume()
+
+    assert not dose.is_delivered
+    assert "but so is redis itself" in dose.seen
+
+
+def test_a_reset_meets_idle_connections_of_a_pool_too(embedded_stack, ledger):
+    """What a pool keeps is reset though nothing is asked; on the real Toxiproxy it would be at its next question."""
+    (edge,) = embedded_stack.edges_into("replica-1.redis")
+    with socket.create_connection((edge.listen.host, edge.listen.port), timeout=5) as pooled:
+        pooled.sendall(b"PING\r\n")
+        assert pooled.recv(64) == b"+PONG\r\n"
+        with (
+            injected(reset("0s"), into=embedded_stack, ledger=ledger, clock=CLOCK),
+            pytest.raises(ConnectionResetError),
+        ):
+            pooled.recv(64)
+
+
+@pytest.mark.parametrize("kind", [ConnectBlackhole, StaleConnections])
+def test_new_connections_and_open_ones_are_told_apart(embedded_stack, ledger, kind):
+    """One of the two works as ever while the other is lost; a pooled connection that is silent ends with the fault."""
+    (edge,) = embedded_stack.edges_into("replica-1.redis")
+    place, (word,) = (edge.listen.host, edge.listen.port), kind.model_fields["kind"].annotation.__args__
+    with socket.create_connection(place, timeout=0.5) as pooled:
+        pooled.sendall(b"PING\r\n")
+        assert pooled.recv(64) == b"+PONG\r\n"
+        with injected(kind(kind=word, target="redis"), into=embedded_stack, ledger=ledger, clock=CLOCK):
+            assert _is_answered(pooled) == (kind is ConnectBlackhole)
+            if kind is ConnectBlackhole:
+                with pytest.raises(TimeoutError):
+                    socket.create_connection(place, timeout=0.5)
+            else:
+                with socket.create_connection(place, timeout=0.5) as new:
+                    assert _is_answered(new)
+        assert _is_answered(pooled) == (kind is ConnectBlackhole)
+
+
+def _is_answered(connection):
+    try:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(64) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+def test_a_stale_connection_that_was_only_ended_is_no_dose(embedded_stack, ledger):
+    """The toxic is removed behind our back, which ends what it had silenced: an end is silence only while it is there."""
+    fault = StaleConnections(kind="stale-connections", target="replica-1.redis")
+    with injected(fault, into=embedded_stack, ledger=ledger, clock=CLOCK) as injection:
+        assert injection.observe().is_delivered
+        embedded_stack.proxy.remove("replica-1.redis", "fault-1-upstream")
+        dose = injection.observe()
+
+    assert not dose.is_delivered
+    assert "open ones were ended" in dose.seen
 
 
 def test_a_cut_that_does_not_cut_is_noticed(stack, ledger):

@@ -180,6 +180,31 @@ class TestConnectBlackhole:
             assert not is_connected(knocking, QUIET_S)
 
 
+class TestStaleConnections:
+    """`stale_connections`."""
+
+    @pytest.mark.parametrize("stream", ["upstream", "downstream"])
+    def test_silences_what_was_open_and_lets_new_connections_pass(self, road, stream):
+        """One direction is lost on the old connection, nothing on the new one; the old one ends with the toxic."""
+        client, upstream = road.travel()
+        toxic = road.poison("stale_connections", stream=stream)
+        sender, listener = (client, upstream) if stream == "upstream" else (upstream, client)
+
+        sender.sendall(b"lost")
+        assert is_silent(listener, QUIET_S)
+        listener.sendall(b"kept")
+        assert sender.recv(4) == b"kept"
+        new_client, new_upstream = road.travel()
+        for one, other in ((new_client, new_upstream), (new_upstream, new_client)):
+            one.sendall(b"new")
+            assert other.recv(3) == b"new"
+
+        road.heal(toxic)
+        assert how_it_ended(client) == "fin"
+        new_client.sendall(b"still")
+        assert new_upstream.recv(5) == b"still"
+
+
 def is_connected(knocking: socket.socket, within_s: float) -> bool:
     """Tell whether a connect that was begun succeeds in time."""
     writable = select.select([], [knocking], [], within_s)[1]
@@ -639,6 +664,7 @@ def test_protocol_toxics_belong_upstream(road, kind):
         "postgres_error",
         "redis_error",
         "shared_bandwidth",
+        "stale_connections",
     ],
 )
 def test_strict_mode_knows_no_extension(strict, kind):

@@ -10,7 +10,21 @@ import pytest
 
 from harness.options import settings_of
 from harness.spec.document import read_yaml
-from harness.spec.faults import Blackhole, Down, Kill, Latency, Pause, SlowStart
+from harness.spec.faults import (
+    Bandwidth,
+    Blackhole,
+    ConnectBlackhole,
+    Down,
+    HalfOpen,
+    Kill,
+    Latency,
+    LimitData,
+    Pause,
+    Reset,
+    Slicer,
+    SlowStart,
+    StaleConnections,
+)
 from harness.spec.invariant import NoAcknowledgedWriteLost
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.spec.phase import Phase
@@ -96,6 +110,13 @@ def test_the_requests_and_headers_of_the_page_on_the_load_are_read(tmp_path):
         Down,
         Latency,
         Blackhole,
+        HalfOpen,
+        Reset,
+        Bandwidth,
+        Slicer,
+        LimitData,
+        ConnectBlackhole,
+        StaleConnections,
         Kill,
         Pause,
         SlowStart,

@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from harness.faults.network.latency import LOW_TOLERANCE
-from harness.spec.faults import Latency
+from harness.spec.faults import (
+    Bandwidth,
+    ConnectBlackhole,
+    HalfOpen,
+    Latency,
+    LimitData,
+    Reset,
+    Slicer,
+    StaleConnections,
+)
 
 
 def wished(delay, jitter="0ms"):
@@ -40,3 +49,49 @@ def test_no_dose_of_nothing_passes_for_a_latency_that_may_be_asked_for(delay, ji
 def test_one_that_could_not_be_seen_is_refused(delay, jitter, said):
     with pytest.raises(ValidationError, match=said):
         wished(delay, jitter)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        (HalfOpen, {"stream": "both"}, "upstream"),
+        (HalfOpen, {}, "stream"),
+        (Reset, {"after": "1500us"}, "whole milliseconds"),
+        (Reset, {"after": "61s"}, "less than or equal to 60"),
+        (Bandwidth, {"rate": "999B/s"}, "greater than or equal to 1000"),
+        (Bandwidth, {"rate": "1.5KB/s"}, "whole KB/s"),
+        (Bandwidth, {"rate": "1001KB/s"}, "less than or equal to 1000000"),
+        (Slicer, {"size": "0B", "delay": "10ms"}, "greater than or equal to 1"),
+        (Slicer, {"size": "1001B", "delay": "10ms"}, "less than or equal to 1000"),
+        (Slicer, {"size": "10B", "delay": "4ms"}, "greater than or equal to 0.005"),
+        (Slicer, {"size": "10B", "delay": "5500us"}, "whole milliseconds"),
+        (LimitData, {"size": "0B"}, "greater than or equal to 1"),
+        (LimitData, {"size": "50.001KB"}, "less than or equal to 50000"),
+    ],
+)
+def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given, said):
+    """A pause that is told from none, a rate that a short transfer shows, a cut that an answer is long enough for."""
+    (word,) = kind.model_fields["kind"].annotation.__args__
+
+    with pytest.raises(ValidationError, match=said):
+        kind.model_validate({"kind": word, "target": "redis", **given})
+
+
+@pytest.mark.parametrize(
+    ("fault", "look_s", "sentence"),
+    [
+        (HalfOpen(kind="half-open", target="redis", stream="upstream"), 1.0, "redis accepts and hears nothing"),
+        (HalfOpen(kind="half-open", target="redis", stream="downstream"), 1.0, "redis accepts and answers nothing"),
+        (Reset(kind="reset", target="redis"), 0.0, "redis resets"),
+        (Reset(kind="reset", target="redis", after="2s"), 2.0, "redis resets after 2s"),
+        (Bandwidth(kind="bandwidth", target="redis", rate="64KB/s"), 1.0, "redis at 64KB/s"),
+        (Slicer(kind="slicer", target="redis", size="1KB", delay="300ms"), 3.0, "redis answers in pieces of 1KB every 300ms"),
+        (LimitData(kind="limit-data", target="redis", size="1.5KB"), 0.0, "redis ends after 1.5KB"),
+        (ConnectBlackhole(kind="connect-blackhole", target="redis"), 1.0, "redis lets no connection in"),
+        (StaleConnections(kind="stale-connections", target="redis"), 1.0, "redis is silent on open connections"),
+    ],
+)  # fmt: skip
+def test_a_fault_says_what_it_does_and_how_long_a_look_takes(fault, look_s, sentence):
+    """A window is refused that is too short for its look."""
+    assert fault.look_s == pytest.approx(look_s)
+    assert str(fault) == sentence

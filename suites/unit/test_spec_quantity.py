@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.spec.quantity import duration_s, duration_text, percent_text, ratio
+from harness.spec.quantity import (
+    bytes_per_s,
+    duration_s,
+    duration_text,
+    percent_text,
+    rate_text,
+    ratio,
+    size_bytes,
+    size_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,38 @@ def test_duration_refuses_what_has_no_clear_unit(text):
     """A bare number is the question that a reader must never have to ask."""
     with pytest.raises(ValueError, match="write a number with its unit"):
         duration_s(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "length_bytes"), [("1B", 1), ("10KB", 10_000), ("1.5KB", 1500), ("0.001MB", 1000), (" 2 MB ", 2_000_000)]
+)
+def test_size_reads_what_people_write(text, length_bytes):
+    """Units of 1000, as the fault proxy's."""
+    assert size_bytes(text) == length_bytes
+    assert bytes_per_s(f"{text}/s") == length_bytes
+
+
+@pytest.mark.parametrize(
+    "text", ["10", 10, "", "KB", "-1B", "1KiB", "1kB", "1e3B", "0.5B", "1.0001KB", None, True, "1KB/s"]
+)
+def test_size_refuses_what_is_no_whole_number_of_bytes_with_a_unit(text):
+    """KiB would be another unit, and half a byte is none."""
+    with pytest.raises(ValueError, match="not a size"):
+        size_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["10KB", "10KB/", "10KB/min", "/s", "10/s", 10, None, "10KB/s/s"])
+def test_rate_refuses_what_is_no_size_for_each_second(text):
+    """A size alone could be meant for the whole phase."""
+    with pytest.raises(ValueError, match=r"not a rate|not a size"):
+        bytes_per_s(text)
+
+
+@given(st.integers(0, 10**9))
+def test_size_text_means_the_same_size(length_bytes):
+    """What we print can be pasted back, to the byte."""
+    assert size_bytes(size_text(length_bytes)) == length_bytes
+    assert bytes_per_s(rate_text(length_bytes)) == length_bytes
 
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.1 %", 0.001), ("100%", 1.0), ("0%", 0.0)])

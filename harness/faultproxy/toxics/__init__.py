@@ -16,6 +16,7 @@ from harness.faultproxy.toxics.shared_bandwidth import SharedBandwidth
 from harness.faultproxy.toxics.slicer import Slicer
 from harness.faultproxy.toxics.slow_close import SlowClose
 from harness.faultproxy.toxics.stage import Settings
+from harness.faultproxy.toxics.stale_connections import StaleConnections
 from harness.faultproxy.toxics.timeout import Timeout
 
 ORIGINAL: dict[str, type[Settings]] = {
@@ -39,6 +40,7 @@ EXTENSIONS: dict[str, type[Settings]] = {
     "postgres_error": PostgresError,
     "redis_error": RedisError,
     "shared_bandwidth": SharedBandwidth,
+    "stale_connections": StaleConnections,
 }
 
 TOXICS = ORIGINAL | EXTENSIONS

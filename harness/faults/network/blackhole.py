@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
-from harness.faults.network.edges import ask
+from harness.faults.network.edges import ask, why_silent_itself
 from harness.faults.network.toxic import ToxicAction
 from harness.spec.faults.target import SILENCE_S
 from harness.stack.proxy import Toxic
@@ -43,9 +43,7 @@ class BlackholeAction(ToxicAction):
 
     def _look_behind(self, edge: Edge) -> Observation:
         """Tell a swallowed question from a service that answers nothing at all, which is another fault."""
-        service = self._stack.services[edge.server]
-        try:
-            service.round_trip_s(service.direct, within_s=SILENCE_S)
-        except OSError:
-            return Observation(is_delivered=False, seen=f"{edge.name} is silent, but so is {service.name} itself")
+        why_not = why_silent_itself(self._stack, edge)
+        if why_not:
+            return Observation(is_delivered=False, seen=f"{edge.name} is silent, but {why_not}")
         return Observation(is_delivered=True, seen=f"{edge.name} accepts and is silent for {SILENCE_S:g} s")

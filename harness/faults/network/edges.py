@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
-from harness.spec.faults.target import nothing_to_hit
+from harness.spec.faults.target import SILENCE_S, nothing_to_hit
+from harness.stack.conversation import converse
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.spec.faults import NetworkFault
+    from harness.stack.conversation import Heard
     from harness.stack.service import Edge
     from harness.stack.stack import Stack
 
@@ -60,6 +62,37 @@ def ask(stack: Stack, edge: Edge, *, within_s: float = SERVICE_ANSWERS_WITHIN_S)
         raise
     stack.proxy.note_question(edge.name, len(service.question))
     return took_s
+
+
+def hear(
+    stack: Stack,
+    edge: Edge,
+    question: bytes,
+    *,
+    within_s: float = SERVICE_ANSWERS_WITHIN_S,
+    most_pieces: int | None = None,
+) -> Heard:
+    """Converse through `edge`, and remember what was asked, however it ends: the proxy took it before it cut.
+
+    Raises:
+        OSError: See `converse`; nothing is remembered then.
+    """
+    heard = converse(edge.listen, question, within_s=within_s, most_pieces=most_pieces)
+    stack.proxy.note_question(edge.name, len(question))
+    return heard
+
+
+def why_silent_itself(stack: Stack, edge: Edge) -> str | None:
+    """Say that the service behind `edge` answers nothing, with no proxy between: that is another fault than a cut path.
+
+    None if it answers.
+    """
+    service = stack.services[edge.server]
+    try:
+        service.round_trip_s(service.direct, within_s=SILENCE_S)
+    except OSError:
+        return f"so is {service.name} itself"
+    return None
 
 
 def settle(stack: Stack, edges: Sequence[Edge], until_bytes: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.faults.action import Observation
 from harness.faults.network.edges import api_of, client_bytes, edges_into, settle, together
 from harness.faults.undo import take_back
+from harness.stack.backends.choice import CONTAINERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from harness.spec.faults import NetworkFault
     from harness.stack.proxy import Toxic
     from harness.stack.service import Edge
+
+
+def why_not_real(backend: str, done: str) -> str | None:
+    """Say that a toxic is our own proxy's alone, where the real Toxiproxy runs; None elsewhere.
+
+    Args:
+        backend: Ours runs on the embedded one.
+        done: What no toxic of the real one does.
+    """
+    if backend != CONTAINERS:
+        return None
+    return f"no toxic of Toxiproxy {done}; the harness's own proxy does: --backend embedded"
 
 
 class ToxicAction(ABC):

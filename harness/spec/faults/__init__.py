@@ -9,19 +9,38 @@ from typing import Annotated
 
 from pydantic import Field
 
-from harness.spec.faults.network import Blackhole, Down, Latency, NetworkFault
+from harness.spec.faults.network import (
+    Bandwidth,
+    Blackhole,
+    ConnectBlackhole,
+    Down,
+    HalfOpen,
+    Latency,
+    LimitData,
+    NetworkFault,
+    Reset,
+    Slicer,
+    StaleConnections,
+)
 from harness.spec.faults.process import Kill, Pause, ProcessFault, SlowStart
 
 __all__ = [
+    "Bandwidth",
     "Blackhole",
+    "ConnectBlackhole",
     "Down",
     "Fault",
+    "HalfOpen",
     "Kill",
     "Latency",
+    "LimitData",
     "NetworkFault",
     "Pause",
     "ProcessFault",
+    "Reset",
+    "Slicer",
     "SlowStart",
+    "StaleConnections",
 ]
 
 Fault = Annotated[NetworkFault | ProcessFault, Field(discriminator="kind")]

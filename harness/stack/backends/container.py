@@ -102,6 +102,10 @@ class Container:
         """What `round_trip_s` asks."""
         return self._recipe.probe.question
 
+    def long_question(self, length_bytes: int) -> bytes:
+        """Return a question whose answer has at least so many bytes, and ends the connection."""
+        return self._recipe.probe.asking_for(length_bytes, self.name)
+
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:

@@ -64,7 +64,13 @@ def _said(address: Address) -> str:
         return connection.makefile("r", encoding="ascii").readline()
 
 
-PROBE = HealthProbe(is_answering=is_answering, question=VERSION, version=version)
+def long_question(length_bytes: int) -> bytes:
+    """Return so many questions for its version that their answers are as long, and a farewell."""
+    shortest = len(b"VERSION 1\r\n")
+    return VERSION * (length_bytes // shortest + 1) + b"quit\r\n"
+
+
+PROBE = HealthProbe(is_answering=is_answering, question=VERSION, long_question=long_question, version=version)
 
 COMPONENT = Component(
     kind="memcached",

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import struct
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -145,7 +146,21 @@ def _connection(address: Address) -> psycopg.Connection:
     )
 
 
-PROBE = HealthProbe(is_answering=is_answering, question=SSL_REQUEST, version=version)
+def long_question(length_bytes: int) -> bytes:
+    """Return a whole session: its start, a query that is answered with so many bytes, and its end.
+
+    Source: PostgreSQL 18, 54.7 Message Formats: StartupMessage of protocol 3.0, Query, Terminate.
+    """
+    start = struct.pack(">i", 3 << 16) + f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
+    query = f"SELECT repeat('x', {length_bytes})\0".encode()
+    return _message(b"", start) + _message(b"Q", query) + _message(b"X", b"")
+
+
+def _message(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack(">i", 4 + len(body)) + body
+
+
+PROBE = HealthProbe(is_answering=is_answering, question=SSL_REQUEST, long_question=long_question, version=version)
 
 
 def _unprivileged_user() -> str | None:

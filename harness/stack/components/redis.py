@@ -106,7 +106,12 @@ def _client(address: Address) -> redis.Redis:
     )
 
 
-PROBE = HealthProbe(is_answering=is_answering, question=PING, version=version)
+def long_question(length_bytes: int) -> bytes:
+    """Return a script that answers with so many bytes and keeps nothing, and a farewell."""
+    return f"EVAL \"return string.rep('x', {length_bytes})\" 0\r\nQUIT\r\n".encode()
+
+
+PROBE = HealthProbe(is_answering=is_answering, question=PING, long_question=long_question, version=version)
 
 COMPONENT = Component(
     kind="redis",

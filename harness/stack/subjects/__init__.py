@@ -12,7 +12,7 @@ import httpx
 
 from harness.stack.health_probe import HealthProbe
 from harness.stack.placeholders import substituted
-from harness.stack.plain_http import get
+from harness.stack.plain_http import get, http_question
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
@@ -170,7 +170,7 @@ def _environment(subject: Subject, known: Mapping[str, str]) -> dict[str, str]:
 def _probe(process: Process, subject: Subject, version: str) -> HealthProbe:
     """Return how a process is known: a replica by its health path, any other by running, which `Service` sees."""
     if not process.name.startswith(REPLICA):
-        return HealthProbe(is_answering=lambda _: False, question=b"", version=lambda _: version)
+        return HealthProbe(is_answering=lambda _: False, question=b"", long_question=None, version=lambda _: version)
     return health(subject.ready, version)
 
 
@@ -179,6 +179,7 @@ def health(path: str, version: str) -> HealthProbe:
     return HealthProbe(
         is_answering=lambda address: _status(address, path) == httpx.codes.OK,
         question=f"GET {path} HTTP/1.0\r\n\r\n".encode(),
+        long_question=partial(http_question, path),
         version=lambda _: version,
         seen=partial(_seen, path=path),
     )

@@ -49,6 +49,10 @@ class ExternalService:
         """What `round_trip_s` asks."""
         return self._probe.question
 
+    def long_question(self, length_bytes: int) -> bytes:
+        """Return a question whose answer has at least so many bytes, and ends the connection."""
+        return self._probe.asking_for(length_bytes, self.name)
+
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
         return self._probe.round_trip_s(via, within_s=within_s)
