@@ -14,6 +14,7 @@ from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden
 from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
+from harness.spec.faults import TrafficFault
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
@@ -255,6 +256,8 @@ def _faults(scenario: Scenario) -> Iterator[tuple[KeyPath, Phase, Fault]]:
 
 def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecError]:
     for path, _, fault in _faults(source.scenario):
+        if isinstance(fault, TrafficFault):
+            continue
         known = targets_of(fault, system)
         if fault.target not in known and not why_out_of_reach(fault, system):
             where = source.document.place((*path, "target"))

@@ -13,12 +13,14 @@ from harness.errors import HarnessError, SpecError
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.recorder import Recorder
 from harness.experiment.timeline import Timeline
+from harness.experiment.traffic import TrafficInjection
 from harness.faults.injection import check_available
 from harness.faults.undo import WORK_PREFIX
 from harness.history.failures import failure_of
 from harness.layout import LOGS
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.plan import connect_within_s
+from harness.load.traffic import dose_of
 from harness.spec.objective import tightest_s
 from harness.stack.backends.choice import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.history.history import History
+    from harness.load.engine import LoadResult
     from harness.plan import Plan
     from harness.stack.stack import Stack
 
@@ -129,6 +132,7 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         project=str(context.project),
         connect_within_s=connect_within_s(tightest_s(plan.scenario.objectives)),
         remembers=bool(plan.scenario.invariants),
+        traffic=plan.scenario.traffic,
     )
     with apply_load(
         load,
@@ -138,7 +142,7 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         on_spawn=partial(context.ledger.note_process, "load"),
     ) as pressure:
         recorder.has_begun(pressure)
-        at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.scenario.faults}
+        at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.scenario.faults if fault.target}
         course = Timeline(
             scenario=plan.scenario,
             confidence=plan.confidence,
@@ -150,4 +154,17 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         )
         course.go()
         context.listener.message(f"{plan.name}: waiting for the last answers")
-        recorder.has_ended(pressure.finish())
+        recorder.has_ended(result := pressure.finish())
+        _count_traffic(load, result, recorder)
+
+
+def _count_traffic(load: LoadPlan, result: LoadResult, recorder: Recorder) -> None:
+    """Note the dose of each fault of the load, which only the account of all requests can tell."""
+    windows, schedule = {each.id: each for each in load.traffic}, load.arrivals()
+    for injection in recorder.injections:
+        if isinstance(injection, TrafficInjection):
+            window = windows[injection.fault_id]
+            dose = dose_of(
+                window, schedule, load.load, result.samples, recorder.heartbeats, at_s=round(recorder.now_s(), 3)
+            )
+            injection.doses.append(dose)

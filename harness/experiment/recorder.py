@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from harness.experiment.context import RunContext
     from harness.experiment.phase import OpenPhase
+    from harness.experiment.traffic import TrafficInjection
     from harness.faults.injection import Injection
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat
@@ -42,7 +43,7 @@ class Recorder:
         self._phases: list[PhaseMark] = []
         self.origin_s = context.clock.now()
         self.heartbeats: list[Heartbeat] = []
-        self.injections: list[Injection] = []
+        self.injections: list[Injection | TrafficInjection] = []
         self.points: list[PointMark] = []
         self._failures: list[Failure] = []
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.experiment.interim import InterimAnalysis
 from harness.experiment.phase import OpenPhase
-from harness.faults.injection import injected
+from harness.experiment.traffic import TrafficInjection
+from harness.faults.injection import Injection, injected
+from harness.spec.faults import TrafficFault
 from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Measured
 from harness.spec.timeline import Kind
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from harness.experiment.context import RunContext
     from harness.experiment.recorder import Recorder
-    from harness.faults.injection import Injection
     from harness.load.engine import LoadRun
     from harness.spec.phase import Phase
     from harness.spec.scenario import Scenario
@@ -112,6 +113,12 @@ class Timeline:
         """Inject a fault; it is undone when its exit stack is closed, at its end or on the way out."""
         recorder, leaving = self._recorder, undo.enter_context(ExitStack())
         self._actions[action.id] = leaving
+        if isinstance(action.spec, TrafficFault):
+            recorder.note("fault", f"{action.spec} begins")
+            leaving.callback(recorder.note, "fault", f"{action.spec} is over")
+            recorder.injections.append(traffic := TrafficInjection(action))
+            leaving.callback(lambda: traffic.end(recorder.now_s()))
+            return
         # An exit stack goes backwards: this is said last, when the fault is undone.
         leaving.callback(recorder.note, "fault", f"{action.spec} healed")
         injection = leaving.enter_context(
@@ -137,12 +144,16 @@ class Timeline:
             self._recorder.note("fault", f"{action.spec} injected: {dose.seen}", at_s=injection.injected_s)
 
     def _injection(self, fault_id: str) -> Injection:
-        return next(each for each in self._recorder.injections if each.fault_id == fault_id)
+        return next(each for each in self._injections() if each.fault_id == fault_id)
+
+    def _injections(self) -> list[Injection]:
+        return [each for each in self._recorder.injections if isinstance(each, Injection)]
 
     def _look_at_all(self) -> None:
         """Look at every fault that is there before all is undone early: what was judged was judged under it."""
-        for fault_id in self._actions:
-            self._injection(fault_id).observe()
+        for injection in self._injections():
+            if injection.fault_id in self._actions:
+                injection.observe()
 
     def _extend_while_open(self, phase: Phase, at_s: float) -> None:
         """Let a phase go on while its promises are open, and everything that follows come later by as much."""

@@ -11,7 +11,7 @@ from harness.faults.action import Site
 from harness.faults.network import network_action
 from harness.faults.process import process_action
 from harness.history.marks import Dose, FaultMark
-from harness.spec.faults import NetworkFault, ProcessFault
+from harness.spec.faults import NetworkFault, ProcessFault, TrafficFault
 from harness.stack.blueprint import why_out_of_reach
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.faults.action import Action
     from harness.faults.ledger import Ledger
-    from harness.spec.faults import Fault
+    from harness.spec.faults import Fault, SystemFault
     from harness.spec.system import System
     from harness.stack.stack import Stack
 
 
-def action_for(fault: Fault, site: Site) -> Action:
+def action_for(fault: SystemFault, site: Site) -> Action:
     """Find out how `fault` is done there.
 
     Raises:
@@ -36,10 +36,12 @@ def action_for(fault: Fault, site: Site) -> Action:
 
 def unavailable(fault: Fault, backend: str) -> str | None:
     """Say why `fault` cannot be done on `backend`, or on this machine; None if it can. Nothing need run yet."""
+    if isinstance(fault, TrafficFault):
+        return None  # whatever the service runs on, its clients can do it
     return _action_of(fault).unavailable(backend)
 
 
-def _action_of(fault: Fault) -> type[Action]:
+def _action_of(fault: SystemFault) -> type[Action]:
     """Return what does a fault of this kind, by its family."""
     if isinstance(fault, NetworkFault):
         return network_action(fault)
@@ -71,7 +73,7 @@ class Injection:
         planned: Its window, seconds since the run's origin; its end moves when its phase is extended.
     """
 
-    fault: Fault
+    fault: SystemFault
     fault_id: str
     phase: str
     planned: tuple[float, float]
@@ -129,7 +131,7 @@ class Injection:
 
 @contextmanager
 def injected(
-    fault: Fault,
+    fault: SystemFault,
     *,
     fault_id: str = "fault-1",
     into: Stack,

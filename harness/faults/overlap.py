@@ -21,6 +21,7 @@ from harness.spec.faults import (
     Reset,
     Slicer,
     StaleConnections,
+    TrafficFault,
 )
 from harness.stack.blueprint import edges_of
 
@@ -44,6 +45,10 @@ def hidden(actions: Sequence[Scheduled], system: System) -> Iterator[tuple[Sched
 
 
 def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:
+    if isinstance(fault, TrafficFault):
+        return fault.kind == other.kind  # of two spikes neither could be told from the other
+    if isinstance(other, TrafficFault):
+        return False
     if isinstance(fault, ProcessFault):
         return isinstance(other, ProcessFault) and other.target == fault.target
     if isinstance(fault, Down):

@@ -59,7 +59,7 @@ class FaultMark:
         id: `fault-1`, `fault-2`, … in the order of the scenario's file, all phases counted through.
         fault: The fault as one would say it: `redis +400ms`.
         kind: `down`, `latency`, `kill`, …
-        target: The service or edge.
+        target: The service or edge; empty of a fault of the load, which hits none in particular.
         phase: The phase it belongs to.
         planned: When it was to be there: from, to. It is the scenario's window, moved by what earlier phases were
             extended, and its end by what its own was; None in a history of schema 1, which did not say.

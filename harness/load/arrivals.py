@@ -60,6 +60,10 @@ class ArrivalSchedule:
         """Return the requests that are meant to start before this, seconds since the origin."""
         return self.rows(slice(None, int(np.searchsorted(self.intended_s, until_s))))
 
+    def between(self, began_s: float, ended_s: float) -> ArrivalSchedule:
+        """Return the requests that are meant to start in [began_s, ended_s), seconds since the origin."""
+        return self.beginning(began_s).ending(ended_s)
+
     def rows(self, chosen: slice | NDArray[np.intp]) -> ArrivalSchedule:
         """Return some of the requests."""
         return ArrivalSchedule(*(column[chosen] for column in self.columns))
@@ -102,9 +106,22 @@ def schedule_of(
         intended_s = _intended_s(load, lasts_s, arrivals)
     else:
         intended_s = replayed_s(recording_s, load.arrivals_per_s, lasts_s)
+    requests = kinds_of(load, mix.random(len(intended_s)))
+    return asking(load, intended_s, requests, keys=keys)
+
+
+def asking(
+    load: Load,
+    intended_s: NDArray[np.float64],
+    requests: NDArray[np.uint8],
+    *,
+    keys: np.random.Generator,
+    first_number: int = 0,
+) -> ArrivalSchedule:
+    """Return arrivals at these moments that ask these requests, each with a key of its request's range."""
     count = len(intended_s)
-    requests = kinds_of(load, mix.random(count))
-    return ArrivalSchedule(intended_s, keys_of(load, requests, keys.random(count)), requests, np.arange(count))
+    numbers = np.arange(first_number, first_number + count)
+    return ArrivalSchedule(intended_s, keys_of(load, requests, keys.random(count)), requests, numbers)
 
 
 def kinds_of(load: Load, drawn: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 from harness.errors import LoadError
 from harness.load.arrivals import schedule_of
 from harness.load.replay import recorded_s
+from harness.load.traffic import peak_per_s, with_traffic
+from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.load import Load
 from harness.spec.schedule import Replay
 
@@ -45,6 +47,7 @@ class LoadPlan:
         allow_remote: Whether other machines may be pressed; by default only this one.
         remembers: Whether requests that write or read a value are remembered with it, which takes time of the
             generator: only where something is promised of values. Of a group nothing is remembered.
+        traffic: Faults of the load, each with its window.
     """
 
     base_url: str
@@ -58,6 +61,7 @@ class LoadPlan:
     calibration_s: float = 1.0
     allow_remote: bool = False
     remembers: bool = False
+    traffic: tuple[TrafficWindow, ...] = ()
 
     def check(self) -> None:
         """See that the address can be, and may be, loaded, and that a recording can be repeated.
@@ -92,11 +96,18 @@ class LoadPlan:
         schedule = self.load.schedule
         recording_s = recorded_s(Path(self.project) / schedule.file) if isinstance(schedule, Replay) else None
         whole = schedule_of(self.load, lasts_s=self.lasts_s, seed=self.seed, recording_s=recording_s)
-        return whole.part(*self.share)
+        return with_traffic(whole, self.traffic, self.load, seed=self.seed).part(*self.share)
+
+    @property
+    def peak_per_s(self) -> float:
+        """Return the highest rate of the run."""
+        return max(self.load.peak_per_s(self.lasts_s), peak_per_s(self.traffic, self.load))
 
     def to_json(self) -> str:
         """Return it on one line."""
-        return json.dumps({**asdict(self), "load": self.load.model_dump(mode="json")})
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        load, traffic = self.load.model_dump(mode="json"), [_said(each) for each in self.traffic]
+        return json.dumps({**said, "load": load, "traffic": traffic})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +163,14 @@ def _has_port(parts: SplitResult) -> bool:
 def plan_from_json(line: str) -> LoadPlan:
     """Read what `to_json` said."""
     said = json.loads(line)
-    return LoadPlan(**{**said, "share": tuple(said["share"]), "load": Load.model_validate(said["load"])})
+    told = {
+        "share": tuple(said["share"]),
+        "load": Load.model_validate(said["load"]),
+        "traffic": tuple(TrafficWindow.model_validate(each) for each in said["traffic"]),
+    }
+    return LoadPlan(**{**said, **told})
+
+
+def _said(window: TrafficWindow) -> dict[str, Any]:
+    """Say a window by its moments alone: what its fault says of it is rounded for people."""
+    return window.model_dump(mode="json", exclude={"fault": {"at", "for_", "until"}})

@@ -83,6 +83,12 @@ class Load(Model):
         """Return the highest rate of a run."""
         return max(per_s for _, per_s in self.schedule.knots(self.arrivals_per_s, lasts_s))
 
+    def peak_between(self, began_s: float, ended_s: float) -> float:
+        """Return the highest rate from one moment until another, seconds since the origin."""
+        knots = self.schedule.knots(self.arrivals_per_s, ended_s)
+        until = self.schedule.knots(self.arrivals_per_s, began_s)[-1:] if began_s > 0 else knots[:1]
+        return max(per_s for at_s, per_s in (*until, *knots) if at_s >= began_s)
+
     def is_steady(self, began_s: float, ended_s: float) -> bool:
         """Tell whether the rate stays what it is at `began_s` until `ended_s`."""
         if self.schedule.kind == "replay":

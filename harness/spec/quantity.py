@@ -1,4 +1,4 @@
-"""Quantities with their unit written beside them: "250ms", "5s", "0.1%".
+"""Quantities with their unit written beside them: "250ms", "5s", "0.1%", "300/s".
 
 A bare number is refused: whether `delay: 250` means milliseconds or seconds is the kind of question that a reader of
 a scenario must never have to ask. Inside the program every quantity is in its base unit: seconds, bytes, ratios in
@@ -18,6 +18,7 @@ _SECONDS_IN = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB)")
 _BYTES_IN = {"B": 1, "KB": 1000, "MB": 1_000_000}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*s")
 
 
 def duration_s(text: Any) -> float:
@@ -73,6 +74,18 @@ def ratio(text: Any) -> float:
     return float(found[1]) / 100
 
 
+def rate_per_s(text: Any) -> float:
+    """Return how often a second something happens, where `text` is a rate such as `300/s`.
+
+    Raises:
+        ValueError: If the unit is missing, or `text` is not a string.
+    """
+    found = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"not a rate: {text!r}; write a number a second, such as 300/s")
+    return float(found[1])
+
+
 def duration_text(seconds: float) -> str:
     """Return `seconds` as one would write it, in the largest unit that keeps it readable: 0.25 is `250ms`."""
     unit = "s" if seconds >= 1 or seconds == 0 else "ms" if seconds >= 1e-3 else "us"
@@ -95,6 +108,11 @@ def percent_text(share: float) -> str:
     return f"{share * 100:g}%"
 
 
+def rate_text(per_s: float) -> str:
+    """Return a rate as one would write it: 300 is `300/s`."""
+    return f"{per_s:g}/s"
+
+
 def count_text(number: int) -> str:
     """Return a number as people read it: `2 995`."""
     return f"{number:,}".replace(",", " ")
@@ -111,3 +129,6 @@ Rate = Annotated[int, BeforeValidator(bytes_per_s), PlainSerializer(rate_text, r
 
 Ratio = Annotated[float, BeforeValidator(ratio), PlainSerializer(percent_text, return_type=str)]
 """A share in [0, 1], written as a percentage."""
+
+Rate = Annotated[float, BeforeValidator(rate_per_s), PlainSerializer(rate_text, return_type=str)]
+"""So many a second, written as a rate."""

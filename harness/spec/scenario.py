@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.claim import Catches, ChecklistRow, Tier
+from harness.spec.faults import Spike, TrafficFault
+from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.model import Model, Plain, Variable, is_unsaid
 from harness.spec.objective import Hits, Objective, Recovery, ratios_of, recoveries_of
 from harness.spec.path import below
 from harness.spec.phase import Phase, Slug
-from harness.spec.quantity import duration_text
+from harness.spec.quantity import duration_text, rate_text
+from harness.spec.schedule import PER_S_MAX
 from harness.spec.sometimes import Sometimes
 from harness.spec.timeline import Moment, Scheduled, moments, scheduled
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from harness.spec.faults import Fault
     from harness.spec.requests import DeclaredRequest, ResponseHeaders
 
@@ -123,9 +128,31 @@ class Scenario(Model):
         return scheduled(self.phases)
 
     @property
+    def traffic(self) -> tuple[TrafficWindow, ...]:
+        """Return those of them that are laid into the load's schedule, at times that nothing can move any more."""
+        return tuple(
+            TrafficWindow(id=each.id, starts_s=each.starts_s, ends_s=each.ends_s, fault=each.spec)
+            for each in self.actions
+            if isinstance(each.spec, TrafficFault)
+        )
+
+    @property
     def moments(self) -> tuple[Moment, ...]:
         """Return everything that must happen, in order."""
         return moments(self.phases, looks=self.looks)
+
+    def expected(self, began_s: float, ended_s: float, names: Collection[str] = ()) -> float:
+        """Return how many requests to expect in [began_s, ended_s), seconds since the origin, with all traffic faults.
+
+        Args:
+            began_s: From when on.
+            ended_s: Until when.
+            names: Of these requests; of all, where none is named.
+        """
+        share = self.load.share_of(names) if names else 1.0
+        windows = [(each.fault, max(began_s, each.starts_s), min(ended_s, each.ends_s)) for each in self.traffic]
+        more = sum(fault.more(self.load, since_s, end_s, names) for fault, since_s, end_s in windows if since_s < end_s)
+        return self.load.expected(began_s, ended_s) * share + more
 
     def stretched(self, factor: float) -> Scenario:
         """Return this scenario with phases and windows `factor` times as long; recovery objectives stay as they are."""
@@ -134,7 +161,7 @@ class Scenario(Model):
 
     def extending(self, factor: float) -> Scenario:
         """Return this scenario with phases that may become `factor` times as long, where its load lets them."""
-        if self.extends_to > 1 or not self.load.is_steady(0.0, self.lasts_s):
+        if self.extends_to > 1 or self.traffic or not self.load.is_steady(0.0, self.lasts_s):
             return self
         return self.model_copy(update={"extends_to": factor})
 
@@ -197,7 +224,33 @@ class Scenario(Model):
                 f"the schedule {self.load.schedule.kind!r} has its own length, so no phase can be made longer; "
                 "leave out extends_to"
             )
+        if self.extends_to > 1 and self.traffic:
+            raise ValueError(
+                f"the fault `{self.traffic[0].fault}` is a part of the load's schedule, so no phase can be made "
+                "longer; leave out extends_to"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _spikes_rise_and_can_be_sent(self) -> Self:
+        for each in self.traffic:
+            self._check_height(each.fault, each.starts_s, min(each.ends_s, self.lasts_s))
+        return self
+
+    def _check_height(self, spike: Spike, starts_s: float, ends_s: float) -> None:
+        """See that a spike rises above the schedule, and no higher than a generator reaches.
+
+        Raises:
+            ValueError: If not.
+        """
+        usual_per_s = self.load.peak_between(starts_s, ends_s)
+        peak_per_s = spike.peak_per_s(self.load, starts_s, ends_s)
+        if peak_per_s <= usual_per_s:
+            raise ValueError(f"the schedule has {rate_text(usual_per_s)}, so `{spike}` is no spike; let it rise higher")
+        if peak_per_s > PER_S_MAX:
+            raise ValueError(
+                f"`{spike}` comes to {rate_text(peak_per_s)}, and one generator sends {rate_text(PER_S_MAX)} at most"
+            )
 
     @model_validator(mode="after")
     def _every_fault_has_an_after(self) -> Self:

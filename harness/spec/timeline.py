@@ -122,14 +122,15 @@ def moments(phases: Sequence[Phase], *, looks: int = 1) -> tuple[Moment, ...]:
         own = [action for action in actions if action.phase == phase.name]
         listed.append(Moment(at_s=begins_s, kind=Kind.PHASE_BEGINS, phase=number))
         listed.append(Moment(at_s=ends_s, kind=Kind.PHASE_ENDS, phase=number))
-        last_looks = _last_looks(own)
+        last_looks = _last_looks([action for action in own if action.spec.needs_looks])
         if looks > 1 and phase.goes_on:
             review_s = min([at_s for at_s, _ in last_looks], default=ends_s)
             listed.append(Moment(at_s=review_s, kind=Kind.REVIEW, phase=number))
         listed += [Moment(at_s=at_s, kind=Kind.OBSERVE, phase=number, action=action) for at_s, action in last_looks]
         for action in own:
             listed.append(Moment(at_s=action.starts_s, kind=Kind.BEGIN, phase=number, action=action))
-            listed.append(Moment(at_s=action.starts_s, kind=Kind.FIRST_LOOK, phase=number, action=action))
+            if action.spec.needs_looks:
+                listed.append(Moment(at_s=action.starts_s, kind=Kind.FIRST_LOOK, phase=number, action=action))
         # What began last ends first, as an exit stack would have it.
         listed += [Moment(at_s=action.ends_s, kind=Kind.END, phase=number, action=action) for action in reversed(own)]
         begins_s = ends_s

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError, nearest
-from harness.spec.faults import NetworkFault, ProcessFault, SlowStart
+from harness.spec.faults import NetworkFault, ProcessFault, SlowStart, TrafficFault
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import REPLICA, SUBJECT
 from harness.stack.subjects import Process, init, replica, workers
@@ -14,7 +14,7 @@ from harness.stack.subjects import Process, init, replica, workers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.spec.faults import Fault
+    from harness.spec.faults import Fault, SystemFault
     from harness.spec.system import Subject, System
     from harness.stack.component import Component
     from harness.stack.service import Address
@@ -137,7 +137,7 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
 
     What such a service is made of is not known here, so that this is a lack of means and no slip in a scenario.
     """
-    if system.subject.external is None or fault.target in targets_of(fault, system):
+    if system.subject.external is None or isinstance(fault, TrafficFault) or fault.target in targets_of(fault, system):
         return None
     if isinstance(fault, ProcessFault):
         return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
@@ -145,7 +145,7 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
     return f"the external subject was given no path to {fault.target} (system.subject.proxies: {given})"
 
 
-def targets_of(fault: Fault, system: System) -> list[str]:
+def targets_of(fault: SystemFault, system: System) -> list[str]:
     """Return what such a fault can hit, before anything runs: it is the same on every backend.
 
     A process is a service's; what happens on the network happens on the edges into a service, or on one of them.

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.faults.action import Action
     from harness.faults.ledger import Entry, Kind
-    from harness.spec.faults import Fault
+    from harness.spec.faults import SystemFault
     from harness.stack.stack import Stack
 
 LONG_ENOUGH = "1h"
 
 
-def check_action(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> str | None:
+def check_action(fault: SystemFault, stack: Stack, ledger: Ledger, clock: Clock) -> str | None:
     """See that a kind of fault is one like every other.
 
     It must survive a file; be noted in the ledger before it is done, if anything of it can outlive the run; be seen
@@ -54,14 +54,14 @@ def check_action(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> st
     return None
 
 
-def _check_survives_a_file(fault: Fault) -> None:
+def _check_survives_a_file(fault: SystemFault) -> None:
     phase = Phase.model_validate({"name": "fault", "lasts": LONG_ENOUGH, "faults": [fault.model_dump(mode="json")]})
     _hold(phase.faults == (fault,), "written to a file and read again, it is another fault")
     _hold(str(fault).startswith(fault.target), f"its sentence does not begin with its target: {str(fault)!r}")
     _hold(fault.look_s >= 0, f"a look at its dose takes {fault.look_s} s")
 
 
-def _check_refuses_a_wrong_target(fault: Fault, stack: Stack, clock: Clock) -> None:
+def _check_refuses_a_wrong_target(fault: SystemFault, stack: Stack, clock: Clock) -> None:
     nowhere = fault.model_copy(update={"target": "nowhere"})
     try:
         action_for(nowhere, Site("fault-1", stack, clock))
@@ -71,7 +71,7 @@ def _check_refuses_a_wrong_target(fault: Fault, stack: Stack, clock: Clock) -> N
         raise AssertionError("a target that is not there is taken for one")
 
 
-def _check_comes_and_goes(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> list[Entry]:
+def _check_comes_and_goes(fault: SystemFault, stack: Stack, ledger: Ledger, clock: Clock) -> list[Entry]:
     """See it come, stay and go; return what it noted."""
     action, before = action_for(fault, Site("fault-1", stack, clock)), _open(ledger)
     action.end(ledger)  # never began: harmless
@@ -92,7 +92,7 @@ def _check_comes_and_goes(fault: Fault, stack: Stack, ledger: Ledger, clock: Clo
     return noted
 
 
-def _check_is_noted_first(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> None:
+def _check_is_noted_first(fault: SystemFault, stack: Stack, ledger: Ledger, clock: Clock) -> None:
     """See that what cannot be noted is not done: a run that dies there would leave it for ever."""
     action = action_for(fault, Site("fault-1", stack, clock))
     try:
@@ -104,7 +104,7 @@ def _check_is_noted_first(fault: Fault, stack: Stack, ledger: Ledger, clock: Clo
         raise AssertionError("it begins though it could not be noted")
 
 
-def _check_is_undone_by_its_entries(fault: Fault, stack: Stack, ledger: Ledger, clock: Clock) -> None:
+def _check_is_undone_by_its_entries(fault: SystemFault, stack: Stack, ledger: Ledger, clock: Clock) -> None:
     """See that the guardian, which has the ledger alone, can undo it."""
     action, before = action_for(fault, Site("fault-1", stack, clock)), _open(ledger)
     try:

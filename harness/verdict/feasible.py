@@ -138,11 +138,9 @@ def fewest_requests(objective: RatioObjective, confidence: float) -> int:
 
 def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
     """Return how many requests of its kind the schedule has for the objective's phase, on average."""
-    expected = sum(
-        scenario.load.expected(min(began_s + objective.after, end_s), end_s)
+    names = (objective.of,) if isinstance(objective.of, str) else objective.of or ()
+    return sum(
+        scenario.expected(min(began_s + objective.after, end_s), end_s, names)
         for phase, began_s, end_s in scenario.windows
         if phase.name == objective.during
     )
-    if not objective.of:
-        return expected
-    return expected * scenario.load.share_of((objective.of,) if isinstance(objective.of, str) else objective.of)

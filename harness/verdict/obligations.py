@@ -152,6 +152,8 @@ def _faults_crossed(history: History) -> Iterator[Obligation]:
     from the load's beginning until then.
     """
     for mark in history.faults:
+        if not mark.target:
+            continue  # a fault of the load is the load's own doing, and its dose is what was sent
         if mark.crossed_bytes is not None:
             yield _crossed(f"traffic crossed the fault: {mark.fault}", mark.crossed_bytes, "through it")
         else:

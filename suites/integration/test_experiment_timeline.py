@@ -80,6 +80,25 @@ def test_faults_that_overlap_begin_and_end_each_in_its_own_window(context, embed
     assert {entry.kind for entry in read_ledger(context.ledger.path).left} == {"process"}, "which the guardian sees to"
 
 
+def test_a_spike_is_there_in_its_window_beside_another_fault_and_counted_at_the_end(context, embedded_stack, tmp_path):
+    """It begins and ends to the moment, as the schedule has it; nothing of it is looked at while requests are under way."""
+    spike = {"kind": "spike", "times": 4, "at": "500ms", "for": "2s"}
+    scenario = story({"kind": "down", "target": "redis"}, spike, lasts="3s")
+
+    history = run_experiment(plan_for(scenario), context, tmp_path, on=embedded_stack)
+
+    down, mark = sorted(history.faults, key=lambda each: each.id)
+    assert (mark.planned, mark.injected_s, mark.healed_s) == ((2.5, 4.5), 2.5, 4.5)
+    assert (mark.fault, mark.target, mark.kind) == ("load ×4 at 500ms for 2s", "", "spike")
+    assert len(mark.doses) == 1
+    assert mark.doses[0].at_s >= 7
+    during = len(history.samples.between(2.5, 4.5))
+    assert f"{during} of {during} planned requests were issued" in mark.doses[0].seen
+    assert 4 * 50 * 2 - 120 < during < 4 * 50 * 2 + 120
+    assert down.is_delivered
+    assert ("fault", "load ×4 at 500ms for 2s is over") in [(event.kind, event.text) for event in history.events]
+
+
 def test_a_phase_that_goes_on_takes_its_faults_along(context, embedded_stack, tmp_path):
     """A promise that is open: the fault that spans the phase ends later by as much, and so does what follows."""
     scenario = story(

@@ -49,7 +49,7 @@ def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
     Raises:
         LoadError: If it did not answer every request: there is nothing to measure then, and nothing to load from.
     """
-    per_s = min(PER_S_MAX, max(PER_S, plan.load.peak_per_s(plan.lasts_s)))
+    per_s = min(PER_S_MAX, max(PER_S, plan.peak_per_s))
     load = Load(arrivals_per_s=per_s, client=plan.load.client, max_in_flight=SEATS, drain="1s")
     lasts_s, base_url = plan.calibration_s, f"http://127.0.0.1:{null_port}"
     with tempfile.TemporaryDirectory(prefix=".calibration-", dir=room) as folder:

@@ -1,6 +1,7 @@
 """What trouble is wished for: one frozen value per fault, in SI units, told apart by `kind`; one file per family.
 
-A family is how a fault is done: by the fault proxy (`network`), or to a process (`process`).
+A family is how a fault is done: by the fault proxy (`network`), to a process (`process`), or by the load itself
+(`traffic`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.spec.faults.network import (
     StaleConnections,
 )
 from harness.spec.faults.process import Kill, Pause, ProcessFault, SlowStart
+from harness.spec.faults.traffic import Spike, TrafficFault
 
 __all__ = [
     "Bandwidth",
@@ -40,8 +42,14 @@ __all__ = [
     "Reset",
     "Slicer",
     "SlowStart",
+    "Spike",
     "StaleConnections",
+    "SystemFault",
+    "TrafficFault",
 ]
 
-Fault = Annotated[NetworkFault | ProcessFault, Field(discriminator="kind")]
+SystemFault = NetworkFault | ProcessFault
+"""What is done to a part of the stack, and undone."""
+
+Fault = Annotated[SystemFault | TrafficFault, Field(discriminator="kind")]
 """Any fault that a scenario may ask for."""

@@ -6,7 +6,7 @@ fault is there for the whole of its phase.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -20,14 +20,16 @@ SILENCE_S = 1.0
 """What is not answered for so long is met by silence: on a stack that is well the same question takes a millisecond."""
 
 
-class Targeted(Model):
+class Timed(Model):
     """What every fault says.
 
     Attributes:
         at: When it begins, after its phase has.
     """
 
-    target: Target
+    needs_looks: ClassVar[bool] = True
+    """Whether its dose is looked at while it is there; else it is counted when the load has ended."""
+
     at: Duration = Field(default=0.0, ge=0, le=_LONGEST_S)
 
     @property
@@ -66,7 +68,13 @@ class Targeted(Model):
         return {name: value for name, value in said.items() if name not in unsaid or value != unsaid[name]}
 
 
-class Windowed(Targeted):
+class Targeted(Timed):
+    """A fault that hits a part of the stack."""
+
+    target: Target
+
+
+class Window(Timed):
     """A fault that may end before its phase does.
 
     Attributes:
@@ -118,6 +126,10 @@ class Windowed(Targeted):
                 "let `until` be later than `at`, both from the beginning of the phase"
             )
         return self
+
+
+class Windowed(Window, Targeted):
+    """A fault that hits a part of the stack, and may end before its phase does."""
 
 
 def nothing_to_hit(fault: Targeted) -> str:

@@ -1,0 +1,65 @@
+"""Faults of the load: whatever they are, they change nothing beside their windows, and a seed repeats them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.load.plan import LoadPlan
+from harness.spec.faults import Spike
+from harness.spec.faults.traffic import TrafficWindow
+from harness.spec.load import Load
+from suites.property.test_load_arrivals import requests_of
+
+LASTS_S = 6.0
+
+LOADS = st.builds(
+    Load,
+    arrivals_per_s=st.floats(1, 300),
+    arrivals=st.sampled_from(["poisson", "constant"]),
+    requests=st.lists(st.floats(0.1, 10), min_size=1, max_size=3).map(requests_of),
+    schedule=st.sampled_from(
+        [
+            {"kind": "constant"},
+            {"kind": "ramp", "over": "5s", "to_per_s": 0},
+            {"kind": "sine", "swing": "100%", "period": "3s"},
+        ]
+    ),
+)
+SPIKES = st.floats(1.01, 9).map(lambda times: Spike(kind="spike", times=times)) | st.floats(0.1, 900).map(
+    lambda rate: Spike(kind="spike", rate=f"{rate:.3f}/s")
+)
+WINDOWS = st.tuples(st.floats(0, 5), st.floats(0.01, 2)).map(lambda span: (span[0], min(LASTS_S, sum(span))))
+
+
+def plan_of(load, seed, fault, window):
+    starts_s, ends_s = window
+    traffic = (TrafficWindow(id="fault-1", starts_s=starts_s, ends_s=ends_s, fault=fault),)
+    return LoadPlan(base_url="http://127.0.0.1:1", load=load, lasts_s=LASTS_S, seed=seed, traffic=traffic)
+
+
+@given(LOADS, st.integers(0, 2**31), SPIKES, WINDOWS)
+def test_a_spike_changes_its_window_and_nothing_else(load, seed, spike, window):
+    """Ordered, inside, numbered once, and the same again from the same seed; as many as its rate, or its multiple."""
+    plan = plan_of(load, seed, spike, window)
+    plain, spiked, again = (
+        each.arrivals() for each in (dataclasses.replace(plan, traffic=()), plan, dataclasses.replace(plan))
+    )
+    starts_s, ends_s = window
+
+    for column, same in zip(spiked.columns, again.columns, strict=True):
+        assert (column == same).all()
+    for beside in ("ending", "beginning"):
+        moment_s = starts_s if beside == "ending" else ends_s
+        for column, usual in zip(
+            getattr(spiked, beside)(moment_s).columns, getattr(plain, beside)(moment_s).columns, strict=True
+        ):
+            assert (column == usual).all()
+    assert (np.diff(spiked.intended_s) >= 0).all()
+    assert len(np.unique(spiked.numbers)) == len(spiked)
+    expected = spike.expected(load, starts_s, ends_s)
+    slack = 1.0 + 1e-6 if load.arrivals == "constant" else 6 * np.sqrt(expected) + 6
+    assert abs(len(spiked.between(starts_s, ends_s)) - expected) <= slack
