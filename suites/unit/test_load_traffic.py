@@ -103,6 +103,24 @@ def test_every_request_of_a_spike_has_a_number_of_its_own():
     assert schedule.between(20, 40).numbers.tolist() == list(range(600, 1400))
 
 
+def test_nothing_of_a_spike_comes_when_its_window_is_over():
+    """1.1 s * 100/s is a hair more than 110 in binary, and still 110 requests; the schedule goes on with its next beat."""
+    baseline = {"name": "baseline", "lasts": "2s", "faults": [{"kind": "spike", "rate": "100/s", "for": "1.1s"}]}
+    scenario = story(phases=[baseline, {"name": "recovery", "lasts": "9s"}])
+
+    assert len(plan_of(scenario).arrivals()) == 110 + 99
+
+
+def test_two_spikes_are_two_crowds():
+    """Each draws from a stream of its own."""
+    spikes = [{"kind": "spike", "times": 4, "at": at, "for": "5s"} for at in ("0s", "10s")]
+    schedule = plan_of(story(*spikes, load={"arrivals": "poisson"})).arrivals()
+
+    first, second = schedule.between(20, 25), schedule.between(30, 35)
+    assert first.keys[:100].tolist() == second.keys[:100].tolist() == [-1] * 100
+    assert not set((first.intended_s - 20).round(6)) & set((second.intended_s - 30).round(6))
+
+
 def test_a_spike_of_nothing_but_waiting_clients_is_none():
     """Before the first arrival of a run there is no number to go on from, and none is needed."""
     scenario = story({"kind": "spike", "rate": "1/s"}, load={"arrivals_per_s": 0.001, "arrivals": "poisson"})
