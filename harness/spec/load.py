@@ -77,7 +77,7 @@ class Load(Model):
 
     def expected(self, began_s: float, ended_s: float) -> float:
         """Return how many requests to expect in [began_s, ended_s), seconds since the origin: the rate's integral."""
-        return self._until(ended_s) - self._until(began_s)
+        return max(0.0, self._until(ended_s) - self._until(began_s))  # where nothing comes, rounding may leave less
 
     def peak_per_s(self, lasts_s: float) -> float:
         """Return the highest rate of a run."""

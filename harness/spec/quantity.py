@@ -98,7 +98,7 @@ def size_text(length_bytes: float) -> str:
     return f"{Decimal(length_bytes) / _BYTES_IN[unit]:f}{unit}"
 
 
-def rate_text(each_s: float) -> str:
+def byte_rate_text(each_s: float) -> str:
     """Return bytes a second as one would write them: `100KB/s`."""
     return f"{size_text(each_s)}/s"
 
@@ -124,7 +124,7 @@ Duration = Annotated[float, BeforeValidator(duration_s), PlainSerializer(duratio
 Size = Annotated[int, BeforeValidator(size_bytes), PlainSerializer(size_text, return_type=str)]
 """Bytes, written with a unit of 1000."""
 
-Rate = Annotated[int, BeforeValidator(bytes_per_s), PlainSerializer(rate_text, return_type=str)]
+ByteRate = Annotated[int, BeforeValidator(bytes_per_s), PlainSerializer(byte_rate_text, return_type=str)]
 """Bytes a second, written with a unit of 1000."""
 
 Ratio = Annotated[float, BeforeValidator(ratio), PlainSerializer(percent_text, return_type=str)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.load.plan import LoadPlan
@@ -42,6 +42,12 @@ def plan_of(load, seed, fault, window):
 
 
 @given(LOADS, st.integers(0, 2**31), SPIKES, WINDOWS)
+@example(
+    Load(arrivals_per_s=1.5, requests=requests_of([1.0]), schedule={"kind": "ramp", "over": "5s", "to_per_s": 0}),
+    0,
+    Spike(kind="spike", times=2.0),
+    (4.999999999999999, 5.999999999999999),
+)
 def test_a_spike_changes_its_window_and_nothing_else(load, seed, spike, window):
     """Ordered, inside, numbered once, and the same again from the same seed; as many as its rate, or its multiple."""
     plan = plan_of(load, seed, spike, window)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.spec.quantity import (
+    byte_rate_text,
     bytes_per_s,
     duration_s,
     duration_text,
     percent_text,
-    rate_text,
     ratio,
     size_bytes,
     size_text,
@@ -65,7 +65,7 @@ def test_rate_refuses_what_is_no_size_for_each_second(text):
 def test_size_text_means_the_same_size(length_bytes):
     """What we print can be pasted back, to the byte."""
     assert size_bytes(size_text(length_bytes)) == length_bytes
-    assert bytes_per_s(rate_text(length_bytes)) == length_bytes
+    assert bytes_per_s(byte_rate_text(length_bytes)) == length_bytes
 
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.1 %", 0.001), ("100%", 1.0), ("0%", 0.0)])

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from harness.spec.faults.target import SILENCE_S, Windowed
-from harness.spec.quantity import Duration, Rate, Size, duration_text, rate_text, size_text
+from harness.spec.quantity import ByteRate, Duration, Size, byte_rate_text, duration_text, size_text
 
 SEEN_FROM_S, SEEN_FROM_RATIO = 0.005, 0.1
 """The least delay that is told from none: a dose may be seen 2 ms, or 5 % of it, short."""
@@ -133,7 +133,7 @@ class Bandwidth(Windowed):
     """
 
     kind: Literal["bandwidth"]
-    rate: Rate = Field(ge=1000, le=1_000_000)
+    rate: ByteRate = Field(ge=1000, le=1_000_000)
 
     @property
     def look_s(self) -> float:
@@ -147,7 +147,7 @@ class Bandwidth(Windowed):
         return self
 
     def __str__(self) -> str:
-        return f"{self.target} at {rate_text(self.rate)}{self.when}"
+        return f"{self.target} at {byte_rate_text(self.rate)}{self.when}"
 
 
 class Slicer(Windowed):
