@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from harness.spec.invariant import PROMISES
@@ -26,7 +26,9 @@ def _a_promises_word(word: str) -> str:
     return word
 
 
-PromiseWord = Annotated[str, AfterValidator(_a_promises_word)]
+PromiseWord = Annotated[
+    str, AfterValidator(_a_promises_word), WithJsonSchema({"type": "string", "enum": list(PROMISES)})
+]
 """An objective's `sli` or an invariant's `kind`: the word that its claim is filed under."""
 
 ChecklistRow = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/:-]{0,99}$")]

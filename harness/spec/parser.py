@@ -56,9 +56,19 @@ def validated(model: type[M], document: Document) -> M:
         SpecError: If it is none; it names file, line, key path and the nearest known key, of every mistake in it.
     """
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(_as_tuples(document.data), strict=True)
     except ValidationError as error:
         raise _explained(error, model, document) from error
+
+
+def _as_tuples(data: Any) -> Any:
+    """Return plain data with tuples for lists, which is what pydantic takes for a tuple where it is strict.
+
+    Strict it is: a number in quotes is a text, and true is no number. What a file means must not depend on guesses.
+    """
+    if isinstance(data, dict):
+        return {key: _as_tuples(value) for key, value in data.items()}
+    return tuple(map(_as_tuples, data)) if isinstance(data, list) else data
 
 
 def _explained(error: ValidationError, model: type[BaseModel], document: Document) -> SpecError:

@@ -11,14 +11,29 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|h)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|min|h)")
 _SECONDS_IN = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|KB|MB)")
 _BYTES_IN = {"B": 1, "KB": 1000, "MB": 1_000_000}
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*s")
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*s")
+
+DURATION_PATTERN = rf"^\s*{_DURATION.pattern}\s*$"
+"""What a duration looks like in a file; the functions below say what it means."""
+
+SIZE_PATTERN = rf"^\s*{_SIZE.pattern}\s*$"
+"""The same of a size."""
+
+BYTE_RATE_PATTERN = rf"^\s*{_SIZE.pattern}\s*/\s*s\s*$"
+"""The same of a size each second."""
+
+RATIO_PATTERN = rf"^\s*{_PERCENT.pattern}\s*$"
+"""The same of a percentage."""
+
+RATE_PATTERN = rf"^\s*{_RATE.pattern}\s*$"
+"""The same of so many a second."""
 
 
 def duration_s(text: Any) -> float:
@@ -118,17 +133,43 @@ def count_text(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-Duration = Annotated[float, BeforeValidator(duration_s), PlainSerializer(duration_text, return_type=str)]
+_DurationText = Annotated[str, Field(pattern=DURATION_PATTERN)]
+_SizeText = Annotated[str, Field(pattern=SIZE_PATTERN)]
+_ByteRateText = Annotated[str, Field(pattern=BYTE_RATE_PATTERN)]
+_RateText = Annotated[str, Field(pattern=RATE_PATTERN)]
+_RatioText = Annotated[str, Field(pattern=RATIO_PATTERN)]
+
+Duration = Annotated[
+    float,
+    BeforeValidator(duration_s, json_schema_input_type=_DurationText),
+    PlainSerializer(duration_text, return_type=str),
+]
 """Seconds, written with a unit."""
 
-Size = Annotated[int, BeforeValidator(size_bytes), PlainSerializer(size_text, return_type=str)]
+Size = Annotated[
+    int,
+    BeforeValidator(size_bytes, json_schema_input_type=_SizeText),
+    PlainSerializer(size_text, return_type=str),
+]
 """Bytes, written with a unit of 1000."""
 
-ByteRate = Annotated[int, BeforeValidator(bytes_per_s), PlainSerializer(byte_rate_text, return_type=str)]
+ByteRate = Annotated[
+    int,
+    BeforeValidator(bytes_per_s, json_schema_input_type=_ByteRateText),
+    PlainSerializer(byte_rate_text, return_type=str),
+]
 """Bytes a second, written with a unit of 1000."""
 
-Ratio = Annotated[float, BeforeValidator(ratio), PlainSerializer(percent_text, return_type=str)]
+Ratio = Annotated[
+    float,
+    BeforeValidator(ratio, json_schema_input_type=_RatioText),
+    PlainSerializer(percent_text, return_type=str),
+]
 """A share in [0, 1], written as a percentage."""
 
-Rate = Annotated[float, BeforeValidator(rate_per_s), PlainSerializer(rate_text, return_type=str)]
+Rate = Annotated[
+    float,
+    BeforeValidator(rate_per_s, json_schema_input_type=_RateText),
+    PlainSerializer(rate_text, return_type=str),
+]
 """So many a second, written as a rate."""

@@ -6,7 +6,7 @@ import math
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from harness.spec.claim import Catches, ChecklistRow, Tier
 from harness.spec.faults import Spike, TrafficFault
@@ -36,7 +36,7 @@ def _doubled(factor: float) -> float:
 
 
 EXTENSIONS = (1.0, 2.0, 4.0, 8.0, 16.0)
-Extension = Annotated[float, AfterValidator(_doubled)]
+Extension = Annotated[float, AfterValidator(_doubled), WithJsonSchema({"type": "number", "enum": list(EXTENSIONS)})]
 """How many times as long a phase may become: it is doubled as often as its promises are still open."""
 
 

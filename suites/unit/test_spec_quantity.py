@@ -28,7 +28,7 @@ def test_duration_reads_what_people_write(text, seconds):
 
 
 @pytest.mark.parametrize(
-    "text", ["250", 250, 2.5, "", "ms", "-5s", "5 seconds", "1e3s", "nan s", "inf s", None, True, "5sms"]
+    "text", ["250", 250, 2.5, "", "ms", "-5s", "5 seconds", "1e3s", "nan s", "inf s", None, True, "5sms", "\u0663s"]
 )
 def test_duration_refuses_what_has_no_clear_unit(text):
     """A bare number is the question that a reader must never have to ask."""
@@ -74,7 +74,7 @@ def test_ratio_reads_percentages(text, share):
     assert ratio(text) == pytest.approx(share)
 
 
-@pytest.mark.parametrize("text", ["5", 0.05, "five%", "%", None, "101%", "-1%"])
+@pytest.mark.parametrize("text", ["5", 0.05, "five%", "%", None, "101%", "-1%", "\u0663%"])
 def test_ratio_refuses_everything_else(text):
     """0.05 could be five percent or a twentieth of one."""
     with pytest.raises(ValueError, match=r"write a number with its sign|between 0% and 100%"):
