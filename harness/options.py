@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, all_of, nearest
 from harness.spec.answers import unanswerable
+from harness.spec.claim import TIERS
 from harness.spec.parser import text_of, validated
 from harness.spec.system import Settings
 from harness.spec.toml import read_toml
@@ -16,8 +17,10 @@ from harness.stack.backends.choice import AUTO, BACKENDS
 from harness.stack.checks import mistakes_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from harness.spec.claim import Tier
 
 SETTINGS_FILE = "readiness.toml"
 
@@ -35,6 +38,7 @@ class Options:
         out: Folder for the runs' folders.
         run_id: Of this run; it names the run's folder.
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
+        tiers: Of the scenarios that are run, as `tiers_of` chooses them.
     """
 
     project: Path
@@ -45,6 +49,7 @@ class Options:
     out: Path
     run_id: str
     stops_early: bool = False
+    tiers: tuple[Tier, ...] = TIERS
 
     @property
     def folder(self) -> Path:
@@ -100,6 +105,31 @@ def check_options(settings: Settings, options: Options) -> None:
         raise _unknown("backend", options.backend, BACKENDS)
     if options.defect is not None and options.defect not in settings.system.subject.defects:
         raise _unknown("defect", options.defect, settings.system.subject.defects)
+
+
+def tiers_of(settings: Settings, profile: str, *, asked: Sequence[str], are_named: bool) -> tuple[Tier, ...]:
+    """Return the tiers of the scenarios that are to be run, in order.
+
+    A scenario that somebody names is run whatever the profile: a gate that answers `nothing to do` to a name would be
+    taken for a pass.
+
+    Args:
+        settings: What readiness.toml says.
+        profile: The profile that was asked for, one of readiness.toml or not.
+        asked: The tiers that were asked for, if any were.
+        are_named: Whether scenarios were named, or chosen by a word in their names.
+
+    Raises:
+        SpecError: If there is no such tier.
+    """
+    for word in asked:
+        if word not in TIERS:
+            raise SpecError(f"unknown tier {word!r}", where="--tier", fix=nearest(word, TIERS))
+    if asked:
+        return tuple(tier for tier in TIERS if tier in asked)
+    if are_named or profile not in settings.profiles:
+        return TIERS
+    return tuple(tier for tier in TIERS if tier in settings.profiles[profile].tiers)
 
 
 def _unknown(kind: str, word: str, known: Iterable[str]) -> SpecError:

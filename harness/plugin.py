@@ -17,11 +17,12 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
 from harness.evidence.redaction import line, plain
-from harness.options import Options, check_options, new_run_id, new_seed, settings_of
+from harness.options import Options, check_options, new_run_id, new_seed, settings_of, tiers_of
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
 from harness.report.terminal import Progress
 from harness.run import Run, opened
+from harness.spec.claim import TIERS
 from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE, BACKENDS
 from harness.verdict.outcome import Outcome
 
@@ -79,7 +80,14 @@ class OpenRun:
         self.run: Run | None = None
         self.family = 0
         self.scenarios: tuple[str, ...] = ()
+        self.of_other_tiers: dict[Path, str] = {}
         self._files: dict[str, Path] = {}
+
+    @property
+    def left_out(self) -> str:
+        """Say which scenarios are not run because of their tier; empty if none is."""
+        names = ", ".join(self.of_other_tiers.values())
+        return f"not run, being of other tiers: {names} (--tier, or another profile, runs them)" if names else ""
 
     def take(self, name: str, path: Path) -> None:
         """Note which file a scenario is in; its name also names its folder in the run.
@@ -126,6 +134,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("readiness", "production readiness")
     group.addoption("--readiness-profile", default="quick", help="a profile of readiness.toml (default: quick)")
     backend = os.environ.get(BACKEND_VARIABLE, AUTO)
+    group.addoption("--readiness-tier", action="append", help=f"only scenarios of this tier: {', '.join(TIERS)}")
     group.addoption("--readiness-backend", default=backend, help=f"what the stack runs on: {', '.join(BACKENDS)}")
     group.addoption("--readiness-stop-early", action="store_true", help="end a scenario that has failed beyond doubt")
     group.addoption("--readiness-defect", default=None, help="start the subject with this seeded defect")
@@ -145,6 +154,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
     if file_path.suffix in SCENARIO_SUFFIXES and is_scenario:
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say what the tiers left out: a selection that nobody sees would be taken for the whole."""
+    left_out = config.stash[OPEN_RUN].left_out
+    return [left_out] if left_out else []
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -179,6 +194,9 @@ class ScenarioFile(pytest.File):
         source = invocation.sources.get(self.path.resolve()) or read_source(self.path)
         self.config.stash[OPEN_RUN].take(source.scenario.scenario, self.path)
         options = invocation.options
+        if source.scenario.tier not in options.tiers:
+            self.config.stash[OPEN_RUN].of_other_tiers[self.path.resolve()] = source.scenario.scenario
+            return
         plan = plan_of(source, invocation.settings, profile=options.profile, seed=options.seed)
         item = ScenarioItem.from_parent(self, name=plan.name)
         item.plan = plan
@@ -255,22 +273,26 @@ def invocation_of(config: pytest.Config) -> Invocation:
         SpecError: If readiness.toml cannot be read, or an option is unknown.
     """
     if INVOCATION not in config.stash:
-        options = _options(config)
-        settings = settings_of(options.project)
+        settings = settings_of(config.rootpath)
+        options = _options(config, settings)
         check_options(settings, options)
         config.stash[INVOCATION] = Invocation(options, settings)
     return config.stash[INVOCATION]
 
 
-def _options(config: pytest.Config) -> Options:
-    seed = config.getoption("--readiness-seed")
+def _options(config: pytest.Config, settings: Settings) -> Options:
+    seed, profile = config.getoption("--readiness-seed"), config.getoption("--readiness-profile")
+    asked = config.getoption("--readiness-tier") or []
+    files = [argument for argument in config.args if Path(argument.partition("::")[0]).suffix in SCENARIO_SUFFIXES]
+    are_named = bool(files or config.getoption("keyword"))
     return Options(
         project=config.rootpath,
-        profile=config.getoption("--readiness-profile"),
+        profile=profile,
         backend=config.getoption("--readiness-backend"),
         defect=config.getoption("--readiness-defect"),
         seed=new_seed() if seed is None else seed,
         out=Path(config.getoption("--readiness-out")),
         run_id=config.getoption("--readiness-run-id") or new_run_id(),
         stops_early=config.getoption("--readiness-stop-early"),
+        tiers=tiers_of(settings, profile, asked=asked, are_named=are_named),
     )

@@ -19,7 +19,7 @@ from harness.cli.watcher import Watcher
 from harness.errors import SpecError, nearest
 from harness.evidence.folder import EvidenceFolder
 from harness.layout import ALLURE_REPORT, ALLURE_RESULTS, PAGE_FILE
-from harness.options import Options, check_options, new_run_id, new_seed, settings_of
+from harness.options import Options, check_options, new_run_id, new_seed, settings_of, tiers_of
 from harness.plan import ScenarioSource, read_source
 from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
 from harness.report.ctrf import Span
@@ -42,6 +42,9 @@ def run(
         int | None, typer.Option(help="Of everything random; printed, so that a run can be repeated.")
     ] = None,
     out: Out = OUT,
+    tier: Annotated[
+        list[str] | None, typer.Option(help="Only scenarios of this tier (P0, P1, P2); may be given again.")
+    ] = None,
     keyword: Annotated[str | None, typer.Option("-k", help="Only scenarios that match, as in pytest -k.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
     ctrf: Annotated[Path | None, typer.Option(help="Also write CTRF JSON here.")] = None,
@@ -55,10 +58,11 @@ def run(
     """Run scenarios and judge them.
 
     Examples:
-      readiness run                                        every scenario, about four minutes
+      readiness run                                        every scenario of the profile's tiers (quick: P0)
       readiness run redis-latency --seed 7                 one, repeatable
       readiness run redis-latency --defect redis-no-timeout    see the gate catch a broken service
     """
+    settings = settings_of(Path.cwd())
     options = Options(
         project=Path.cwd(),
         profile=profile,
@@ -68,8 +72,8 @@ def run(
         out=out,
         run_id=new_run_id(),
         stops_early=stop_early,
+        tiers=tiers_of(settings, profile, asked=tier or [], are_named=bool(scenarios or keyword)),
     )
-    settings = settings_of(options.project)
     check_options(settings, options)
     files, sources = chosen(scenarios or [], options.project)
     invocation = plugin.Invocation(options, settings, sources)
@@ -153,8 +157,8 @@ def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int
     if watcher.run is None:
         shutil.rmtree(options.folder, ignore_errors=True)  # nothing was seen; an empty folder would look like evidence
         if not (watcher.selected or watcher.troubles or watcher.signal):
-            fix = "`readiness run --collect-only` lists what there is"
-            raise SpecError("there is no such scenario", where=f"{plugin.SCENARIOS_FOLDER}/, and -k", fix=fix)
+            fix = "`readiness run --collect-only` lists what there is; --tier and --profile say of which tiers"
+            raise SpecError("there is no such scenario", where=f"{plugin.SCENARIOS_FOLDER}/, -k and --tier", fix=fix)
         return watcher.exit_code
     if watcher.signal is not None:
         typer.echo(f"{watcher.signal.signal.name}: healed and stopped; what was seen: {options.folder}", err=True)

@@ -53,7 +53,10 @@ class Watcher:
         self.selected = [item.name for item in session.items]
         if self.troubles:  # what could not be collected has been told
             return
-        there = {item.path.resolve() for item in session.items}
+        place = session.config.stash[plugin.OPEN_RUN]
+        if place.left_out:
+            place.progress.message(place.left_out)
+        there = {item.path.resolve() for item in session.items} | place.of_other_tiers.keys()
         fix = "look for --deselect, -k or --lf in addopts and PYTEST_ADDOPTS"
         for path in self.asked_for:
             if path.resolve() not in there:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from harness.spec.claim import TIERS, Tier
 from harness.spec.model import Model, Plain, Variable
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
@@ -224,11 +225,13 @@ class Profile(Model):
         stretch: Factor on the length of every phase.
         extends_to: How many times as long as that a phase may become, while its promises are neither kept nor broken.
         confidence: Of each one-sided bound, where it is not the one of all profiles.
+        tiers: Of the scenarios that it runs where none is named; all of them, where it says nothing.
     """
 
     stretch: float = Field(gt=0, le=1000)
     extends_to: Extension = 1.0
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1)] = TIERS
 
 
 class Settings(Model):

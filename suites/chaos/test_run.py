@@ -415,6 +415,36 @@ def test_scenarios_are_listed_and_chosen_as_in_pytest(project):
     assert not (project / "reports").exists()
 
 
+def test_scenarios_are_chosen_by_tier(project):
+    """By the profile, by `--tier`, or by their names, through either door; what is left out is named."""
+    (project / "readiness.toml").write_text(SETTINGS.replace("[profiles.quick]", '[profiles.quick]\ntiers = ["P0"]'))
+    (project / "scenarios/deep.yaml").write_text(SHORT.replace("scenario: short", "scenario: deep\ntier: P1"))
+    (project / "conftest.py").write_text('pytest_plugins = ["harness.plugin"]\n')
+    (project / "pytest.ini").write_text("[pytest]\n")
+
+    def listed(*arguments):
+        told = subprocess.run(
+            [sys.executable, "-m", *arguments, "--collect-only", "-q"], cwd=project, capture_output=True, text=True,
+            check=False, env=environment(), timeout=PATIENCE_S,
+        )  # fmt: skip
+        return [line.partition("::")[2] for line in told.stdout.splitlines() if "::" in line], told.stdout
+
+    ours, said = [], []
+    for chosen in ([], ["--tier", "P1"], ["deep", "short"]):
+        told = readiness(project, "run", "--collect-only", *chosen)
+        ours.append([line.partition("::")[2] for line in told.stdout.splitlines() if "::" in line])
+        said.append(told.stdout)
+
+    assert ours == [["short"], ["deep"], ["deep", "short"]]
+    assert ["not run, being of other tiers: deep" in each for each in said] == [True, False, False]
+    pytests = ["pytest", "-p", "no:locust", "scenarios"]
+    assert listed(*pytests)[0] == ["short"]
+    assert "not run, being of other tiers: deep" in listed(*pytests)[1]
+    assert listed(*pytests, "-k", "deep")[0] == ["deep"]
+    assert listed(*pytests[:-1], "scenarios/deep.yaml")[0] == ["deep"]
+    assert listed(*pytests, "--readiness-tier", "P1")[0] == ["deep"]
+
+
 def test_a_scenario_is_a_pytest_item(project):
     """`pytest scenarios/short.yaml -k …`: a real run that leaves its evidence, by pytest's own door."""
     (project / "scenarios/short.yaml").write_text(QUIET)
