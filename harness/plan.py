@@ -14,7 +14,7 @@ from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden
 from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
-from harness.spec.faults import TrafficFault
+from harness.spec.faults import GreedyClient, HotKey, TrafficFault
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
@@ -179,6 +179,7 @@ def _faulty(source: ScenarioSource, settings: Settings, profile: str) -> Iterato
     yield from _missing_targets(source, settings.system)
     yield from _impossible_windows(source, scenario)
     yield from _hidden_faults(source, scenario, settings.system)
+    yield from _unasked(source, settings.system)
 
 
 def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
@@ -280,6 +281,20 @@ def _impossible_windows(source: ScenarioSource, scenario: Scenario) -> Iterator[
             what = f"the fault `{fault}` would be over before its dose is seen, which takes"
             needed = duration_text(fault.look_s)
             yield SpecError(f"{what} {needed}", where=where, fix=f"let it last {needed} or longer")
+
+
+def _unasked(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    """Find the faults of the load that its requests cannot do."""
+    requests = source.scenario.load.asking(system.requests, system.headers).asked
+    names = [request.name for request in requests]
+    for path, _, fault in _faults(source.scenario):
+        if isinstance(fault, GreedyClient) and fault.asks not in names:
+            what = f"`{fault}` asks a request {fault.asks!r}, which is not declared"
+            yield SpecError(what, where=source.document.place((*path, "asks")), fix=nearest(fault.asks, names))
+        if isinstance(fault, HotKey) and not any(request.has_key for request in requests):
+            what = f"`{fault}` is about keys, and no request of this load asks for one"
+            fix = "put {key} into the path of a request, or leave the fault out"
+            yield SpecError(what, where=source.document.place(path), fix=fix)
 
 
 def _hidden_faults(source: ScenarioSource, scenario: Scenario, system: System) -> Iterator[SpecError]:

@@ -164,7 +164,6 @@ def _count_traffic(load: LoadPlan, result: LoadResult, recorder: Recorder) -> No
     for injection in recorder.injections:
         if isinstance(injection, TrafficInjection):
             window = windows[injection.fault_id]
-            dose = dose_of(
-                window, schedule, load.load, result.samples, recorder.heartbeats, at_s=round(recorder.now_s(), 3)
-            )
+            at_s = round(recorder.now_s(), 3)
+            dose = dose_of(window, schedule, load.load, result.samples, recorder.heartbeats, seed=load.seed, at_s=at_s)
             injection.doses.append(dose)

@@ -14,6 +14,7 @@ from harness.spec.faults import (
     Blackhole,
     ConnectBlackhole,
     Down,
+    GreedyClient,
     HalfOpen,
     Latency,
     LimitData,
@@ -46,7 +47,7 @@ def hidden(actions: Sequence[Scheduled], system: System) -> Iterator[tuple[Sched
 
 def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:
     if isinstance(fault, TrafficFault):
-        return fault.kind == other.kind  # of two spikes neither could be told from the other
+        return _is_alike(fault, other)
     if isinstance(other, TrafficFault):
         return False
     if isinstance(fault, ProcessFault):
@@ -85,6 +86,13 @@ def _hiding(fault: NetworkFault) -> tuple[type[NetworkFault], ...]:  # noqa: PLR
             return (*cut, Bandwidth, Slicer, LimitData)
         case _:
             assert_never(fault)
+
+
+def _is_alike(fault: TrafficFault, other: Fault) -> bool:
+    """Tell whether two faults of the load do the same, so that neither could be told from the other."""
+    if isinstance(fault, GreedyClient) and isinstance(other, GreedyClient):
+        return fault.asks == other.asks
+    return fault.kind == other.kind
 
 
 def _edges(target: str, system: System) -> set[tuple[str, str]]:

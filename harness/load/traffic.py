@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from harness.history.marks import Dose
-from harness.load.arrivals import asking, kinds_of, poisson_counts, together
+from harness.load.arrivals import NO_KEY, ArrivalSchedule, asking, kinds_of, poisson_counts, together
 from harness.load.flow import flow_through
-from harness.spec.faults import Spike
-from harness.spec.quantity import count_text, duration_text, rate_text
+from harness.spec.faults import GreedyClient, HotKey, Spike
+from harness.spec.quantity import count_text, duration_text, percent_text, rate_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
     from harness.history.load import Heartbeat
     from harness.history.samples import Samples
-    from harness.load.arrivals import ArrivalSchedule
     from harness.spec.faults.traffic import TrafficWindow
     from harness.spec.load import Load
+    from harness.spec.requests import DeclaredRequest, Keys
 
 _STREAMS = 3
 """Names the streams of these faults below a run's seed; the first three are the schedule's own."""
+
+_ORDER = (Spike, GreedyClient, HotKey)
+"""In which they are laid in: a spike is of the schedule alone, and a key is hot for whoever asks."""
 
 ISSUED_RATIO = 0.99
 """Of a window's plan that must be issued, and on time: as `verdict.validity` asks of each second."""
@@ -41,18 +44,26 @@ def with_traffic(
 
     Args:
         schedule: All of the run's arrivals without them.
-        traffic: The faults; no two of a kind are there together.
+        traffic: The faults; no two that are there together do the same.
         load: What the arrivals are of.
         seed: The run's.
     """
-    for index, window in enumerate(traffic):
-        seeds = np.random.SeedSequence(seed, spawn_key=(_STREAMS, index))
+    for window in sorted(traffic, key=lambda each: _ORDER.index(type(each.fault))):
         match window.fault:
             case Spike():
-                schedule = _spiked(schedule, window.fault, window, load, seeds)
+                schedule = _spiked(schedule, window.fault, window, load, seed)
+            case GreedyClient():
+                schedule = _joined(schedule, window.fault, window, load, seed)
+            case HotKey():
+                schedule = _heated(schedule, window.fault, window, load, seed)
             case _:
                 assert_never(window.fault)
     return schedule
+
+
+def _seeds(window: TrafficWindow, seed: int) -> np.random.SeedSequence:
+    """Return the seeds of a fault: its own, by what tells it from any other."""
+    return np.random.SeedSequence(seed, spawn_key=(_STREAMS, *window.id.encode()))
 
 
 def peak_per_s(traffic: Sequence[TrafficWindow], load: Load) -> float:
@@ -67,6 +78,7 @@ def dose_of(
     samples: Samples,
     beats: Sequence[Heartbeat],
     *,
+    seed: int,
     at_s: float,
 ) -> Dose:
     """Return what was seen of a fault of the load.
@@ -77,52 +89,119 @@ def dose_of(
         load: As the scenario has it.
         samples: What came of every arrival that was issued.
         beats: What the generator said of each second: in one in which it was late, less was offered than planned.
+        seed: The run's.
         at_s: When this is looked at, seconds since the origin.
     """
-    planned = len(schedule.between(window.starts_s, window.ends_s))
-    issued = len(samples.between(window.starts_s, window.ends_s))
+    planned = schedule.between(window.starts_s, window.ends_s)
+    issued = samples.between(window.starts_s, window.ends_s)
     late = sum(beat.overdue or 0 for beat in beats if window.starts_s < beat.at_s < window.ends_s + 1)
-    is_issued = 0 < planned * ISSUED_RATIO <= issued and late <= (1 - ISSUED_RATIO) * planned
-    said = f"{count_text(issued)} of {count_text(planned)} planned requests were issued"
-    said += f", {count_text(late)} of them late" if late else ""
     match window.fault:
         case Spike():
-            usual_per_s = load.expected(window.starts_s, window.ends_s) / window.lasts_s
-            rate = rate_text(round(issued / window.lasts_s, 1))
-            seen = f"{said} in {duration_text(window.lasts_s)}: {rate}, where the schedule has {rate_text(usual_per_s)}"
-            return Dose(at_s=at_s, is_delivered=is_issued, seen=seen)
+            counts = len(planned), len(issued)
+            seen = f"{_rate(len(issued), window)}, where the schedule has {_rate(_usual(load, window), window)}"
+        case GreedyClient(asks=name):
+            counts = int((planned.requests == _index(load, name)).sum()), len(issued.of(name))
+            seen = f"{_rate(counts[1], window)}, beside {_rate(len(issued) - counts[1], window)} of others"
+        case HotKey():
+            hot = hot_keys(load, window, seed)
+            counts, asked = _hot_counts(hot, load, planned, issued)
+            keys = ", ".join(str(key) for key in hot.values())
+            seen = f"{percent_text(round(counts[1] / max(1, asked), 3))} of what asked for a key, for key {keys}"
         case _:
             assert_never(window.fault)
+    said = (
+        f"{count_text(counts[1])} requests issued in {duration_text(window.lasts_s)} ({count_text(counts[0])} planned"
+    )
+    said += f"; {count_text(late)} of all were late)" if late else ")"
+    is_delivered = 0 < counts[0] * ISSUED_RATIO <= counts[1] and late <= (1 - ISSUED_RATIO) * len(planned)
+    return Dose(at_s=at_s, is_delivered=is_delivered, seen=f"{said}: {seen}")
 
 
-def _spiked(
-    schedule: ArrivalSchedule, spike: Spike, window: TrafficWindow, load: Load, seeds: np.random.SeedSequence
-) -> ArrivalSchedule:
+def hot_keys(load: Load, window: TrafficWindow, seed: int) -> dict[Keys, int]:
+    """Return the key that is hot in a window, of each range of keys that a request of the load asks for."""
+    chance = np.random.default_rng(_seeds(window, seed).spawn(1)[0])
+    ranges = dict.fromkeys(request.keys or load.keys for request in load.asked if request.has_key)
+    return {keys: keys.first + int(chance.integers(keys.count)) for keys in ranges}
+
+
+def _hot_counts(
+    hot: dict[Keys, int], load: Load, planned: ArrivalSchedule, issued: Samples
+) -> tuple[tuple[int, int], int]:
+    """Return how many requests for hot keys were planned and issued, and how many were issued for any key."""
+    named = [(index, request.name, hot[request.keys or load.keys]) for index, request in _with_keys(load)]
+    meant = sum(int(((planned.requests == index) & (planned.keys == key)).sum()) for index, _, key in named)
+    came = sum(int((issued.of(name).records["key"] == key).sum()) for _, name, key in named)
+    return (meant, came), int((issued.records["key"] != NO_KEY).sum())
+
+
+def _spiked(schedule: ArrivalSchedule, spike: Spike, window: TrafficWindow, load: Load, seed: int) -> ArrivalSchedule:
     """Replace the arrivals of a window by as many as the spike has.
 
     The schedule's own are not kept in it: other beats between those of a metronome would make no metronome.
     """
-    arrivals, keys, mix = (np.random.default_rng(each) for each in seeds.spawn(3))
-    intended_s = _spike_s(spike, load, window.starts_s, window.ends_s, arrivals)
+    arrivals, keys, mix = (np.random.default_rng(each) for each in _seeds(window, seed).spawn(3))
+    intended_s = _spike_s(spike, load, window, arrivals)
     requests = kinds_of(load, mix.random(len(intended_s)))
     during = asking(load, intended_s, requests, keys=keys, first_number=_next_number(schedule))
     return together([schedule.ending(window.starts_s), during, schedule.beginning(window.ends_s)])
 
 
-def _spike_s(
-    spike: Spike, load: Load, starts_s: float, ends_s: float, random: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return when the arrivals of a spike are meant to start, in [starts_s, ends_s), ascending."""
-    if spike.rate is None:
-        flow, times = flow_through(load.schedule.knots(load.arrivals_per_s, ends_s)), spike.times or 1.0
-        due_before, due = load.expected(0.0, starts_s), load.expected(starts_s, ends_s)
-    else:
-        flow, times = flow_through(((0.0, spike.rate), (ends_s, spike.rate))), 1.0
-        due_before, due = spike.rate * starts_s, spike.rate * (ends_s - starts_s)
-    counts = np.arange(0.0, due * times) if load.arrivals == "constant" else poisson_counts(due * times, random)
+def _joined(
+    schedule: ArrivalSchedule, client: GreedyClient, window: TrafficWindow, load: Load, seed: int
+) -> ArrivalSchedule:
+    """Add what one client asks besides."""
+    arrivals, keys = (np.random.default_rng(each) for each in _seeds(window, seed).spawn(2))
+    intended_s = _at_rate_s(client.rate, load, window, arrivals)
+    requests = np.full(len(intended_s), _index(load, client.asks), dtype=np.uint8)
+    return together([schedule, asking(load, intended_s, requests, keys=keys, first_number=_next_number(schedule))])
+
+
+def _heated(schedule: ArrivalSchedule, fault: HotKey, window: TrafficWindow, load: Load, seed: int) -> ArrivalSchedule:
+    """Let a share of the requests of a window ask for the hot key of their range."""
+    chosen = np.random.default_rng(_seeds(window, seed).spawn(2)[1]).random(len(schedule)) < fault.share
+    chosen &= (schedule.intended_s >= window.starts_s) & (schedule.intended_s < window.ends_s)
+    hot, keys = hot_keys(load, window, seed), schedule.keys.copy()
+    for index, request in _with_keys(load):
+        keys[chosen & (schedule.requests == index)] = hot[request.keys or load.keys]
+    return ArrivalSchedule(schedule.intended_s, keys, schedule.requests, schedule.numbers)
+
+
+def _with_keys(load: Load) -> list[tuple[int, DeclaredRequest]]:
+    return [(index, request) for index, request in enumerate(load.asked) if request.has_key]
+
+
+def _spike_s(spike: Spike, load: Load, window: TrafficWindow, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return when the arrivals of a spike are meant to start, ascending, in its window."""
+    if spike.rate is not None:
+        return _at_rate_s(spike.rate, load, window, random)
+    times, line = spike.times or 1.0, load.schedule.knots(load.arrivals_per_s, window.ends_s)
+    counts = _counts(_usual(load, window) * times, load, random) / times
     # To the axis of what is due and back is a hair's difference, and none may come before the window begins.
-    intended_s = np.maximum(flow.moments_s(due_before + counts / times), starts_s)
-    return intended_s[intended_s < ends_s]
+    intended_s = np.maximum(flow_through(line).moments_s(load.expected(0.0, window.starts_s) + counts), window.starts_s)
+    return intended_s[intended_s < window.ends_s]
+
+
+def _at_rate_s(per_s: float, load: Load, window: TrafficWindow, random: np.random.Generator) -> NDArray[np.float64]:
+    intended_s = window.starts_s + _counts(per_s * window.lasts_s, load, random) / per_s
+    return intended_s[intended_s < window.ends_s]
+
+
+def _counts(due: float, load: Load, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return arrivals on the axis of what is due, in [0, due), ascending: beats, or independent clients."""
+    return np.arange(0.0, due) if load.arrivals == "constant" else poisson_counts(due, random)
+
+
+def _usual(load: Load, window: TrafficWindow) -> float:
+    """Return how many arrivals the schedule has in a window, on average."""
+    return load.expected(window.starts_s, window.ends_s)
+
+
+def _index(load: Load, name: str) -> int:
+    return next(index for index, request in enumerate(load.asked) if request.name == name)
+
+
+def _rate(count: float, window: TrafficWindow) -> str:
+    return rate_text(round(count / window.lasts_s, 1))
 
 
 def _next_number(schedule: ArrivalSchedule) -> int:

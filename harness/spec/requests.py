@@ -112,7 +112,8 @@ class DeclaredRequest(Model):
         path: From the root, with its query.
         body: Sent as it stands, in UTF-8, after filling in; say its content-type in `headers`.
         headers: Beside those that any client sends.
-        weight: Its share of all requests is its weight among those of all.
+        weight: Its share of all requests is its weight among those of all; one of weight 0 is asked by a fault alone,
+            such as `greedy-client`.
         keys: Its own range of keys; without one, the load's.
         writes: Where in the body stands the value that it gives its key, a JSON Pointer (RFC 6901); the whole body is
             `""`. An invariant of a scenario then knows what was written.
@@ -124,7 +125,7 @@ class DeclaredRequest(Model):
     path: Annotated[HeadTemplate, Field(pattern=r"^/", max_length=8000), AfterValidator(_of_a_path)]
     body: Template | None = None
     headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
-    weight: float = Field(default=1.0, gt=0, le=1_000_000)
+    weight: float = Field(default=1.0, ge=0, le=1_000_000)
     keys: Keys | None = None
     writes: Pointer | None = Field(default=None, exclude_if=is_unsaid)
     reads: Pointer | None = Field(default=None, exclude_if=is_unsaid)
@@ -211,7 +212,15 @@ def _named_once(requests: tuple[DeclaredRequest, ...]) -> tuple[DeclaredRequest,
     return requests
 
 
-Requests = Annotated[tuple[DeclaredRequest, ...], Field(max_length=COUNT_MAX), AfterValidator(_named_once)]
+def _some_asked(requests: tuple[DeclaredRequest, ...]) -> tuple[DeclaredRequest, ...]:
+    if requests and not any(request.weight for request in requests):
+        raise ValueError("all requests have the weight 0, so that nothing is asked; give one of them a weight")
+    return requests
+
+
+Requests = Annotated[
+    tuple[DeclaredRequest, ...], Field(max_length=COUNT_MAX), AfterValidator(_named_once), AfterValidator(_some_asked)
+]
 """All that a load asks; their order counts only for a seed, which draws the same kinds in the same order again."""
 
 ROOT: tuple[DeclaredRequest, ...] = (DeclaredRequest(name="root", path="/"),)

@@ -234,7 +234,8 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _spikes_rise_and_can_be_sent(self) -> Self:
         for each in self.traffic:
-            self._check_height(each.fault, each.starts_s, min(each.ends_s, self.lasts_s))
+            if isinstance(each.fault, Spike):
+                self._check_height(each.fault, each.starts_s, min(each.ends_s, self.lasts_s))
         return self
 
     def _check_height(self, spike: Spike, starts_s: float, ends_s: float) -> None:

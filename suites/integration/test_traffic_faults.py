@@ -7,8 +7,8 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.load.engine import LoadPlan, apply_load
-from harness.load.traffic import dose_of
-from harness.spec.faults import Spike
+from harness.load.traffic import dose_of, hot_keys
+from harness.spec.faults import GreedyClient, HotKey, Spike
 from harness.spec.faults.traffic import TrafficWindow
 from suites.support.httpserver import http_server
 from suites.support.items import item_load
@@ -34,7 +34,8 @@ def seen(plan, result):
     """Return the dose of each fault of a plan."""
     schedule = plan.arrivals()
     return [
-        dose_of(window, schedule, plan.load, result.samples, result.heartbeats, at_s=0.0) for window in plan.traffic
+        dose_of(window, schedule, plan.load, result.samples, result.heartbeats, seed=plan.seed, at_s=0.0)
+        for window in plan.traffic
     ]
 
 
@@ -53,4 +54,29 @@ def test_a_spike_reaches_the_server_and_is_gone_again(tmp_path, client):
     assert 400 < len(result.samples.between(0.5, 1.5)) < 600
     assert len(result.samples.between(1.5, 2.0)) < 100
     assert np.nanmax(result.samples.records["sent_s"]) < 2.5
-    assert f"{len(schedule.between(0.5, 1.5))} planned requests were issued" in dose.seen
+    during = len(schedule.between(0.5, 1.5))
+    assert f"{during} requests issued in 1s ({during} planned" in dose.seen
+
+
+def test_a_greedy_client_is_known_by_its_header_and_everybody_asks_for_one_key(tmp_path):
+    """The server heard as many requests of each client as the plan had, and how many of them were for the hot key."""
+    requests = [
+        {"name": "read", "path": "/items/{key}", "headers": {"x-client": "modest"}},
+        {"name": "grab", "path": "/items/{key}", "headers": {"x-client": "greedy"}, "weight": 0},
+    ]
+    faults = (
+        window_of(GreedyClient(kind="greedy-client", asks="grab", rate="200/s")),
+        TrafficWindow(id="fault-2", starts_s=0.5, ends_s=1.5, fault=HotKey(kind="hot-key", share="90%")),
+    )
+    with http_server("fast") as server:
+        plan = plan_for(server.base_url, *faults, requests=requests)
+        result = pressed(plan, tmp_path)
+        heard = b"".join(server.heard())
+
+    schedule, (hot,) = plan.arrivals(), hot_keys(plan.load, plan.traffic[1], plan.seed).values()
+    assert result.tally.is_whole
+    assert heard.count(b"x-client: greedy") == (schedule.requests == 1).sum() > 100
+    assert heard.count(b"x-client: modest") == (schedule.requests == 0).sum() > 100
+    assert heard.count(b"GET /items/%d HTTP" % hot) == (schedule.keys == hot).sum() > 0.8 * 200
+    assert len(result.samples.of("grab")) == (schedule.requests == 1).sum()
+    assert f"% of what asked for a key, for key {hot}" in seen(plan, result)[1].seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from pydantic import ValidationError
 from harness.errors import SpecError
 from harness.history.load import Heartbeat
 from harness.history.samples import RECORD, Samples
+from harness.load.arrivals import kinds_of
 from harness.load.plan import LoadPlan, plan_from_json
-from harness.load.traffic import dose_of
+from harness.load.traffic import dose_of, hot_keys, with_traffic
 from harness.plan import check_faults, read_source
 from harness.spec.faults import Spike
 from harness.spec.scenario import Scenario
@@ -234,13 +236,13 @@ def beat_of(at_s, overdue):
 @pytest.mark.parametrize(
     ("missing", "late_at_s", "late", "is_delivered", "seen"),
     [
-        (0, 21, 0, True, "1 000 of 1 000 planned requests were issued in 20s: 50/s, where the schedule has 10/s"),
-        (10, 21, 0, True, "990 of 1 000 planned requests were issued in 20s: 49.5/s"),
-        (11, 21, 0, False, "989 of 1 000 planned requests were issued in 20s"),
-        (0, 20.5, 10, True, "1 000 of 1 000 planned requests were issued, 10 of them late in 20s"),
-        (0, 40.9, 11, False, "issued, 11 of them late"),
-        (0, 20.0, 11, True, "were issued in 20s"),
-        (0, 41.0, 11, True, "were issued in 20s"),
+        (0, 21, 0, True, "1 000 requests issued in 20s (1 000 planned): 50/s, where the schedule has 10/s"),
+        (10, 21, 0, True, "990 requests issued in 20s (1 000 planned): 49.5/s"),
+        (11, 21, 0, False, "989 requests issued in 20s (1 000 planned)"),
+        (0, 20.5, 10, True, "1 000 requests issued in 20s (1 000 planned; 10 of all were late): 50/s"),
+        (0, 40.9, 11, False, "(1 000 planned; 11 of all were late)"),
+        (0, 20.0, 11, True, "(1 000 planned)"),
+        (0, 41.0, 11, True, "(1 000 planned)"),
     ],
 )
 def test_the_dose_of_a_spike_is_what_was_issued_in_its_window(missing, late_at_s, late, is_delivered, seen):
@@ -250,7 +252,7 @@ def test_the_dose_of_a_spike_is_what_was_issued_in_its_window(missing, late_at_s
     intended_s = np.concatenate([schedule.ending(20).intended_s, schedule.between(20, 40).intended_s[missing:]])
     beats = [beat_of(late_at_s, late)]
 
-    dose = dose_of(scenario.traffic[0], schedule, scenario.load, samples_of(intended_s), beats, at_s=61.0)
+    dose = dose_of(scenario.traffic[0], schedule, scenario.load, samples_of(intended_s), beats, seed=7, at_s=61.0)
 
     assert (dose.is_delivered, dose.at_s) == (is_delivered, 61.0)
     assert seen in dose.seen
@@ -264,7 +266,164 @@ def test_a_spike_of_which_nothing_was_planned_was_not_there():
     schedule = plan_of(scenario, seed=3).arrivals()
 
     assert len(schedule.between(20, 21)) == 0
-    assert not dose_of(scenario.traffic[0], schedule, scenario.load, samples_of([]), [], at_s=61.0).is_delivered
+    assert not dose_of(scenario.traffic[0], schedule, scenario.load, samples_of([]), [], seed=3, at_s=61.0).is_delivered
+
+
+GREEDY = {"kind": "greedy-client", "asks": "grab", "rate": "30/s"}
+ASKED = [
+    {"name": "read", "path": "/items/{key}", "headers": {"x-client": "modest"}},
+    {"name": "grab", "path": "/items/{key}", "headers": {"x-client": "greedy"}, "weight": 0, "keys": {"count": 5}},
+]
+
+
+def test_a_greedy_client_asks_beside_all_others_and_is_named():
+    """What the others ask is what it was, and what it asks nobody else does."""
+    plan = plan_of(story({**GREEDY, "for": "10s"}, load={"requests": ASKED}))
+    usual, schedule = dataclasses.replace(plan, traffic=()).arrivals(), plan.arrivals()
+
+    theirs, others = (schedule.rows(np.flatnonzero(schedule.requests == index)) for index in (1, 0))
+    assert theirs.intended_s.tolist() == pytest.approx(20 + np.arange(300) / 30)
+    assert set(theirs.keys.tolist()) == {0, 1, 2, 3, 4}
+    assert theirs.numbers.tolist() == list(range(600, 900))
+    assert all((one == other).all() for one, other in zip(others.columns, usual.columns, strict=True))
+    assert (np.diff(schedule.intended_s) >= 0).all()
+    assert plan.peak_per_s == 40
+
+
+def test_a_greedy_client_comes_beside_a_spike_which_is_of_the_schedule_alone():
+    """In whichever order the file has them."""
+    spike = {"kind": "spike", "times": 3}
+    for faults in ([GREEDY, spike], [spike, GREEDY]):
+        schedule = plan_of(story(*faults, load={"requests": ASKED})).arrivals().between(20, 40)
+
+        assert [int((schedule.requests == index).sum()) for index in (0, 1)] == [600, 600]
+
+
+def test_promises_of_a_greedy_client_and_of_the_others_count_apart():
+    """By their names; where none is named, all."""
+    objectives = [{"sli": "errors", "max": "10%", "during": "fault", "of": name} for name in ("read", "grab")]
+    scenario = story(
+        GREEDY, load={"requests": ASKED}, objectives=[*objectives, {"sli": "errors", "max": "1%", "during": "fault"}]
+    )
+
+    assert [requests_meant(scenario, objective) for objective in scenario.objectives] == [200, 600, 800]
+
+
+def test_requests_of_no_weight_are_asked_by_a_fault_alone():
+    """Wherever they stand; and something must be asked."""
+    load = story(load={"requests": [ASKED[1], ASKED[0], {**ASKED[1], "name": "last"}]}).load
+
+    assert kinds_of(load, np.array([0.0, 0.5, np.nextafter(1.0, 0.0)])).tolist() == [1, 1, 1]
+    with pytest.raises(ValidationError, match="all requests have the weight 0, so that nothing is asked"):
+        story(load={"requests": [ASKED[1]]})
+
+
+def test_a_share_of_what_asks_for_a_key_asks_for_one_which_the_seed_chooses():
+    """Of each range its own; in the window only, and whoever asks for no key is left alone."""
+    requests = [*ASKED[:1], {**ASKED[1], "weight": 1, "keys": {"first": 70, "count": 5}}, {"name": "root", "path": "/"}]
+    load = {"requests": requests, "arrivals_per_s": 300, "keys": {"count": 10_000, "zipf": 0}}
+    plan = plan_of(story({"kind": "hot-key", "share": "80%", "until": "10s"}, load=load))
+    usual, schedule = dataclasses.replace(plan, traffic=()).arrivals(), plan.arrivals()
+
+    hot = hot_keys(plan.load, plan.traffic[0], plan.seed)
+    before = usual.keys.copy()
+    assert (with_traffic(usual, plan.traffic, plan.load, seed=plan.seed).keys == schedule.keys).all()
+    assert (usual.keys == before).all()
+    during = schedule.between(20, 30)
+    for index, keys in enumerate(hot):
+        asked = during.keys[during.requests == index]
+        by_chance = 0.2 / keys.count
+        assert (asked == hot[keys]).mean() == pytest.approx(0.8 + by_chance, abs=0.06)
+        assert keys.first <= hot[keys] < keys.first + keys.count
+    assert (during.keys[during.requests == 2] == -1).all()
+    for part in ("ending", "beginning"):
+        moment_s = 20 if part == "ending" else 30
+        assert (getattr(schedule, part)(moment_s).keys == getattr(usual, part)(moment_s).keys).all()
+    for column in ("intended_s", "requests", "numbers"):
+        assert (getattr(schedule, column) == getattr(usual, column)).all()
+    assert len({tuple(hot_keys(plan.load, plan.traffic[0], seed).values()) for seed in range(9)}) > 5
+
+
+def test_a_key_is_hot_for_whoever_comes_meanwhile():
+    """A spike's clients and a greedy one."""
+    faults = {"kind": "hot-key", "share": "100%"}, {"kind": "spike", "times": 2}, {**GREEDY, "asks": "read"}
+    schedule = plan_of(story(*faults, load={"requests": ASKED[:1]})).arrivals().between(20, 40)
+
+    assert len(schedule) == 400 + 600
+    assert len(set(schedule.keys.tolist())) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "requests", "said"),
+    [
+        ({**GREEDY, "asks": "grap"}, ASKED, "asks a request 'grap', which is not declared"),
+        ({"kind": "hot-key", "share": "80%"}, [{"name": "root", "path": "/"}], "no request of this load asks for one"),
+    ],
+)
+def test_a_fault_that_the_requests_cannot_do_is_refused(tmp_path, fault, requests, said):
+    """Where it stands, before anything starts."""
+    file = tmp_path / "asked.yaml"
+    file.write_text(json.dumps(story(fault, load={"requests": requests}).model_dump(mode="json"), indent=1))
+
+    with pytest.raises(SpecError, match=said) as refused:
+        check_faults(read_source(file), SETTINGS, "quick")
+
+    assert "phases[1].faults[0]" in refused.value.where
+    assert "grab" in refused.value.fix or "{key}" in refused.value.fix
+
+
+def test_two_greedy_clients_are_told_apart_by_what_they_ask(tmp_path):
+    """Two that ask the same at once are one, and would be counted twice."""
+    file = tmp_path / "greedy.yaml"
+    two = [GREEDY, {**GREEDY, "asks": "read"}]
+    file.write_text(json.dumps(story(*two, load={"requests": ASKED}).model_dump(mode="json"), indent=1))
+    check_faults(read_source(file), SETTINGS, "quick")
+
+    file.write_text(json.dumps(story(GREEDY, GREEDY, load={"requests": ASKED}).model_dump(mode="json"), indent=1))
+    with pytest.raises(SpecError, match="cannot be seen while"):
+        check_faults(read_source(file), SETTINGS, "quick")
+
+
+def seen_of(plan, left_out=()):
+    """Return the dose of a plan's fault, where all that was planned was issued but for some."""
+    schedule = plan.arrivals()
+    kept = np.setdiff1d(np.arange(len(schedule)), np.flatnonzero(left_out))
+    records = np.zeros(len(kept), dtype=RECORD)
+    records["intended_s"], records["key"] = schedule.intended_s[kept], schedule.keys[kept]
+    records["operation"] = schedule.requests[kept] + 1
+    samples = Samples(records, ("", *(request.name for request in plan.load.asked)))
+    return dose_of(plan.traffic[0], schedule, plan.load, samples, [], seed=plan.seed, at_s=61.0)
+
+
+def test_the_dose_of_a_greedy_client_is_what_it_asked():
+    """Not what anybody else did."""
+    plan = plan_of(story(GREEDY, load={"requests": ASKED}))
+
+    dose = seen_of(plan)
+    assert dose.is_delivered
+    assert dose.seen == "600 requests issued in 20s (600 planned): 30/s, beside 10/s of others"
+    schedule = plan.arrivals()
+    theirs = schedule.requests == 1
+    assert seen_of(plan, theirs & (schedule.intended_s < 20 + 5.9 / 30)).is_delivered
+    assert not seen_of(plan, theirs & (schedule.intended_s < 20 + 6.9 / 30)).is_delivered
+    assert seen_of(plan, ~theirs & (schedule.intended_s >= 20)).is_delivered
+
+
+def test_the_dose_of_a_hot_key_is_how_many_asked_for_it():
+    """Others that ask for other keys make it no hotter."""
+    plan = plan_of(
+        story({"kind": "hot-key", "share": "50%"}, load={"requests": ASKED, "keys": {"count": 1000, "zipf": 0}})
+    )
+    (key,) = (key for keys, key in hot_keys(plan.load, plan.traffic[0], plan.seed).items() if keys.count == 1000)
+    schedule = plan.arrivals()
+    hot = (schedule.keys == key) & (schedule.intended_s >= 20) & (schedule.intended_s < 40)
+
+    dose = seen_of(plan)
+    assert dose.is_delivered
+    assert f"{hot.sum()} requests issued in 20s ({hot.sum()} planned): {hot.sum() / 2:g}% of what asked" in dose.seen
+    assert str(key) in dose.seen
+    assert not seen_of(plan, hot & (np.cumsum(hot) <= 2)).is_delivered
+    assert seen_of(plan, ~hot).is_delivered
 
 
 def test_a_fault_of_the_load_owes_no_traffic_through_it():
@@ -281,3 +440,7 @@ def test_a_fault_of_the_load_owes_no_traffic_through_it():
 
 def test_a_spike_says_what_it_is():
     assert str(Spike(kind="spike", times=1.5, at="5s", until="7s")) == "load ×1.5 at 5s until 7s"
+    assert [str(fault) for fault in story(GREEDY, {"kind": "hot-key", "share": "80%", "for": "9s"}).faults] == [
+        "grab at 30/s by one client",
+        "80% of requests for one key for 9s",
+    ]

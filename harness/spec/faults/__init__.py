@@ -24,7 +24,7 @@ from harness.spec.faults.network import (
     StaleConnections,
 )
 from harness.spec.faults.process import Kill, Pause, ProcessFault, SlowStart
-from harness.spec.faults.traffic import Spike, TrafficFault
+from harness.spec.faults.traffic import GreedyClient, HotKey, Spike, TrafficFault
 
 __all__ = [
     "Bandwidth",
@@ -32,7 +32,9 @@ __all__ = [
     "ConnectBlackhole",
     "Down",
     "Fault",
+    "GreedyClient",
     "HalfOpen",
+    "HotKey",
     "Kill",
     "Latency",
     "LimitData",

@@ -5,13 +5,13 @@ They hit no part of the stack, so they name no target: all that a client can do,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from harness.spec.faults.target import Window
 from harness.spec.model import Model
-from harness.spec.quantity import Rate, rate_text
+from harness.spec.quantity import Rate, Ratio, percent_text, rate_text
 from harness.spec.schedule import PER_S_MAX
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ class OfTheLoad(Window):
 
     target: ClassVar[str] = ""
     needs_looks: ClassVar[bool] = False
+
+    def peak_per_s(self, load: Load, began_s: float, ended_s: float) -> float:
+        """Return the highest rate of arrivals in it while it is there: the schedule's own, where it adds none."""
+        return load.peak_between(began_s, ended_s)
+
+    def more(self, load: Load, began_s: float, ended_s: float, names: Collection[str] = ()) -> float:  # noqa: ARG002 - those that add some ask for it
+        """Return how many more requests it makes of [began_s, ended_s), on average; of `names`, where there are any."""
+        return 0.0
 
 
 class Spike(OfTheLoad):
@@ -67,7 +75,47 @@ class Spike(OfTheLoad):
         return f"load {f'at {rate_text(self.rate)}' if self.rate else f'×{self.times:g}'}{self.when}"
 
 
-TrafficFault = Spike
+class GreedyClient(OfTheLoad):
+    """One client asks more than its share, beside all the others: what it asks has a name, and is judged by it.
+
+    Attributes:
+        asks: The name of a declared request, which says who asks: with a header of its own, say. One of weight 0 is
+            asked by nobody else.
+        rate: How often it asks, beside the schedule.
+    """
+
+    kind: Literal["greedy-client"]
+    asks: str = Field(min_length=1)
+    rate: Rate = Field(gt=0, le=PER_S_MAX)
+
+    def peak_per_s(self, load: Load, began_s: float, ended_s: float) -> float:
+        """Return the highest rate of arrivals in it while it is there."""
+        return self.rate + load.peak_between(began_s, ended_s)
+
+    def more(self, load: Load, began_s: float, ended_s: float, names: Collection[str] = ()) -> float:  # noqa: ARG002 - whatever the schedule has
+        """Return how many more requests it makes of [began_s, ended_s), on average; of `names`, where there are any."""
+        return self.rate * (ended_s - began_s) if not names or self.asks in names else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.asks} at {rate_text(self.rate)} by one client{self.when}"
+
+
+class HotKey(OfTheLoad):
+    """Of many like things one is asked for by nearly everybody.
+
+    Attributes:
+        share: Of the requests that ask for a key, those that ask for this one; the seed chooses which it is, one of
+            each range of keys.
+    """
+
+    kind: Literal["hot-key"]
+    share: Ratio = Field(gt=0, le=1)
+
+    def __str__(self) -> str:
+        return f"{percent_text(self.share)} of requests for one key{self.when}"
+
+
+TrafficFault = Spike | GreedyClient | HotKey
 
 
 class TrafficWindow(Model):
@@ -83,7 +131,7 @@ class TrafficWindow(Model):
     id: str
     starts_s: float
     ends_s: float
-    fault: TrafficFault
+    fault: Annotated[TrafficFault, Field(discriminator="kind")]
 
     @property
     def lasts_s(self) -> float:
