@@ -12,7 +12,7 @@ reports/runs/<id>/              the run
     ├── samples.parquet         every request
     ├── operations.parquet      what remembered requests wrote and read; only if there were any
     ├── events.jsonl            the timeline, a line each
-    ├── history.json            everything else that was seen: phases, faults, doses, load, failures
+    ├── history.json            everything else that was seen: phases, faults, doses, load, machine, failures
     ├── scenario.yaml           the scenario as its author wrote it
     ├── scenario.json           the scenario as it was run
     ├── system.json             versions and machine

@@ -24,6 +24,7 @@ from harness.errors import ReportError
 from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
+from harness.history.machine import MachineSecond
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
 from harness.history.samples import RECORD, SampleOutcome, Samples
@@ -93,6 +94,9 @@ def _rest_of(history: History) -> dict[str, Any]:
     fields["names"] = {plural: list(getattr(samples, plural)) for plural in _NAMED.values()}
     fields["events_count"] = len(events)
     fields["schema"] = SCHEMA
+    if not history.machine:  # not measured everywhere, nor ever before 2026-12
+        del fields["machine"]
+    fields["heartbeats"] = [beat.to_json() for beat in history.heartbeats]
     return {name: _plain(value) for name, value in fields.items()}
 
 
@@ -128,6 +132,7 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
         **rest,
         "tally": tally if tally is None else LoadTally(**tally),
         "heartbeats": tuple(Heartbeat.from_json(beat) for beat in rest["heartbeats"]),
+        "machine": tuple(MachineSecond(**second) for second in rest.get("machine", ())),
         "phases": tuple(PhaseMark(**mark) for mark in rest["phases"]),
         "faults": tuple(_fault(mark) for mark in rest["faults"]),
         "points": tuple(PointMark(**mark) for mark in rest["points"]),

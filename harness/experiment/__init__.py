@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,9 @@ from harness.load.traffic import dose_of
 from harness.spec.objective import tightest_s
 from harness.stack.backends.choice import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint
+from harness.stack.machine import Machine, MachineWatch, watching_machine
 from harness.stack.service import Workspace
+from harness.stack.stack import SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,14 +136,18 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         remembers=bool(plan.scenario.invariants),
         traffic=plan.scenario.traffic,
     )
-    with apply_load(
-        load,
-        folder=folder,
-        clock=context.clock,
-        run_id=context.run_id,
-        on_spawn=partial(context.ledger.note_process, "load"),
-    ) as pressure:
+    with ExitStack() as leaving:
+        pressure = leaving.enter_context(
+            apply_load(
+                load,
+                folder=folder,
+                clock=context.clock,
+                run_id=context.run_id,
+                on_spawn=partial(context.ledger.note_process, "load"),
+            )
+        )
         recorder.has_begun(pressure)
+        leaving.enter_context(_watching_machine(context, stack, recorder))
         at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.scenario.faults if fault.target}
         course = Timeline(
             scenario=plan.scenario,
@@ -167,3 +173,18 @@ def _count_traffic(load: LoadPlan, result: LoadResult, recorder: Recorder) -> No
             at_s = round(recorder.now_s(), 3)
             dose = dose_of(window, schedule, load.load, result.samples, recorder.heartbeats, seed=load.seed, at_s=at_s)
             injection.doses.append(dose)
+
+
+@contextmanager
+def _watching_machine(context: RunContext, stack: Stack, recorder: Recorder) -> Iterator[None]:
+    """Note what the machine gives while inside; where that cannot be seen, say so once."""
+    judged = [stack.services[name] for name in stack.replicas if name != SUBJECT]
+    machine = Machine(judged, stack.services.values(), context.clock.now)
+    if why := machine.why_not():
+        recorder.note("machine", f"what the machine gives is not measured: {why}")
+        yield
+        return
+    watch = MachineWatch(machine, recorder.origin_s)
+    recorder.machine = watch.seconds
+    with watching_machine(watch, context.clock.now):
+        yield

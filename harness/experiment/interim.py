@@ -11,6 +11,9 @@ from harness.verdict.checkers.ratio import is_beyond_doubt, ratio_claim
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.history.machine import MachineSecond
     from harness.history.marks import PhaseMark
     from harness.history.samples import Samples
     from harness.spec.objective import RatioObjective
@@ -36,15 +39,17 @@ class InterimAnalysis:
         """Tell whether anything is promised of the phase that bounds decide."""
         return bool(self._promises(mark))
 
-    def is_open(self, samples: Samples, mark: PhaseMark) -> bool:
+    def is_open(self, samples: Samples, mark: PhaseMark, machine: Sequence[MachineSecond] = ()) -> bool:
         """Tell whether a promise of the phase is neither kept nor broken by what is known."""
-        history = _so_far(samples, mark)
+        history = _so_far(samples, mark, machine)
         claims = [ratio_claim(each, self._plan, history, self._confidence) for each in self._promises(mark)]
         return any(claim.outcome is Outcome.INCONCLUSIVE for claim in claims)
 
-    def hopeless(self, samples: Samples, mark: PhaseMark) -> RatioObjective | None:
+    def hopeless(
+        self, samples: Samples, mark: PhaseMark, machine: Sequence[MachineSecond] = ()
+    ) -> RatioObjective | None:
         """Return the first promise of the phase that is broken beyond doubt, if there is one."""
-        history = _so_far(samples, replace(mark, was_stopped=True))
+        history = _so_far(samples, replace(mark, was_stopped=True), machine)
         old = (each for each in self._promises(mark) if mark.after(each.after).lasted_s >= DOUBT_FOR_S)
         return next((each for each in old if is_beyond_doubt(each, self._plan, history)), None)
 
@@ -52,5 +57,5 @@ class InterimAnalysis:
         return [objective for objective in ratios_of(self._plan.objectives) if objective.during == mark.name]
 
 
-def _so_far(samples: Samples, mark: PhaseMark) -> History:
-    return History(run_id="", began_at="", seed=0, backend="", samples=samples, phases=(mark,))
+def _so_far(samples: Samples, mark: PhaseMark, machine: Sequence[MachineSecond]) -> History:
+    return History(run_id="", began_at="", seed=0, backend="", samples=samples, phases=(mark,), machine=tuple(machine))

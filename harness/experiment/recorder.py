@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.faults.injection import Injection
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat
+    from harness.history.machine import MachineSecond
     from harness.history.marks import PointMark
     from harness.load.engine import LoadResult, LoadRun
     from harness.stack.stack import Stack
@@ -43,6 +44,7 @@ class Recorder:
         self._phases: list[PhaseMark] = []
         self.origin_s = context.clock.now()
         self.heartbeats: list[Heartbeat] = []
+        self.machine: list[MachineSecond] = []
         self.injections: list[Injection | TrafficInjection] = []
         self.points: list[PointMark] = []
         self._failures: list[Failure] = []
@@ -105,6 +107,7 @@ class Recorder:
             profile=self._profile,
             defect=self._context.defect,
             heartbeats=tuple(self.heartbeats),
+            machine=tuple(self.machine),
             phases=tuple(self._phases),
             faults=tuple(injection.mark() for injection in self.injections),
             points=tuple(self.points),

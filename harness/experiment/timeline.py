@@ -9,6 +9,7 @@ from harness.experiment.interim import InterimAnalysis
 from harness.experiment.phase import OpenPhase
 from harness.experiment.traffic import TrafficInjection
 from harness.faults.injection import Injection, injected
+from harness.measure.control import compute_s
 from harness.spec.faults import TrafficFault
 from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Measured
@@ -66,6 +67,7 @@ class Timeline:
         self._leaving = ExitStack()
         self._actions: dict[str, ExitStack] = {}
         self._extended_s = 0.0
+        self._is_control_told = False
 
     def go(self) -> None:
         """Live through all moments, or until a promise is broken beyond doubt, and let the load end with the last.
@@ -173,7 +175,9 @@ class Timeline:
 
     def _is_open(self, open_phase: OpenPhase) -> bool:
         mark = open_phase.mark(now_s=self._recorder.now_s())
-        return self._interim.has_promises(mark) and self._interim.is_open(self._pressure.so_far(mark.began_s), mark)
+        return self._interim.has_promises(mark) and self._interim.is_open(
+            self._pressure.so_far(mark.began_s), mark, self._recorder.machine
+        )
 
     def _metric_watch(self, phase: Phase) -> MetricWatch:
         points = [each for each in self._scenario.sometimes if each.during == phase.name and isinstance(each, Measured)]
@@ -208,14 +212,24 @@ class Timeline:
                 total_s=self._scenario.lasts_s + self._extended_s,
                 heartbeat=heartbeat,
             )
+        if beats and not self._is_control_told:
+            self._tell_control()
         return bool(beats)
+
+    def _tell_control(self) -> None:
+        """Let the control compute as the service does, once it is known how long that is for a request."""
+        asked_s = compute_s(self._recorder.machine, self._recorder.heartbeats)
+        if asked_s is not None:
+            self._is_control_told = True
+            self._pressure.compute(asked_s)
+            self._recorder.note("machine", f"the service uses {asked_s * 1000:.1f} ms of processor time a request")
 
     def _stop_if_hopeless(self, open_phase: OpenPhase) -> None:
         now_s = self._recorder.now_s()
         mark = open_phase.mark(now_s=now_s)
         if not self._interim.has_promises(mark):
             return
-        broken = self._interim.hopeless(self._pressure.so_far(mark.began_s), mark)
+        broken = self._interim.hopeless(self._pressure.so_far(mark.began_s), mark, self._recorder.machine)
         if broken is not None:
             open_phase.was_stopped, open_phase.ends_s = True, now_s
             self._recorder.note("phase", f"{open_phase.name} ends early: `{broken}` is broken beyond doubt")

@@ -11,6 +11,7 @@ from harness.history.samples import Samples, no_samples
 if TYPE_CHECKING:
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat, LoadTally
+    from harness.history.machine import MachineSecond
     from harness.history.marks import Event, FaultMark, PhaseMark, PointMark, Startup
 
 
@@ -29,6 +30,7 @@ class History:
         operations: What the remembered requests wrote and read.
         tally: The load generator's own count; None if it never finished.
         heartbeats: One a second from the load generator.
+        machine: What the machine gave, second by second; nothing where it was not measured.
         phases: In order of time.
         faults: In order of injection.
         points: Points that only the service can speak of, and whether they were reached.
@@ -47,6 +49,7 @@ class History:
     operations: Operations = field(default_factory=no_operations)
     tally: LoadTally | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
+    machine: tuple[MachineSecond, ...] = ()
     phases: tuple[PhaseMark, ...] = ()
     faults: tuple[FaultMark, ...] = ()
     points: tuple[PointMark, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 OVERDUE_AFTER_S = 0.1
@@ -34,6 +34,8 @@ class Heartbeat:
         latencies: The second's latencies as a `Histogram`, in its text form.
         controls_s: Latencies of the control's requests that ended in it: interleaved with the others, from the same
             generator, to a server that does nothing.
+        computed: Of the control's requests that ended in it to a server that computes as long as the service does for
+            a request: processor time asked for, and latency. None until that time is known.
     """
 
     at_s: float
@@ -49,12 +51,21 @@ class Heartbeat:
     overdue: int | None = None
     latencies: str = ""
     controls_s: tuple[float, ...] | None = None
+    computed: tuple[tuple[float, float], ...] | None = None
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Heartbeat:
         """Return what was said as JSON, which knows no tuples."""
-        controls_s = said.get("controls_s")
-        return cls(**{**said, "controls_s": None if controls_s is None else tuple(controls_s)})
+        controls_s, computed = said.get("controls_s"), said.get("computed")
+        pairs = None if computed is None else tuple((asked_s, latency_s) for asked_s, latency_s in computed)
+        return cls(**{**said, "controls_s": None if controls_s is None else tuple(controls_s), "computed": pairs})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads; what was not measured is left out where older versions did not say it."""
+        said = asdict(self)
+        if self.computed is None:
+            del said["computed"]
+        return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

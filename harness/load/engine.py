@@ -110,6 +110,10 @@ class LoadRun:
         self._lasts_s = min(self._lasts_s, lasts_s)
         self.link.tell(json.dumps({"lasts_s": lasts_s}))
 
+    def compute(self, compute_s: float) -> None:
+        """Let a part of the control compute for `compute_s` a request from now on: what the service does."""
+        self.link.tell(json.dumps({"compute_s": compute_s}))
+
     def so_far(self, from_s: float) -> Samples:
         """Return what is written down by now: all answers but those of the last second; none of what is under way.
 

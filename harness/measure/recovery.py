@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.measure.control import controls_between_s, is_control_broken
+from harness.measure.machine import AFTER_S, taken_between
 from harness.measure.ratios import count, is_kept
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class BadSecond:
     Attributes:
         after_s: Whole seconds from healing to its beginning.
         is_services: Whether requests broke a promise that a server that does nothing kept meanwhile; not, if it was
-            not asked, or if it was the machine.
+            not asked, or if it was the machine, or strangers took the processors that the service lacked.
     """
 
     after_s: int
@@ -78,4 +79,6 @@ def _unkept(promises: Sequence[RatioObjective], during: Samples) -> list[RatioOb
 def _is_services(unkept: Sequence[RatioObjective], during: Samples, history: History, began_s: float) -> bool:
     controls_s = controls_between_s(history.heartbeats, began_s, began_s + 1)
     broken = [promise for promise in unkept if count(promise, during).total]
+    if taken_between(history.machine, began_s - AFTER_S - 0.5, began_s + 1.5):  # whatever second it lies in, or after
+        return False
     return len(controls_s) >= CONTROLS_MIN and any(not is_control_broken(promise, controls_s) for promise in broken)

@@ -1,4 +1,4 @@
-"""The four views of a picture: latency, errors, cache hits, and where answers came from.
+"""The views of a picture: latency, errors, cache hits, where answers came from, and what the machine gave.
 
 Each draws on axes it is given and imports nothing of matplotlib; `plots` arranges them.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from harness.history.history import History
+    from harness.history.machine import MachineSecond
     from harness.measure.series import Second
     from harness.report.palette import Palette
     from harness.spec.objective import Objective
@@ -193,6 +194,41 @@ def sources(view: Axes, scenario: Scenario, seconds: Sequence[Second], palette: 
             loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, reverse=True,
             labelcolor=palette.ink, handlelength=0.9, handleheight=0.9, handletextpad=0.5, borderaxespad=0.4,
         )  # fmt: skip
+
+
+def machine(view: Axes, seconds: Sequence[MachineSecond], palette: Palette) -> None:
+    """Draw how many processors the run had and how many strangers, one on the other, and how long the service waited.
+
+    Args:
+        view: Where.
+        seconds: What the machine gave, at least one.
+        palette: In which colours.
+    """
+    _title(view, "processors", palette)
+    ends_s = [second.at_s for second in seconds]
+    own, strangers = (np.array(values) for values in zip(*map(_shared, seconds), strict=True))
+    edges = [seconds[0].began_s, *ends_s]
+    for bottom, top, color, label in (
+        (np.zeros(len(own)), own, palette.median, "this run"),
+        (own, own + strangers, palette.waiting, "strangers"),
+    ):
+        low, high = (np.append(edge, edge[-1:]) for edge in (bottom, top))
+        view.fill_between(edges, low, high, step="post", color=color, linewidth=0, alpha=0.8, label=label)
+    waited = [np.nan if second.waited_s is None else second.waited_s / second.lasted_s for second in seconds]
+    if np.isfinite(waited).any():
+        middle_s = [second.at_s - second.lasted_s / 2 for second in seconds]
+        view.plot(middle_s, waited, color=palette.tail, linewidth=1.4, label="the service\nwaited")
+    view.set_ylim(0, max(float(seconds[0].cores), float(np.nanmax([0.0, *waited]))) * 1.05)
+    view.locator_params(axis="y", nbins=3, integer=True)
+    view.legend(
+        loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, reverse=True,
+        labelcolor=palette.ink, handlelength=0.9, handleheight=0.9, handletextpad=0.5, borderaxespad=0.4,
+    )  # fmt: skip
+
+
+def _shared(second: MachineSecond) -> tuple[float, float]:
+    """Return how many processors the run had, and strangers together with other machines."""
+    return second.own_s / second.lasted_s, (second.strangers_s + second.stolen_s) / second.lasted_s
 
 
 def _levels(seconds: Sequence[Second], hits: Sequence[str]) -> list[str]:

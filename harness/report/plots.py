@@ -1,6 +1,6 @@
 """The story of one experiment as a picture: what was broken when, and what users felt.
 
-Four views share one axis, seconds from the start of the load; faults are bands through all of them. The same facts
+Its views share one axis, seconds from the start of the load; faults are bands through all of them. The same facts
 always draw the same SVG, byte for byte. Only this file knows matplotlib, and only its object interface.
 """
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from harness.verdict.outcome import Verdict
 
 SIZE_INCHES = (10.0, 7.6)
+MACHINE_INCHES = 1.2
+"""Of height, for what the machine gave, where that was measured."""
 PNG_DOTS_PER_INCH = 160
 RECOVERY_AT = 0.86
 """Height of what is said about recovery, as a share of the first view: beside the name of the fault."""
@@ -48,8 +50,11 @@ def picture(scenario: Scenario, history: History, verdict: Verdict, palette: Pal
     """Draw one experiment."""
     until_s = max(history.lasted_s, 1.0)
     seconds = by_second(history.samples, scenario.load, until_s=until_s)
-    figure = Figure(figsize=SIZE_INCHES, facecolor=palette.ground)
-    axes = figure.subplots(4, 1, sharex=True, height_ratios=(3.2, 1.1, 1.1, 1.5))
+    width, height = SIZE_INCHES
+    views, ratios = (5, (3.2, 1.1, 1.1, 1.5, 1.3)) if history.machine else (4, (3.2, 1.1, 1.1, 1.5))
+    size = (width, height + (MACHINE_INCHES if history.machine else 0))
+    figure = Figure(figsize=size, facecolor=palette.ground)
+    axes = figure.subplots(views, 1, sharex=True, height_ratios=ratios)
     figure.subplots_adjust(left=0.08, right=0.9, top=0.945, bottom=0.062, hspace=0.14)
     for view in axes:
         _plain_axes(view, until_s, palette)
@@ -57,10 +62,12 @@ def picture(scenario: Scenario, history: History, verdict: Verdict, palette: Pal
     panels.errors(axes[1], scenario, history, seconds, palette)
     panels.hits(axes[2], scenario, history, seconds, palette)
     panels.sources(axes[3], scenario, seconds, palette)
+    if history.machine:
+        panels.machine(axes[4], history.machine, palette)
     _faults(axes, history, until_s, palette)
     _recovery(axes[0], history, verdict, palette)
     _phases(axes, history, palette)
-    axes[3].set_xlabel("seconds since the load began", color=palette.faint)
+    axes[-1].set_xlabel("seconds since the load began", color=palette.faint)
     return figure
 
 

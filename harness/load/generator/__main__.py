@@ -1,7 +1,8 @@
 """The load generator: reads a plan on standard input, presses, and says a JSON line a second on standard output.
 
 in   the plan; then {"begins_s": M}, a moment of CLOCK_MONOTONIC; then perhaps {"take_over": …}, what another generator
-     left behind, and {"lasts_s": S}, which is earlier than the plan's; the end of input ends us
+     left behind, {"lasts_s": S}, which is earlier than the plan's, and {"compute_s": S}, what a part of the control
+     computes for each request from now on; the end of input ends us
 out  {"ready": true, "overhead_p95_s": …}; {"beat": …} each second; {"tally": …} at the end, or nothing counts; at any
      time {"refused": …}, and no more
 """
@@ -65,15 +66,23 @@ def main(folder: Path) -> None:
 
 
 def _press(plan: LoadPlan, folder: Path, orders: FileObject) -> None:
-    with null_server() if plan.calibration_s else nullcontext() as null_port:
+    with (
+        null_server() if plan.calibration_s else nullcontext() as null_port,
+        null_server() if plan.calibration_s else nullcontext() as computing_port,
+    ):
         own_s = overhead_p95_s(plan, folder, null_port) if null_port else None
-        generator = Generator(plan, folder, on_beat=lambda beat: say(beat=asdict(beat)))
+        generator = Generator(plan, folder, on_beat=lambda beat: say(beat=beat.to_json()))
         generator.seat_users()
         say(ready=True, overhead_p95_s=own_s)
         begins = orders.readline()
         if begins:
             gevent.spawn(_obey, orders, generator)
-            tally = generator.press(json.loads(begins)["begins_s"], overhead_p95_s=own_s, control_port=null_port)
+            tally = generator.press(
+                json.loads(begins)["begins_s"],
+                overhead_p95_s=own_s,
+                control_port=null_port,
+                computing_port=computing_port,
+            )
             say(tally=asdict(tally))
         os._exit(0)  # the server that does nothing sees the end of its input
 
@@ -102,6 +111,8 @@ def _obey(orders: FileObject, generator: Generator) -> None:
         order = json.loads(line)
         if "take_over" in order:
             generator.take_over(Assignment.from_json(order["take_over"]))
+        elif "compute_s" in order:
+            generator.compute(order["compute_s"])
         else:
             generator.end_at(order["lasts_s"])
     os._exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -12,7 +13,7 @@ from locust.env import Environment
 from harness.errors import LoadError
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
-from harness.load.generator.control import Control
+from harness.load.generator.control import Control, computing
 from harness.load.generator.lean import LeanUser
 from harness.load.generator.locustfile import NO_REQUEST, environment_of
 from harness.load.generator.memory import memories_of
@@ -55,6 +56,8 @@ class Generator:
         self.lasts_s = plan.lasts_s
         self._schedules = [self.schedule]
         self._issuing: list[gevent.Greenlet] = []
+        self._computing: list[gevent.Greenlet] = []
+        self._computing_port: int | None = None
         self._on_beat = on_beat
         self._said_issued = self._said_planned = self._overdue = 0
         self._runner: Any = None
@@ -90,13 +93,19 @@ class Generator:
         self._runner.quit()
 
     def press(
-        self, begins_s: float, *, overhead_p95_s: float | None = None, control_port: int | None = None
+        self,
+        begins_s: float,
+        *,
+        overhead_p95_s: float | None = None,
+        control_port: int | None = None,
+        computing_port: int | None = None,
     ) -> LoadTally:
         """Issue every request when its time comes, then drain, and account for what is left.
 
         Args:
             begins_s: The origin, a moment of the monotonic clock.
             control_port: Where a server that does nothing is asked meanwhile; None for no control.
+            computing_port: Where another one is asked to compute, from when `compute` says for how long.
             overhead_p95_s: For the tally: what the generator adds by itself.
 
         Raises:
@@ -106,13 +115,13 @@ class Generator:
         self.queue.origin_s = begins_s
         beats = gevent.spawn(self._beat_each_second)
         control = Control(control_port, self.recorder.control) if control_port else None
-        asking = gevent.spawn(control.ask_from, begins_s) if control else None
+        self._computing_port = computing_port
+        asking = [gevent.spawn(control.ask_from, begins_s)] if control else []
         self._issuing.append(gevent.spawn(self._issue, self.schedule))
         while any(not issuing.dead for issuing in self._issuing):  # there may be more of them by then
             # What breaks the beats, such as a full disk, breaks us; they never end by themselves.
             gevent.joinall([*self._issuing, beats], raise_error=True, count=len(self._issuing))
-        if asking is not None:
-            asking.kill()
+        gevent.killall([*asking, *self._computing])
         self._drain()
         beats.kill()
         self._write_down_the_rest()
@@ -127,6 +136,13 @@ class Generator:
     def end_at(self, lasts_s: float) -> None:
         """Let no request start at or after this, seconds since the origin; what was issued already stays."""
         self.lasts_s = min(self.lasts_s, lasts_s)
+
+    def compute(self, compute_s: float) -> None:
+        """Let a part of the control compute for `compute_s` a request from now on."""
+        if self._computing_port is not None:
+            control = computing(self._computing_port, compute_s, self.recorder.computed)
+            gevent.killall(self._computing)
+            self._computing = [gevent.spawn(control.ask_from, time.monotonic())]
 
     def take_over(self, assignment: Assignment) -> None:
         """Send a part of what another generator would have sent, beside one's own."""

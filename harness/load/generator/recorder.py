@@ -92,6 +92,10 @@ class Recorder:
         """Note how long a request of the control took."""
         self._second.controls_s.append(round(latency_s, 6))
 
+    def computed(self, asked_s: float, latency_s: float) -> None:
+        """Note how long a request of the control took that computed for `asked_s`."""
+        self._second.computed = (*(self._second.computed or ()), (round(asked_s, 6), round(latency_s, 6)))
+
     def client_error(self, said: str) -> None:
         """Note an exception that is not the outcome of a request."""
         self._client_errors.append(said)
@@ -125,6 +129,7 @@ class Recorder:
             overdue=overdue,
             latencies=str(latencies),
             controls_s=tuple(second.controls_s),
+            computed=second.computed,
         )
 
     def tally(self, *, planned: int, issued: int, overhead_p95_s: float | None) -> LoadTally:
@@ -156,6 +161,7 @@ class _Second:
         self.cpu_began_s = time.process_time()
         self.began_s = time.monotonic()
         self.controls_s: list[float] = []
+        self.computed: tuple[tuple[float, float], ...] | None = None
         self.latencies_s = array("d")
 
     def add(self, outcome: SampleOutcome, latency_s: float) -> None:

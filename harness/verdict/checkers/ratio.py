@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.measure.control import control_count, controls_s, is_control_broken
+from harness.measure.control import (
+    computed_between,
+    computed_count,
+    control_count,
+    controls_s,
+    is_computing_broken,
+    is_control_broken,
+)
 from harness.measure.effective_sample import effective_total
+from harness.measure.machine import CLEAN_SECONDS_MIN, Taken, is_excused, taken_between
 from harness.measure.outage import longest_outage_s
 from harness.measure.ratios import Count, count, is_kept
 from harness.spec.quantity import count_text, percent_text
@@ -32,6 +40,28 @@ OUTAGE_S = 5
 
 
 @dataclass(frozen=True, slots=True)
+class _Alibi:
+    """What the machine has to say for a service that broke a promise.
+
+    Attributes:
+        taken: What strangers took.
+        without: What the phase says of the promise by the requests that they had no part in.
+        is_broken: Whether it is broken by those as well.
+        computed: Requests to a server that computes as the service does, where they broke the promise as well.
+    """
+
+    taken: Taken
+    without: _Evidence
+    is_broken: bool
+    computed: Count | None
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the promise may have been kept on a machine without strangers."""
+        return not self.is_broken or self.computed is not None
+
+
+@dataclass(frozen=True, slots=True)
 class _Evidence:
     """What a phase says of one promise.
 
@@ -44,6 +74,8 @@ class _Evidence:
         outage_s: How long the service was gone, where that alone breaks the promise; else 0.
         is_hopeless: Whether the run was stopped because of this promise, and rightly.
         controls: Requests to a server that does nothing, as the promise would count them, where they broke it as well.
+        alibi: What the machine has to say for the service, where the promise is broken and strangers took what the
+            service lacked.
     """
 
     seen: Count
@@ -54,6 +86,7 @@ class _Evidence:
     outage_s: int
     is_hopeless: bool
     controls: Count | None
+    alibi: _Alibi | None = None
 
     @property
     def events(self) -> float:
@@ -71,8 +104,12 @@ def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History,
         confidence: Of all looks together, in (0.5, 1).
     """
     found = _evidence(objective, scenario, history, confidence)
+    if history.machine and _outcome(objective, found) is Outcome.FAIL:
+        found = replace(found, alibi=_alibi(objective, scenario, history, confidence))
     seen, outcome = found.seen, _outcome(objective, found)
-    is_chance = not (found.outage_s or found.is_hopeless)
+    # What fails with and without the seconds of strangers must be no chance without them.
+    deciding = found.alibi.without if found.alibi and found.alibi.is_broken else found
+    is_chance = not (deciding.outage_s or deciding.is_hopeless)
     return Claim(
         objective=str(objective),
         sli=objective.sli,
@@ -86,7 +123,7 @@ def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History,
         events=seen.events,
         total=seen.total,
         effective=round(found.effective, 1),
-        p_value=_p_value(objective, found, confidence) if is_chance and seen.total else None,
+        p_value=_p_value(objective, deciding, confidence) if is_chance and seen.total else None,
     )
 
 
@@ -102,7 +139,31 @@ def _p_value(objective: RatioObjective, found: _Evidence, confidence: float) -> 
 def is_beyond_doubt(objective: RatioObjective, scenario: Scenario, history: History) -> bool:
     """Tell whether a promise of a phase that is to be stopped is broken, however often one looked before."""
     found = _evidence(objective, scenario, history, confidence=0.95)  # of bounds, which this does not ask
-    return found.is_hopeless or found.outage_s > 0
+    if not (found.is_hopeless or found.outage_s):
+        return False
+    alibi = _alibi(objective, scenario, history, confidence=0.95) if history.machine else None
+    return not (alibi and alibi.holds)
+
+
+def _alibi(objective: RatioObjective, scenario: Scenario, history: History, confidence: float) -> _Alibi | None:
+    """Ask the machine about a broken promise; it has nothing to say where strangers did not take what was lacked.
+
+    A cold cache is not warmed by a processor: a promise that is a floor has no such alibi.
+    """
+    mark = history.phase(objective.during, after_s=objective.after)
+    taken = taken_between(history.machine, mark.began_s, mark.ended_s) if mark else None
+    if mark is None or taken is None or objective.is_floor:
+        return None
+    samples = history.samples
+    rest = replace(history, samples=samples.keep(~is_excused(objective, samples, history.machine)), machine=())
+    without = _evidence(objective, scenario, rest, confidence)
+    computed = computed_between(history.heartbeats, mark.began_s, mark.ended_s)
+    return _Alibi(
+        taken=taken,
+        without=without,
+        is_broken=taken.clean >= CLEAN_SECONDS_MIN and _outcome(objective, without) is Outcome.FAIL,
+        computed=computed_count(objective, computed) if is_computing_broken(objective, computed) else None,
+    )
 
 
 def _evidence(objective: RatioObjective, scenario: Scenario, history: History, confidence: float) -> _Evidence:
@@ -153,7 +214,8 @@ def _outcome(objective: RatioObjective, found: _Evidence) -> Outcome:
     good, bad = (is_above, is_below) if objective.is_floor else (is_below, is_above)
     if bad or found.outage_s or found.is_hopeless:
         # Where a server that does nothing breaks the promise too, it is the machine, and nothing is known.
-        return Outcome.INCONCLUSIVE if found.controls else Outcome.FAIL
+        is_machines = found.controls or (found.alibi and found.alibi.holds)
+        return Outcome.INCONCLUSIVE if is_machines else Outcome.FAIL
     return Outcome.PASS if good else Outcome.INCONCLUSIVE
 
 
@@ -177,7 +239,22 @@ def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> s
     said += ", stopped early: beyond doubt" if found.is_hopeless else ""
     if found.controls:
         return f"{said}, but {found.controls.events} of {found.controls.total} requests of the control broke it as well"
+    if found.alibi and found.alibi.holds:
+        return f"{said}, but {_alibi_said(found.alibi)}"
     return said + _wish(objective, outcome, found)
+
+
+def _alibi_said(alibi: _Alibi) -> str:
+    taken, rest, computed = alibi.taken, alibi.without.seen, alibi.computed
+    said = (
+        f"strangers had {taken.strangers_cores:.1f} of {taken.cores} processors in {taken.seconds} of"
+        f" {taken.of_seconds} s, in which the service waited for one {percent_text(round(taken.waited_ratio, 2))} of"
+        f" its time"
+    )
+    said += f"; without those {rest.events} of {count_text(rest.total)} requests broke it" if rest.total else ""
+    if alibi.is_broken and computed:
+        said += f", and {computed.events} of {computed.total} requests of a control that computes as long"
+    return said
 
 
 def _wish(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:

@@ -1,0 +1,149 @@
+"""What the machine gives, read off a real kernel beside processes that are ours and processes that are not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from harness.clock import SystemClock, is_met_within
+from harness.errors import StackError
+from harness.stack.machine import Machine, MachineWatch, second_between
+
+CLOCK = SystemClock()
+BUSY = "import time\nuntil = time.monotonic() + 20\nwhile time.monotonic() < until: pass"
+"""Ends by itself, should nothing end it."""
+PARENT = f"""
+import os, sys
+child = os.fork()
+if not child:
+    os.setsid()
+    os.close(1)
+    {BUSY.replace(chr(10), chr(10) + "    ")}
+    os._exit(0)
+print(child, flush=True)
+sys.stdin.read()
+"""
+"""Has a busy child in a session of its own, and leaves it alone at the end of its input."""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/schedstat").is_file(), reason="the kernel does not count it")
+
+
+def judged(process):
+    """Return a service, as far as a `Machine` asks."""
+    return SimpleNamespace(name="replica-1", identity=lambda: {"pid": process.pid, "started_s": 0.0})
+
+
+@contextmanager
+def busy():
+    child = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+@contextmanager
+def left_alone(*, before):
+    """Yield a busy process and what ends its parent, which is done `before` or by whoever is inside."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = int(parent.stdout.readline())
+
+    def leave():
+        parent.stdin.close()
+        parent.wait()
+
+    try:
+        if before:
+            leave()
+        yield child, leave
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        leave()
+        parent.stdout.close()
+
+
+def used_s(pid):
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def seen_while(machine, pid, *, uses_s=0.4):
+    """Return what the machine gave while a process used so much processor time."""
+    before, began_s = machine.read(), used_s(pid)
+    assert is_met_within(lambda: used_s(pid) - began_s >= uses_s, deadline_s=60, clock=CLOCK)
+    return second_between(before, machine.read(), origin_s=before.at_s)
+
+
+def test_a_process_of_another_is_a_stranger():
+    """It is no child of ours, whoever started it."""
+    with left_alone(before=True) as (stranger, _):
+        seen = seen_while(Machine([], [], CLOCK.now), stranger)
+
+    assert seen.strangers_s >= 0.3
+    assert seen.at_s == seen.lasted_s
+
+
+def test_a_process_that_was_ours_stays_ours_when_its_parent_ends():
+    """A service whose main process is killed must not make a stranger of what it leaves."""
+    machine = Machine([], [], CLOCK.now)
+    with left_alone(before=False) as (child, leave):
+        machine.read()
+        leave()
+        seen = seen_while(machine, child)
+
+    assert seen.own_s >= 0.35
+
+
+def test_the_judged_service_is_asked_how_long_it_ran_and_waited():
+    """Two processes share a core: each waits about as long as it runs."""
+    core = {min(os.sched_getaffinity(0))}
+    with busy() as child, busy() as rival:
+        for each in (child, rival):
+            os.sched_setaffinity(each.pid, core)
+        seen = seen_while(Machine([judged(child)], [judged(child)], CLOCK.now), child.pid)
+
+    assert seen.judged_s == pytest.approx(0.4, abs=0.2)
+    assert seen.waited_s >= 0.2
+    assert seen.own_s >= 0.7
+
+
+def test_a_service_that_does_not_run_just_now_is_not_known():
+    """As while it is down by a fault."""
+
+    def identity():
+        raise StackError("it does not run", where="here", fix="start it")
+
+    gone = SimpleNamespace(name="replica-1", identity=identity)
+    machine = Machine([gone], [gone], CLOCK.now)
+
+    with busy() as child:
+        seen = seen_while(machine, child.pid, uses_s=0.1)
+
+    assert (seen.judged_s, seen.waited_s) == (None, None)
+
+
+def test_a_system_without_counters_says_so_and_one_started_elsewhere(tmp_path):
+    """As macOS; nothing is read, and nothing fails."""
+    assert Machine([], [], CLOCK.now, proc=tmp_path).why_not() == "this system does not count it in /proc"
+    assert Machine([], [], CLOCK.now).why_not() == "the service was started elsewhere"
+    assert not Machine([judged(psutil.Process())], [], CLOCK.now).why_not()
+
+
+def test_it_is_looked_at_on_whole_seconds_of_the_run():
+    """Like the generator's heartbeats; a last look right after another shows nothing."""
+    watch = MachineWatch(Machine([], [], CLOCK.now), origin_s=100.25)
+
+    assert watch.due_in_s(103.5) == pytest.approx(0.75)
+    assert watch.due_in_s(100.0) == pytest.approx(0.25)
+    watch.look()
+    assert watch.seconds == []
