@@ -21,6 +21,7 @@ from harness.evidence.store import read_history, write_history
 from harness.history.failures import Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
+from harness.history.machine import MachineSecond
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations
 from harness.history.samples import RECORD, SampleOutcome, Samples
@@ -40,6 +41,7 @@ def made(kind, **fields):
         float | None: st.none() | FLOATS,
         tuple[float, float]: st.tuples(FLOATS, FLOATS),
         tuple[float, ...] | None: series,
+        tuple[tuple[float, float], ...] | None: st.none() | st.lists(st.tuples(FLOATS, FLOATS), max_size=3).map(tuple),
     }
     known = {name: floats[hint] if hint in floats else st.from_type(hint) for name, hint in hints.items()}
     return st.builds(kind, **known | fields)
@@ -91,6 +93,7 @@ HISTORIES = st.builds(
     operations=operations(),
     tally=st.none() | made(LoadTally),
     heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
+    machine=st.lists(made(MachineSecond), max_size=3).map(tuple),
     phases=st.lists(made(PhaseMark), max_size=3).map(tuple),
     faults=st.lists(FAULTS, max_size=3).map(tuple),
     points=st.lists(made(PointMark), max_size=3).map(tuple),
