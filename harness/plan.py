@@ -262,7 +262,10 @@ def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecErr
         known = targets_of(fault, system)
         if fault.target not in known and not why_out_of_reach(fault, system):
             where = source.document.place((*path, "target"))
-            yield SpecError(nothing_to_hit(fault), where=where, fix=nearest(fault.target, known))
+            none = (
+                f"add a {fault.component} to readiness.toml (`[system.components.{fault.component}]`), or leave it out"
+            )
+            yield SpecError(nothing_to_hit(fault), where=where, fix=nearest(fault.target, known) if known else none)
 
 
 def _impossible_windows(source: ScenarioSource, scenario: Scenario) -> Iterator[SpecError]:

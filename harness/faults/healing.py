@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
     from harness.faults.ledger import Kind, LedgerSnapshot
 
-IN_TURN: tuple[tuple[Kind, ...], ...] = (("toxic", "disabled", "paused"), ("process",), ("containers",), ("folder",))
-"""Faults come first, while the proxies still run; then what runs; then what it left behind."""
+IN_TURN: tuple[tuple[Kind, ...], ...] = (
+    ("toxic", "disabled", "paused"),
+    ("redis-pause", "postgres-read-only", "postgres-sessions"),
+    ("process",),
+    ("containers",),
+    ("folder",),
+)
+"""Faults come first, while the proxies still run, those of data when what was frozen answers again; then what runs;
+then what it left behind."""
 
 
 def heal(snapshot: LedgerSnapshot) -> list[str]:

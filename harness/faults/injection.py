@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import HarnessError, UnavailableError
 from harness.faults.action import Site
+from harness.faults.data import data_action
 from harness.faults.network import network_action
 from harness.faults.process import process_action
 from harness.history.marks import Dose, FaultMark
-from harness.spec.faults import NetworkFault, ProcessFault, TrafficFault
+from harness.spec.faults import DataFault, NetworkFault, ProcessFault, TrafficFault
 from harness.stack.blueprint import why_out_of_reach
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def _action_of(fault: SystemFault) -> type[Action]:
         return network_action(fault)
     if isinstance(fault, ProcessFault):
         return process_action(fault)
+    if isinstance(fault, DataFault):
+        return data_action(fault)
     assert_never(fault)
 
 

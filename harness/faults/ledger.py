@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-Kind = Literal["process", "folder", "toxic", "disabled", "paused", "containers"]
+Kind = Literal[
+    "process",
+    "folder",
+    "toxic",
+    "disabled",
+    "paused",
+    "containers",
+    "redis-pause",
+    "postgres-read-only",
+    "postgres-sessions",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +43,12 @@ class Entry:
         number: Its place in the ledger.
         kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy), `paused`
             (thaw the process and all below it, or the container), `containers` (remove whatever on an engine carries
-            the run's label).
+            the run's label), `redis-pause` (let a Redis answer again), `postgres-read-only` (let a PostgreSQL take
+            writes again), `postgres-sessions` (end the sessions that a fault has opened there).
         name: What people call it.
         facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`,
-            `container`.
+            `container`; `host`, `port` and `run_id` of a Redis, `blocks`, `lasts_s`; `host`, `port` and `cluster` of a
+            PostgreSQL, `former`, `held`; `application`.
     """
 
     number: int

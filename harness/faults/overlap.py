@@ -1,7 +1,7 @@
 """Which of two faults that are there together hides the other: a dose that cannot be seen proves nothing.
 
 Asked of a plan, before anything starts. Two latencies add up and two cuts hold one edge together; but a late answer is
-not seen where none comes, and a process cannot be both frozen and dead.
+not seen where none comes, a process cannot be both frozen and dead, and a setting of a server has one value at a time.
 """
 
 from __future__ import annotations
@@ -13,28 +13,38 @@ from harness.spec.faults import (
     Bandwidth,
     Blackhole,
     ConnectBlackhole,
+    Connections,
+    DataFault,
     Down,
     GreedyClient,
     HalfOpen,
     Latency,
     LimitData,
+    PauseClients,
     ProcessFault,
     Reset,
     Slicer,
     StaleConnections,
     TrafficFault,
 )
+from harness.spec.faults.target import SILENCE_S
 from harness.stack.blueprint import edges_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.spec.faults import Fault, NetworkFault
+    from harness.spec.faults import Fault, NetworkFault, SystemFault
     from harness.spec.system import System
     from harness.spec.timeline import Scheduled
 
 _PROXY = "proxy"
 """The service that every edge runs through: without it none can be looked at."""
+
+CUT = (Down, Blackhole, HalfOpen, Reset, ConnectBlackhole)
+"""Kinds through which no answer comes on a new connection."""
+
+LATE_FROM_S = SILENCE_S / 2
+"""An answer that comes so late is not told from silence, and a look at data that takes several of them has no end."""
 
 
 def hidden(actions: Sequence[Scheduled], system: System) -> Iterator[tuple[Scheduled, Scheduled]]:
@@ -45,18 +55,22 @@ def hidden(actions: Sequence[Scheduled], system: System) -> Iterator[tuple[Sched
             yield one, other
 
 
-def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:
+def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:  # noqa: PLR0911 - one family after the other
     if isinstance(fault, TrafficFault):
         return _is_alike(fault, other)
     if isinstance(other, TrafficFault):
         return False
     if isinstance(fault, ProcessFault):
         return isinstance(other, ProcessFault) and other.target == fault.target
+    if isinstance(fault, DataFault):
+        return _is_data_hidden(fault, other, system)
     if isinstance(fault, Down):
         return isinstance(other, ProcessFault) and other.target == _PROXY
     edges = _edges(fault.target, system)
     if isinstance(other, ProcessFault):
         return other.target in {_PROXY, *(server for _, server in edges)}
+    if isinstance(other, DataFault):
+        return _is_unanswered(fault, other, {server for _, server in edges})
     return isinstance(other, _hiding(fault)) and bool(edges & _edges(other.target, system))
 
 
@@ -66,24 +80,23 @@ def _hiding(fault: NetworkFault) -> tuple[type[NetworkFault], ...]:  # noqa: PLR
     Nothing is seen where nothing comes back. What is timed cannot be told from what else takes time, but for latencies,
     which are added up; and of two limits the stricter one is all that is seen.
     """
-    cut = (Down, Blackhole, HalfOpen, Reset, ConnectBlackhole)
     match fault:
         case Down():
             return ()
         case ConnectBlackhole():
             return (Down,)
         case Latency():
-            return (*cut, Bandwidth, Slicer)
+            return (*CUT, Bandwidth, Slicer)
         case Blackhole():
             return (Down, HalfOpen, Reset, ConnectBlackhole)
         case HalfOpen():
-            return (*cut, Bandwidth, Slicer)
+            return (*CUT, Bandwidth, Slicer)
         case Reset() | StaleConnections():
-            return cut
+            return CUT
         case Bandwidth() | Slicer():
-            return (*cut, Latency, Bandwidth, Slicer, LimitData)
+            return (*CUT, Latency, Bandwidth, Slicer, LimitData)
         case LimitData():
-            return (*cut, Bandwidth, Slicer, LimitData)
+            return (*CUT, Bandwidth, Slicer, LimitData)
         case _:
             assert_never(fault)
 
@@ -93,6 +106,29 @@ def _is_alike(fault: TrafficFault, other: Fault) -> bool:
     if isinstance(fault, GreedyClient) and isinstance(other, GreedyClient):
         return fault.asks == other.asks
     return fault.kind == other.kind
+
+
+def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> bool:
+    """Tell whether a fault of data cannot be seen: nothing comes back in time, or another one sets the same server."""
+    if isinstance(other, DataFault):
+        is_set_twice = fault.setting is not None and fault.setting == other.setting
+        return other.target == fault.target and (is_set_twice or isinstance(other, PauseClients | Connections))
+    if isinstance(other, ProcessFault):
+        return other.target in {_PROXY, fault.target}
+    is_late = isinstance(other, Latency) and other.delay + other.jitter >= LATE_FROM_S
+    is_hurt = is_late or isinstance(other, (*CUT, Bandwidth, Slicer, LimitData))
+    return is_hurt and bool(_edges(fault.target, system) & _edges(other.target, system))
+
+
+def _is_unanswered(fault: NetworkFault, other: DataFault, servers: set[str]) -> bool:
+    """Tell whether a server behind the edges of `fault` keeps back the answer that a look at it needs.
+
+    A long one takes a session of PostgreSQL, or a script of Redis, which a pause of writes holds back as well.
+    """
+    if other.target not in servers or not isinstance(other, PauseClients | Connections):
+        return False
+    takes_long = isinstance(fault, HalfOpen | Bandwidth | Slicer | LimitData)
+    return takes_long or (isinstance(other, PauseClients) and other.blocks == "everything")
 
 
 def _edges(target: str, system: System) -> set[tuple[str, str]]:

@@ -36,7 +36,7 @@ _SAME_START_S = 0.05
 """Start times are told in ticks of 10 ms."""
 
 
-def undo(entry: Entry) -> list[str]:
+def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
     """Undo what `entry` announced; return what was undone, a line each, and nothing if nothing was left of it.
 
     Raises:
@@ -49,6 +49,12 @@ def undo(entry: Entry) -> list[str]:
             return _enable_proxy(entry)
         case "paused":
             return _thaw(entry)
+        case "redis-pause":
+            return _let_answer(entry)
+        case "postgres-read-only":
+            return _restore_writes(entry)
+        case "postgres-sessions":
+            return _end_sessions(entry)
         case "process":
             return _end_process(entry)
         case "containers":
@@ -113,6 +119,24 @@ def _thaw(entry: Entry) -> list[str]:
     family = family_of(entry)
     signal_all(family, signal.SIGCONT)
     return [f"healed {entry}"] if family else []
+
+
+def _let_answer(entry: Entry) -> list[str]:
+    from harness.faults import redis_server  # noqa: PLC0415 - most guardians never need a client of Redis
+
+    return [f"healed {entry}"] if redis_server.let_answer(entry.facts) else []
+
+
+def _restore_writes(entry: Entry) -> list[str]:
+    from harness.faults import postgres_server  # noqa: PLC0415 - most guardians never need a client of PostgreSQL
+
+    return [f"healed {entry}"] if postgres_server.restore_writes(entry.facts) else []
+
+
+def _end_sessions(entry: Entry) -> list[str]:
+    from harness.faults import postgres_server  # noqa: PLC0415 - most guardians never need a client of PostgreSQL
+
+    return [f"healed {entry}"] if postgres_server.end_sessions(entry.facts) else []
 
 
 def _proxy(entry: Entry) -> ProxyServer:

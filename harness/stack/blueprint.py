@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError, nearest
-from harness.spec.faults import NetworkFault, ProcessFault, SlowStart, TrafficFault
+from harness.spec.faults import DataFault, NetworkFault, ProcessFault, SlowStart, TrafficFault
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import REPLICA, SUBJECT
 from harness.stack.subjects import Process, init, replica, workers
@@ -139,6 +139,8 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
     """
     if system.subject.external is None or isinstance(fault, TrafficFault) or fault.target in targets_of(fault, system):
         return None
+    if isinstance(fault, DataFault):
+        return f"{fault.target} was not started here: the subject is external, and its data is not the harness's"
     if isinstance(fault, ProcessFault):
         return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
     given = ", ".join(system.subject.proxies) or "none"
@@ -148,7 +150,8 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
 def targets_of(fault: SystemFault, system: System) -> list[str]:
     """Return what such a fault can hit, before anything runs: it is the same on every backend.
 
-    A process is a service's; what happens on the network happens on the edges into a service, or on one of them.
+    Data is a component's, of the kind that the fault is for; a process is a service's; what happens on the network
+    happens on the edges into a service, or on one of them.
     """
     if isinstance(fault, SlowStart):  # a worker listens nowhere, so that it cannot be seen to do so late
         return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
@@ -156,4 +159,6 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:
         return sorted(processes_of(system))
     if isinstance(fault, NetworkFault):
         return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
+    if isinstance(fault, DataFault):
+        return sorted(name for name, kind in system.kinds.items() if kind == fault.component)
     assert_never(fault)

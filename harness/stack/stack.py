@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Stack:
         proxy: The fault proxy that all edges run through.
         entry: Where clients of the system send their requests.
         startup: How long each part took.
+        kinds: The kind of each component that was started for it, by name.
     """
 
     backend: str
@@ -38,6 +39,7 @@ class Stack:
     proxy: ProxyServer
     entry: Address
     startup: tuple[Startup, ...]
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:

@@ -135,6 +135,7 @@ class _FullLedger(Ledger):
 
     def __init__(self) -> None:
         """Have no file."""
+        self.run_id = "test-of-a-full-disk"
 
     def note(self, kind: Kind, name: str, **facts: Any) -> Entry:  # noqa: ARG002 - nothing can be noted
         """Refuse, as a full disk does."""

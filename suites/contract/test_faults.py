@@ -19,12 +19,17 @@ from harness.spec.faults import (
     Bandwidth,
     Blackhole,
     ConnectBlackhole,
+    Connections,
     Down,
+    Flush,
     HalfOpen,
     Kill,
     Latency,
     LimitData,
+    Lock,
     Pause,
+    PauseClients,
+    ReadOnly,
     Reset,
     Slicer,
     SlowStart,
@@ -63,7 +68,29 @@ FAULTS = [
     pytest.param(Pause(kind="pause", target="replica-1"), id="replica paused"),
     pytest.param(SlowStart(kind="slow-start", target="replica-1", delay="1s"), id="replica starts late"),
     pytest.param(SlowStart(kind="slow-start", target="postgres", delay="1s"), id="postgres starts late"),
+    pytest.param(Flush(kind="flush", target="redis"), id="redis flushed"),
+    pytest.param(
+        PauseClients.model_validate({"kind": "pause-clients", "target": "redis", "for": "500ms"}),
+        id="redis pauses clients",
+    ),
+    pytest.param(PauseClients(kind="pause-clients", target="redis", blocks="writes"), id="redis pauses writes"),
+    pytest.param(ReadOnly(kind="read-only", target="postgres"), id="postgres read-only"),
+    pytest.param(Lock(kind="lock", target="postgres", table="things"), id="table locked"),
+    pytest.param(
+        Lock(kind="lock", target="postgres", table="public.things", blocks="writes"), id="table locked for writes"
+    ),
+    pytest.param(Lock(kind="lock", target="postgres", table="things", blocks="rows"), id="rows locked"),
+    pytest.param(Connections(kind="connections", target="postgres"), id="no connections left"),
+    pytest.param(Connections(kind="connections", target="postgres", leaving=3), id="three connections left"),
 ]
+
+
+@pytest.fixture(scope="module")
+def things(stack):
+    """What faults of data need: a table with rows."""
+    at = stack.services["postgres"].direct
+    with psycopg.connect(host=at.host, port=at.port, user=USER, dbname=DATABASE) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS things AS SELECT generate_series(1, 3) AS id, '' AS name")
 
 
 @pytest.fixture
@@ -74,6 +101,7 @@ def can_be_done(backend, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.usefixtures("things")
 def test_every_kind_of_fault_keeps_what_is_asked_of_one(stack, backend, ledger, fault):
     """Each kind that there is, in the line that a new one's author writes; afterwards nothing of it is left."""
     reason = check_action(fault, stack, ledger, CLOCK)
@@ -215,7 +243,7 @@ def test_two_cuts_of_one_edge_hold_until_both_have_ended(stack, ledger, first_to
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.usefixtures("can_be_done")
+@pytest.mark.usefixtures("can_be_done", "things")
 def test_a_fault_is_undone_when_its_scenario_breaks_off(stack, ledger, fault):
     """Whatever is raised inside travels on, after healing."""
     with pytest.raises(KeyboardInterrupt), injected(fault, into=stack, ledger=ledger, clock=CLOCK):

@@ -93,6 +93,23 @@ def test_every_target_that_is_not_there_is_refused_with_its_line(tmp_path):
     assert "/hurt.yaml:12: phases[1].faults[3].target\n  fix:   did you mean 'replica-1.redis'? known: " in said
 
 
+def test_a_target_of_another_kind_is_refused_with_what_the_fault_is_for(tmp_path):
+    """A PostgreSQL cannot be flushed; where there is no Redis at all, it says how to have one."""
+    source = written(tmp_path, ("flush", "postgres"))
+    bare = SETTINGS.model_copy(update={"system": SETTINGS.system.model_copy(update={"components": {}})})
+
+    with pytest.raises(SpecError) as refused:
+        plan_of(source, SETTINGS, profile="quick", seed=1)
+    with pytest.raises(SpecError) as refused_too:
+        plan_of(source, bare, profile="quick", seed=1)
+
+    assert str(refused.value).replace(str(tmp_path), "") == (
+        "the fault `postgres flushed` has nothing to hit: there is no redis called 'postgres'\n"
+        "  where: /hurt.yaml:9: phases[1].faults[0].target\n  fix:   known: redis"
+    )
+    assert refused_too.value.fix == "add a redis to readiness.toml (`[system.components.redis]`), or leave it out"
+
+
 def timed(folder, *faults, lasts="10s"):
     """A scenario file whose phase has these faults, one a line from line 9 on."""
     lines = "".join(f"      - {{{fault}}}\n" for fault in faults)
@@ -184,6 +201,38 @@ def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
         (("kind: kill, target: redis", "kind: pause, target: redis"), False),
         (("kind: kill, target: redis", "kind: pause, target: replica-1"), True),
         (("kind: slow-start, target: redis, delay: 3s", "kind: pause, target: redis, at: 4s, for: 3s"), True),
+        (("kind: flush, target: redis", "kind: flush, target: redis, at: 2s"), True),
+        (("kind: flush, target: redis", "kind: latency, target: redis, delay: 400ms, jitter: 99ms"), True),
+        (("kind: flush, target: redis", "kind: latency, target: redis, delay: 400ms, jitter: 100ms"), False),
+        (("kind: flush, target: redis", "kind: latency, target: postgres, delay: 3s"), True),
+        (("kind: flush, target: redis", "kind: down, target: replica-2.redis"), False),
+        (("kind: flush, target: redis", "kind: blackhole, target: replica-2.redis"), False),
+        (("kind: flush, target: redis", "kind: blackhole, target: postgres"), True),
+        (("kind: flush, target: redis", "kind: bandwidth, target: redis, rate: 9KB/s"), False),
+        (("kind: flush, target: redis", "kind: stale-connections, target: redis"), True),
+        (("kind: flush, target: redis", "kind: kill, target: redis"), False),
+        (("kind: flush, target: redis", "kind: kill, target: replica-1"), True),
+        (("kind: flush, target: redis", "kind: kill, target: proxy"), False),
+        (("kind: flush, target: redis", "kind: pause-clients, target: redis, blocks: writes"), False),
+        (("kind: pause-clients, target: redis, for: 3s", "kind: pause-clients, target: redis, blocks: writes"), False),
+        (("kind: pause-clients, target: redis, for: 3s", "kind: latency, target: replica-1.redis, delay: 40ms"), False),
+        (("kind: pause-clients, target: redis, for: 3s", "kind: latency, target: postgres, delay: 40ms"), True),
+        (("kind: pause-clients, target: redis, for: 3s", "kind: blackhole, target: redis, at: 4s"), True),
+        (("kind: pause-clients, target: redis, blocks: writes", "kind: latency, target: redis, delay: 40ms"), True),
+        (("kind: read-only, target: postgres", "kind: read-only, target: postgres, at: 4s"), False),
+        (("kind: read-only, target: postgres", "kind: lock, target: postgres, table: items"), True),
+        (("kind: read-only, target: postgres", "kind: connections, target: postgres, leaving: 5"), False),
+        (
+            ("kind: lock, target: postgres, table: items", "kind: lock, target: postgres, table: items, blocks: rows"),
+            False,
+        ),
+        (("kind: lock, target: postgres, table: items", "kind: lock, target: postgres, table: letters"), True),
+        (("kind: connections, target: postgres", "kind: connections, target: postgres, at: 2s"), False),
+        (("kind: connections, target: postgres", "kind: latency, target: postgres, delay: 40ms"), True),
+        (("kind: connections, target: postgres", "kind: flush, target: redis"), True),
+        (("kind: connections, target: postgres", "kind: half-open, target: postgres, stream: upstream"), False),
+        (("kind: limit-data, target: redis, size: 9B", "kind: pause-clients, target: redis, blocks: writes, at: 4s"), False),
+        (("kind: down, target: redis, at: 4s", "kind: pause-clients, target: redis, for: 4s"), True),
     ],
 )  # fmt: skip
 def test_a_fault_that_another_one_hides_is_refused(tmp_path, faults, is_seen):
@@ -217,10 +266,15 @@ def test_a_window_without_one_is_written_as_before_there_were_any(tmp_path):
         ("down", "replica-3.postgres", False),  # there are two
         ("kill", "nginx", True),
         ("kill", "replica-1.redis", False),  # an edge is no process
+        ("flush", "redis", True),
+        ("flush", "postgres", False),  # it is no Redis
+        ("read-only", "postgres", True),
+        ("read-only", "redis", False),
+        ("flush", "replica-1.redis", False),  # an edge holds nothing
     ],
 )
 def test_what_a_fault_can_hit_depends_on_its_kind(tmp_path, kind, target, is_there):
-    """A process for those of processes, a way into a service for those of the network."""
+    """A process for those of processes, a way into a service for those of the network, a component for those of data."""
     source = written(tmp_path, (kind, target))
 
     if is_there:

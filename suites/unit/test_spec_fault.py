@@ -9,9 +9,12 @@ from harness.faults.network.latency import LOW_TOLERANCE
 from harness.spec.faults import (
     Bandwidth,
     ConnectBlackhole,
+    Flush,
     HalfOpen,
     Latency,
     LimitData,
+    Lock,
+    PauseClients,
     Reset,
     Slicer,
     StaleConnections,
@@ -95,3 +98,37 @@ def test_a_fault_says_what_it_does_and_how_long_a_look_takes(fault, look_s, sent
     """A window is refused that is too short for its look."""
     assert fault.look_s == pytest.approx(look_s)
     assert str(fault) == sentence
+
+
+def paused(**said):
+    return PauseClients.model_validate({"kind": "pause-clients", "target": "redis", **said})
+
+
+def test_a_pause_of_everything_says_how_long_it_is():
+    """Redis is told so beforehand, and the profile's stretch with it; one of writes may be as long as its phase."""
+    with pytest.raises(ValidationError, match="say `for` or `until`, or `blocks: writes`"):
+        paused(at="1s")
+
+    assert paused(at="1s", until="4s").lasts_s == 3
+    assert paused(at="1s", **{"for": "4s"}).stretched(1.5).lasts_s == 6
+    assert paused(blocks="writes").lasts_s is None
+
+
+def test_a_phase_with_a_flush_does_not_go_on():
+    """What is missed is loaded anew meanwhile: a longer phase would be an easier one."""
+    assert not Flush(kind="flush", target="redis").spans
+    assert paused(blocks="writes").spans
+
+
+@pytest.mark.parametrize("table", ["items", "shop.items", "_x1"])
+def test_a_table_may_be_named_with_its_schema(table):
+    assert Lock(kind="lock", target="postgres", table=table).table == table
+
+
+@pytest.mark.parametrize(
+    "table", ["", "Items", "a.b.c", 'items"; DROP TABLE items; --', "items ", "1st", "x" * 64, "a."]
+)
+def test_a_table_is_a_name_and_nothing_else(table):
+    """It is put into a statement."""
+    with pytest.raises(ValidationError, match="table"):
+        Lock(kind="lock", target="postgres", table=table)

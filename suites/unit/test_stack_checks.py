@@ -8,8 +8,8 @@ import pytest
 
 from harness.errors import SpecError
 from harness.options import settings_of
-from harness.spec.faults import Down, Kill, SlowStart
-from harness.stack.blueprint import targets_of
+from harness.spec.faults import Down, Flush, Kill, SlowStart
+from harness.stack.blueprint import targets_of, why_out_of_reach
 from harness.stack.components import COMPONENTS
 
 PROJECT = Path(__file__).parents[2]
@@ -96,6 +96,7 @@ def test_a_second_one_of_a_kind_has_placeholders_and_targets_of_its_own(tmp_path
     ).system
 
     assert "sessions" in targets_of(Kill(kind="kill", target="x"), system)
+    assert targets_of(Flush(kind="flush", target="x"), system) == ["redis", "sessions"]
     assert "replica-2.sessions" in targets_of(Down(kind="down", target="x"), system)
     assert "postgres" not in targets_of(Kill(kind="kill", target="x"), system)
 
@@ -181,3 +182,7 @@ def test_an_external_subject_can_be_hurt_where_it_was_given_a_path(tmp_path):
 
     assert targets_of(Kill(kind="kill", target="x"), system) == ["proxy"]
     assert targets_of(Down(kind="down", target="x"), system) == ["redis", "subject.redis"]
+    assert targets_of(Flush(kind="flush", target="redis"), system) == []
+    assert why_out_of_reach(Flush(kind="flush", target="redis"), system) == (
+        "redis was not started here: the subject is external, and its data is not the harness's"
+    )

@@ -1,7 +1,7 @@
 """What trouble is wished for: one frozen value per fault, in SI units, told apart by `kind`; one file per family.
 
-A family is how a fault is done: by the fault proxy (`network`), to a process (`process`), or by the load itself
-(`traffic`).
+A family is how a fault is done: by the fault proxy (`network`), to a process (`process`), to what a server holds and
+grants (`data`), or by the load itself (`traffic`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from harness.spec.faults.data import Connections, DataFault, Flush, Lock, PauseClients, ReadOnly
 from harness.spec.faults.network import (
     Bandwidth,
     Blackhole,
@@ -30,17 +31,23 @@ __all__ = [
     "Bandwidth",
     "Blackhole",
     "ConnectBlackhole",
+    "Connections",
+    "DataFault",
     "Down",
     "Fault",
+    "Flush",
     "GreedyClient",
     "HalfOpen",
     "HotKey",
     "Kill",
     "Latency",
     "LimitData",
+    "Lock",
     "NetworkFault",
     "Pause",
+    "PauseClients",
     "ProcessFault",
+    "ReadOnly",
     "Reset",
     "Slicer",
     "SlowStart",
@@ -50,7 +57,7 @@ __all__ = [
     "TrafficFault",
 ]
 
-SystemFault = NetworkFault | ProcessFault
+SystemFault = NetworkFault | ProcessFault | DataFault
 """What is done to a part of the stack, and undone."""
 
 Fault = Annotated[SystemFault | TrafficFault, Field(discriminator="kind")]

@@ -71,6 +71,9 @@ class Timed(Model):
 class Targeted(Timed):
     """A fault that hits a part of the stack."""
 
+    component: ClassVar[str | None] = None
+    """The kind of component that its target must be; None if it hits any service, or an edge."""
+
     target: Target
 
 
@@ -134,4 +137,5 @@ class Windowed(Window, Targeted):
 
 def nothing_to_hit(fault: Targeted) -> str:
     """Say that the target of a fault is not there: such a fault must never look like a survived one."""
-    return f"the fault `{fault}` has nothing to hit: there is no {fault.target!r}"
+    kind = f"{fault.component} called " if fault.component else ""
+    return f"the fault `{fault}` has nothing to hit: there is no {kind}{fault.target!r}"

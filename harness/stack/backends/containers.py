@@ -79,6 +79,7 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
             proxy=server,
             entry=balancer.direct,
             startup=tuple(building.startup),
+            kinds=blueprint.system.kinds,
         )
 
 

@@ -78,6 +78,7 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             proxy=server,
             entry=building.services[ENTRY].direct,
             startup=tuple(building.startup),
+            kinds=blueprint.system.kinds,
         )
 
 

@@ -7,7 +7,7 @@ import pwd
 import shutil
 import signal
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -121,7 +121,7 @@ def _options(address: Address) -> list[str]:
 def is_answering(address: Address) -> bool:
     """Tell whether it answers a query."""
     try:
-        with _connection(address) as connection:
+        with connection_to(address) as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
     except psycopg.Error:
         return False
@@ -134,15 +134,26 @@ def version(address: Address) -> str:
         OSError: If it does not answer.
     """
     try:
-        with _connection(address) as connection:
+        with connection_to(address) as connection:
             return f"PostgreSQL {connection.info.parameter_status('server_version')}"
     except psycopg.Error as error:
         raise ConnectionError(str(error)) from error
 
 
-def _connection(address: Address) -> psycopg.Connection:
+def connection_to(address: Address, **options: Any) -> psycopg.Connection[Any]:
+    """Open a connection as an administrator, with what psycopg takes besides.
+
+    Raises:
+        psycopg.Error: If it is not granted.
+    """
     return psycopg.connect(
-        host=address.host, port=address.port, user=USER, dbname=DATABASE, connect_timeout=1, sslmode="disable"
+        host=address.host,
+        port=address.port,
+        user=USER,
+        dbname=DATABASE,
+        connect_timeout=1,
+        sslmode="disable",
+        **options,
     )
 
 

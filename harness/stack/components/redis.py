@@ -78,7 +78,7 @@ def _options(address: Address) -> list[str]:
 def is_answering(address: Address) -> bool:
     """Tell whether it answers PING with PONG, which it does not while loading."""
     try:
-        with _client(address) as client:
+        with client_of(address) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False
@@ -91,13 +91,13 @@ def version(address: Address) -> str:
         OSError: If it does not answer.
     """
     try:
-        with _client(address) as client:
+        with client_of(address) as client:
             return f"Redis {client.info('server')['redis_version']}"
     except redis.RedisError as error:
         raise ConnectionError(str(error)) from error
 
 
-def _client(address: Address) -> redis.Redis:
+def client_of(address: Address) -> redis.Redis:
     """Make a client that asks once and does not wait long; retrying is `stack.ready`'s business."""
     within_s = 1.0
     once = Retry(NoBackoff(), 0)

@@ -1,0 +1,33 @@
+"""Faults of data, done to a component through its own address; one file per kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from harness.faults.data.connections import ConnectionsAction
+from harness.faults.data.flush import FlushAction
+from harness.faults.data.lock import LockAction
+from harness.faults.data.pause_clients import PauseClientsAction
+from harness.faults.data.read_only import ReadOnlyAction
+from harness.spec.faults import Connections, Flush, Lock, PauseClients, ReadOnly
+
+if TYPE_CHECKING:
+    from harness.faults.action import Action
+    from harness.spec.faults import DataFault
+
+
+def data_action(fault: DataFault) -> type[Action]:
+    """Return what does a fault of this kind."""
+    match fault:
+        case Flush():
+            return FlushAction
+        case PauseClients():
+            return PauseClientsAction
+        case ReadOnly():
+            return ReadOnlyAction
+        case Lock():
+            return LockAction
+        case Connections():
+            return ConnectionsAction
+        case _:
+            assert_never(fault)

@@ -1,0 +1,139 @@
+"""Faults of data: a target is a component of one kind, such as a Redis, by the name that readiness.toml gives it.
+
+Its process runs and its network is well: what it holds, takes or grants is not as it should be.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from harness.spec.faults.target import SILENCE_S, Windowed
+
+Table = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?$")]
+
+REDIS, POSTGRES = "redis", "postgres"
+"""Kinds of component, as readiness.toml calls them."""
+
+
+class Flush(Windowed):
+    """Everything in the target is gone at once; the window is the time in which it is missed."""
+
+    component: ClassVar[str] = REDIS
+    kind: Literal["flush"]
+
+    @property
+    def setting(self) -> None:
+        """Say that it sets nothing: it may be done twice, and beside others."""
+
+    @property
+    def spans(self) -> bool:
+        """Tell that it does not: what is missed in a longer phase, when all of it was loaded anew, is less."""
+        return False
+
+    def __str__(self) -> str:
+        return f"{self.target} flushed{self.when}"
+
+
+class PauseClients(Windowed):
+    """The target is well and answers no client: its connections stay open, and what they ask waits.
+
+    Attributes:
+        blocks: Whether it answers nothing, or everything but writes, as in a failover.
+    """
+
+    component: ClassVar[str] = REDIS
+    kind: Literal["pause-clients"]
+    blocks: Literal["everything", "writes"] = "everything"
+
+    @property
+    def setting(self) -> str:
+        """Return what it sets that has one value at a time."""
+        return "pause"
+
+    @property
+    def look_s(self) -> float:
+        """Return how long silence is listened to."""
+        return SILENCE_S
+
+    @property
+    def lasts_s(self) -> float | None:
+        """Return how long it says to last, in seconds; None if that is with its phase."""
+        if self.for_ is not None:
+            return self.for_
+        return None if self.until is None else self.until - self.at
+
+    @model_validator(mode="after")
+    def _says_how_long(self) -> Self:
+        if self.blocks == "everything" and self.lasts_s is None:
+            raise ValueError(
+                "Redis is told beforehand how long it answers nothing, since it takes no word back meanwhile; "
+                "say `for` or `until`, or `blocks: writes`"
+            )
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.target} pauses {'clients' if self.blocks == 'everything' else 'writes'}{self.when}"
+
+
+class ReadOnly(Windowed):
+    """The target answers reads and refuses writes, on connections that are open as well as on new ones."""
+
+    component: ClassVar[str] = POSTGRES
+    kind: Literal["read-only"]
+
+    @property
+    def setting(self) -> str:
+        """Return what it sets that has one value at a time."""
+        return "read-only"
+
+    def __str__(self) -> str:
+        return f"{self.target} read-only{self.when}"
+
+
+class Lock(Windowed):
+    """A stranger's transaction holds a table of the target, and what wants it waits.
+
+    Attributes:
+        table: Its name, with its schema if it is not the one that is looked into first.
+        blocks: Everything (as a migration does), writes (as making an index does), or what would change a row that is
+            there when the fault begins.
+    """
+
+    component: ClassVar[str] = POSTGRES
+    kind: Literal["lock"]
+    table: Table
+    blocks: Literal["everything", "writes", "rows"] = "everything"
+
+    @property
+    def setting(self) -> str:
+        """Return what it holds that one transaction can hold at a time."""
+        return f"lock {self.table}"
+
+    def __str__(self) -> str:
+        what = {"everything": "", "writes": " for writes", "rows": "'s rows"}[self.blocks]
+        return f"{self.target} has {self.table}{what} locked{self.when}"
+
+
+class Connections(Windowed):
+    """A stranger takes connections of the target until few are left.
+
+    Attributes:
+        leaving: How many, also of those that are reserved for an administrator, who the service is here.
+    """
+
+    component: ClassVar[str] = POSTGRES
+    kind: Literal["connections"]
+    leaving: int = Field(default=0, ge=0, le=10_000)
+
+    @property
+    def setting(self) -> str:
+        """Return what it takes that there is one lot of."""
+        return "connections"
+
+    def __str__(self) -> str:
+        return f"{self.target} has {self.leaving or 'no'} connections left{self.when}"
+
+
+DataFault = Flush | PauseClients | ReadOnly | Lock | Connections
