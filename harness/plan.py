@@ -190,7 +190,7 @@ def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
     defaults = [objective for objective in settings.objectives if objective.during in phases]
     yield from unanswerable(scenario.objectives, load.told, load.asked, document)
     yield from unreachable(scenario.sometimes, load.told, document)
-    yield from unexercised(scenario.invariants, load.asked, document)
+    yield from unexercised(scenario.invariants, load.told, load.asked, document)
     yield from default_unanswerable(defaults, load.told, load.asked, document.place(("load",)))
 
 

@@ -133,8 +133,8 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         seed=plan.seed,
         project=str(context.project),
         connect_within_s=connect_within_s(tightest_s(plan.scenario.objectives)),
-        remembers=bool(plan.scenario.invariants),
         traffic=plan.scenario.traffic,
+        remembers=any(invariant.remembers for invariant in plan.scenario.invariants),
     )
     with ExitStack() as leaving:
         pressure = leaving.enter_context(

@@ -51,17 +51,17 @@ def unreachable(points: Sequence[Sometimes], headers: ResponseHeaders, document:
 
 
 def unexercised(
-    invariants: Sequence[Invariant], requests: Sequence[DeclaredRequest], document: Document
+    invariants: Sequence[Invariant],
+    headers: ResponseHeaders,
+    requests: Sequence[DeclaredRequest],
+    document: Document,
 ) -> Iterator[SpecError]:
     """Return the invariants of a scenario that nothing it asks could break."""
-    writes = any(request.writes is not None for request in requests)
-    reads = any(request.reads is not None for request in requests)
-    missing = [word for word, is_there in (("writes", writes), ("reads", reads)) if not is_there]
     for index, invariant in enumerate(invariants):
-        if missing:
-            what = f"`{invariant}` is about values that are written and read, and no request {' or '.join(missing)} one"
-            fix = f'say where the value stands, in the request: {missing[0]} = "/MEMBER", or "" for the whole body'
-            yield SpecError(what, where=document.place(("invariants", index, "kind")), fix=fix)
+        missing = invariant.missing(requests, headers)
+        if missing is not None:
+            what, fix = missing
+            yield SpecError(f"`{invariant}`: {what}", where=document.place(("invariants", index, "kind")), fix=fix)
 
 
 def default_unanswerable(

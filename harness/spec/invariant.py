@@ -6,19 +6,51 @@ shows that it does not, or nothing was seen that could have broken it, which pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
 from harness.spec.model import Model
 from harness.spec.objective import KINDS, Objective, Unit
 from harness.spec.quantity import Duration, duration_text
+from harness.spec.requests import HeaderName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from harness.spec.requests import DeclaredRequest, ResponseHeaders
 
 
-class NoAcknowledgedWriteLost(Model):
+class Absolute(Model):
+    """What all invariants share: one case is too many.
+
+    Attributes:
+        remembers: Whether it needs what requests wrote and read (`history.operations`), which takes time of the load
+            generator; else the samples alone tell.
+    """
+
+    is_floor: ClassVar[bool] = False
+    is_statistical: ClassVar[bool] = False
+    unit: ClassVar[Unit] = Unit.COUNT
+    remembers: ClassVar[bool] = False
+
+    kind: str
+
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Return why no request of a load could break it, and how to fix that; None if one could.
+
+        Args:
+            requests: What is asked; empty where a locustfile asks.
+            told: What the headers of an answer tell.
+        """
+        del requests, told  # each kind that needs something of them says so
+        return None
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class NoAcknowledgedWriteLost(Absolute):
     """Every read sees each write that was acknowledged `within` before it, or a later one, and no value but those.
 
     Attributes:
@@ -28,19 +60,42 @@ class NoAcknowledgedWriteLost(Model):
             cache's does in place of an error: they must be a value that was written, whatever its age.
     """
 
-    is_floor: ClassVar[bool] = False
-    is_statistical: ClassVar[bool] = False
-    unit: ClassVar[Unit] = Unit.COUNT
+    remembers: ClassVar[bool] = True
 
     kind: Literal["no-acknowledged-write-lost"]
     within: Duration = Field(default=0.0, ge=0, le=3600)
     stale_from: tuple[str, ...] = ()
 
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Ask for values that are written, and for some that are read."""
+        del told
+        return _no_values(requests)
+
     def __str__(self) -> str:
         return f"{self.kind} (within {duration_text(self.within)})" if self.within else self.kind
 
 
-Invariant = NoAcknowledgedWriteLost
+class VersionsOnlyGrow(Absolute):
+    """No version is given to two values of an item, and no replica answers with an older one than it did before.
+
+    Attributes:
+        stale_from: Sources whose answers say themselves that they are outdated: they may go back.
+        by: Request headers that say whose item is asked for, beside its path, such as a tenant's name.
+    """
+
+    remembers: ClassVar[bool] = True
+
+    kind: Literal["versions-only-grow"]
+    stale_from: tuple[str, ...] = ()
+    by: tuple[HeaderName, ...] = ()
+
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Ask for answers that tell a version."""
+        del requests
+        return _no_versions(told)
+
+
+Invariant = Annotated[NoAcknowledgedWriteLost | VersionsOnlyGrow, Field(discriminator="kind")]
 """Any invariant that a scenario may hold a service to; `kind` says which it is."""
 
 Promise = Objective | Invariant
@@ -48,7 +103,7 @@ Promise = Objective | Invariant
 
 PROMISES: Mapping[str, type[Promise]] = {
     **KINDS,
-    **{get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in (NoAcknowledgedWriteLost,)},
+    **{get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in get_args(get_args(Invariant)[0])},
 }
 """Every kind of promise by the word that its claim is filed under."""
 
@@ -56,3 +111,20 @@ PROMISES: Mapping[str, type[Promise]] = {
 def word_of(promise: Promise) -> str:
     """Return that word."""
     return next(word for word, kind in PROMISES.items() if kind is type(promise))
+
+
+def _no_values(requests: Sequence[DeclaredRequest]) -> tuple[str, str] | None:
+    writes = any(request.writes is not None for request in requests)
+    reads = any(request.reads is not None for request in requests)
+    missing = [word for word, is_there in (("writes", writes), ("reads", reads)) if not is_there]
+    if not missing:
+        return None
+    what = f"it is about values that are written and read, and no request {' or '.join(missing)} one"
+    return what, f'say where the value stands, in the request: {missing[0]} = "/MEMBER", or "" for the whole body'
+
+
+def _no_versions(told: ResponseHeaders) -> tuple[str, str] | None:
+    if told.version is not None:
+        return None
+    what = "it is about versions that answers tell, and no header is named that does"
+    return what, 'name it in readiness.toml, as your service has it: [system.headers] with version = "HEADER"'

@@ -75,7 +75,7 @@ def _explained(error: ValidationError, model: type[BaseModel], document: Documen
     """Turn every complaint into our form, in the order in which the file's lines stand."""
     told = [(detail, *_walk(model, detail["loc"])) for detail in _causes(error.errors(), model)]
     told.sort(key=lambda item: document.line(item[1]))
-    return all_of([_mistake(detail, known, document.place(path)) for detail, path, known in told])
+    return all_of([_mistake(detail, known, document.place((*path, *_tag(detail)))) for detail, path, known in told])
 
 
 def _causes(details: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
@@ -96,6 +96,11 @@ def _causes(details: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDe
         for detail in details
         if detail["loc"] not in parents and not (detail["type"] == "missing" and detail["loc"] in mistyped)
     ]
+
+
+def _tag(detail: ErrorDetails) -> KeyPath:
+    """Return the key that says which of several kinds is meant, where it says one that there is not."""
+    return (detail["ctx"]["discriminator"].strip("'"),) if detail["type"] == "union_tag_invalid" else ()
 
 
 def _mistake(detail: ErrorDetails, known: list[str], where: str) -> SpecError:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.spec.model import Model, is_unsaid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 """A word in braces. A brace before anything else is itself, so that JSON stands in a body as it is."""
@@ -144,6 +147,12 @@ class DeclaredRequest(Model):
     def may_be_cached(self) -> bool:
         """Tell whether a cache may answer it: of the methods here, a GET alone (RFC 9111, section 2)."""
         return self.method == "GET"
+
+    def said(self, headers: Sequence[str]) -> str | None:
+        """Return the templates of some of its headers as one text; None if it has none of them."""
+        own = {name.lower(): template for name, template in self.headers.items()}
+        values = [own.get(name.lower()) for name in headers]
+        return None if not any(values) else " ".join(value or "" for value in values)
 
     @property
     def _text(self) -> str:

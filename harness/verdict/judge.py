@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
-from harness.spec.invariant import NoAcknowledgedWriteLost
+from harness.measure.invariants.versions_only_grow import versions_only_grow
+from harness.spec.invariant import NoAcknowledgedWriteLost, VersionsOnlyGrow
 from harness.spec.objective import Errors, Hits, Recovery, Slow
 from harness.verdict.checkers.invariant import invariant_claim
 from harness.verdict.checkers.ratio import ratio_claim
@@ -61,6 +62,8 @@ def claim_of(promise: Promise, scenario: Scenario, history: History, confidence:
             return recovery_claim(promise, scenario, history)
         case NoAcknowledgedWriteLost():
             return invariant_claim(promise, no_acknowledged_write_lost(promise, history))
+        case VersionsOnlyGrow():
+            return invariant_claim(promise, versions_only_grow(promise, scenario.load, history))
         case _:
             assert_never(promise)
 

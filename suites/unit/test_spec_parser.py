@@ -103,7 +103,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
     assert [mistake.splitlines()[1].strip() for mistake in mistakes] == [
         "where: scenario.yaml:2: stroy",
         "where: scenario.yaml:7: phases[1].lasts",
-        "where: scenario.yaml:9: phases[1].faults[0]",
+        "where: scenario.yaml:9: phases[1].faults[0].kind",
         "where: scenario.yaml:12: objectives[0].mx",
     ]
 
