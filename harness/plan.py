@@ -280,9 +280,9 @@ def _impossible_windows(source: ScenarioSource, scenario: Scenario) -> Iterator[
         elif ends_s > phase.lasts + ROUNDING_S:
             what = f"the fault `{fault}` would end {duration_text(ends_s)} after the beginning of a phase of {lasts}"
             yield SpecError(what, where=where, fix="end it with its phase at the latest, or let the phase last longer")
-        elif ends_s - fault.at < fault.look_s - ROUNDING_S:
+        elif ends_s - fault.at < fault.least_s - ROUNDING_S:
             what = f"the fault `{fault}` would be over before its dose is seen, which takes"
-            needed = duration_text(fault.look_s)
+            needed = duration_text(fault.least_s)
             yield SpecError(f"{what} {needed}", where=where, fix=f"let it last {needed} or longer")
 
 

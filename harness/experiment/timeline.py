@@ -185,7 +185,7 @@ class Timeline:
         return MetricWatch(points, replicas, self._context.system.subject.metrics, self._recorder.now_s)
 
     def _wait_until(self, at_s: float) -> None:
-        """Let the time pass, see to it that the load lives, and tell how it goes; returns early if all is lost.
+        """Let the time pass, see to the load and to faults that go on, and tell how it goes; early if all is lost.
 
         Raises:
             LoadError: If the load generator died.
@@ -193,6 +193,8 @@ class Timeline:
         open_phase = self._open
         while not open_phase.was_stopped:
             self._pressure.check()
+            for injection in self._injections():
+                injection.proceed()
             if self._take_beats(open_phase) and self._context.stops_early:
                 self._stop_if_hopeless(open_phase)
             left_s = at_s - self._recorder.now_s()

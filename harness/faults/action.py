@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from harness.clock import Clock
@@ -37,6 +37,18 @@ class Observation:
 
     is_delivered: bool
     seen: str
+
+
+@runtime_checkable
+class Continuing(Protocol):
+    """What an action has besides that goes on while it is there: the next of its steps may be due."""
+
+    def proceed(self) -> None:
+        """Do what is due; called some ten times a second, and never waits for long.
+
+        Raises:
+            HarnessError: If it cannot be done.
+        """
 
 
 class Action(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import HarnessError, UnavailableError
-from harness.faults.action import Site
+from harness.faults.action import Continuing, Site
 from harness.faults.data import data_action
 from harness.faults.network import network_action
 from harness.faults.process import process_action
@@ -94,6 +94,11 @@ class Injection:
         self.action.begin(ledger)
         self.injected_s = self.now_s()
         self._begun_bytes = self.action.crossed_bytes()
+
+    def proceed(self) -> None:
+        """Do what is due of one that goes on while it is there."""
+        if isinstance(self.action, Continuing) and self.healed_s is None:
+            self.action.proceed()
 
     def observe(self) -> Dose:
         """Look at the dose once more, and count what the service has sent through it so far."""

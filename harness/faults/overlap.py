@@ -28,7 +28,8 @@ from harness.spec.faults import (
     TrafficFault,
 )
 from harness.spec.faults.target import SILENCE_S
-from harness.stack.blueprint import edges_of
+from harness.stack.blueprint import edges_of, replicas_of
+from harness.stack.stack import REPLICAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,15 +61,16 @@ def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:  # noqa: PLR
         return _is_alike(fault, other)
     if isinstance(other, TrafficFault):
         return False
+    hit = _processes(other, system) if isinstance(other, ProcessFault) else set()
     if isinstance(fault, ProcessFault):
-        return isinstance(other, ProcessFault) and other.target == fault.target
+        return bool(hit & _processes(fault, system))
     if isinstance(fault, DataFault):
         return _is_data_hidden(fault, other, system)
     if isinstance(fault, Down):
-        return isinstance(other, ProcessFault) and other.target == _PROXY
+        return _PROXY in hit
     edges = _edges(fault.target, system)
     if isinstance(other, ProcessFault):
-        return other.target in {_PROXY, *(server for _, server in edges)}
+        return bool(hit & {_PROXY, *(server for _, server in edges)})
     if isinstance(other, DataFault):
         return _is_unanswered(fault, other, {server for _, server in edges})
     return isinstance(other, _hiding(fault)) and bool(edges & _edges(other.target, system))
@@ -114,7 +116,7 @@ def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> boo
         is_set_twice = fault.setting is not None and fault.setting == other.setting
         return other.target == fault.target and (is_set_twice or isinstance(other, PauseClients | Connections))
     if isinstance(other, ProcessFault):
-        return other.target in {_PROXY, fault.target}
+        return bool(_processes(other, system) & {_PROXY, fault.target})
     is_late = isinstance(other, Latency) and other.delay + other.jitter >= LATE_FROM_S
     is_hurt = is_late or isinstance(other, (*CUT, Bandwidth, Slicer, LimitData))
     return is_hurt and bool(_edges(fault.target, system) & _edges(other.target, system))
@@ -129,6 +131,11 @@ def _is_unanswered(fault: NetworkFault, other: DataFault, servers: set[str]) -> 
         return False
     takes_long = isinstance(fault, HalfOpen | Bandwidth | Slicer | LimitData)
     return takes_long or (isinstance(other, PauseClients) and other.blocks == "everything")
+
+
+def _processes(fault: ProcessFault, system: System) -> set[str]:
+    """Return the processes that are not what they were while `fault` is there."""
+    return set(replicas_of(system)) if fault.target == REPLICAS else {fault.target}
 
 
 def _edges(target: str, system: System) -> set[tuple[str, str]]:

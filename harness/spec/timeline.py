@@ -10,15 +10,13 @@ from enum import IntEnum
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from harness.spec.faults.target import LOOK_OVERHEAD_S
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.spec.faults import Fault
     from harness.spec.phase import Phase
-
-LOOK_OVERHEAD_S = 0.2
-"""What a look at a dose takes beside the dose itself: a few questions to the proxy's API, some 10 ms each on an idle
-machine, and a thread an edge."""
 
 ROUNDING_S = 1e-9
 """What a sum of durations, each stretched by itself, may differ from the stretched sum."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError, nearest
-from harness.spec.faults import DataFault, NetworkFault, ProcessFault, SlowStart, TrafficFault
+from harness.spec.faults import DataFault, NetworkFault, ProcessFault, RollingRestart, SlowStart, TrafficFault
 from harness.stack.components import COMPONENTS
-from harness.stack.stack import REPLICA, SUBJECT
+from harness.stack.stack import REPLICA, REPLICAS, SUBJECT
 from harness.stack.subjects import Process, init, replica, workers
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:
     """
     if isinstance(fault, SlowStart):  # a worker listens nowhere, so that it cannot be seen to do so late
         return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
+    if isinstance(fault, RollingRestart):
+        return [REPLICAS] if replicas_of(system) else []
     if isinstance(fault, ProcessFault):
         return sorted(processes_of(system))
     if isinstance(fault, NetworkFault):

@@ -136,6 +136,16 @@ class Service(Protocol):
             StackError: If it runs already, or cannot be held.
         """
 
+    def life(self) -> str:
+        """Name the life of its main process: another one after every start.
+
+        Raises:
+            StackError: If it does not run.
+        """
+
+    def ask_to_end(self) -> None:
+        """Ask it to end, as an operator does, and do not wait for it."""
+
     def stop(self) -> None:
         """Ask it to end, insist after a while, and return when it is gone."""
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 REPLICA = "replica-"
 """Beginning of the name of every replica of the judged service; a number follows."""
 
+REPLICAS = "replicas"
+"""What a fault targets that is about all of them."""
+
 SUBJECT = "subject"
 """Name of the judged service where it runs already."""
 
@@ -53,8 +56,12 @@ class Stack:
         return {name: self.services[name].direct for name in names}
 
     def edges_into(self, target: str) -> tuple[Edge, ...]:
-        """Return the edges that `target` names: all into a service, or one by its own name; maybe none."""
-        return tuple(edge for edge in self.edges if target in (edge.server, edge.name))
+        """Return the edges that `target` names: all into a service or the replicas, or one by its name; maybe none."""
+        return tuple(
+            edge
+            for edge in self.edges
+            if target in (edge.server, edge.name) or (target == REPLICAS and edge.server.startswith(REPLICA))
+        )
 
     def sent_bytes(self, target: str) -> int:
         """Return how many bytes clients have sent so far on the edges into `target`, the harness's looks aside."""

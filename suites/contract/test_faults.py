@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import psutil
 import psycopg
 import pytest
+from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
@@ -20,6 +21,7 @@ from harness.spec.faults import (
     Blackhole,
     ConnectBlackhole,
     Connections,
+    CrashLoop,
     Down,
     Flush,
     HalfOpen,
@@ -31,6 +33,8 @@ from harness.spec.faults import (
     PauseClients,
     ReadOnly,
     Reset,
+    Restart,
+    RollingRestart,
     Slicer,
     SlowStart,
     StaleConnections,
@@ -66,6 +70,9 @@ FAULTS = [
     pytest.param(Pause(kind="pause", target="redis"), id="redis paused"),
     pytest.param(Pause(kind="pause", target="postgres"), id="postgres paused, with all its processes"),
     pytest.param(Pause(kind="pause", target="replica-1"), id="replica paused"),
+    pytest.param(Restart(kind="restart", target="postgres"), id="postgres restarted"),
+    pytest.param(RollingRestart(kind="rolling-restart", target="replicas"), id="replicas restarted one by one"),
+    pytest.param(CrashLoop(kind="crash-loop", target="redis", every="500ms"), id="redis dies again and again"),
     pytest.param(SlowStart(kind="slow-start", target="replica-1", delay="1s"), id="replica starts late"),
     pytest.param(SlowStart(kind="slow-start", target="postgres", delay="1s"), id="postgres starts late"),
     pytest.param(Flush(kind="flush", target="redis"), id="redis flushed"),
@@ -352,6 +359,19 @@ def test_a_service_that_is_silent_itself_is_no_half_open_path(stack, ledger, fau
 
     assert not dose.is_delivered
     assert "but so is redis itself" in dose.seen
+
+
+def test_what_is_sent_into_a_reset_is_not_done(embedded_stack, ledger):
+    """The question is lost, not its answer: a client may ask again."""
+    (edge,) = embedded_stack.edges_into("replica-1.redis")
+    with injected(reset("100ms"), into=embedded_stack, ledger=ledger, clock=CLOCK):
+        with socket.create_connection((edge.listen.host, edge.listen.port), timeout=5) as client:
+            client.sendall(b"SET sent-into-a-reset 1\r\n")
+            with pytest.raises(ConnectionResetError):
+                client.recv(64)
+
+    with Redis(port=embedded_stack.services["redis"].direct.port) as direct:
+        assert direct.get("sent-into-a-reset") is None
 
 
 def test_a_reset_meets_idle_connections_of_a_pool_too(embedded_stack, ledger):

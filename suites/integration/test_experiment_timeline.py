@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -57,24 +58,27 @@ def story(*faults, lasts="8s", **keys) -> Scenario:
 
 SLOW = {"kind": "latency", "target": "redis", "delay": "100ms", "at": "1s", "for": "5s"}
 GONE = {"kind": "down", "target": "replica-1.postgres", "at": "3s", "until": "5s"}
+LOOP = {"kind": "crash-loop", "target": "replica-1", "every": "1s", "at": "1s"}
 DEAF = {"kind": "slow-start", "target": "replica-2", "delay": "5s", "at": "2s"}
 
 
 def test_faults_that_overlap_begin_and_end_each_in_its_own_window(context, embedded_stack, tmp_path):
-    """Nothing of one moves the other, and the phase is as long as it said."""
-    scenario = story(SLOW, GONE, DEAF)
+    """Nothing of one moves the other, the phase is as long as it said, and what goes on is asked what is due."""
+    scenario = story(SLOW, GONE, DEAF, LOOP)
 
     history = run_experiment(plan_for(scenario), context, tmp_path, on=embedded_stack)
 
     marks = {mark.id: mark for mark in history.faults}
-    assert [marks[f"fault-{number}"].planned for number in (1, 2, 3)] == [(3.0, 8.0), (5.0, 7.0), (4.0, 9.0)]
+    planned = [(3.0, 8.0), (5.0, 7.0), (4.0, 9.0), (3.0, 10.0)]
+    assert [marks[f"fault-{number}"].planned for number in (1, 2, 3, 4)] == planned
     for mark in marks.values():
         begins_s, ends_s = mark.planned
         assert begins_s <= mark.injected_s < ends_s <= mark.healed_s, mark
         assert mark.is_delivered, mark.doses
         assert begins_s < mark.doses[-1].at_s
     assert marks["fault-2"].healed_s < marks["fault-1"].planned[1]
-    assert len(marks["fault-1"].doses) == 2
+    assert len(marks["fault-1"].doses) == len(marks["fault-4"].doses) == 2
+    assert int(re.search(r"killed (\d+) times", marks["fault-4"].doses[-1].seen)[1]) >= 6
     assert [mark.name for mark in history.phases] == ["baseline", "fault", "recovery"]
     assert history.phase("fault").lasted_s == pytest.approx(8)
     assert {entry.kind for entry in read_ledger(context.ledger.path).left} == {"process"}, "which the guardian sees to"

@@ -71,7 +71,7 @@ def written(folder, *targets):
     path = folder / "hurt.yaml"
     path.write_text(
         "scenario: hurt\nstory: Something is hurt for a while.\nload: {arrivals_per_s: 200}\nphases:\n"
-        "  - {name: baseline, lasts: 30s}\n  - name: fault\n    lasts: 10s\n    faults:\n"
+        "  - {name: baseline, lasts: 30s}\n  - name: fault\n    lasts: 11s\n    faults:\n"
         f"{faults}  - {{name: recovery, lasts: 8s}}\nobjectives:\n  - {{sli: recovery, within: 5s}}\n"
     )
     return read_source(path)
@@ -198,6 +198,12 @@ def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
         (("kind: stale-connections, target: redis", "kind: latency, target: redis, delay: 100ms"), True),
         (("kind: stale-connections, target: redis", "kind: reset, target: redis"), False),
         (("kind: stale-connections, target: redis", "kind: kill, target: redis"), False),
+        (("kind: restart, target: redis", "kind: crash-loop, target: redis, every: 1s"), False),
+        (("kind: restart, target: redis", "kind: crash-loop, target: postgres, every: 1s"), True),
+        (("kind: kill, target: replica-2", "kind: rolling-restart, target: replicas"), False),
+        (("kind: kill, target: redis", "kind: rolling-restart, target: replicas"), True),
+        (("kind: latency, target: nginx.replica-1, delay: 1s", "kind: rolling-restart, target: replicas"), False),
+        (("kind: latency, target: replica-1.redis, delay: 1s", "kind: rolling-restart, target: replicas"), True),
         (("kind: kill, target: redis", "kind: pause, target: redis"), False),
         (("kind: kill, target: redis", "kind: pause, target: replica-1"), True),
         (("kind: slow-start, target: redis, delay: 3s", "kind: pause, target: redis, at: 4s, for: 3s"), True),
@@ -237,7 +243,7 @@ def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
 )  # fmt: skip
 def test_a_fault_that_another_one_hides_is_refused(tmp_path, faults, is_seen):
     """While both are there; which one, and beside which."""
-    source = read_source(timed(tmp_path, *faults))
+    source = read_source(timed(tmp_path, *faults, lasts="11s"))
 
     if is_seen:
         assert len(plan_of(source, SETTINGS, profile="quick", seed=1).actions) == 2
@@ -271,6 +277,9 @@ def test_a_window_without_one_is_written_as_before_there_were_any(tmp_path):
         ("read-only", "postgres", True),
         ("read-only", "redis", False),
         ("flush", "replica-1.redis", False),  # an edge holds nothing
+        ("rolling-restart", "replicas", True),
+        ("rolling-restart", "replica-1", False),  # one is no group
+        ("restart", "replicas", False),  # nor is a group one process
     ],
 )
 def test_what_a_fault_can_hit_depends_on_its_kind(tmp_path, kind, target, is_there):

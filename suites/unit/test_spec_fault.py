@@ -9,6 +9,7 @@ from harness.faults.network.latency import LOW_TOLERANCE
 from harness.spec.faults import (
     Bandwidth,
     ConnectBlackhole,
+    CrashLoop,
     Flush,
     HalfOpen,
     Latency,
@@ -16,6 +17,8 @@ from harness.spec.faults import (
     Lock,
     PauseClients,
     Reset,
+    Restart,
+    RollingRestart,
     Slicer,
     StaleConnections,
 )
@@ -68,6 +71,7 @@ def test_one_that_could_not_be_seen_is_refused(delay, jitter, said):
         (Slicer, {"size": "1001B", "delay": "10ms"}, "less than or equal to 1000"),
         (Slicer, {"size": "10B", "delay": "4ms"}, "greater than or equal to 0.005"),
         (Slicer, {"size": "10B", "delay": "5500us"}, "whole milliseconds"),
+        (CrashLoop, {"every": "499ms"}, "greater than or equal to 0.5"),
         (LimitData, {"size": "0B"}, "greater than or equal to 1"),
         (LimitData, {"size": "50.001KB"}, "less than or equal to 50000"),
     ],
@@ -90,6 +94,9 @@ def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given
         (Bandwidth(kind="bandwidth", target="redis", rate="64KB/s"), 1.0, "redis at 64KB/s"),
         (Slicer(kind="slicer", target="redis", size="1KB", delay="300ms"), 3.0, "redis answers in pieces of 1KB every 300ms"),
         (LimitData(kind="limit-data", target="redis", size="1.5KB"), 0.0, "redis ends after 1.5KB"),
+        (Restart(kind="restart", target="redis"), 5.0, "redis restarted"),
+        (RollingRestart(kind="rolling-restart", target="replicas"), 5.0, "replicas restarted one by one"),
+        (CrashLoop(kind="crash-loop", target="redis", every="2s"), 0.0, "redis killed every 2s"),
         (ConnectBlackhole(kind="connect-blackhole", target="redis"), 1.0, "redis lets no connection in"),
         (StaleConnections(kind="stale-connections", target="redis"), 1.0, "redis is silent on open connections"),
     ],
@@ -132,3 +139,17 @@ def test_a_table_is_a_name_and_nothing_else(table):
     """It is put into a statement."""
     with pytest.raises(ValidationError, match="table"):
         Lock(kind="lock", target="postgres", table=table)
+
+
+@pytest.mark.parametrize(
+    ("fault", "least_s"),
+    [
+        (wished("1s"), 3.0),
+        (Restart(kind="restart", target="redis"), 5.0),
+        (RollingRestart(kind="rolling-restart", target="replicas"), 10.4),
+        (CrashLoop(kind="crash-loop", target="redis", every="2s"), 2.2),
+    ],
+)
+def test_a_fault_says_how_long_it_must_last_to_be_seen(fault, least_s):
+    """One look, if that is all it takes; two where the second sees the rest, and two deaths for a loop."""
+    assert fault.least_s == pytest.approx(least_s)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from harness.faults.process.crash_loop import CrashLoopAction
 from harness.faults.process.kill import KillAction
 from harness.faults.process.pause import PauseAction
+from harness.faults.process.restart import RestartAction
+from harness.faults.process.rolling_restart import RollingRestartAction
 from harness.faults.process.slow_start import SlowStartAction
-from harness.spec.faults import Kill, Pause, SlowStart
+from harness.spec.faults import CrashLoop, Kill, Pause, Restart, RollingRestart, SlowStart
 
 if TYPE_CHECKING:
     from harness.faults.action import Action
@@ -23,5 +26,11 @@ def process_action(fault: ProcessFault) -> type[Action]:
             return PauseAction
         case SlowStart():
             return SlowStartAction
+        case Restart():
+            return RestartAction
+        case RollingRestart():
+            return RollingRestartAction
+        case CrashLoop():
+            return CrashLoopAction
         case _:
             assert_never(fault)

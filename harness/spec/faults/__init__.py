@@ -24,7 +24,15 @@ from harness.spec.faults.network import (
     Slicer,
     StaleConnections,
 )
-from harness.spec.faults.process import Kill, Pause, ProcessFault, SlowStart
+from harness.spec.faults.process import (
+    CrashLoop,
+    Kill,
+    Pause,
+    ProcessFault,
+    Restart,
+    RollingRestart,
+    SlowStart,
+)
 from harness.spec.faults.traffic import GreedyClient, HotKey, Spike, TrafficFault
 
 __all__ = [
@@ -32,6 +40,7 @@ __all__ = [
     "Blackhole",
     "ConnectBlackhole",
     "Connections",
+    "CrashLoop",
     "DataFault",
     "Down",
     "Fault",
@@ -49,6 +58,8 @@ __all__ = [
     "ProcessFault",
     "ReadOnly",
     "Reset",
+    "Restart",
+    "RollingRestart",
     "Slicer",
     "SlowStart",
     "Spike",

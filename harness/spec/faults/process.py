@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.spec.faults.target import SILENCE_S, Targeted, Windowed
+from harness.spec.faults.target import ENDS_WITHIN_S, LOOK_OVERHEAD_S, SILENCE_S, Targeted, Windowed
 from harness.spec.quantity import Duration, duration_text
 
 
@@ -62,4 +62,63 @@ class SlowStart(Targeted):
         return f"{self.target} starts {duration_text(self.delay)} late{self.when}"
 
 
-ProcessFault = Kill | Pause | SlowStart
+class Restart(Windowed):
+    """The target is asked to end (SIGTERM, or its own signal), and started again when it has; insisted on after 5 s."""
+
+    kind: Literal["restart"]
+
+    @property
+    def look_s(self) -> float:
+        """Return how long its end may take."""
+        return ENDS_WITHIN_S
+
+    def __str__(self) -> str:
+        return f"{self.target} restarted{self.when}"
+
+
+class RollingRestart(Windowed):
+    """The target, which is `replicas`, is restarted one by one: the next when the one before is ready again."""
+
+    kind: Literal["rolling-restart"]
+
+    @property
+    def look_s(self) -> float:
+        """Return how long the end of one may take."""
+        return ENDS_WITHIN_S
+
+    @property
+    def least_s(self) -> float:
+        """Return what two looks take: the first sees that it has begun, and the last one that all had their turn."""
+        return 2 * (self.look_s + LOOK_OVERHEAD_S)
+
+    def __str__(self) -> str:
+        return f"{self.target} restarted one by one{self.when}"
+
+
+class CrashLoop(Windowed):
+    """The target is killed and started at once, again and again.
+
+    Attributes:
+        every: From one SIGKILL to the next.
+    """
+
+    kind: Literal["crash-loop"]
+    every: Duration = Field(ge=0.5, le=600)
+
+    @property
+    def least_s(self) -> float:
+        """Return when it has been killed for the second time: once is no loop."""
+        return self.every + LOOK_OVERHEAD_S
+
+    def __str__(self) -> str:
+        return f"{self.target} killed every {duration_text(self.every)}{self.when}"
+
+
+ProcessFault = (
+    Kill
+    | Pause
+    | SlowStart
+    | Restart
+    | RollingRestart
+    | CrashLoop
+)  # fmt: skip

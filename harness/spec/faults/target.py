@@ -19,6 +19,13 @@ _LONGEST_S = 24 * 3600
 SILENCE_S = 1.0
 """What is not answered for so long is met by silence: on a stack that is well the same question takes a millisecond."""
 
+LOOK_OVERHEAD_S = 0.2
+"""What a look at a dose takes beside the dose itself: a few questions to the proxy's API, some 10 ms each on an idle
+machine, and a thread an edge."""
+
+ENDS_WITHIN_S = 5.0
+"""What is asked to end does so within this time, or is killed."""
+
 
 class Timed(Model):
     """What every fault says.
@@ -36,6 +43,11 @@ class Timed(Model):
     def look_s(self) -> float:
         """Return how long one look at its dose takes, beside what asking costs; in seconds."""
         return 0.0
+
+    @property
+    def least_s(self) -> float:
+        """Return how long it must be there, or its dose cannot be seen; in seconds."""
+        return self.look_s
 
     @property
     def when(self) -> str:

@@ -153,6 +153,21 @@ class Container:
         with speaking(f"start {self.name} again"):
             self._container.start()
 
+    def life(self) -> str:
+        """Return when its process was started, in the engine's own words."""
+        if self._container is None or not self.is_alive():
+            raise StackError(f"{self.name} does not run", where=str(self.direct), fix="see its log")
+        return f"container of {self._container.attrs['State']['StartedAt']}"
+
+    def ask_to_end(self) -> None:
+        """Send the image's own signal for this, and do not wait for it."""
+        if self._container is None:
+            return
+        self.resume()  # a frozen process would never hear it
+        signal_name = self._container.attrs["Config"].get("StopSignal") or "SIGTERM"
+        with speaking(f"ask {self.name} to end"), suppress(GONE), unless_it_is_so():
+            self._container.kill(signal=signal_name)
+
     def stop(self) -> None:
         """Ask it to end, insist after 5 s, and return when it is gone."""
         if self._container is None:

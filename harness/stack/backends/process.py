@@ -14,6 +14,7 @@ import psutil
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
+from harness.spec.faults.target import ENDS_WITHIN_S
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address, Usage, Workspace
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ RUN_MARK = "READINESS_RUN"
 
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START")
-_STOP_WITHIN_S = 5.0
 _HELD_WITHIN_S = 5.0
 
 
@@ -175,14 +175,23 @@ class LocalProcess:
         if held:
             self._wait_until_held(psutil.Process(self._child.pid))
 
+    def life(self) -> str:
+        """Return its process and when that was started."""
+        identity = self.identity()
+        return f"process {identity['pid']} of {identity['started_s']}"
+
+    def ask_to_end(self) -> None:
+        """Send its own signal for this, and do not wait for it."""
+        self.resume()  # a frozen process would never hear the next one
+        self._signal(self._recipe.stop_signal)
+
     def stop(self) -> None:
         """Ask it to end, insist after 5 s, and return when it is gone."""
         if self._child is None:
             return
-        self.resume()  # a frozen process would never hear the next one
-        self._signal(self._recipe.stop_signal)
+        self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
-            self._child.wait(_STOP_WITHIN_S)
+            self._child.wait(ENDS_WITHIN_S)
         self.kill()
 
     def kill(self) -> None:
@@ -197,12 +206,12 @@ class LocalProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         try:
-            self._child.wait(_STOP_WITHIN_S)
+            self._child.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired as error:
             what, fix = f"{self.name} does not die", "see what its process waits for in the kernel"
             raise StackError(what, where=f"process {self._child.pid}", fix=fix) from error
         # Its own children are not ours to wait for, but they hold its sockets until they are gone.
-        is_met_within(lambda: all(map(is_gone, family)), deadline_s=_STOP_WITHIN_S, clock=SystemClock(), every_s=0.002)
+        is_met_within(lambda: all(map(is_gone, family)), deadline_s=ENDS_WITHIN_S, clock=SystemClock(), every_s=0.002)
         self._child = None  # its number may be another process's from here on
 
     def pause(self) -> None:

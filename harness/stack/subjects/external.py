@@ -65,6 +65,14 @@ class ExternalService:
         """Refuse: see the class."""
         self._refuse("held")
 
+    def life(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("told from an earlier life")
+
+    def ask_to_end(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("ended")
+
     def start(self, *, held: bool = False) -> NoReturn:  # noqa: ARG002 - of the seam
         """Refuse: see the class."""
         self._refuse("started")
