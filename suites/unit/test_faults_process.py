@@ -95,21 +95,18 @@ def test_what_does_not_end_is_killed_after_five_seconds_and_not_before():
     assert restart.ended == "was killed after 5.2 s"
 
 
-def test_the_next_replica_has_its_turn_when_the_one_before_is_ready():
-    """At no moment are two of them down."""
+@pytest.mark.parametrize(("settles", "asked_s"), [("0s", [0.0, 3.0, 6.0]), ("2s", [0.0, 5.0, 10.0])])
+def test_the_next_replica_has_its_turn_when_the_one_before_has_served(settles, asked_s):
+    """At no moment are two of them down, nor while a load balancer may not have found the one before again."""
     clock = FakeClock()
     parts = [Part(clock, f"replica-{number}", ends_after_s=1.0, ready_after_s=2.0) for number in (1, 2, 3)]
-    fault = RollingRestart(kind="rolling-restart", target="replicas")
+    fault = RollingRestart(kind="rolling-restart", target="replicas", settles=settles)
     action = RollingRestartAction(fault, site(clock, Part(clock, "redis"), *parts))
     action.begin(None)
 
     lived(clock, action.proceed, 20.0)
 
-    assert [part.told for part in parts] == [
-        [("ask", 0.0), ("start", 1.0)],
-        [("ask", 3.0), ("start", 4.0)],
-        [("ask", 6.0), ("start", 7.0)],
-    ]
+    assert [part.told for part in parts] == [[("ask", at_s), ("start", at_s + 1)] for at_s in asked_s]
     assert action.observe().seen.startswith("3 of 3 had their turn: replica-1 ended after 1.0 s")
 
 

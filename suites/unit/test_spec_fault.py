@@ -146,7 +146,8 @@ def test_a_table_is_a_name_and_nothing_else(table):
     [
         (wished("1s"), 3.0),
         (Restart(kind="restart", target="redis"), 5.0),
-        (RollingRestart(kind="rolling-restart", target="replicas"), 10.4),
+        (RollingRestart(kind="rolling-restart", target="replicas"), 12.4),
+        (RollingRestart(kind="rolling-restart", target="replicas", settles="0s"), 10.4),
         (CrashLoop(kind="crash-loop", target="redis", every="2s"), 2.2),
     ],
 )

@@ -73,6 +73,10 @@ class GracefulRestart:
         self.proceed()
         return self.ready_after_s is not None
 
+    def has_served(self, for_s: float) -> bool:
+        """Do what is due, and tell whether it has been ready for so long."""
+        return self.is_ready() and self._clock.now() - self._asked_s >= (self.ready_after_s or 0.0) + for_s
+
     def finish(self) -> None:
         """Wait until it lives anew and is ready."""
         is_met_within(self.has_new_life, deadline_s=INSISTED_WITHIN_S, clock=self._clock)

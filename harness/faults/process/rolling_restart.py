@@ -1,4 +1,4 @@
-"""`rolling-restart`: all replicas are restarted one by one; the next when the one before is ready again."""
+"""`rolling-restart`: all replicas are restarted one by one; the next when the one before has served again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RollingRestartAction:
 
     def __init__(self, fault: RollingRestart, site: Site) -> None:
         self._services = _replicas(fault, site.stack)
-        self._clock = site.clock
+        self._settles_s, self._clock = fault.settles, site.clock
         self._turns: list[GracefulRestart] = []
         self._looks = 0
 
@@ -37,8 +37,8 @@ class RollingRestartAction:
         self._next()
 
     def proceed(self) -> None:
-        """Go on with the one whose turn it is; give the turn on when that is ready."""
-        if self._turns and self._turns[-1].is_ready() and len(self._turns) < len(self._services):
+        """Go on with the one whose turn it is; give the turn on when that has been ready for a while."""
+        if self._turns and self._turns[-1].has_served(self._settles_s) and len(self._turns) < len(self._services):
             self._next()
 
     def observe(self) -> Observation:

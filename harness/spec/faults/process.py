@@ -77,9 +77,16 @@ class Restart(Windowed):
 
 
 class RollingRestart(Windowed):
-    """The target, which is `replicas`, is restarted one by one: the next when the one before is ready again."""
+    """The target, which is `replicas`, is restarted one by one: the next when the one before has served again.
+
+    Attributes:
+        settles: How long one that is ready again serves before the next is asked to end. A load balancer that met a
+            dead one tries it again after a while, which is a second here (nginx's `fail_timeout`); without that time
+            it may know of none. Kubernetes calls it `minReadySeconds`.
+    """
 
     kind: Literal["rolling-restart"]
+    settles: Duration = Field(default=2.0, ge=0, le=60)
 
     @property
     def look_s(self) -> float:
@@ -89,7 +96,7 @@ class RollingRestart(Windowed):
     @property
     def least_s(self) -> float:
         """Return what two looks take: the first sees that it has begun, and the last one that all had their turn."""
-        return 2 * (self.look_s + LOOK_OVERHEAD_S)
+        return 2 * (self.look_s + LOOK_OVERHEAD_S) + self.settles
 
     def __str__(self) -> str:
         return f"{self.target} restarted one by one{self.when}"
