@@ -6,10 +6,12 @@ HarnessError                 what happened, where, how to fix it; exit 3
 ├── StackError               what is to run cannot be had, or does not do as it is told
 │   ├── MissingError         a program, a package or an image is not there
 │   ├── NotReadyError        a component died while starting, or is not ready in time
+│   │   └── SubjectError     the judged service did, by itself: the verdict is `fail`
 │   ├── FaultProxyError      the fault proxy does not do as it is told
 │   └── RefusedError         the operating system refused, such as room on a disk
 ├── FaultError               a fault could not be injected, its dose was not seen, or it could not be undone
 ├── UnavailableError         a fault cannot be done on this machine or backend: the verdict is `inconclusive`
+├── DoomedError              no load from this machine could prove anything: the verdict is `inconclusive`
 ├── LoadError                the load generator could not start, died, or lost count
 └── ReportError              a report or a bundle cannot be written or read
 
@@ -18,7 +20,7 @@ Interrupted                  a signal asked the run to end (a KeyboardInterrupt)
 Each class has a `kind`, one word that outlives rewordings: evidence, Allure's categories and other programs tell
 failures apart by it, never by their text.
 
-A broken promise of the *judged* service is not an error: it is the verdict `fail`.
+A broken promise of the *judged* service is not an error: it is the verdict `fail`. So is a service that does not start.
 """
 
 from __future__ import annotations
@@ -112,6 +114,12 @@ class NotReadyError(StackError):
     kind = "not-ready"
 
 
+class SubjectError(NotReadyError):
+    """The judged service died while starting, or is not ready in time, by itself: the verdict is `fail`."""
+
+    kind = "subject"
+
+
 class FaultProxyError(StackError):
     """The fault proxy does not do as it is told."""
 
@@ -150,6 +158,12 @@ class UnavailableError(HarnessError):
     """A fault cannot be done on this machine or backend; nothing was started, and the verdict is `inconclusive`."""
 
     kind = "unavailable"
+
+
+class DoomedError(HarnessError):
+    """No load from this machine could prove anything; not one request was sent, and the verdict is `inconclusive`."""
+
+    kind = "doomed"
 
 
 class LoadError(HarnessError):

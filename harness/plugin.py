@@ -248,7 +248,7 @@ def raise_unless_pass(experiment: Experiment) -> None:
     """Turn a verdict into what pytest and Allure understand.
 
     Raises:
-        SloViolated: For `fail`.
+        SloViolated: For `fail`; its message begins with the kind of what a service did that does not start.
         InconclusiveVerdict: For `inconclusive`; its message begins with INCONCLUSIVE, for Allure's categories.
         BrokenExperiment: For `error`; its message begins with the failure's kind, as in `[not-ready]`, for the same.
     """
@@ -258,7 +258,8 @@ def raise_unless_pass(experiment: Experiment) -> None:
         case Outcome.PASS:
             return
         case Outcome.FAIL:
-            raise SloViolated(evidence)
+            failures = experiment.history.failures
+            raise SloViolated(f"[{failures[0].kind}] {evidence}" if failures else evidence)
         case Outcome.INCONCLUSIVE:
             raise InconclusiveVerdict(f"INCONCLUSIVE: {evidence}")
         case Outcome.ERROR:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, SpecError
+from harness.errors import DoomedError, HarnessError, SpecError
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.recorder import Recorder
 from harness.experiment.timeline import Timeline
@@ -27,12 +27,13 @@ from harness.stack.blueprint import Blueprint
 from harness.stack.machine import Machine, MachineWatch, watching_machine
 from harness.stack.service import Workspace
 from harness.stack.stack import SUBJECT
+from harness.verdict.validity import doomed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.history.history import History
-    from harness.load.engine import LoadResult
+    from harness.load.engine import LoadResult, LoadRun
     from harness.plan import Plan
     from harness.stack.stack import Stack
 
@@ -144,6 +145,7 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
                 clock=context.clock,
                 run_id=context.run_id,
                 on_spawn=partial(context.ledger.note_process, "load"),
+                on_ready=partial(_check_it_can_judge, plan),
             )
         )
         recorder.has_begun(pressure)
@@ -162,6 +164,21 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         context.listener.message(f"{plan.name}: waiting for the last answers")
         recorder.has_ended(result := pressure.finish())
         _count_traffic(load, result, recorder)
+
+
+def _check_it_can_judge(plan: Plan, load: LoadRun) -> None:
+    """End what the calibration has doomed before its first request.
+
+    Raises:
+        DoomedError: If the generator adds too much by itself for the tightest promise.
+    """
+    why = doomed_by(load.overhead_p95_s or 0.0, tightest_s(plan.scenario.objectives))
+    if why:
+        raise DoomedError(
+            f"the load generator cannot judge here: {why}",
+            where=f"{plan.name}: before the first request",
+            fix="run on a quieter machine",
+        )
 
 
 def _count_traffic(load: LoadPlan, result: LoadResult, recorder: Recorder) -> None:

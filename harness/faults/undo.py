@@ -89,21 +89,33 @@ def take_back(noted: list[Entry], ledger: Ledger, *, is_there: Callable[[Entry],
         if not is_held(entry, ledger.beside(entry)):
             undo(entry)
             if is_there(entry):
-                fix = "run `readiness heal`; see proxy.log"
-                raise FaultError(f"the fault is still there: {entry}", where=entry.name, fix=fix)
+                raise _still_there(entry)
         ledger.strike(noted.pop())
 
 
+def _still_there(entry: Entry) -> FaultError:
+    fix = "run `readiness heal`; see proxy.log"
+    return FaultError(f"the fault is still there: {entry}", where=entry.name, fix=fix)
+
+
 def _remove_toxic(entry: Entry) -> list[str]:
+    """Remove a toxic, and see it gone: a proxy may say yes and do nothing."""
+    proxy, edge, toxic = _proxy(entry), entry.facts["edge"], entry.facts["toxic"]
     with suppress(StackError):  # a proxy that is gone does no harm
-        _proxy(entry).remove(entry.facts["edge"], entry.facts["toxic"])
+        proxy.remove(edge, toxic)
+        if toxic in {each.name for each in proxy.toxics(edge)}:
+            raise _still_there(entry)
         return [f"healed {entry}"]
     return []
 
 
 def _enable_proxy(entry: Entry) -> list[str]:
+    """Enable a proxy, and see that it is: as above."""
+    proxy, edge = _proxy(entry), entry.facts["edge"]
     with suppress(StackError):  # a proxy that is gone does no harm
-        _proxy(entry).enable(entry.facts["edge"])
+        proxy.enable(edge)
+        if not proxy.is_enabled(edge):
+            raise _still_there(entry)
         return [f"healed {entry}"]
     return []
 

@@ -215,6 +215,7 @@ def apply_load(
     folder: Path,
     clock: Clock,
     on_spawn: Callable[[int], object] = lambda _pid: None,
+    on_ready: Callable[[LoadRun], object] = lambda _load: None,
     run_id: str = "",
 ) -> Iterator[LoadRun]:
     """Put the load of `plan` on while inside; on any exit the generator is gone.
@@ -226,6 +227,7 @@ def apply_load(
         folder: For its raw samples, and its log in `logs/`.
         clock: Ours; the generator reads the same monotonic clock.
         on_spawn: Told the generator's process id at once.
+        on_ready: Told when it is calibrated; what it raises keeps it from sending anything.
         run_id: Marks the process as this run's.
 
     Raises:
@@ -234,6 +236,7 @@ def apply_load(
     plan.check()
     with generator(plan, folder=folder, clock=clock, on_spawn=on_spawn, run_id=run_id) as load:
         load.wait_until_ready()
+        on_ready(load)
         load.begin_at(clock.now() + LEAD_S)
         yield load
 

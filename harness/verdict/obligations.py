@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import UnavailableError
+from harness.errors import DoomedError, SubjectError, UnavailableError
 from harness.history.samples import SampleOutcome
 from harness.spec.sometimes import Answered
 from harness.verdict.checkers.recovery import phases_before_first_fault, recovery_seen
-from harness.verdict.outcome import Obligation, Outcome
+from harness.verdict.outcome import Obligation, Outcome, worst
 from harness.verdict.validity import load_validity
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ PHASE_TOLERANCE_RATIO = 0.02
 """A phase may be this much shorter than asked for; timers are late, never early, so any more was cut off."""
 
 
+NOTHING_WAS_ASKED = {
+    UnavailableError.kind: Outcome.INCONCLUSIVE,
+    DoomedError.kind: Outcome.INCONCLUSIVE,
+    SubjectError.kind: Outcome.FAIL,
+}
+"""What ends an experiment before its first request, and what it means; any other failure is an error of the harness."""
+
+
 def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -> tuple[Obligation, ...]:
     """Check every obligation of an experiment, in the order in which things happen.
 
@@ -34,7 +42,7 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
         history: What was seen.
         claims: What is said of its promises; a service that is not well before the fault cannot show how it takes it.
     """
-    if _was_unavailable(history):
+    if any(failure.kind in NOTHING_WAS_ASKED for failure in history.failures):
         return (_ran_to_the_end(history),)
     return (
         _ran_to_the_end(history),
@@ -50,15 +58,11 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
     )
 
 
-def _was_unavailable(history: History) -> bool:
-    """Tell whether nothing was started, because a fault cannot be done where it was asked for."""
-    return any(failure.kind == UnavailableError.kind for failure in history.failures)
-
-
 def _ran_to_the_end(history: History) -> Obligation:
     if history.failures:
-        outcome = Outcome.INCONCLUSIVE if _was_unavailable(history) else Outcome.ERROR
-        return Obligation(name="ran to the end", outcome=outcome, sentence=str(history.failures[0]))
+        first = history.failures[0]
+        outcome = worst(NOTHING_WAS_ASKED.get(failure.kind, Outcome.ERROR) for failure in history.failures)
+        return Obligation(name="ran to the end", outcome=outcome, sentence=str(first))
     return Obligation(name="ran to the end", outcome=Outcome.PASS, sentence="nothing broke off")
 
 

@@ -86,7 +86,7 @@ class Obligation:
 
     Attributes:
         name: `load delivered`, `fault delivered`, `phases complete`, …
-        outcome: PASS if it happened; INCONCLUSIVE or ERROR if not, never FAIL.
+        outcome: PASS if it happened; INCONCLUSIVE or ERROR if not; FAIL only of a service that does not start.
         sentence: What was seen.
     """
 

@@ -127,14 +127,24 @@ def _cpu(beats: Sequence[Heartbeat]) -> Obligation:
     return _met(name, said)
 
 
+def doomed_by(overhead_p95_s: float, tight_s: float | None) -> str:
+    """Say why a generator that adds so much by itself can judge nothing by `tight_s`; empty if it can."""
+    if tight_s is None or overhead_p95_s < LAG_MAX_RATIO * tight_s:
+        return ""
+    return f"{_adds(overhead_p95_s)}, too much to judge by {duration_text(tight_s)}"
+
+
+def _adds(overhead_p95_s: float) -> str:
+    return f"it adds {overhead_p95_s * 1000:.2f} ms at p95 by itself"
+
+
 def _overhead(tally: LoadTally, tight_s: float | None) -> Obligation:
     name = "generator calibrated"
     if tally.overhead_p95_s is None:
         return _unproved(name, "what the generator adds by itself was not measured")
-    said = f"it adds {tally.overhead_p95_s * 1000:.2f} ms at p95 by itself"
-    if tight_s is not None and tally.overhead_p95_s >= LAG_MAX_RATIO * tight_s:
-        return _unproved(name, f"{said}, too much to judge by {duration_text(tight_s)}; {_FIX_MACHINE}")
-    return _met(name, said)
+    if why := doomed_by(tally.overhead_p95_s, tight_s):
+        return _unproved(name, f"{why}; {_FIX_MACHINE}")
+    return _met(name, _adds(tally.overhead_p95_s))
 
 
 def _own_errors(tally: LoadTally) -> Obligation:

@@ -271,6 +271,7 @@ def test_a_secret_is_in_no_file_of_a_run(held):
 
 SLO_VIOLATED, NO_EVIDENCE = ("failed", "SLO violated"), ("broken", "Inconclusive (evidence)")
 NOT_READY = ("broken", "Component not ready")
+NOT_STARTED = ("failed", "Service does not start")
 
 
 @pytest.mark.parametrize(
@@ -475,18 +476,18 @@ def test_a_scenario_that_cannot_be_read_exits_3(project):
     assert not list((project / "reports/runs").glob("*"))
 
 
-def test_a_service_that_dies_at_start_exits_3_with_its_last_words(project):
-    """The component, its log's tail, and everything else stopped."""
+def test_a_service_that_dies_at_start_fails_with_its_last_words(project):
+    """Which replica, its log's tail, and everything else stopped: that it does not start is its own doing."""
     (project / "dummy.py").write_text("raise RuntimeError('no licence')")
 
     ended = readiness(project, "run", "--no-allure")
 
-    assert ended.returncode == 3
+    assert ended.returncode == 1
     verdict = json.loads((run_folder(project) / "short/verdict.json").read_text())
-    assert verdict["outcome"] == "error"
+    assert verdict["outcome"] == "fail"
     assert re.search("replica-[12] died while starting", verdict["sentence"])  # both do; either may be seen first
     assert "no licence" in verdict["sentence"]
-    assert allure_of(project) == [NOT_READY]
+    assert allure_of(project) == [NOT_STARTED]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
-from harness.errors import NotReadyError, StackError
+from harness.errors import StackError, SubjectError
 from harness.spec.faults import Down, Kill, Latency
 from harness.spec.system import Part, Subject, System
 from harness.stack import proxy
@@ -257,7 +257,7 @@ def test_a_part_that_dies_at_start_is_named_with_its_last_words(backend, left, t
     broken = DUMMY.model_copy(update={"subject": gone})
 
     with workspace_for(tmp_path) as workspace:
-        with pytest.raises(StackError, match=r"replica-[12] died while starting") as caught:
+        with pytest.raises(SubjectError, match=r"replica-[12] died while starting") as caught:
             with standing(backend, Blueprint(system=broken, seed=1), workspace=workspace, clock=CLOCK):
                 pass
 
@@ -334,7 +334,7 @@ def test_a_service_of_commands_runs_alike_on_both(backend, left, tmp_path):
 def test_a_command_that_does_not_come_up_is_told_alike_on_both(backend, left, tmp_path, more, told):
     """In one message, with its last words; and nothing is left."""
     with workspace_for(tmp_path) as workspace:
-        with pytest.raises(NotReadyError) as caught:
+        with pytest.raises(SubjectError) as caught:
             with standing(backend, of_commands(**more), workspace=workspace, clock=CLOCK):
                 pass
         assert [part for part in told if part not in str(caught.value)] == []

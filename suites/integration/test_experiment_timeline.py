@@ -11,6 +11,8 @@ from harness.clock import SystemClock
 from harness.experiment import RunContext, run_experiment
 from harness.faults.ledger import read_ledger
 from harness.spec.scenario import Scenario
+from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
 from suites.support.made import plan_for
 from suites.support.servers import PROJECT
 from suites.support.stack import DUMMY
@@ -101,6 +103,20 @@ def test_a_spike_is_there_in_its_window_beside_another_fault_and_counted_at_the_
     assert 4 * 50 * 2 - 120 < during < 4 * 50 * 2 + 120
     assert down.is_delivered
     assert ("fault", "load ×4 at 500ms for 2s is over") in [(event.kind, event.text) for event in history.events]
+
+
+def test_what_the_calibration_has_doomed_ends_before_its_first_request(context, embedded_stack, tmp_path):
+    """A promise of a tenth of a millisecond: no generator adds less than 5 % of that by itself."""
+    scenario = story(SLOW, objectives=[{"sli": "slow", "over": "0.1ms", "max": "5%", "during": "baseline"}])
+
+    history = run_experiment(plan_for(scenario), context, tmp_path, on=embedded_stack)
+    verdict = judge(scenario, history, confidence=0.95)
+
+    assert [failure.kind for failure in history.failures] == ["doomed"]
+    assert (len(history.samples), history.phases, history.faults) == (0, (), ())
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "too much to judge by 100us" in verdict.sentence
+    assert [each.name for each in verdict.obligations] == ["ran to the end"]
 
 
 def test_a_phase_that_goes_on_takes_its_faults_along(context, embedded_stack, tmp_path):

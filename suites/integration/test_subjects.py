@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -13,13 +14,22 @@ import pytest
 from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
-from harness.errors import FaultProxyError, MissingError, NotReadyError, SpecError, StackError, UnavailableError
+from harness.errors import (
+    FaultProxyError,
+    MissingError,
+    NotReadyError,
+    SpecError,
+    StackError,
+    SubjectError,
+    UnavailableError,
+)
 from harness.faults.injection import check_available, injected
 from harness.spec.faults import Down, Kill, Pause
 from harness.spec.system import Part, ProxiedDependency, Subject, System, Worker
 from harness.stack.backends.choice import AUTO, CONTAINERS, EMBEDDED, choose, standing
 from harness.stack.blueprint import Blueprint
 from harness.stack.ports import reserve
+from harness.stack.service import Address
 from suites.support.faultproxy import is_listening
 from suites.support.servers import PROJECT, start_redis, workspace_for
 
@@ -155,9 +165,35 @@ ELSEWHERE = ("python", "-c", SERVER, "0", "{port}")
 )  # fmt: skip
 def test_a_service_that_does_not_come_up_is_told_in_one_message(workspace, subject, told):
     """Which process, what was seen of it, and the last lines that it wrote."""
-    said = refused(of(**subject), workspace)
+    said = refused(of(**subject), workspace, SubjectError)
 
     assert [part for part in told if part not in said] == []
+
+
+@pytest.mark.parametrize("command", [EXITS, (*WAITING, "{port}")], ids=["exits", "listens nowhere"])
+def test_a_port_that_a_stranger_has_taken_is_no_doing_of_the_service(workspace, monkeypatch, command):
+    """It cannot listen there, whether it ends or not."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = Address(*stranger.getsockname())
+        monkeypatch.setattr("harness.stack.subjects.reserve", lambda: taken)
+        with pytest.raises(NotReadyError) as caught:
+            with standing(EMBEDDED, of(command=command, ready_within="500ms"), workspace=workspace, clock=CLOCK):
+                pass
+
+    assert not isinstance(caught.value, SubjectError)
+    assert "replica-1" in caught.value.what
+
+
+def test_a_component_that_does_not_start_is_no_doing_of_the_service(workspace, monkeypatch):
+    """Its port is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = Address(*stranger.getsockname())
+        monkeypatch.setattr("harness.stack.components.redis.reserve", lambda: taken)
+        with pytest.raises(NotReadyError, match="redis died while starting") as caught:
+            with standing(EMBEDDED, of(("redis",), command=SERVING), workspace=workspace, clock=CLOCK):
+                pass
+
+    assert not isinstance(caught.value, SubjectError)
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,15 @@ from harness.errors import (
     NotReadyError,
     SpecError,
     StackError,
+    SubjectError,
 )
 from harness.evidence import NO_SECRETS, EvidenceFolder, Experiment
 from harness.evidence.store import read_history, write_history
 from harness.history.failures import UNKNOWN, Failure, failure_of
-from harness.plugin import BrokenExperiment, raise_unless_pass
+from harness.plugin import BrokenExperiment, SloViolated, raise_unless_pass
 from harness.report.allure.context import CATEGORIES
 from harness.verdict.judge import judge
+from harness.verdict.outcome import Outcome
 from suites.support import histories
 
 CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, HarnessError)]
@@ -92,6 +94,27 @@ def test_allure_sorts_by_kind_whatever_the_words_are(failure, category):
     told = f"harness.plugin.BrokenExperiment: {raised.value}"
     fitting = [each for each in CATEGORIES if "broken" in each["matchedStatuses"]]
     assert next(each["name"] for each in fitting if re.match(each.get("messageRegex", ""), told)) == category
+
+
+def test_a_service_that_does_not_start_fails_by_itself():
+    """No load was sent, and none is missed; Allure shows it apart from promises that were broken."""
+    scenario, history = histories.broke_off()
+    died = SubjectError("replica-1 died while starting: exit 3", where="127.0.0.1:1", fix="| no such table")
+    history = histories.replace(history, failures=(failure_of(died),))
+
+    verdict = judge(scenario, history, confidence=0.95)
+
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.sentence.startswith("fail: replica-1 died while starting: exit 3")
+    assert [each.name for each in verdict.obligations] == ["ran to the end"]
+    with pytest.raises(SloViolated) as raised:
+        raise_unless_pass(Experiment(scenario, history, verdict, None))
+    told = f"harness.plugin.SloViolated: {raised.value}"
+    fitting = [each for each in CATEGORIES if "failed" in each["matchedStatuses"]]
+    assert (
+        next(each["name"] for each in fitting if re.match(each.get("messageRegex", ""), told))
+        == "Service does not start"
+    )
 
 
 def test_a_history_of_schema_1_keeps_its_text(tmp_path):

@@ -210,6 +210,14 @@ def test_a_request_is_excused_by_strangers_that_were_there_in_time(intended_s, l
     assert excused_at(intended_s, latency_s) is excused
 
 
+def test_a_second_that_gives_no_alibi_is_no_witness_either():
+    """Strangers took less than a fifth of what the service was ready for, and more than a tenth."""
+    samples = samples_of([Stretch(lasts_s=1, per_s=1)])
+
+    assert is_excused(PROMISE, samples, [second(1.0, judged_s=0.85, waited_s=0.15)]).tolist() == [True]
+    assert is_excused(PROMISE, samples, [second(1.0, judged_s=0.95, waited_s=0.05)]).tolist() == [False]
+
+
 def test_an_error_is_excused_until_it_was_seen():
     """It has no time at which it is due."""
     assert excused_at(8.0, 2.5, Errors(sli="errors", max="1%", during="baseline"))

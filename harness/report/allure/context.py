@@ -6,7 +6,7 @@ import platform
 import re
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import FaultError, FaultProxyError, HarnessError, MissingError, NotReadyError
+from harness.errors import FaultError, FaultProxyError, HarnessError, MissingError, NotReadyError, SubjectError
 from harness.evidence.documents import json_text
 from harness.evidence.redaction import line
 
@@ -26,6 +26,7 @@ def _of(*errors: type[HarnessError]) -> str:
 
 
 CATEGORIES: tuple[dict[str, Any], ...] = (
+    {"name": "Service does not start", "matchedStatuses": ["failed"], "messageRegex": _of(SubjectError)},
     {"name": "SLO violated", "matchedStatuses": ["failed"]},
     {
         "name": "Inconclusive (evidence)",

@@ -16,7 +16,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from harness.clock import is_met_within
-from harness.errors import NotReadyError, StackError
+from harness.errors import StackError, SubjectError
 from harness.stack.backends.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, speaking, unless_it_is_so
 from harness.stack.backends.engine import address as engine_address
 from harness.stack.ready import TAIL, its_last_words
@@ -247,7 +247,7 @@ class Container:
         """Start it, and wait until it has ended by itself.
 
         Raises:
-            NotReadyError: If it failed or took longer, with its last words.
+            SubjectError: If it failed or took longer, with its last words: only the judged service has such containers.
         """
         self.start()
         has_ended = is_met_within(lambda: not self.is_alive(), deadline_s=within_s, clock=clock, every_s=0.1)
@@ -257,7 +257,7 @@ class Container:
         self.kill()
         what = f"failed ({how or 'it is gone'})" if has_ended else f"took longer than {within_s:g} s"
         where, words = f"the image {self._recipe.image}", its_last_words(self.logs(TAIL))
-        raise NotReadyError(f"{self.name} {what}", where=where, fix=words)
+        raise SubjectError(f"{self.name} {what}", where=where, fix=words)
 
     def _status(self) -> str:
         if self._container is None:

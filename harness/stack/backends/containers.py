@@ -30,7 +30,7 @@ from harness.stack.service import ANYWHERE, Address, Edge
 from harness.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from harness.clock import Clock
     from harness.stack.blueprint import Blueprint
@@ -69,7 +69,8 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         replicas = [plan.process(each) for each in blueprint.replicas]
         doors = [edge.client_address for edge in plan.edges if edge.client == ENTRY]
         balancer = nginx.contained(images["nginx"], doors, sticky=blueprint.system.sticky)
-        building.start(*workers, *replicas, balancer)
+        judged = {each.name for each in (*workers, *replicas)}
+        building.start(*workers, *replicas, balancer, judged=judged)
         for worker in workers:
             check_is_alive(building.services[worker.name])
         yield Stack(
@@ -172,8 +173,13 @@ class _Building:
             version = recipe.probe.version(recipe.direct)
             self.startup.append(Startup(part=recipe.name, began_s=since_s, took_s=took_s, version=version))
 
-    def start(self, *recipes: ContainerRecipe) -> None:
-        """Start these at once, and wait until all are ready; note how long each took."""
+    def start(self, *recipes: ContainerRecipe, judged: Collection[str] = ()) -> None:
+        """Start these at once, and wait until all are ready; note how long each took.
+
+        Args:
+            recipes: What to start.
+            judged: The names of those that are the judged service. A port that is taken is the engine's refusal.
+        """
         services = [Container(recipe, self.host) for recipe in recipes]
         for service in services:
             self.services[service.name] = service
@@ -181,7 +187,7 @@ class _Building:
         began_s = self.clock.now()
         with ThreadPoolExecutor(len(services)) as pool:
             list(pool.map(Container.start, services))
-        ready = wait_until_ready(services, clock=self.clock)
+        ready = wait_until_ready(services, clock=self.clock, is_its_own_doing=lambda each: each.name in judged)
         since_s = began_s - self.began_s
         for service, ready_s in zip(services, ready, strict=True):
             part = Startup(part=service.name, began_s=since_s, took_s=ready_s - began_s, version=service.version())

@@ -31,6 +31,7 @@ class Job:
         workspace: Where it belongs.
         log: Gets its output.
         where: What messages name as its place.
+        error: What it is if it fails.
         environment: Beside the few variables that every child gets.
         cwd: Where it runs; the stack's work folder if None.
         user: Unprivileged user to become; None to stay who we are.
@@ -44,6 +45,7 @@ class Job:
         workspace: Workspace,
         log: Path,
         where: str,
+        error: type[NotReadyError] = NotReadyError,
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: str | None = None,
@@ -51,6 +53,7 @@ class Job:
         self._name = name
         self._log = log
         self._where = where
+        self._error = error
         self._child = spawn(argv, workspace=workspace, log=log, environment=environment, cwd=cwd, user=user)
         workspace.on_spawn(name, self._child.pid)
 
@@ -80,4 +83,4 @@ class Job:
 
     def _failed(self, how: str) -> NotReadyError:
         words = its_last_words(last_lines(self._log, TAIL))
-        return NotReadyError(f"{self._name} {how}", where=self._where, fix=words)
+        return self._error(f"{self._name} {how}", where=self._where, fix=words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -125,6 +126,14 @@ class LocalProcess:
             return self._recipe.probe.seen(self.direct)
         places = f"on {', '.join(listens)}, not" if listens else "nowhere, and should"
         return f"it listens {places} on {self.direct}"
+
+    def is_address_taken(self) -> bool:
+        """Tell whether something else listens where it should: then it is not its own doing that it is not ready."""
+        if str(self.direct) in listening(self._family()):
+            return False
+        with suppress(OSError), socket.create_connection((self.direct.host, self.direct.port), timeout=1.0):
+            return True
+        return False
 
     @property
     def question(self) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from harness.errors import NotReadyError, SubjectError
 from harness.history.marks import Startup
 from harness.stack import nginx, proxy, subjects
 from harness.stack.backends.job import Job
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.stack.blueprint import Blueprint
     from harness.stack.recipe import Recipe
-    from harness.stack.service import Address
+    from harness.stack.service import Address, Service
     from harness.stack.subjects import Process
 
 
@@ -46,12 +47,14 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         clock: The time.
 
     Raises:
-        StackError: If a program is missing, or a part dies or is not ready in time.
+        SubjectError: If the judged service does not start, by itself.
+        StackError: If a program is missing, or another part dies or is not ready in time.
     """
     components = _recipes(blueprint, workspace)
     prepared = [recipe for recipe in components if recipe.preparation]
     with ExitStack() as leaving:
-        building = _Building(workspace, clock, clock.now(), leaving)
+        judged = frozenset(each.name for each in (*blueprint.workers, *blueprint.replicas))
+        building = _Building(workspace, clock, clock.now(), leaving, judged)
         proxy_api = reserve()
         jobs = [building.job(recipe) for recipe in prepared]
         building.start(*(recipe for recipe in components if not recipe.preparation))
@@ -97,6 +100,7 @@ class _Building:
     clock: Clock
     began_s: float
     leaving: ExitStack
+    judged: frozenset[str]
     recipes: dict[str, Recipe] = field(default_factory=dict)
     services: dict[str, LocalProcess] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
@@ -109,7 +113,7 @@ class _Building:
         assert preparation is not None  # noqa: S101 - the caller asks for those that have one
         where = f"the preparation of {recipe.name}"
         prepared = replace(recipe, argv=preparation.argv)
-        return self._run(preparation.name, prepared, where=where, within_s=preparation.within_s)
+        return self._run(preparation.name, prepared, where=where, within_s=preparation.within_s, error=NotReadyError)
 
     def run_to_its_end(self, blueprint: Blueprint) -> None:
         """Run what the service wants to be done before its first replica, one after the other, and note how long.
@@ -120,12 +124,15 @@ class _Building:
         for process in blueprint.init:
             began_s = self.clock.now()
             recipe = self._described(process, blueprint, given)
-            self._run(process.name, recipe, where=process.key, within_s=blueprint.subject.init_within)()
+            within_s = blueprint.subject.init_within
+            self._run(process.name, recipe, where=process.key, within_s=within_s, error=SubjectError)()
             since_s, took_s = began_s - self.began_s, self.clock.now() - began_s
             version = recipe.probe.version(recipe.address)
             self.startup.append(Startup(part=process.name, began_s=since_s, took_s=took_s, version=version))
 
-    def _run(self, name: str, recipe: Recipe, *, where: str, within_s: float) -> Callable[[], None]:
+    def _run(
+        self, name: str, recipe: Recipe, *, where: str, within_s: float, error: type[NotReadyError]
+    ) -> Callable[[], None]:
         """Start a program that ends by itself; return what waits for it."""
         job = Job(
             name,
@@ -133,6 +140,7 @@ class _Building:
             workspace=self.workspace,
             log=self.workspace.logs / f"{recipe.name}.log",
             where=where,
+            error=error,
             environment=recipe.environment,
             cwd=recipe.cwd,
             user=recipe.user,
@@ -152,12 +160,17 @@ class _Building:
 
     def wait_until_ready(self) -> None:
         """Wait for all that are waiting, and note how long each took."""
-        ready = wait_until_ready([service for service, _ in self.waiting], clock=self.clock)
+        services = [service for service, _ in self.waiting]
+        ready = wait_until_ready(services, clock=self.clock, is_its_own_doing=self._is_its_own_doing)
         for (service, began_s), ready_s in zip(self.waiting, ready, strict=True):
             since_s = began_s - self.began_s
             part = Startup(part=service.name, began_s=since_s, took_s=ready_s - began_s, version=service.version())
             self.startup.append(part)
         self.waiting.clear()
+
+    def _is_its_own_doing(self, service: Service) -> bool:
+        is_taken = isinstance(service, LocalProcess) and service.is_address_taken()
+        return service.name in self.judged and not is_taken
 
     def edge(self, server: ProxyServer, client: str, upstream: Recipe) -> Edge:
         """Open an edge from `client` to what `upstream` describes, which need not run yet."""
