@@ -12,6 +12,7 @@ HarnessError                 what happened, where, how to fix it; exit 3
 ├── FaultError               a fault could not be injected, its dose was not seen, or it could not be undone
 ├── UnavailableError         a fault cannot be done on this machine or backend: the verdict is `inconclusive`
 ├── DoomedError              no load from this machine could prove anything: the verdict is `inconclusive`
+├── AbortedError             what the scenario gives up for came about while it was under way
 ├── LoadError                the load generator could not start, died, or lost count
 └── ReportError              a report or a bundle cannot be written or read
 
@@ -164,6 +165,12 @@ class DoomedError(HarnessError):
     """No load from this machine could prove anything; not one request was sent, and the verdict is `inconclusive`."""
 
     kind = "doomed"
+
+
+class AbortedError(HarnessError):
+    """What the scenario gives up for came about while it was under way; everything was undone."""
+
+    kind = "aborted"
 
 
 class LoadError(HarnessError):

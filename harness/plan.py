@@ -160,7 +160,8 @@ def as_run(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     """Return the same without a look at what it promises."""
     chosen = settings.profiles[profile]
     promising = scenario.promising(settings.objectives).asking(settings.system.requests, settings.system.headers)
-    return promising.stretched(chosen.stretch).extending(chosen.extends_to)
+    whole = promising.stretched(chosen.stretch).extending(chosen.extends_to)
+    return whole.model_copy(update={"abort_when": scenario.abort_when or settings.abort_when})
 
 
 def check_faults(source: ScenarioSource, settings: Settings, profile: str) -> None:

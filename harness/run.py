@@ -20,6 +20,7 @@ from harness.evidence.documents import never_run
 from harness.evidence.redaction import SHORTEST_SECRET
 from harness.experiment import RunContext, run_experiment
 from harness.faults.guardian import guarded
+from harness.faults.healing import check_clean
 from harness.faults.ledger import Ledger
 from harness.layout import LEDGER_FILE, MANIFEST_FILE
 from harness.options import SETTINGS_FILE, check_options
@@ -128,6 +129,7 @@ def opened(
 
     Raises:
         SpecError: If an option is unknown, or a secret is not set.
+        FaultError: If an earlier run died and left something that `readiness heal` can undo.
         StackError: If there is not enough room, no engine answers that was asked for, or an image cannot be had.
     """
     check_options(settings, options)
@@ -135,6 +137,7 @@ def opened(
     choice = choose(options.backend, settings.system, options.project)
     listener.message(str(choice))
     prepare(choice, settings.system, options.project, listener.message)
+    check_clean(options.out, clock)
     make_folder(options.folder)
     ledger = Ledger(options.folder / LEDGER_FILE, options.run_id)
     context = RunContext(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, assert_never
 
+from harness.errors import AbortedError
 from harness.experiment.interim import InterimAnalysis
 from harness.experiment.phase import OpenPhase
 from harness.experiment.traffic import TrafficInjection
 from harness.faults.injection import Injection, injected
+from harness.measure.abort import why_abort
 from harness.measure.control import compute_s
 from harness.spec.faults import TrafficFault
 from harness.spec.quantity import duration_text
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from harness.experiment.context import RunContext
     from harness.experiment.recorder import Recorder
     from harness.load.engine import LoadRun
+    from harness.spec.abort import AbortWhen
     from harness.spec.phase import Phase
     from harness.spec.scenario import Scenario
     from harness.spec.timeline import Moment, Scheduled
@@ -188,6 +191,7 @@ class Timeline:
         """Let the time pass, see to the load and to faults that go on, and tell how it goes; early if all is lost.
 
         Raises:
+            AbortedError: If the scenario gives up.
             LoadError: If the load generator died.
         """
         open_phase = self._open
@@ -216,7 +220,19 @@ class Timeline:
             )
         if beats and not self._is_control_told:
             self._tell_control()
+        if beats and self._scenario.abort_when:
+            self._check_goes_on(self._scenario.abort_when)
         return bool(beats)
+
+    def _check_goes_on(self, rule: AbortWhen) -> None:
+        """Give up what is a mess; every fault is undone on the way out.
+
+        Raises:
+            AbortedError: If the last seconds were as the scenario says.
+        """
+        if why := why_abort(rule, self._recorder.heartbeats, self._recorder.machine):
+            where, fix = f"{self._scenario.scenario}: abort_when", "see what went on in the report; all was undone"
+            raise AbortedError(f"given up after {self._recorder.now_s():.1f} s: {why}", where=where, fix=fix)
 
     def _tell_control(self) -> None:
         """Let the control compute as the service does, once it is known how long that is for a request."""

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
 
-from harness.errors import HarnessError
-from harness.faults.undo import end_processes, is_held, undo
+from harness.clock import is_met_within
+from harness.errors import FaultError, HarnessError
+from harness.faults.ledger import read_ledger
+from harness.faults.undo import end_processes, is_held, is_left, undo
+from harness.layout import LEDGER_FILE, PAGES_LEDGER_FILE
 from harness.stack.backends.process import RUN_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from harness.clock import Clock
     from harness.faults.ledger import Kind, LedgerSnapshot
+
+HEALED_WITHIN_S = 10.0
+"""A guardian is done by then; see docs/healing.md."""
 
 IN_TURN: tuple[tuple[Kind, ...], ...] = (
     ("toxic", "disabled", "paused"),
@@ -49,6 +58,37 @@ def heal(snapshot: LedgerSnapshot) -> list[str]:
     if errors:
         raise errors[0]
     return lines
+
+
+def check_clean(out: Path, clock: Clock) -> None:
+    """See that no run in a folder of runs has left anything behind; its guardian may be healing just now.
+
+    What a dead run left would be a fault of the next one, and nobody's doing.
+
+    Raises:
+        FaultError: If one has; it names what, and the command that undoes it.
+    """
+    for path in sorted([*out.glob(f"*/{LEDGER_FILE}"), *out.glob(f"*/{PAGES_LEDGER_FILE}")]):
+        is_clean = partial(_is_clean, path)
+        if is_met_within(is_clean, deadline_s=HEALED_WITHIN_S, clock=clock, every_s=0.1):
+            continue
+        if left := _left_of(path):
+            more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+            what = f"the run {path.parent.name} died and left something: {left[0]}{more}"
+            raise FaultError(what, where=str(path), fix=f"undo it first: readiness heal --out {out}")
+
+
+def _is_clean(path: Path) -> bool:
+    return not _left_of(path)
+
+
+def _left_of(path: Path) -> list[str]:
+    """Return what a dead run has left of what it noted, and what shows its mark; nothing of one that is alive."""
+    snapshot = read_ledger(path)
+    if snapshot.is_closed or snapshot.is_running():
+        return []
+    left = [str(entry) for entry in snapshot.left if is_left(entry)]
+    return left or [f"process {process.pid}" for process in marked_processes(snapshot.run_id)]
 
 
 def _end_marked(run_id: str, errors: list[HarnessError]) -> list[str]:

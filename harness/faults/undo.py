@@ -65,6 +65,41 @@ def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
             assert_never(entry.kind)
 
 
+def is_left(entry: Entry) -> bool:
+    """Tell whether something of what `entry` announced can still be seen; what cannot be asked is not there."""
+    match entry.kind:
+        case "toxic" | "disabled":
+            return _is_hurt(entry)
+        case "paused" | "process":
+            return "pid" in entry.facts and not all(map(is_gone, family_of(entry)))
+        case "containers":
+            return _has_containers(entry)
+        case "folder":
+            return Path(entry.facts["path"]).exists()
+        case "redis-pause" | "postgres-read-only" | "postgres-sessions":
+            return False  # inside a server of the run, which is noted itself, and is what is in the way
+        case _:
+            assert_never(entry.kind)
+
+
+def _is_hurt(entry: Entry) -> bool:
+    """Tell whether an edge is still hurt; a proxy that is gone does no harm."""
+    proxy, edge = _proxy(entry), entry.facts["edge"]
+    with suppress(StackError):
+        if entry.kind == "disabled":
+            return not proxy.is_enabled(edge)
+        return entry.facts["toxic"] in {each.name for each in proxy.toxics(edge)}
+    return False
+
+
+def _has_containers(entry: Entry) -> bool:
+    from harness.stack.backends import engine  # noqa: PLC0415 - a Docker client, only where it is needed
+
+    with suppress(StackError), closing(engine.connect(entry.facts["engine"])) as client:
+        return bool(engine.names_of(entry.name, client))
+    return False
+
+
 def is_held(entry: Entry, others: Iterable[Entry]) -> bool:
     """Tell whether another entry that is still open asks for the very same: it must not be undone before that one is.
 

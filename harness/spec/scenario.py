@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from harness.spec.abort import AbortWhen
 from harness.spec.claim import Catches, ChecklistRow, Tier
 from harness.spec.faults import Spike, TrafficFault
 from harness.spec.faults.traffic import TrafficWindow
@@ -72,6 +73,7 @@ class Scenario(Model):
             must be said, not what happens to a file whose author did not think of it.
         catches: Seeded defects that must turn this scenario red, and by which promise.
         answers: Rows of a checklist for production readiness that its verdict answers.
+        abort_when: What ends it at once; where it says nothing, readiness.toml may.
     """
 
     scenario: Slug
@@ -86,6 +88,7 @@ class Scenario(Model):
     tier: Tier = Field(default="P0", exclude_if=_is_usual_tier)
     catches: Catches = ()
     answers: Annotated[tuple[ChecklistRow, ...], Field(max_length=50)] = Field(default=(), exclude_if=is_unsaid)
+    abort_when: AbortWhen | None = Field(default=None, exclude_if=is_unsaid)
 
     @property
     def lasts_s(self) -> float:

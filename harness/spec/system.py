@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
 from harness.spec.model import Model, Plain, Variable
 from harness.spec.objective import Objective, usual_phase
@@ -242,12 +243,14 @@ class Settings(Model):
         system: What is judged.
         objectives: What holds in every scenario's baseline.
         profiles: By name.
+        abort_when: What ends any scenario at once that does not say so itself.
     """
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     system: System
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     profiles: Annotated[dict[Slug, Profile], Field(min_length=1)]
+    abort_when: AbortWhen | None = None
 
     @field_validator("objectives")
     @classmethod

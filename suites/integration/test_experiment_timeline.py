@@ -168,3 +168,19 @@ def test_what_stands_already_is_told_nothing(context, embedded_stack, tmp_path):
     assert [(each.what, len(history.samples)) for each in history.failures] == [
         ("the service runs already, and hears of no variable", 0)
     ]
+
+
+def test_a_run_that_gives_up_is_healed_and_an_error_with_the_reason(context, embedded_stack, tmp_path):
+    """The entry refuses every request; the phase would have gone on for a minute."""
+    gone = [{"kind": "down", "target": f"replica-{number}"} for number in (1, 2)]
+    scenario = story(*gone, lasts="60s", abort_when={"errors": "90%", "over": "2s"})
+
+    history = run_experiment(plan_for(scenario), context, tmp_path, on=embedded_stack)
+    verdict = judge(scenario, history, confidence=0.95)
+
+    assert [failure.kind for failure in history.failures] == ["aborted"]
+    assert verdict.outcome is Outcome.ERROR
+    assert "requests failed over 2s (at most 90%)" in verdict.sentence
+    assert [mark.healed_s is not None for mark in history.faults] == [True, True]
+    assert history.faults[0].healed_s < 30
+    assert all(embedded_stack.proxy.is_enabled(edge.name) for edge in embedded_stack.edges)

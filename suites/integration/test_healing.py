@@ -19,7 +19,7 @@ import pytest
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.faults.guardian import guarded
-from harness.faults.healing import IN_TURN, heal, marked_processes
+from harness.faults.healing import IN_TURN, check_clean, heal, marked_processes
 from harness.faults.ledger import Kind, Ledger, close_ledger, read_ledger
 from harness.stack.backends.process import RUN_MARK, is_gone
 from harness.stack.proxy import Toxic
@@ -329,3 +329,55 @@ def test_a_ledger_knows_whether_its_run_is_alive(tmp_path, ledger):
     assert Ledger(tmp_path / "mine.jsonl", "mine").run_id == "mine"
     assert read_ledger(tmp_path / "mine.jsonl").is_running()
     assert not read_ledger(tmp_path / "old.jsonl").is_running()
+
+
+def dead_ledger(folder, write):
+    """Let a run note something, and die."""
+    folder.mkdir(parents=True)
+    ledger = Ledger(folder / "ledger.jsonl", folder.name)
+    write(ledger)
+    head, *rest = ledger.path.read_text().splitlines()
+    gone = {**json.loads(head), "started_s": 1.0}  # its number is another process's by now
+    ledger.path.write_text("\n".join([json.dumps(gone), *rest, ""]))
+
+
+def test_what_a_dead_run_has_left_keeps_the_next_one_from_starting(tmp_path, sleeper, monkeypatch):
+    """With the command that undoes it; once it is undone, nothing is in the way."""
+    monkeypatch.setattr("harness.faults.healing.HEALED_WITHIN_S", 0.2)
+    dead_ledger(tmp_path / "20260101-a", lambda ledger: ledger.note_process("redis", sleeper.pid))
+
+    with pytest.raises(FaultError) as caught:
+        check_clean(tmp_path, CLOCK)
+
+    assert "the run 20260101-a died and left something: process redis" in caught.value.what
+    assert caught.value.fix == f"undo it first: readiness heal --out {tmp_path}"
+    sleeper.kill()
+    sleeper.wait()
+    check_clean(tmp_path, CLOCK)
+
+
+def test_only_what_can_still_be_seen_of_a_dead_run_is_in_the_way(tmp_path):
+    """A folder that is gone, a proxy that is gone, a process that ended; and a run that is alive keeps its own."""
+    api = {"api_host": "127.0.0.1", "api_port": 9, "edge": "a.b"}
+
+    def write(ledger):
+        ledger.note("folder", "b", path=str(tmp_path / "nowhere"))
+        ledger.note("toxic", "t", toxic="t", **api)
+        ledger.note("disabled", "a.b", **api)
+        ledger.note("process", "redis", pid=os.getpid(), started_s=1.0)
+        ledger.note("paused", "redis", pid=os.getpid(), started_s=1.0)
+
+    dead_ledger(tmp_path / "dead", write)
+    (tmp_path / "alive").mkdir()
+    Ledger(tmp_path / "alive/ledger.jsonl", "alive").note("folder", "b", path=str(tmp_path))
+
+    check_clean(tmp_path, CLOCK)
+
+
+def test_a_folder_of_a_dead_run_is_in_the_way(tmp_path, monkeypatch):
+    """It may hold what a server that still runs writes."""
+    monkeypatch.setattr("harness.faults.healing.HEALED_WITHIN_S", 0.2)
+    dead_ledger(tmp_path / "dead", lambda ledger: ledger.note("folder", "work", path=str(tmp_path)))
+
+    with pytest.raises(FaultError, match="folder work"):
+        check_clean(tmp_path, CLOCK)

@@ -134,6 +134,18 @@ def thaw(container_id: str, client: DockerClient) -> bool:
     return True
 
 
+def names_of(run_id: str, client: DockerClient) -> list[str]:
+    """Return the names of all containers and networks that carry the run's label.
+
+    Raises:
+        StackError: If the engine refuses.
+    """
+    marked = {"label": f"{RUN_LABEL}={run_id}"}
+    with speaking(f"look for what run {run_id} left"):
+        containers = client.containers.list(all=True, filters=marked, ignore_removed=True)
+        return sorted(str(each.name) for each in [*containers, *client.networks.list(filters=marked)])
+
+
 def remove_all_of(run_id: str, client: DockerClient) -> list[str]:
     """Remove every container, network and volume that carries the run's label; return a line for each.
 
