@@ -17,6 +17,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
 from harness.evidence.redaction import line, plain
+from harness.library.files import SCENARIO_SUFFIXES, SCENARIOS_FOLDER
 from harness.options import Options, check_options, new_run_id, new_seed, settings_of, tiers_of
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
     from harness.evidence import Experiment
     from harness.spec.system import Settings
-
-SCENARIOS_FOLDER = "scenarios"
-SCENARIO_SUFFIXES = (".yaml", ".yml")
 
 
 class SloViolated(AssertionError):  # noqa: N818 - the verdict's own word is `fail`

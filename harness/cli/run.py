@@ -19,6 +19,7 @@ from harness.cli.watcher import Watcher
 from harness.errors import SpecError, nearest
 from harness.evidence.folder import EvidenceFolder
 from harness.layout import ALLURE_REPORT, ALLURE_RESULTS, PAGE_FILE
+from harness.library.files import SCENARIOS_FOLDER, scenario_files
 from harness.options import Options, check_options, new_run_id, new_seed, settings_of, tiers_of
 from harness.plan import ScenarioSource, read_source
 from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
@@ -98,8 +99,8 @@ def chosen(names: list[str], project: Path) -> tuple[list[Path], dict[Path, Scen
     Raises:
         SpecError: If one is not there, there is none at all, or a scenario file cannot be read.
     """
-    folder = project / plugin.SCENARIOS_FOLDER
-    files = sorted(path for path in folder.rglob("*") if path.suffix in plugin.SCENARIO_SUFFIXES)
+    folder = project / SCENARIOS_FOLDER
+    files = scenario_files(folder)
     if not (files or names):
         fix = "write one (docs/scenarios.md says how), or run where readiness.toml lies"
         raise SpecError("there is no scenario", where=str(folder), fix=fix)
@@ -117,7 +118,7 @@ def _by_name(name: str, sources: Mapping[Path, ScenarioSource]) -> list[Path]:
     found = [source.path for source in sources.values() if source.scenario.scenario == name]
     if not found:
         fix = nearest(name, [source.scenario.scenario for source in sources.values()])
-        raise SpecError(f"unknown scenario {name!r}", where=f"{plugin.SCENARIOS_FOLDER}/", fix=fix)
+        raise SpecError(f"unknown scenario {name!r}", where=f"{SCENARIOS_FOLDER}/", fix=fix)
     return found
 
 
@@ -158,7 +159,7 @@ def _reported(watcher: Watcher, options: Options, *, builds_allure: bool) -> int
         shutil.rmtree(options.folder, ignore_errors=True)  # nothing was seen; an empty folder would look like evidence
         if not (watcher.selected or watcher.troubles or watcher.signal):
             fix = "`readiness run --collect-only` lists what there is; --tier and --profile say of which tiers"
-            raise SpecError("there is no such scenario", where=f"{plugin.SCENARIOS_FOLDER}/, -k and --tier", fix=fix)
+            raise SpecError("there is no such scenario", where=f"{SCENARIOS_FOLDER}/, -k and --tier", fix=fix)
         return watcher.exit_code
     if watcher.signal is not None:
         typer.echo(f"{watcher.signal.signal.name}: healed and stopped; what was seen: {options.folder}", err=True)

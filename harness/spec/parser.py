@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import SpecError, all_of, nearest
+from harness.spec.mistakes import MistakesError
 from harness.spec.system import Settings
 from harness.spec.toml import read_toml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pydantic.fields import FieldInfo
@@ -73,9 +75,20 @@ def _as_tuples(data: Any) -> Any:
 
 def _explained(error: ValidationError, model: type[BaseModel], document: Document) -> SpecError:
     """Turn every complaint into our form, in the order in which the file's lines stand."""
-    told = [(detail, *_walk(model, detail["loc"])) for detail in _causes(error.errors(), model)]
-    told.sort(key=lambda item: document.line(item[1]))
-    return all_of([_mistake(detail, known, document.place((*path, *_tag(detail)))) for detail, path, known in told])
+    told = [each for detail in _causes(error.errors(), model) for each in _told(detail, model)]
+    told.sort(key=lambda item: document.line(item[0]))
+    return all_of([SpecError(what, where=document.place(path), fix=fix) for path, what, fix in told])
+
+
+def _told(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[tuple[KeyPath, str, str]]:
+    """Yield where a complaint is, what it is, and how to fix it; each of several that are one to pydantic."""
+    path, known = _walk(model, detail["loc"])
+    cause = detail.get("ctx", {}).get("error")
+    if not isinstance(cause, MistakesError):
+        yield (*path, *_tag(detail)), *_what_and_fix(detail, known)
+        return
+    for inside, said in cause.found:
+        yield (*path, *inside), *_parted(said)
 
 
 def _causes(details: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
@@ -103,11 +116,6 @@ def _tag(detail: ErrorDetails) -> KeyPath:
     return (detail["ctx"]["discriminator"].strip("'"),) if detail["type"] == "union_tag_invalid" else ()
 
 
-def _mistake(detail: ErrorDetails, known: list[str], where: str) -> SpecError:
-    what, fix = _what_and_fix(detail, known)
-    return SpecError(what, where=where, fix=fix)
-
-
 def _what_and_fix(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
     key = str(detail["loc"][-1]) if detail["loc"] else ""
     match detail["type"]:
@@ -126,9 +134,12 @@ def _what_and_fix(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
         case "unknown_word":
             return detail["msg"], nearest(detail["ctx"]["word"], detail["ctx"]["known"])
         case _:
-            said = _PLAINLY.get(detail["type"], detail["msg"])
-            what, _, fix = said.removeprefix("Value error, ").partition("; ")
-            return what, fix or "give it a value of that kind"
+            return _parted(_PLAINLY.get(detail["type"], detail["msg"]).removeprefix("Value error, "))
+
+
+def _parted(said: str) -> tuple[str, str]:
+    what, _, fix = said.partition("; ")
+    return what, fix or "give it a value of that kind"
 
 
 def _walk(model: Any, location: tuple[int | str, ...]) -> tuple[KeyPath, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -14,8 +15,9 @@ from harness.spec.faults import Spike, TrafficFault
 from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
+from harness.spec.mistakes import check_all
 from harness.spec.model import Model, Plain, Variable, is_unsaid
-from harness.spec.objective import Hits, Objective, Recovery, ratios_of, recoveries_of
+from harness.spec.objective import Hits, Objective, RatioObjective, Recovery, recoveries_of
 from harness.spec.path import below
 from harness.spec.phase import Phase, Slug
 from harness.spec.quantity import duration_text, rate_text
@@ -24,7 +26,7 @@ from harness.spec.sometimes import Sometimes
 from harness.spec.timeline import Moment, Scheduled, moments, scheduled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from harness.spec.faults import Fault
     from harness.spec.requests import DeclaredRequest, ResponseHeaders
@@ -190,27 +192,33 @@ class Scenario(Model):
         return load
 
     @model_validator(mode="after")
-    def _objectives_refer_to_phases(self) -> Self:
+    def _hangs_together(self) -> Self:
         lengths = {phase.name: phase.lasts for phase in self.phases}
-        for each in (*self.objectives, *self.sometimes):
-            if each.during not in lengths:
-                raise ValueError(
-                    f"`{each}` is about the phase {each.during!r}, which is not there; its phases: {', '.join(lengths)}"
-                )
-        for promise in ratios_of(self.objectives):
-            if promise.after >= lengths[promise.during]:
-                raise ValueError(
-                    f"`{promise}` counts nothing: the phase {promise.during!r} lasts "
-                    f"{duration_text(lengths[promise.during])}; make `after` shorter than that"
-                )
-        for objective in recoveries_of(self.objectives):
-            _check_recovery_can_be_seen(objective, lengths[objective.during])
+        check_all(
+            [
+                *(
+                    ((key, index), partial(_check_phase, each, lengths))
+                    for key, judged in (("objectives", self.objectives), ("sometimes", self.sometimes))
+                    for index, each in enumerate(judged)
+                ),
+                (("load", "schedule"), self._check_recovery_is_under_unchanged_load),
+                (("extends_to",), self._check_only_a_steady_load_goes_on),
+                *(
+                    (
+                        ("phases",),
+                        partial(self._check_height, each.fault, each.starts_s, min(each.ends_s, self.lasts_s)),
+                    )
+                    for each in self.traffic
+                    if isinstance(each.fault, Spike)
+                ),
+                (("phases", len(self.phases) - 1), self._check_every_fault_has_an_after),
+            ]
+        )
         return self
 
-    @model_validator(mode="after")
-    def _recovery_is_under_unchanged_load(self) -> Self:
+    def _check_recovery_is_under_unchanged_load(self) -> None:
         if not recoveries_of(self.objectives):
-            return self
+            return
         faulty = next((index for index, phase in enumerate(self.phases) if phase.faults), 0)
         began_s = sum(phase.lasts for phase in self.phases[:faulty])
         if not self.load.is_steady(began_s, self.lasts_s):
@@ -218,10 +226,8 @@ class Scenario(Model):
                 f"the schedule {self.load.schedule.kind!r} changes the rate after {duration_text(began_s)}, and "
                 "recovery is only seen under unchanged load; let the rate be steady from the first fault on"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _only_a_steady_load_goes_on(self) -> Self:
+    def _check_only_a_steady_load_goes_on(self) -> None:
         if self.extends_to > 1 and not self.load.is_steady(0.0, self.lasts_s):
             raise ValueError(
                 f"the schedule {self.load.schedule.kind!r} has its own length, so no phase can be made longer; "
@@ -232,14 +238,6 @@ class Scenario(Model):
                 f"the fault `{self.traffic[0].fault}` is a part of the load's schedule, so no phase can be made "
                 "longer; leave out extends_to"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _spikes_rise_and_can_be_sent(self) -> Self:
-        for each in self.traffic:
-            if isinstance(each.fault, Spike):
-                self._check_height(each.fault, each.starts_s, min(each.ends_s, self.lasts_s))
-        return self
 
     def _check_height(self, spike: Spike, starts_s: float, ends_s: float) -> None:
         """See that a spike rises above the schedule, and no higher than a generator reaches.
@@ -256,11 +254,32 @@ class Scenario(Model):
                 f"`{spike}` comes to {rate_text(peak_per_s)}, and one generator sends {rate_text(PER_S_MAX)} at most"
             )
 
-    @model_validator(mode="after")
-    def _every_fault_has_an_after(self) -> Self:
+    def _check_every_fault_has_an_after(self) -> None:
         if self.phases[-1].faults:
             raise ValueError("the last phase injects a fault; add a phase after it, or whether it healed is not seen")
-        return self
+
+
+def _check_phase(each: Objective | Sometimes, lengths: Mapping[str, float]) -> None:
+    """See that the phase that a promise or a point is about is there, and long enough for it.
+
+    Args:
+        each: The promise or the point.
+        lengths: Of the phases by name, seconds.
+
+    Raises:
+        ValueError: If not.
+    """
+    if each.during not in lengths:
+        raise ValueError(
+            f"`{each}` is about the phase {each.during!r}, which is not there; its phases: {', '.join(lengths)}"
+        )
+    if isinstance(each, RatioObjective) and each.after >= lengths[each.during]:
+        raise ValueError(
+            f"`{each}` counts nothing: the phase {each.during!r} lasts {duration_text(lengths[each.during])}; make "
+            "`after` shorter than that"
+        )
+    if isinstance(each, Recovery):
+        _check_recovery_can_be_seen(each, lengths[each.during])
 
 
 def _check_recovery_can_be_seen(objective: Recovery, lasts_s: float) -> None:
