@@ -99,12 +99,21 @@ def check_options(settings: Settings, options: Options) -> None:
     Raises:
         SpecError: If not; it lists what is known.
     """
-    if options.profile not in settings.profiles:
-        raise _unknown("profile", options.profile, settings.profiles)
+    check_profile(settings, options.profile)
     if options.backend not in BACKENDS:
         raise _unknown("backend", options.backend, BACKENDS)
     if options.defect is not None and options.defect not in settings.system.subject.defects:
         raise _unknown("defect", options.defect, settings.system.subject.defects)
+
+
+def check_profile(settings: Settings, profile: str) -> None:
+    """See that readiness.toml knows a profile.
+
+    Raises:
+        SpecError: If not; it lists what is known.
+    """
+    if profile not in settings.profiles:
+        raise _unknown("profile", profile, settings.profiles)
 
 
 def tiers_of(settings: Settings, profile: str, *, asked: Sequence[str], are_named: bool) -> tuple[Tier, ...]:

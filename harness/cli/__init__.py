@@ -24,8 +24,8 @@ from harness.errors import HarnessError, refusal
 from harness.verdict.outcome import Outcome
 
 COMMANDS = (
-    "run", "lint", "schema", "heal", "report", "verify", "diff", "slo", "load", "worker", "images", "faultproxy",
-    "baseline", "check",
+    "run", "explain", "lint", "schema", "heal", "report", "verify", "diff", "slo", "load", "worker", "images",
+    "faultproxy", "baseline", "check",
 )  # fmt: skip
 """In the order of `readiness --help`; each is a file beside this one, and the function or the group in it."""
 

@@ -117,15 +117,18 @@ def _after_last_fault(scenario: Scenario) -> list[str]:
 
 def evidence(objective: RatioObjective, scenario: Scenario, confidence: float) -> Evidence:
     """Return how many requests are needed and sent, at the look that comes closest: a later one sees more."""
-    sent, most = requests_meant(scenario, objective), scenario.looks_during(objective.during)
-    looks = [
-        Evidence(
-            needed=fewest_requests(objective, confidence_at(look, looks=most, confidence=confidence)),
-            sent=sent * 2 ** (look - 1),
-        )
-        for look in range(1, most + 1)
-    ]
-    return min(looks, key=lambda look: look.needed / max(1.0, look.sent))
+    looks = range(1, scenario.looks_during(objective.during) + 1)
+    found = [evidence_at(look, objective, scenario, confidence) for look in looks]
+    return min(found, key=lambda each: each.needed / max(1.0, each.sent))
+
+
+def evidence_at(look: int, objective: RatioObjective, scenario: Scenario, confidence: float) -> Evidence:
+    """Return the same at one look, 1 being the first: before each but that, the phase has become twice as long."""
+    most = scenario.looks_during(objective.during)
+    return Evidence(
+        needed=fewest_requests(objective, confidence_at(look, looks=most, confidence=confidence)),
+        sent=requests_meant(scenario, objective) * 2 ** (look - 1),
+    )
 
 
 def fewest_requests(objective: RatioObjective, confidence: float) -> int:
