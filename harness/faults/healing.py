@@ -27,7 +27,7 @@ HEALED_WITHIN_S = 10.0
 
 IN_TURN: tuple[tuple[Kind, ...], ...] = (
     ("toxic", "disabled", "paused"),
-    ("redis-pause", "postgres-read-only", "postgres-sessions"),
+    ("redis-pause", "redis-memory", "postgres-read-only", "postgres-sessions"),
     ("process",),
     ("containers",),
     ("folder",),

@@ -30,6 +30,7 @@ Kind = Literal[
     "paused",
     "containers",
     "redis-pause",
+    "redis-memory",
     "postgres-read-only",
     "postgres-sessions",
 ]
@@ -43,12 +44,13 @@ class Entry:
         number: Its place in the ledger.
         kind: `process` (end it), `folder` (remove it), `toxic` (remove it), `disabled` (enable the proxy), `paused`
             (thaw the process and all below it, or the container), `containers` (remove whatever on an engine carries
-            the run's label), `redis-pause` (let a Redis answer again), `postgres-read-only` (let a PostgreSQL take
-            writes again), `postgres-sessions` (end the sessions that a fault has opened there).
+            the run's label), `redis-pause` (let a Redis answer again), `redis-memory` (give it its room back),
+            `postgres-read-only` (let a PostgreSQL take writes again), `postgres-sessions` (end what a fault has opened
+            there).
         name: What people call it.
         facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`,
-            `container`; `host`, `port` and `run_id` of a Redis, `blocks`, `lasts_s`; `host`, `port` and `cluster` of a
-            PostgreSQL, `former`, `held`; `application`.
+            `container`; `host`, `port` and `run_id` of a Redis, `blocks`, `lasts_s`, `maxmemory`, `policy`; `host`,
+            `port` and `cluster` of a PostgreSQL, `former`, `held`; `application`.
     """
 
     number: int

@@ -16,6 +16,8 @@ from harness.spec.faults import (
     Connections,
     DataFault,
     Down,
+    Evict,
+    Full,
     GreedyClient,
     HalfOpen,
     Latency,
@@ -43,6 +45,9 @@ _PROXY = "proxy"
 
 CUT = (Down, Blackhole, HalfOpen, Reset, ConnectBlackhole)
 """Kinds through which no answer comes on a new connection."""
+
+BY_ITSELF = (PauseClients, Evict, Full, Connections)
+"""Faults of a server's data beside which no other of it is seen: by no answer, no room for a mark, or no connection."""
 
 LATE_FROM_S = SILENCE_S / 2
 """An answer that comes so late is not told from silence, and a look at data that takes several of them has no end."""
@@ -114,7 +119,7 @@ def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> boo
     """Tell whether a fault of data cannot be seen: nothing comes back in time, or another one sets the same server."""
     if isinstance(other, DataFault):
         is_set_twice = fault.setting is not None and fault.setting == other.setting
-        return other.target == fault.target and (is_set_twice or isinstance(other, PauseClients | Connections))
+        return other.target == fault.target and (is_set_twice or isinstance(other, BY_ITSELF))
     if isinstance(other, ProcessFault):
         return bool(_processes(other, system) & {_PROXY, fault.target})
     is_late = isinstance(other, Latency) and other.delay + other.jitter >= LATE_FROM_S

@@ -7,6 +7,7 @@ restart has undone is taken for done.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -91,6 +92,65 @@ def takes_writes(address: Address) -> bool:
     except redis.RedisError:
         return True
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What a Redis holds.
+
+    Attributes:
+        used_bytes: All that it has.
+        own_bytes: Of that, what it had when it had just started.
+        evicted: Keys that it has dropped for want of memory since then.
+    """
+
+    used_bytes: int
+    own_bytes: int
+    evicted: int
+
+
+def memory_use(address: Address) -> MemoryUse:
+    """Return what the Redis at `address` holds now."""
+    with changing(address) as client:
+        memory, stats = client.info("memory"), client.info("stats")
+    return MemoryUse(int(memory["used_memory"]), int(memory["used_memory_startup"]), int(stats["evicted_keys"]))
+
+
+def memory_facts(address: Address) -> dict[str, Any]:
+    """Return what undoing `limit_memory` needs: the very server, and its bound of now."""
+    with changing(address) as client:
+        return {**facts_of(address), **_bound(client)}
+
+
+def limit_memory(address: Address, limit_bytes: int, policy: str) -> None:
+    """Bound the memory of a Redis, and say what it does when that is used up."""
+    with changing(address) as client:
+        _set_bound(client, {"maxmemory": str(limit_bytes), "policy": policy})
+
+
+def restore_memory(facts: Mapping[str, Any]) -> bool:
+    """Set the bound that `facts` tell of; tell whether the server is there that had it."""
+    with found_again(facts) as client:
+        if client is None:
+            return False
+        _set_bound(client, facts)
+        return True
+
+
+def is_limited(facts: Mapping[str, Any]) -> bool:
+    """Tell whether the server is there, and has another bound than the one that `facts` tell of."""
+    with found_again(facts) as client:
+        return client is not None and _bound(client) != {key: facts[key] for key in ("maxmemory", "policy")}
+
+
+def _bound(client: redis.Redis) -> dict[str, str]:
+    said = client.config_get("maxmemory*")
+    return {"maxmemory": str(said["maxmemory"]), "policy": str(said["maxmemory-policy"])}
+
+
+def _set_bound(client: redis.Redis, bound: Mapping[str, Any]) -> None:
+    client.config_set("maxmemory-policy", bound["policy"])  # first, or a new bound would be kept the old way
+    client.config_set("maxmemory", bound["maxmemory"])
 
 
 def _wait_for_an_answer(facts: Mapping[str, Any]) -> None:

@@ -49,12 +49,8 @@ def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
             return _enable_proxy(entry)
         case "paused":
             return _thaw(entry)
-        case "redis-pause":
-            return _let_answer(entry)
-        case "postgres-read-only":
-            return _restore_writes(entry)
-        case "postgres-sessions":
-            return _end_sessions(entry)
+        case "redis-pause" | "redis-memory" | "postgres-read-only" | "postgres-sessions":
+            return _set_right(entry)
         case "process":
             return _end_process(entry)
         case "containers":
@@ -168,22 +164,17 @@ def _thaw(entry: Entry) -> list[str]:
     return [f"healed {entry}"] if family else []
 
 
-def _let_answer(entry: Entry) -> list[str]:
-    from harness.faults import redis_server  # noqa: PLC0415 - most guardians never need a client of Redis
+def _set_right(entry: Entry) -> list[str]:
+    """Have the very server that was told something unlearn it; one that is gone, or was started anew, is as good."""
+    from harness.faults import postgres_server, redis_server  # noqa: PLC0415 - most guardians never need their clients
 
-    return [f"healed {entry}"] if redis_server.let_answer(entry.facts) else []
-
-
-def _restore_writes(entry: Entry) -> list[str]:
-    from harness.faults import postgres_server  # noqa: PLC0415 - most guardians never need a client of PostgreSQL
-
-    return [f"healed {entry}"] if postgres_server.restore_writes(entry.facts) else []
-
-
-def _end_sessions(entry: Entry) -> list[str]:
-    from harness.faults import postgres_server  # noqa: PLC0415 - most guardians never need a client of PostgreSQL
-
-    return [f"healed {entry}"] if postgres_server.end_sessions(entry.facts) else []
+    undoing = {
+        "redis-pause": redis_server.let_answer,
+        "redis-memory": redis_server.restore_memory,
+        "postgres-read-only": postgres_server.restore_writes,
+        "postgres-sessions": postgres_server.end_sessions,
+    }
+    return [f"healed {entry}"] if undoing[entry.kind](entry.facts) else []
 
 
 def _proxy(entry: Entry) -> ProxyServer:

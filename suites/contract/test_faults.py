@@ -23,12 +23,15 @@ from harness.spec.faults import (
     Connections,
     CrashLoop,
     Down,
+    Evict,
     Flush,
+    Full,
     HalfOpen,
     Kill,
     Latency,
     LimitData,
     Lock,
+    LongTransaction,
     Pause,
     PauseClients,
     ReadOnly,
@@ -81,20 +84,33 @@ FAULTS = [
         id="redis pauses clients",
     ),
     pytest.param(PauseClients(kind="pause-clients", target="redis", blocks="writes"), id="redis pauses writes"),
+    pytest.param(Evict(kind="evict", target="redis", keep="50%"), id="redis evicts"),
+    pytest.param(Full(kind="full", target="redis"), id="redis full"),
     pytest.param(ReadOnly(kind="read-only", target="postgres"), id="postgres read-only"),
     pytest.param(Lock(kind="lock", target="postgres", table="things"), id="table locked"),
     pytest.param(
         Lock(kind="lock", target="postgres", table="public.things", blocks="writes"), id="table locked for writes"
     ),
     pytest.param(Lock(kind="lock", target="postgres", table="things", blocks="rows"), id="rows locked"),
+    pytest.param(LongTransaction(kind="long-transaction", target="postgres", table="things"), id="long transaction"),
     pytest.param(Connections(kind="connections", target="postgres"), id="no connections left"),
     pytest.param(Connections(kind="connections", target="postgres", leaving=3), id="three connections left"),
 ]
 
 
+@pytest.fixture
+def keys(stack):
+    """What faults of data need of a Redis: something to lose."""
+    at = stack.services["redis"].direct
+    with Redis(host=at.host, port=at.port) as client:
+        client.mset({f"key-{number}": "x" * 1000 for number in range(1000)})
+        yield
+        client.flushall()
+
+
 @pytest.fixture(scope="module")
 def things(stack):
-    """What faults of data need: a table with rows."""
+    """What they need of a PostgreSQL: a table with rows."""
     at = stack.services["postgres"].direct
     with psycopg.connect(host=at.host, port=at.port, user=USER, dbname=DATABASE) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS things AS SELECT generate_series(1, 3) AS id, '' AS name")
@@ -108,7 +124,7 @@ def can_be_done(backend, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.usefixtures("things")
+@pytest.mark.usefixtures("things", "keys")
 def test_every_kind_of_fault_keeps_what_is_asked_of_one(stack, backend, ledger, fault):
     """Each kind that there is, in the line that a new one's author writes; afterwards nothing of it is left."""
     reason = check_action(fault, stack, ledger, CLOCK)
@@ -250,7 +266,7 @@ def test_two_cuts_of_one_edge_hold_until_both_have_ended(stack, ledger, first_to
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.usefixtures("can_be_done", "things")
+@pytest.mark.usefixtures("can_be_done", "things", "keys")
 def test_a_fault_is_undone_when_its_scenario_breaks_off(stack, ledger, fault):
     """Whatever is raised inside travels on, after healing."""
     with pytest.raises(KeyboardInterrupt), injected(fault, into=stack, ledger=ledger, clock=CLOCK):

@@ -23,7 +23,7 @@ from harness.faults.action import Site
 from harness.faults.healing import heal
 from harness.faults.injection import action_for, injected
 from harness.faults.ledger import read_ledger
-from harness.spec.faults import Connections, Flush, Lock, PauseClients, ReadOnly
+from harness.spec.faults import Connections, Evict, Flush, Full, Lock, LongTransaction, PauseClients, ReadOnly
 from harness.stack.components.postgres import DATABASE, USER
 from harness.stack.ready import wait_until_ready
 from suites.support.servers import PROJECT
@@ -454,3 +454,107 @@ def test_a_postgres_that_is_gone_has_nothing_to_undo_and_one_that_comes_back_has
     assert len(heal(read_ledger(ledger.path))) == 1
     with session(stack) as asking:
         assert refusal(asking, CHANGE) is None
+
+
+NO_ROOM = Full(kind="full", target="redis")
+LITTLE_ROOM = Evict(kind="evict", target="redis", keep="30%")
+BIG = "x" * 1000
+
+
+@pytest.fixture
+def loaded(keys):
+    """Two thousand keys of a thousand bytes: the connections of a few clients weigh little beside them."""
+    keys.mset({f"key-{number}": BIG for number in range(2000)})
+    return keys
+
+
+def bound_of(asking):
+    return asking.config_get("maxmemory*")
+
+
+def test_a_redis_with_little_room_drops_what_is_too_much(stack, ledger, loaded):
+    """Down to its share, by the policy that was asked for; afterwards it keeps all that comes."""
+    was = bound_of(loaded)
+    with injected(LITTLE_ROOM, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        assert injection.observe().is_delivered
+        assert 0.15 * 2000 < loaded.dbsize() < 0.45 * 2000
+        assert bound_of(loaded)["maxmemory-policy"] == "allkeys-lru"
+        for first in range(0, 2000, 20):  # a few at a time: what waits to be read takes room as well
+            loaded.mset({f"more-{number}": BIG for number in range(first, first + 20)})
+        assert loaded.dbsize() < 0.6 * 2000, "what comes drives out what is there, and is not refused"
+
+    assert bound_of(loaded) == was
+    before = loaded.dbsize()
+    loaded.mset({f"later-{number}": BIG for number in range(2000)})
+    assert loaded.dbsize() == before + 2000
+
+
+def test_a_redis_that_has_dropped_nothing_is_no_dose(stack, ledger, keys):
+    """It is empty: nothing is too much. Nor is another bound the one that was asked for."""
+    keys.flushall()
+    with injected(LITTLE_ROOM, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        keys.config_set("maxmemory", 0)
+        keys.mset({f"key-{number}": BIG for number in range(100)})
+        dose = injection.observe()
+    assert not dose.is_delivered
+    assert "has dropped 0 keys" in dose.seen
+
+
+def test_a_full_redis_refuses_writes_and_answers_reads(stack, ledger, loaded):
+    """It drops nothing for them."""
+    was = bound_of(loaded)
+    with injected(NO_ROOM, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            loaded.set("more", BIG)
+        assert loaded.get("key-1") == BIG
+        assert injection.observe().seen.startswith("replica-1.redis says -OOM command not allowed")
+        loaded.config_set("maxmemory", 0)
+        assert not injection.observe().is_delivered
+
+    assert bound_of(loaded) == was
+    assert loaded.dbsize() == 2003
+
+
+@pytest.mark.parametrize("fault", [NO_ROOM, LITTLE_ROOM], ids=str)
+def test_room_is_given_back_by_the_ledger_alone_as_it_was(stack, ledger, loaded, fault):
+    """Somebody's own bound is put back, not the one that Redis has when nobody says anything."""
+    loaded.config_set("maxmemory", 50_000_000)
+    loaded.config_set("maxmemory-policy", "volatile-ttl")
+    was = bound_of(loaded)
+    try:
+        with left_alone(fault, stack, ledger):
+            assert bound_of(loaded) != was
+            (entry,) = read_ledger(ledger.path).left
+            assert heal(read_ledger(ledger.path)) == [f"healed {entry}"]
+            assert bound_of(loaded) == was
+    finally:
+        loaded.config_set("maxmemory", 0)
+        loaded.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_redis_that_was_started_anew_keeps_its_own_bound(stack, ledger, loaded):
+    """What was set is gone with the one that it was set of; the fault's own end finds nothing to undo either."""
+    service = stack.services["redis"]
+    with left_alone(NO_ROOM, stack, ledger):
+        service.restart()
+        wait_until_ready([service], clock=CLOCK)
+        with client(stack) as asking:
+            asking.config_set("maxmemory", 60_000_000)
+            assert heal(read_ledger(ledger.path)) == []
+    with client(stack) as asking:
+        assert bound_of(asking)["maxmemory"] == "60000000"
+        asking.config_set("maxmemory", 0)
+    assert not read_ledger(ledger.path).left
+
+
+def test_a_long_transaction_holds_up_a_migration_and_nobody_else(stack, ledger, things):
+    """It is seen by its session, its lock and its snapshot; one that has ended its transaction is none."""
+    fault = LongTransaction(kind="long-transaction", target="postgres", table="things")
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        assert refusal(things, "ALTER TABLE things ADD COLUMN more int") is LockNotAvailable
+        assert [refusal(things, each) for each in (READ, CHANGE, ADD)] == [None] * 3
+        assert "shows a transaction idle for" in injection.observe().seen
+        held_by(injection.action)[0].rollback()
+        assert not injection.observe().is_delivered
+
+    assert refusal(things, "ALTER TABLE things ADD COLUMN more int") is None

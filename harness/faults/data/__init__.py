@@ -5,28 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from harness.faults.data.connections import ConnectionsAction
+from harness.faults.data.evict import EvictAction
 from harness.faults.data.flush import FlushAction
+from harness.faults.data.full import FullAction
 from harness.faults.data.lock import LockAction
+from harness.faults.data.long_transaction import LongTransactionAction
 from harness.faults.data.pause_clients import PauseClientsAction
 from harness.faults.data.read_only import ReadOnlyAction
-from harness.spec.faults import Connections, Flush, Lock, PauseClients, ReadOnly
+from harness.spec.faults import (
+    Connections,
+    Evict,
+    Flush,
+    Full,
+    Lock,
+    LongTransaction,
+    PauseClients,
+    ReadOnly,
+)
 
 if TYPE_CHECKING:
     from harness.faults.action import Action
     from harness.spec.faults import DataFault
 
 
-def data_action(fault: DataFault) -> type[Action]:
+def data_action(fault: DataFault) -> type[Action]:  # noqa: PLR0911 - one a kind
     """Return what does a fault of this kind."""
     match fault:
         case Flush():
             return FlushAction
         case PauseClients():
             return PauseClientsAction
+        case Evict():
+            return EvictAction
+        case Full():
+            return FullAction
         case ReadOnly():
             return ReadOnlyAction
         case Lock():
             return LockAction
+        case LongTransaction():
+            return LongTransactionAction
         case Connections():
             return ConnectionsAction
         case _:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from harness.errors import FaultError
 from harness.faults.action import Observation
 from harness.faults.data.doors import ask_postgres
-from harness.faults.data.strangers import StrangersAction
+from harness.faults.data.strangers import StrangersAction, in_quotes
 
 if TYPE_CHECKING:
+    import psycopg
+
     from harness.faults.action import Site
     from harness.faults.data.doors import Answer
     from harness.faults.ledger import Ledger
@@ -35,24 +35,20 @@ class LockAction(StrangersAction):
 
     def __init__(self, fault: Lock, site: Site) -> None:
         super().__init__(fault, site)
-        self._fault = fault
-        self._table = ".".join(f'"{part}"' for part in fault.table.split("."))
+        self._lock = fault
+        self._table = in_quotes(fault.table)
         self._row: str | None = None
 
     def begin(self, ledger: Ledger) -> None:
         """Note the session, open it, and take the lock."""
         self._note(ledger)
-        try:
+        with self.granting():
             self._take(self._open())
-        except psycopg.Error as error:
-            what = f"`{self._fault}` was not granted: {str(error).splitlines()[0]}"
-            fix = "name a table that is there when the load begins, and that nothing holds for seconds"
-            raise FaultError(what, where=self._service.name, fix=fix) from error
 
     def _take(self, holder: psycopg.Connection[Any]) -> None:
         holder.execute("SET TRANSACTION READ WRITE")
         holder.execute(f"SET LOCAL lock_timeout = '{GRANTED_WITHIN_S:g}s'")
-        match self._fault.blocks:
+        match self._lock.blocks:
             case "everything":
                 holder.execute(f"LOCK TABLE {self._table} IN ACCESS EXCLUSIVE MODE")
             case "writes":
@@ -66,18 +62,18 @@ class LockAction(StrangersAction):
         found = holder.execute(f"SELECT min(ctid)::text FROM ({every}) AS held").fetchone()  # noqa: S608 - as above
         if not found or found[0] is None:
             fix = "lock the table (`blocks: writes`), or let the fault begin when there are rows"
-            raise FaultError(f"`{self._fault}` has no row to lock", where=self._service.name, fix=fix)
+            raise FaultError(f"`{self._lock}` has no row to lock", where=self._service.name, fix=fix)
         return str(found[0])
 
     def look(self, edge: Edge) -> Observation:
         """See that what is blocked is not granted through the edge, and that what is not blocked is."""
-        if self._fault.blocks == "rows" and self._row is None:
+        if self._lock.blocks == "rows" and self._row is None:
             return Observation(is_delivered=False, seen=f"{edge.name}: no row was locked")
         answer = ask_postgres(self._stack, edge, self._question())
-        return Observation(self._is_dose(answer), f"{edge.name}: {self._fault.table} {_said(answer)}")
+        return Observation(self._is_dose(answer), f"{edge.name}: {self._lock.table} {_said(answer)}")
 
     def _question(self) -> str:
-        match self._fault.blocks:
+        match self._lock.blocks:
             case "everything":
                 return f"{_lock(self._table, 'ACCESS SHARE')}; SELECT 1"
             case "writes":
@@ -89,7 +85,7 @@ class LockAction(StrangersAction):
 
     def _is_dose(self, answer: Answer) -> bool:
         has_passed = answer.rows == _PASSED
-        return answer.refused == NOT_GRANTED and has_passed == (self._fault.blocks != "everything")
+        return answer.refused == NOT_GRANTED and has_passed == (self._lock.blocks != "everything")
 
     def end(self, ledger: Ledger) -> None:
         """End the transaction, and see that its session is gone."""

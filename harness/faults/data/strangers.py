@@ -6,16 +6,19 @@ is ended by the server, where the connection is still open or has not been misse
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from harness.errors import FaultError
 from harness.faults.data.action import DataAction
 from harness.faults.postgres_server import facts_of, session_name, stranger
 from harness.stack.ready import wait_until_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.faults.action import Site
     from harness.faults.ledger import Ledger
     from harness.spec.faults import DataFault
@@ -26,6 +29,7 @@ class StrangersAction(DataAction):
 
     def __init__(self, fault: DataFault, site: Site) -> None:
         super().__init__(fault, site)
+        self._fault = fault
         self._name: str | None = None
         self._held: list[psycopg.Connection[Any]] = []
 
@@ -36,6 +40,20 @@ class StrangersAction(DataAction):
         self._noted.append(ledger.note("postgres-sessions", self._service.name, application=name, **facts))
         self._name = name
         return name
+
+    @contextmanager
+    def granting(self) -> Iterator[None]:
+        """Say of what the server does not grant which fault it was for.
+
+        Raises:
+            FaultError: If it does not grant something.
+        """
+        try:
+            yield
+        except psycopg.Error as error:
+            what = f"`{self._fault}` was not granted: {str(error).splitlines()[0]}"
+            fix = "name a table that is there when the fault begins, and that nothing holds for seconds"
+            raise FaultError(what, where=self._service.name, fix=fix) from error
 
     def _open(self) -> psycopg.Connection[Any]:
         """Open one more.
@@ -58,3 +76,8 @@ class StrangersAction(DataAction):
         self._name = None
         if has_begun:
             wait_until_ready([self._service], clock=self._clock)
+
+
+def in_quotes(table: str) -> str:
+    """Return the name of a table as it stands in a statement, also where it is a word of the language."""
+    return ".".join(f'"{part}"' for part in table.split("."))

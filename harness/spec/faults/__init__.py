@@ -10,7 +10,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from harness.spec.faults.data import Connections, DataFault, Flush, Lock, PauseClients, ReadOnly
+from harness.spec.faults.data import (
+    Connections,
+    DataFault,
+    Evict,
+    Flush,
+    Full,
+    Lock,
+    LongTransaction,
+    PauseClients,
+    ReadOnly,
+)
 from harness.spec.faults.network import (
     Bandwidth,
     Blackhole,
@@ -43,8 +53,10 @@ __all__ = [
     "CrashLoop",
     "DataFault",
     "Down",
+    "Evict",
     "Fault",
     "Flush",
+    "Full",
     "GreedyClient",
     "HalfOpen",
     "HotKey",
@@ -52,6 +64,7 @@ __all__ = [
     "Latency",
     "LimitData",
     "Lock",
+    "LongTransaction",
     "NetworkFault",
     "Pause",
     "PauseClients",

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from harness.spec.faults.target import SILENCE_S, Windowed
+from harness.spec.quantity import Ratio, percent_text
 
 Table = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?$")]
 
@@ -77,6 +78,43 @@ class PauseClients(Windowed):
         return f"{self.target} pauses {'clients' if self.blocks == 'everything' else 'writes'}{self.when}"
 
 
+class Evict(Windowed):
+    """The target has room for a part of what it holds, and drops the rest, now and whenever more comes.
+
+    Attributes:
+        keep: Of what it holds when the fault begins, how much it has room for.
+        policy: What it drops; the names are those of Redis.
+    """
+
+    component: ClassVar[str] = REDIS
+    kind: Literal["evict"]
+    keep: Ratio = Field(gt=0, lt=1)
+    policy: Literal["allkeys-lru", "allkeys-lfu", "allkeys-random"] = "allkeys-lru"
+
+    @property
+    def setting(self) -> str:
+        """Return what it sets that has one value at a time."""
+        return "memory"
+
+    def __str__(self) -> str:
+        return f"{self.target} has room for {percent_text(self.keep)}{self.when}"
+
+
+class Full(Windowed):
+    """The target has no room left: it refuses what needs some, and answers reads."""
+
+    component: ClassVar[str] = REDIS
+    kind: Literal["full"]
+
+    @property
+    def setting(self) -> str:
+        """Return what it sets that has one value at a time."""
+        return "memory"
+
+    def __str__(self) -> str:
+        return f"{self.target} full{self.when}"
+
+
 class ReadOnly(Windowed):
     """The target answers reads and refuses writes, on connections that are open as well as on new ones."""
 
@@ -116,6 +154,26 @@ class Lock(Windowed):
         return f"{self.target} has {self.table}{what} locked{self.when}"
 
 
+class LongTransaction(Windowed):
+    """A stranger has read a table of the target, and leaves its transaction open.
+
+    Attributes:
+        table: Its name, with its schema if it is not the one that is looked into first.
+    """
+
+    component: ClassVar[str] = POSTGRES
+    kind: Literal["long-transaction"]
+    table: Table
+
+    @property
+    def setting(self) -> str:
+        """Return what it holds: a lock of the same table would wait for it."""
+        return f"lock {self.table}"
+
+    def __str__(self) -> str:
+        return f"{self.target} has a long transaction on {self.table}{self.when}"
+
+
 class Connections(Windowed):
     """A stranger takes connections of the target until few are left.
 
@@ -136,4 +194,4 @@ class Connections(Windowed):
         return f"{self.target} has {self.leaving or 'no'} connections left{self.when}"
 
 
-DataFault = Flush | PauseClients | ReadOnly | Lock | Connections
+DataFault = Flush | PauseClients | Evict | Full | ReadOnly | Lock | LongTransaction | Connections
