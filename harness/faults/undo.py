@@ -72,7 +72,7 @@ def is_left(entry: Entry) -> bool:
             return _has_containers(entry)
         case "folder":
             return Path(entry.facts["path"]).exists()
-        case "redis-pause" | "postgres-read-only" | "postgres-sessions":
+        case "redis-pause" | "redis-memory" | "postgres-read-only" | "postgres-sessions":
             return False  # inside a server of the run, which is noted itself, and is what is in the way
         case _:
             assert_never(entry.kind)

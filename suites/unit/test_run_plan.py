@@ -71,7 +71,7 @@ def written(folder, *targets):
     path = folder / "hurt.yaml"
     path.write_text(
         "scenario: hurt\nstory: Something is hurt for a while.\nload: {arrivals_per_s: 200}\nphases:\n"
-        "  - {name: baseline, lasts: 30s}\n  - name: fault\n    lasts: 11s\n    faults:\n"
+        "  - {name: baseline, lasts: 30s}\n  - name: fault\n    lasts: 13s\n    faults:\n"
         f"{faults}  - {{name: recovery, lasts: 8s}}\nobjectives:\n  - {{sli: recovery, within: 5s}}\n"
     )
     return read_source(path)
@@ -200,10 +200,10 @@ def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
         (("kind: stale-connections, target: redis", "kind: kill, target: redis"), False),
         (("kind: restart, target: redis", "kind: crash-loop, target: redis, every: 1s"), False),
         (("kind: restart, target: redis", "kind: crash-loop, target: postgres, every: 1s"), True),
-        (("kind: kill, target: replica-2", "kind: rolling-restart, target: replicas"), False),
-        (("kind: kill, target: redis", "kind: rolling-restart, target: replicas"), True),
-        (("kind: latency, target: nginx.replica-1, delay: 1s", "kind: rolling-restart, target: replicas"), False),
-        (("kind: latency, target: replica-1.redis, delay: 1s", "kind: rolling-restart, target: replicas"), True),
+        (("kind: kill, target: replica-2", "kind: rolling-restart, target: replicas, settles: 0s"), False),
+        (("kind: kill, target: redis", "kind: rolling-restart, target: replicas, settles: 0s"), True),
+        (("kind: latency, target: nginx.replica-1, delay: 1s", "kind: rolling-restart, target: replicas, settles: 0s"), False),
+        (("kind: latency, target: replica-1.redis, delay: 1s", "kind: rolling-restart, target: replicas, settles: 0s"), True),
         (("kind: kill, target: redis", "kind: pause, target: redis"), False),
         (("kind: kill, target: redis", "kind: pause, target: replica-1"), True),
         (("kind: slow-start, target: redis, delay: 3s", "kind: pause, target: redis, at: 4s, for: 3s"), True),
