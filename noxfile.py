@@ -152,7 +152,7 @@ def statistics(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def kills(session: nox.Session) -> None:
-    """SIGKILL at seeded moments: 25 of a run with two faults, 20 of the core's worker and of the service's; minutes."""
+    """SIGKILL at seeded moments: 25 of a run with five faults, 20 of the core's worker and the service's; minutes."""
     _install(session, "test")
     session.env["READINESS_KILLS"] = "all"
     killed = ["chaos/test_sigkill.py", "core/worker/test_worker_killed.py", "health/test_reference_worker_killed.py"]
@@ -177,6 +177,16 @@ def alarms(session: nox.Session) -> None:
     """
     _install_to_run(session, "test")
     session.run("python", "-m", "fixtures.trials.alarms", *session.posargs, **PATIENT)
+
+
+@nox.session(default=False)
+def doses(session: nox.Session) -> None:
+    """What is asked of each kind of fault, and what is seen of it: one run, five minutes. `-- reset slicer` for these.
+
+    Writes docs/doses.md.
+    """
+    _install_to_run(session, "test")
+    session.run("python", "-m", "fixtures.trials.doses", *session.posargs, **PATIENT)
 
 
 @nox.session(default=False)

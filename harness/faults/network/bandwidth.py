@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.faults.action import Observation
 from harness.faults.network.edges import hear
 from harness.faults.network.latency import HIGH_TOLERANCE, LOW_TOLERANCE
-from harness.faults.network.toxic import ToxicAction
+from harness.faults.network.toxic import ToxicAction, seen_in_time
 from harness.spec.quantity import size_text
 from harness.stack.conversation import converse
 from harness.stack.proxy import Toxic
@@ -40,6 +40,9 @@ class BandwidthAction(ToxicAction):
 
     def look(self, edge: Edge) -> Observation:
         """Time a transfer through the edge, beside the same one with no proxy between."""
+        return seen_in_time(lambda: self._look_once(edge))
+
+    def _look_once(self, edge: Edge) -> Observation:
         service = self._stack.services[edge.server]
         question = service.long_question(max(1, round(self._rate * TIMED_S)))
         try:

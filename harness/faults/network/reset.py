@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.faults.action import Observation
 from harness.faults.network.edges import hear
 from harness.faults.network.latency import HIGH_TOLERANCE, LOW_TOLERANCE
-from harness.faults.network.toxic import ToxicAction
+from harness.faults.network.toxic import ToxicAction, seen_in_time
 from harness.stack.backends.choice import CONTAINERS
 from harness.stack.proxy import Toxic
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S
@@ -39,6 +39,9 @@ class ResetAction(ToxicAction):
 
     def look(self, edge: Edge) -> Observation:
         """See that a question is answered by a reset, when it should be."""
+        return seen_in_time(lambda: self._look_once(edge))
+
+    def _look_once(self, edge: Edge) -> Observation:
         question, within_s = self._stack.services[edge.server].question, self._after_s + SERVICE_ANSWERS_WITHIN_S
         try:
             heard = hear(self._stack, edge, question, within_s=within_s, most_pieces=1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.faults.action import Observation
 from harness.faults.network.edges import hear
 from harness.faults.network.latency import HIGH_TOLERANCE, LOW_TOLERANCE
-from harness.faults.network.toxic import ToxicAction
+from harness.faults.network.toxic import ToxicAction, seen_in_time
 from harness.spec.faults.network import PIECES
 from harness.spec.quantity import duration_text, size_text
 from harness.stack.proxy import Toxic
@@ -40,6 +40,9 @@ class SlicerAction(ToxicAction):
 
     def look(self, edge: Edge) -> Observation:
         """See in what pieces a long answer comes, and how far they lie apart."""
+        return seen_in_time(lambda: self._look_once(edge))
+
+    def _look_once(self, edge: Edge) -> Observation:
         # Twice as much as is looked at: pieces of twice the size would still be so many, and be seen to be too large.
         question = self._stack.services[edge.server].long_question(2 * PIECES * self._size_bytes)
         within_s = PIECES * self._delay_s + SERVICE_ANSWERS_WITHIN_S

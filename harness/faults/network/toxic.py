@@ -11,13 +11,16 @@ from harness.faults.undo import take_back
 from harness.stack.backends.choice import CONTAINERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from harness.faults.action import Site
     from harness.faults.ledger import Entry, Ledger
     from harness.spec.faults import NetworkFault
     from harness.stack.proxy import Toxic
     from harness.stack.service import Edge
+
+TRIES = 3
+"""How often what is timed is looked at before it is said to be wrong."""
 
 
 def why_not_real(backend: str, done: str) -> str | None:
@@ -30,6 +33,15 @@ def why_not_real(backend: str, done: str) -> str | None:
     if backend != CONTAINERS:
         return None
     return f"no toxic of Toxiproxy {done}; the harness's own proxy does: --backend embedded"
+
+
+def seen_in_time(look: Callable[[], Observation]) -> Observation:
+    """Look up to three times, until the dose is seen: a busy machine makes a look late, and no dose of none."""
+    for _ in range(TRIES - 1):
+        seen = look()
+        if seen.is_delivered:
+            return seen
+    return look()
 
 
 class ToxicAction(ABC):
