@@ -88,6 +88,16 @@ class Samples:
         """Tell for each request whether it ended well."""
         return self.has_outcome(SampleOutcome.OK)
 
+    def is_answered(self) -> NDArray[np.bool_]:
+        """Tell for each request whether an answer came, whatever it says: a refusal is one.
+
+        One that broke off keeps the status that it began with. A success without its end is no answer; a refusal was
+        said by then. (A whole success that its request does not expect cannot be told from one that broke off.)
+        """
+        is_success = (self.records["status"] >= 200) & (self.records["status"] < 300)
+        has_said_no = self.has_outcome(SampleOutcome.FAILED) & (self.records["status"] > 0) & ~is_success
+        return self.is_ok() | has_said_no
+
     def is_slower_than(self, over_s: float) -> NDArray[np.bool_]:
         """Tell for each request whether it took longer than `over_s`, from its intended start."""
         slower: NDArray[np.bool_] = self.records["latency_s"] > over_s

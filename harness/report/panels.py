@@ -15,7 +15,7 @@ from harness.evidence.redaction import line
 from harness.history.samples import SampleOutcome
 from harness.measure.series import NO_LEVEL
 from harness.report.formatting import thousands
-from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
 from harness.spec.quantity import duration_text, percent_text
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Limits:
         hits: On the hits of each second.
     """
 
-    latency: list[Slow] = field(default_factory=list)
+    latency: list[Slow | Late] = field(default_factory=list)
     errors: list[Errors] = field(default_factory=list)
     hits: list[Hits] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ def limits_of(objectives: Iterable[Objective]) -> Limits:
     limits = Limits()
     for objective in objectives:
         match objective:
-            case Slow():
+            case Slow() | Late():
                 limits.latency.append(objective)
             case Errors():
                 limits.errors.append(objective)

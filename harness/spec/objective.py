@@ -44,6 +44,9 @@ class Requests(Protocol):
     def is_ok(self) -> Mask:
         """Tell which ended well."""
 
+    def is_answered(self) -> Mask:
+        """Tell which got an answer, whatever it says."""
+
     def is_slower_than(self, over_s: float) -> Mask:
         """Tell which took longer, from their intended start."""
 
@@ -139,6 +142,43 @@ class Errors(OfRequests):
         return f"{self.measured} < {percent_text(self.max)}{self.since}"
 
 
+class Late(OfRequests):
+    """Bound the share of requests that got no answer within `over`: a quick refusal is an answer, silence is none.
+
+    Beside it stands a promise of what the answers say: of errors, or of requests that expect a refusal.
+    """
+
+    is_floor: ClassVar[bool] = False
+    ideal: ClassVar[str] = "answered"
+
+    sli: Literal["late"]
+    over: Duration = Field(gt=0, le=60)
+    max: Ratio = Field(gt=0, lt=1)
+    of: str | None = None
+
+    @property
+    def limit(self) -> float:
+        """Return the bound, a ratio."""
+        return self.max
+
+    @property
+    def bad_after_s(self) -> float | None:
+        """Return after how long a request is bad whatever it answers, seconds."""
+        return self.over
+
+    @property
+    def measured(self) -> str:
+        """Return what is counted, in a word or two."""
+        return f"{_whose(self.of)}late"
+
+    def counts(self, requests: Requests) -> Mask:
+        """Tell which requests got no answer in time."""
+        return ~requests.is_answered() | requests.is_slower_than(self.over)
+
+    def __str__(self) -> str:
+        return f"{self.measured} (no answer in {duration_text(self.over)}) < {percent_text(self.max)}{self.since}"
+
+
 class Hits(OfRequests):
     """Bound from below the share of requests that a cache level answered; one without an answer is a miss.
 
@@ -208,7 +248,7 @@ class Recovery(Model):
         return f"recovery < {duration_text(self.within)}"
 
 
-RatioObjective = Slow | Errors | Hits
+RatioObjective = Slow | Errors | Late | Hits
 """A promise about a share of requests: bounds decide, and chance has its part in them.
 
 Its class says, beside the facts below, what a request is called that keeps it (`ideal`), and which requests count

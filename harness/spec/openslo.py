@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from harness.errors import SpecError
 from harness.spec.document import Document, read_yaml_documents
 from harness.spec.model import Model
-from harness.spec.objective import Errors, Hits, RatioObjective, Slow
+from harness.spec.objective import Errors, Hits, Late, RatioObjective, Slow
 from harness.spec.parser import text_of, validated
 from harness.spec.phase import Slug
 from harness.spec.quantity import Duration
@@ -58,9 +58,9 @@ class Selection(_Part):
         scenario: Only of this scenario; of every one that has the phase if None.
         phase: Of this phase.
         operation: `read`, `write`, or the name that a locustfile gave; all of them if None.
-        within: Answered with success within this.
+        within: Answered with success within this; with the outcome `answered`, answered within this, be it with a no.
         over: Not answered with success within this.
-        outcome: `ok`: answered with success; `failed`: anything else.
+        outcome: `ok`: answered with success; `failed`: anything else; `answered`: whatever the answer says.
         sources: Answered by one of these cache levels.
     """
 
@@ -69,7 +69,7 @@ class Selection(_Part):
     operation: str | None = None
     within: Duration | None = Field(default=None, gt=0, le=60)
     over: Duration | None = Field(default=None, gt=0, le=60)
-    outcome: Literal["ok", "failed"] | None = None
+    outcome: Literal["ok", "failed", "answered"] | None = None
     sources: tuple[str, ...] = ()
 
     @property
@@ -289,11 +289,14 @@ def _of_ratio(
     match (is_good, selected.within, selected.over, selected.outcome, selected.sources):
         case (True, float(within), None, None | "ok", ()):
             return Slow.model_construct(sli="slow", over=within, max=bad_share, **told)
+        case (True, float(within), None, "answered", ()):
+            return Late.model_construct(sli="late", over=within, max=bad_share, **told)
         case (False, None, float(over), None, ()):
             return Slow.model_construct(sli="slow", over=over, max=bad_share, **told)
         case (True, None, None, "ok", ()) | (False, None, None, "failed", ()):
             return Errors.model_construct(sli="errors", max=bad_share, **told)
         case (True, None, None, None | "ok", sources) if sources:
             return Hits.model_construct(sli="hits", min=round(1 - bad_share, 12), levels=sources, **told)
-    fix = "good: {within: 100ms}, {outcome: ok} or {sources: [LEVEL]}; bad: {over: 100ms} or {outcome: failed}"
+    good = "good: {within: 100ms}, {within: 100ms, outcome: answered}, {outcome: ok} or {sources: [LEVEL]}"
+    fix = f"{good}; bad: {{over: 100ms}} or {{outcome: failed}}"
     raise SpecError("this selection of requests cannot be judged", where=where, fix=fix)

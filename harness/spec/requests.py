@@ -80,6 +80,11 @@ Pointer = Annotated[str, Field(pattern=r"^(/([^~/]|~[01])*)*$")]
 
 
 HeadTemplate = Annotated[Template, AfterValidator(_of_one_line)]
+Status = Annotated[int, Field(ge=200, le=599)]
+"""Of a final answer (RFC 9110, section 15)."""
+
+SUCCESS = frozenset(range(200, 300))
+
 RequestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
@@ -121,6 +126,8 @@ class DeclaredRequest(Model):
         writes: Where in the body stands the value that it gives its key, a JSON Pointer (RFC 6901); the whole body is
             `""`. An invariant of a scenario then knows what was written.
         reads: Where in the answer stands the value that its key has.
+        expects: The statuses of a proper answer, all of them, where a success (2xx) is not what makes one: a 429 for a
+            client that asks too much is as good an answer as a 200.
     """
 
     name: RequestName
@@ -132,11 +139,17 @@ class DeclaredRequest(Model):
     keys: Keys | None = None
     writes: Pointer | None = Field(default=None, exclude_if=is_unsaid)
     reads: Pointer | None = Field(default=None, exclude_if=is_unsaid)
+    expects: tuple[Status, ...] | None = Field(default=None, min_length=1, exclude_if=is_unsaid)
 
     @property
     def is_remembered(self) -> bool:
         """Tell whether it writes or reads a value that an invariant may ask for."""
         return self.writes is not None or self.reads is not None
+
+    @property
+    def proper(self) -> frozenset[int]:
+        """Return the statuses of a proper answer."""
+        return SUCCESS if self.expects is None else frozenset(self.expects)
 
     @property
     def has_key(self) -> bool:

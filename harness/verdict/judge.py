@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
 from harness.measure.invariants.versions_only_grow import versions_only_grow
 from harness.spec.invariant import NoAcknowledgedWriteLost, VersionsOnlyGrow
-from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
 from harness.verdict.checkers.invariant import invariant_claim
 from harness.verdict.checkers.ratio import ratio_claim
 from harness.verdict.checkers.recovery import recovery_claim
@@ -56,7 +56,7 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
 def claim_of(promise: Promise, scenario: Scenario, history: History, confidence: float) -> Claim:
     """Judge one promise, as if it were the only one."""
     match promise:
-        case Slow() | Errors() | Hits():
+        case Slow() | Errors() | Late() | Hits():
             return ratio_claim(promise, scenario, history, confidence)
         case Recovery():
             return recovery_claim(promise, scenario, history)

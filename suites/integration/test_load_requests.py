@@ -11,6 +11,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.load.engine import LoadPlan, apply_load
 from harness.spec.load import Load
+from harness.spec.objective import Late
 from suites.support.httpserver import http_server
 
 CLOCK = SystemClock()
@@ -142,3 +143,20 @@ def test_where_nothing_is_declared_the_root_is_asked(tmp_path, client):
 
     assert {each[:2] for each in requests} == {("GET", "/")}
     assert len(samples.of("root")) == len(samples)
+
+
+def test_a_refusal_is_as_good_as_it_is_expected(tmp_path, client):
+    """The server refuses every fifth: the one who expects it has proper answers, the other failures; both are answered."""
+    requests = [{"name": "lenient", "path": "/a", "expects": [200, 500]}, {"name": "strict", "path": "/b"}]
+    load = Load.model_validate({"arrivals_per_s": 200, "client": client, "requests": requests})
+    with http_server("errors") as server:
+        plan = LoadPlan(base_url=server.base_url, load=load, lasts_s=1.0, seed=7, calibration_s=0.0)
+        with apply_load(plan, folder=tmp_path, clock=CLOCK) as pressure:
+            samples = pressure.finish().samples
+
+    lenient, strict = samples.of("lenient"), samples.of("strict")
+    assert set(lenient.records["status"]) == set(strict.records["status"]) == {200, 500}
+    assert lenient.is_ok().all()
+    assert (strict.is_ok() == (strict.records["status"] == 200)).all()
+    assert samples.is_answered().all()
+    assert not Late(sli="late", over="5s", max="1%").counts(samples).any()

@@ -55,6 +55,7 @@ def read(tmp_path, text):
         pytest.param("good: {within: 2s, outcome: ok, operation: write}", "{operation: write}", "write slow (over 2s) < 5%", id="of writes"),
         pytest.param("bad: {over: 250ms}", "{}", "slow (over 250ms) < 5%", id="bad if late"),
         pytest.param("bad: {outcome: failed}", "{}", "errors < 5%", id="bad if failed"),
+        pytest.param("good: {within: 2s, outcome: answered, operation: write}", "{operation: write}", "write late (no answer in 2s) < 5%", id="be it with a no"),
         pytest.param("good: {outcome: ok, operation: read}", "{operation: read}", "read errors < 5%", id="good if ok"),
         pytest.param("good: {sources: [l1, l2], operation: read}", "{operation: read}", "hits > 95%", id="good if cached"),
         pytest.param("good: {sources: [l1, l2]}", "{}", "hits > 95% of all", id="good if cached, of all"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.spec.invariant import NoAcknowledgedWriteLost
-from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
 from harness.testing import check_checker, checkers
 from harness.verdict.judge import claim_of
 from harness.verdict.outcome import Outcome
@@ -28,6 +28,7 @@ def seen(*stretches, scenario=CALM):
 KINDS = {
     "slow": (SLOW, CALM, seen(WELL), seen(replace(WELL, slow=600))),
     "errors": (Errors(sli="errors", max="1%"), CALM, seen(WELL), seen(replace(WELL, failed=600))),
+    "late": (Late(sli="late", over="100ms", max="5%"), CALM, seen(WELL), seen(replace(WELL, unfinished=600))),
     "hits": (
         Hits(sli="hits", min="70%", of="read", levels=("l1", "l2")),
         CALM,

@@ -27,6 +27,7 @@ class ReadyRequest:
         body: Filled in for each; None if it has none.
         headers: The same for each; None where one of them is not.
         filled_headers: Filled in for each.
+        proper: The statuses of a proper answer.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ReadyRequest:
     body: Filling | None
     headers: dict[str, str] | None
     filled_headers: dict[str, Filling]
+    proper: frozenset[int]
 
     def headers_for(self, key: int, number: int) -> dict[str, str]:
         """Return the headers of one request."""
@@ -53,6 +55,7 @@ def ready(request: DeclaredRequest, seed: int) -> ReadyRequest:
         body=filling(request.body, seed) if request.body is not None else None,
         headers=dict(request.headers) if is_constant else None,
         filled_headers={name: filling(template, seed) for name, template in request.headers.items()},
+        proper=request.proper,
     )
 
 

@@ -199,7 +199,7 @@ class LeanUser(OpenLoopUser, User):
     """Room for one request at a time, of those that are declared, on a bare socket."""
 
     abstract = True
-    kinds: ClassVar[tuple[tuple[Filling, Filling | None], ...]]
+    kinds: ClassVar[tuple[tuple[Filling, Filling | None, frozenset[int]], ...]]
     told: ClassVar[dict[bytes, str]]
     kind_of_answer: ClassVar[type[Answer]]
     _all: ClassVar[set[Connection]] = set()
@@ -209,7 +209,9 @@ class LeanUser(OpenLoopUser, User):
         """Return what a plan asks, ready to be sent, and what it wants to be told, as attributes of a class."""
         host, told = urlsplit(plan.base_url).netloc, plan.load.told
         names = [name.lower() for name in (told.cache, told.replica, told.version) if name]
-        kinds = tuple((filling(_head(each, host), plan.seed), _body(each, plan.seed)) for each in plan.load.asked)
+        kinds = tuple(
+            (filling(_head(each, host), plan.seed), _body(each, plan.seed), each.proper) for each in plan.load.asked
+        )
         is_kept = plan.remembers and any(each.reads is not None for each in plan.load.asked)
         kind_of_answer = KeptAnswer if is_kept else Answer
         return {"kinds": kinds, "told": {name.encode(): name for name in names}, "kind_of_answer": kind_of_answer}
@@ -245,11 +247,11 @@ class LeanUser(OpenLoopUser, User):
             answer = self._connection.ask(self._bytes_of(request))
         except (OSError, httptools.HttpParserError):
             return SampleOutcome.FAILED, None
-        is_ok = answer.is_whole and 200 <= answer.status_code < 300
+        is_ok = answer.is_whole and answer.status_code in self.kinds[request.kind][2]
         return SampleOutcome.OK if is_ok else SampleOutcome.FAILED, answer
 
     def _bytes_of(self, request: Request) -> bytes:
-        head, body = self.kinds[request.kind]
+        head, body, _ = self.kinds[request.kind]
         text = head(request.key, request.number)
         if body is None:
             return f"{text}\r\n".encode()

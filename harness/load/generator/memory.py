@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.history.operations import ABSENT, OPERATION, digest_of
 from harness.history.samples import SampleOutcome
 from harness.load.generator.filling import filling
-from harness.spec.requests import value_at
+from harness.spec.requests import SUCCESS, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,10 @@ class Memory:
     ) -> bytes:
         """Return one `OPERATION`: what a request that was sent wrote, or what its answer says."""
         if self.body is not None:
-            digest, is_acknowledged = self._written(self.body(request.key, request.number)), outcome is SampleOutcome.OK
+            digest, is_acknowledged = (
+                self._written(self.body(request.key, request.number)),
+                _is_success(outcome, response),
+            )
         else:
             digest, is_acknowledged = self._read(outcome, response)
         return _PACKED.pack(
@@ -61,10 +64,15 @@ class Memory:
         """Return what was read, and whether the answer says so: one that holds no value tells nothing."""
         if response is not None and response.status_code in GONE:
             return ABSENT, True
-        if outcome is not SampleOutcome.OK or response is None:
+        if not _is_success(outcome, response):
             return ABSENT, False
         value = value_at(self.pointer, response.content or b"")
         return (ABSENT, False) if value is None else (digest_of(value), True)
+
+
+def _is_success(outcome: SampleOutcome, response: Any) -> bool:
+    """Tell whether an answer grants what was asked: an expected refusal is a proper answer, and grants nothing."""
+    return outcome is SampleOutcome.OK and response is not None and response.status_code in SUCCESS
 
 
 def memories_of(requests: Sequence[DeclaredRequest], seed: int) -> dict[int, Memory]:

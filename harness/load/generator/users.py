@@ -181,7 +181,7 @@ class OpenUser(OpenLoopUser, FastHttpUser):
             _ = response.content  # reads all of it
         except FAILURE_EXCEPTIONS:
             return SampleOutcome.FAILED, response
-        return SampleOutcome.OK if 200 <= response.status_code < 300 else SampleOutcome.FAILED, response
+        return SampleOutcome.OK if response.status_code in kind.proper else SampleOutcome.FAILED, response
 
     def _new_client(self) -> HTTPClient:
         client = self.client.client.clientpool.get_client(self._base)
