@@ -82,6 +82,20 @@ def test_a_fault_that_a_proxy_only_says_to_have_healed_is_noticed(lying_stack, l
         heal(replace(snapshot, left=tuple(entry for entry in snapshot.left if entry.kind == kind), is_closed=True))
 
 
+def test_a_delay_on_one_edge_is_not_taken_for_one_on_all(embedded_stack, ledger):
+    """The fault is on two edges, and one of them is as quick as ever: the look says which."""
+    late = Latency(kind="latency", target="redis", delay="200ms")
+    with injected(late, into=embedded_stack, ledger=ledger, clock=CLOCK) as injection:
+        assert injection.observe().is_delivered
+        for toxic in embedded_stack.proxy.toxics("replica-2.redis"):
+            embedded_stack.proxy.remove("replica-2.redis", toxic.name)
+        dose = injection.observe()
+
+    assert not dose.is_delivered
+    assert "replica-1.redis" in dose.seen
+    assert "replica-2.redis" in dose.seen
+
+
 def test_what_can_still_be_seen_is_not_struck(ledger):
     """Whatever its undoing said; what is older is not lost with it."""
     older, newer = (ledger.note("folder", name, path="/nowhere") for name in ("older", "newer"))

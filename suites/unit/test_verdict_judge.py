@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.history.failures import Failure
 from harness.history.marks import Dose, PhaseMark
+from harness.history.samples import SampleOutcome
+from harness.verdict.holm import p_value
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome, worst
-from suites.support.made import Stretch, history_of, scenario_of
+from suites.support.made import Stretch, history_of, scenario_of, tally_of
 
 ERRORS = {"sli": "errors", "max": "0.1%"}
 SLOW = {"sli": "slow", "over": "100ms", "max": "5%"}
@@ -272,6 +275,7 @@ def test_seconds_that_a_promise_allows_are_no_outage():
     ("lasts_s", "outcome", "said"),
     [
         pytest.param(4, Outcome.INCONCLUSIVE, "worth 8 independent ones", id="four seconds may be bad luck"),
+        pytest.param(5, Outcome.FAIL, ", with an outage of 5 s", id="five are the rule"),
         pytest.param(6, Outcome.FAIL, ", with an outage of 6 s", id="six are not"),
     ],
 )
@@ -288,6 +292,55 @@ def test_an_outage_needs_no_bounds(lasts_s, outcome, said):
 
     assert claim.outcome is outcome
     assert said in claim.sentence
+
+
+@pytest.mark.parametrize(
+    ("spared", "outcome"),
+    [
+        pytest.param(0, Outcome.FAIL, id="half of each second"),
+        pytest.param(1, Outcome.INCONCLUSIVE, id="one less in the middle one"),
+    ],
+)
+def test_a_second_is_out_when_half_of_its_requests_are_bad(spared, outcome):
+    """Five seconds in a row, every other request."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "7%"}])
+    history = history_of(scenario, [Stretch(lasts_s=30)])
+    records = history.samples.records
+    records["outcome"][10 * 250 : 15 * 250 : 2] = SampleOutcome.FAILED
+    records["outcome"][12 * 250 : 12 * 250 + spared] = SampleOutcome.OK
+
+    (claim,) = judge(scenario, replace(history, tally=tally_of(history.samples)), confidence=0.95).claims
+
+    assert claim.outcome is outcome
+    assert ("an outage of 5 s" in claim.sentence) is (outcome is Outcome.FAIL)
+
+
+@pytest.mark.parametrize("objective", [ERRORS, SLOW], ids=["errors", "slow"])
+def test_what_was_never_sent_is_a_failure_of_the_service_that_held_every_seat(objective):
+    """Its users waited for it all the same; and it is no hit."""
+    scenario = scenario_of(faults=False, objectives=[objective, HITS])
+    history = history_of(scenario, [Stretch(lasts_s=30)])
+    records = history.samples.records
+    records["outcome"][::2], records["sent_s"][::2], records["latency_s"][::2] = SampleOutcome.NOT_SENT, np.nan, 0.001
+
+    broken, hits = judge(scenario, replace(history, tally=tally_of(history.samples)), confidence=0.95).claims
+
+    assert (broken.outcome, broken.events) == (Outcome.FAIL, 3750)
+    assert (hits.outcome, hits.estimate) == (Outcome.FAIL, 0.5)
+
+
+def test_a_p_value_is_that_of_the_independent_requests():
+    """A burst of four seconds is worth a request or two; taken one by one, its thousand would be beyond any chance."""
+    scenario = scenario_of(faults=False, objectives=[{"sli": "errors", "max": "10%"}])
+    burst = [Stretch(lasts_s=10), Stretch(lasts_s=4, failed=1000), Stretch(lasts_s=16)]
+
+    (claim,) = judge(scenario, history_of(scenario, burst), confidence=0.95).claims
+    (objective,) = scenario.objectives
+
+    worth = claim.effective * claim.events / claim.total
+    assert claim.p_value == pytest.approx(p_value(objective, worth, claim.effective), rel=0.05)
+    assert p_value(objective, claim.events, claim.total) < 1e-9
+    assert claim.p_value > 0.05
 
 
 def test_an_outage_that_was_promised_to_be_bearable_is():

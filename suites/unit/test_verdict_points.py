@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.store import read_history, write_history
 from harness.history.marks import PointMark
+from harness.history.samples import SampleOutcome
 from harness.spec.scenario import Scenario
 from harness.spec.sometimes import Answered, Grows
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
-from suites.support.made import Stretch, history_of, scenario_of
+from suites.support.made import Stretch, history_of, scenario_of, tally_of
 
 GROWS = Grows(kind="grows", metric="calls_total", labels={"outcome": "rejected"}, by=3)
 MARK = PointMark(point="calls_total{outcome=rejected} grows by 3", phase="fault")
@@ -57,6 +58,21 @@ def test_a_point_that_nobody_looked_out_for():
 def test_an_answered_point_is_seen_in_the_answers(by, outcome):
     """One answer is enough; only those of its phase count."""
     assert judged(Answered(kind="answered", by=by)).outcome is outcome
+
+
+@pytest.mark.parametrize("outcome", [SampleOutcome.FAILED, SampleOutcome.UNFINISHED, SampleOutcome.NOT_SENT])
+def test_a_point_is_not_reached_by_what_failed(outcome):
+    """A replica that answers 503, or a level that is named by an error, has not done its part."""
+    scenario = scenario_of(objectives=PROMISED).model_copy(update={"sometimes": (Answered(kind="answered", by="l3"),)})
+    history = history_of(scenario, STRETCHES)
+    records = history.samples.records
+    records["outcome"][history.samples.came_from("l3")] = outcome
+
+    verdict = judge(scenario, replace(history, tally=tally_of(history.samples)), confidence=0.95)
+
+    (obligation,) = [each for each in verdict.obligations if each.name.startswith("reached")]
+    assert obligation.outcome is Outcome.INCONCLUSIVE
+    assert obligation.sentence == "0 of 2500 answers came from l3"
 
 
 def test_a_mark_survives_the_disk(tmp_path):
