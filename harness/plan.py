@@ -99,7 +99,15 @@ def read_source(path: Path) -> ScenarioSource:
     Raises:
         SpecError: If it cannot be read or understood; it names file, line, key path and the nearest known key.
     """
-    text = text_of(path)
+    return source_of(text_of(path), path)
+
+
+def source_of(text: str, path: Path) -> ScenarioSource:
+    """Return the same of what a file says, or would say.
+
+    Raises:
+        SpecError: If it cannot be understood.
+    """
     document = read_yaml(text, name=str(path))
     return ScenarioSource(path=path, text=text, document=document, scenario=validated(Scenario, document))
 

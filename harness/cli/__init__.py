@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, cast
 
 import typer
@@ -25,9 +26,10 @@ from harness.verdict.outcome import Outcome
 
 COMMANDS = (
     "run", "explain", "lint", "schema", "heal", "report", "verify", "diff", "slo", "load", "worker", "images",
-    "faultproxy", "baseline", "check",
+    "faultproxy", "baseline", "check", "import",
 )  # fmt: skip
-"""In the order of `readiness --help`; each is a file beside this one, and the function or the group in it."""
+"""In the order of `readiness --help`; each is a file beside this one, and the function or the group in it; one whose
+name is a word of Python has a `_` behind it there."""
 
 
 @contextmanager
@@ -53,8 +55,9 @@ class Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
+        word = f"{name}_" if iskeyword(name) else name
         with uncollected():
-            command = getattr(import_module(f"harness.cli.{name}"), name)
+            command = getattr(import_module(f"harness.cli.{word}"), word)
         if not isinstance(command, typer.Typer):
             function, command = command, typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             command.command(context_settings=AS_GIVEN if name == "faultproxy" else None)(function)
