@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ABSENT = 0
 """The digest of nothing: the answer says that there is no such item."""
 
+GONE = (404, 410)
+"""Of a read, these statuses say that there is no such thing: an answer like any other."""
+
 NO_VERSION = -1
 """The version of an answer that names none."""
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from harness.spec.model import Model
 from harness.spec.objective import KINDS, Objective, Unit
 from harness.spec.quantity import Duration, duration_text
-from harness.spec.requests import HeaderName
+from harness.spec.requests import UNIQUE, HeaderName, placeholders_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +95,53 @@ class VersionsOnlyGrow(Absolute):
         return _no_versions(told)
 
 
-Invariant = Annotated[NoAcknowledgedWriteLost | VersionsOnlyGrow, Field(discriminator="kind")]
+class LimiterNeverOverAdmits(Absolute):
+    """In no stretch of time are more requests of one client admitted than its bucket holds and is refilled meanwhile.
+
+    Attributes:
+        rate_per_s: How many requests a second a client may make.
+        burst: How many at once, after a pause. Where a limiter falls back from one store to another, each has a bucket
+            of its own: then it is what they hold together.
+        by: Request headers that say whose bucket pays. A request that has none of them is no client's.
+        refused_with: Statuses by which the limiter refuses.
+    """
+
+    kind: Literal["limiter-never-over-admits"]
+    rate_per_s: float = Field(gt=0, le=1_000_000)
+    burst: float = Field(ge=1, le=1_000_000)
+    by: tuple[HeaderName, ...] = Field(min_length=1)
+    refused_with: tuple[Annotated[int, Field(ge=400, le=599)], ...] = (429,)
+
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Ask for clients that can be told apart."""
+        del told
+        return _no_clients(requests, self.by)
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.rate_per_s:g}/s, burst {self.burst:g})"
+
+
+class MonotonicReads(Absolute):
+    """No client reads an older version of an item than it has read before, on whichever replica.
+
+    Attributes:
+        by: Request headers that say who a client is. A request that has none of them is no client's.
+        stale_from: Sources whose answers say themselves that they are outdated: they may go back.
+    """
+
+    kind: Literal["monotonic-reads"]
+    by: tuple[HeaderName, ...] = Field(min_length=1)
+    stale_from: tuple[str, ...] = ()
+
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Ask for answers that tell a version, and for clients that can be told apart."""
+        return _no_versions(told) or _no_clients([each for each in requests if each.may_be_cached], self.by)
+
+
+Invariant = Annotated[
+    NoAcknowledgedWriteLost | VersionsOnlyGrow | LimiterNeverOverAdmits | MonotonicReads,
+    Field(discriminator="kind"),
+]
 """Any invariant that a scenario may hold a service to; `kind` says which it is."""
 
 Promise = Objective | Invariant
@@ -128,3 +174,14 @@ def _no_versions(told: ResponseHeaders) -> tuple[str, str] | None:
         return None
     what = "it is about versions that answers tell, and no header is named that does"
     return what, 'name it in readiness.toml, as your service has it: [system.headers] with version = "HEADER"'
+
+
+def _no_clients(requests: Sequence[DeclaredRequest], by: Sequence[str]) -> tuple[str, str] | None:
+    named = ", ".join(by)
+    said = [text for request in requests if (text := request.said(by)) is not None]
+    if not said:
+        return f"it tells clients apart by {named}, and no request says it", f"give requests the header {by[0]}"
+    if any(UNIQUE in placeholders_in(text) for text in said):
+        what = f"it tells clients apart by {named}, and {{unique}} makes each request a client of its own"
+        return what, "name few clients, or make them of {key}"
+    return None

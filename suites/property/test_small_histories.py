@@ -1,12 +1,14 @@
-"""Versions only grow: the checker against all pairs of answers, and against a service that keeps its word."""
+"""Invariants on small histories: each checker finds exactly what looking at all pairs of requests shows."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.measure.invariants.limiter_never_over_admits import limiter_never_over_admits
+from harness.measure.invariants.monotonic_reads import monotonic_reads
 from harness.measure.invariants.versions_only_grow import versions_only_grow
-from harness.spec.invariant import VersionsOnlyGrow
+from harness.spec.invariant import LimiterNeverOverAdmits, MonotonicReads, VersionsOnlyGrow
 from suites.support.answers import answer, history_of, load_of
 
 LOAD = load_of(
@@ -72,3 +74,98 @@ def test_it_finds_what_all_pairs_show(answers):
 
     first_s = None if seen.first is None else answers[seen.first.samples[0]]["answered_s"]
     assert (seen.checked, seen.broken, first_s) == expected(answers)
+
+
+ASKING = load_of(
+    {"name": "anna", "path": "/items/{key}", "headers": {"x-client-key": "anna"}},
+    {"name": "anna-too", "path": "/items/{key}", "headers": {"x-client-key": "anna"}},
+    {"name": "bert", "path": "/items/{key}", "headers": {"x-client-key": "bert"}},
+    {"name": "nobody", "path": "/items/{key}"},
+)
+CLIENTS = {"anna": "anna", "anna-too": "anna", "bert": "bert", "nobody": None}
+
+ASKED = st.builds(
+    lambda sent_s, took_s, name, status, version: answer(sent_s, sent_s + took_s, name, status=status, version=version),
+    st.integers(0, 12),
+    st.integers(0, 3),
+    st.sampled_from([*CLIENTS]),
+    st.sampled_from([200, 200, 404, 429, 503]),
+    st.integers(-1, 3),
+)
+
+
+def too_many(answers, burst):
+    """Return each moment that ends a stretch with too many requests, and the shortest such stretch of the first."""
+    moments, shortest = [], []
+    for one in answers:
+        stretches = [
+            (
+                one["answered_s"] - begun["sent_s"],
+                sum(begun["sent_s"] <= each["sent_s"] and each["answered_s"] <= one["answered_s"] for each in answers),
+            )
+            for begun in answers
+            if begun["sent_s"] <= one["answered_s"]
+        ]
+        over = [lasts_s for lasts_s, count in stretches if count > burst + 1 + 0.5 * lasts_s]
+        if over:
+            moments.append(one["answered_s"])
+            shortest.append((one["answered_s"], min(over)))
+    return moments, min(shortest, default=None)
+
+
+@given(st.lists(ASKED, max_size=14), st.integers(1, 2))
+def test_a_limiter_is_found_to_over_admit_where_any_stretch_shows_it(answers, burst):
+    """All beginnings and all ends are tried; the checker needs one walk. Where answers tie, the last of them counts."""
+    invariant = LimiterNeverOverAdmits(
+        kind="limiter-never-over-admits", rate_per_s=0.5, burst=burst, by=("x-client-key",)
+    )
+
+    seen = limiter_never_over_admits(invariant, ASKING, history_of(ASKING, answers))
+
+    over, first = set(), []
+    for client in ("anna", "bert"):
+        admitted = [each for each in answers if CLIENTS[each["name"]] == client and each["status"] in {200, 404}]
+        moments, shortest = too_many(admitted, burst)
+        over |= {(client, moment_s) for moment_s in moments}
+        first += [shortest] if shortest else []
+    assert (seen.broken > 0) == bool(over)
+    assert seen.broken >= len(over)
+    if over:
+        inside = [answers[row] for row in seen.first.samples]
+        ended_s = max(each["answered_s"] for each in inside)
+        assert (ended_s, ended_s - min(each["sent_s"] for each in inside)) == min(first)
+
+
+@given(st.lists(ASKED, max_size=10))
+def test_a_limiter_is_checked_by_who_asks_for_too_much(answers):
+    """As if all that it refused had been admitted."""
+    invariant = LimiterNeverOverAdmits(kind="limiter-never-over-admits", rate_per_s=0.5, burst=1, by=("x-client-key",))
+    open_door = [{**each, "status": 200 if each["status"] == 429 else each["status"]} for each in answers]
+
+    seen = limiter_never_over_admits(invariant, ASKING, history_of(ASKING, answers))
+    through = limiter_never_over_admits(invariant, ASKING, history_of(ASKING, open_door))
+
+    assert seen.checked == through.checked == through.broken
+
+
+@given(st.lists(ASKED, max_size=10))
+def test_reads_go_back_where_any_two_show_it(answers):
+    """For each client, all pairs of its reads."""
+    invariant = MonotonicReads(kind="monotonic-reads", by=("x-client-key",))
+
+    seen = monotonic_reads(invariant, ASKING, history_of(ASKING, answers))
+
+    back = []
+    for one in answers:
+        known = [
+            each["version"]
+            for each in answers
+            if CLIENTS[each["name"]] is not None
+            and CLIENTS[each["name"]] == CLIENTS[one["name"]]
+            and each["answered_s"] < one["sent_s"]
+        ]
+        if -1 < one["version"] < max(known, default=-1):
+            back.append(one["answered_s"])
+    assert seen.broken == len(back)
+    if back:
+        assert answers[seen.first.samples[0]]["answered_s"] == min(back)

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.history.operations import ABSENT, OPERATION, digest_of
+from harness.history.operations import ABSENT, GONE, OPERATION, digest_of
 from harness.history.samples import SampleOutcome
 from harness.load.generator.filling import filling
 from harness.spec.requests import SUCCESS, value_at
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 _PACKED = struct.Struct("<ddQqqq??")
 if _PACKED.size != OPERATION.itemsize:
     raise ImportError(f"a packed operation has {_PACKED.size} bytes, OPERATION {OPERATION.itemsize}")
-
-GONE = (404, 410)
-"""Of a read, these say that there is no such thing: an answer like any other."""
 
 
 @dataclass(frozen=True, slots=True)
