@@ -25,8 +25,8 @@ from harness.errors import HarnessError, refusal
 from harness.verdict.outcome import Outcome
 
 COMMANDS = (
-    "run", "explain", "lint", "schema", "heal", "report", "verify", "diff", "slo", "load", "worker", "images",
-    "faultproxy", "baseline", "check", "import",
+    "run", "explain", "lint", "catalogue", "schema", "heal", "report", "verify", "diff", "slo", "load", "worker",
+    "images", "faultproxy", "baseline", "check", "import",
 )  # fmt: skip
 """In the order of `readiness --help`; each is a file beside this one, and the function or the group in it; one whose
 name is a word of Python has a `_` behind it there."""
