@@ -22,6 +22,7 @@ KeyPath = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+_COLLECTION_TAGS = (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
 
 
@@ -109,6 +110,8 @@ def _check_events(text: str, name: str, *, has_fragments: bool) -> None:
         where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
         if not has_fragments and (isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None)):
             raise SpecError("anchors and aliases are refused", where=where, fix="write the value out")
+        if not has_fragments and isinstance(event, _OPENING) and event.tag not in _COLLECTION_TAGS:
+            raise SpecError(f"tag {event.tag!r} is refused", where=where, fix="write a plain value")
         if depth > MAX_DEPTH:
             raise SpecError(f"nested deeper than {MAX_DEPTH}", where=where, fix="five levels are enough")
 
