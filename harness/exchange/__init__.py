@@ -3,7 +3,6 @@
 experiment.py, hypothesis.py, method.py, toxics.py    a Chaos Toolkit experiment, read
 scenario.py                                           the same as a scenario's file, with what was assumed
 journal.py                                            a finished experiment as a Chaos Toolkit journal
-manifests.py, chaos_mesh.py, litmus.py                a scenario's faults as Kubernetes manifests, with fidelity
 
 Nothing here runs or imports what a file names: a provider is a name that is looked up in a table.
 """
