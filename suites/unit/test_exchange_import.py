@@ -114,6 +114,10 @@ def test_faults_overlap_as_their_pauses_say():
 
     assert faults(made(experiment(*method))) == ["redis +400ms", "postgres down at 4s until 9s"]
 
+    both = [action(SLOW, after=4), action(down, after=5), action(python(ACTIONS, "reset"), after=6)]
+    assert faults(scenario := made(experiment(*both))) == ["redis +400ms", "postgres down at 4s"]
+    assert lengths(scenario)["fault"] == 9
+
 
 def test_without_a_fault_nothing_but_the_baseline_is_judged():
     """An experiment may have no method; then there is nothing to recover from."""

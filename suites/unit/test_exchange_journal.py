@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import ReportError, SpecError
+from harness.evidence import read_experiment
+from harness.exchange.journal import journal_text
 from suites.support.golden import FOLDER_2
 
 RUN = {
@@ -120,7 +123,22 @@ def test_what_was_never_seen_is_within_no_tolerance():
     assert written["readiness"]["outcome"] == "error"
 
 
-def test_a_dose_that_was_not_seen_is_an_activity_that_failed(tmp_path):
+def test_a_dose_that_was_not_seen_is_an_activity_that_failed():
+    """With the reason; and a run without a fault is not taken for one that broke off."""
+    experiment, _ = read_experiment(FOLDER_2 / "kept")
+    down, late = experiment.history.faults
+    unseen = replace(down, doses=tuple(replace(dose, is_delivered=False) for dose in down.doses))
+
+    def written(*faults):
+        changed = replace(experiment, history=replace(experiment.history, faults=faults))
+        return json.loads(journal_text(changed, system={}))
+
+    assert [run["status"] for run in written(unseen, late)["run"]] == ["failed", "succeeded"]
+    assert written(unseen)["run"][0]["exception"] == ["the dose of `redis down` was not seen\n"]
+    assert (written()["status"], written()["run"]) == ("completed", [])
+
+
+def test_evidence_that_was_changed_and_runs_of_several_are_refused(tmp_path):
     """Evidence that was changed by hand is refused; so is a run of several experiments, with what to name."""
     place = tmp_path / "run"
     shutil.copytree(FOLDER_2, place)
