@@ -74,11 +74,14 @@ def hear(
 ) -> Heard:
     """Converse through `edge`, and remember what was asked, however it ends: the proxy took it before it cut.
 
+    Where the proxy does not listen, an engine's published port may accept in its place: what it took is not counted.
+
     Raises:
         OSError: See `converse`; nothing is remembered then.
     """
     heard = converse(edge.listen, question, within_s=within_s, most_pieces=most_pieces)
-    stack.proxy.note_question(edge.name, len(question))
+    if stack.proxy.is_enabled(edge.name):
+        stack.proxy.note_question(edge.name, len(question))
     return heard
 
 
