@@ -28,6 +28,7 @@ def test_the_page_shows_what_is_run(language, file):
     assert shown == (SHOP / file).read_text()
 
 
+@pytest.mark.alone  # what tests beside it do to the calibration would end it before its first request
 def test_a_service_without_a_locustfile_is_judged(tmp_path):
     """It is asked what is declared of it, and its answers are read off its own headers."""
     shutil.copytree(SHOP, tmp_path / "shop")

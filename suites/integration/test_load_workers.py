@@ -73,7 +73,7 @@ def test_two_workers_are_one_schedule(tmp_path, port):
         plan = plan_for(server.base_url, lasts_s=3.0)
         with apply_load_with_workers(plan, rendezvous(port), folder=tmp_path, clock=CLOCK, say=said.append) as group:
             result = group.finish()
-        ends = [each.wait(10) for each in running]
+        ends = [each.wait(30) for each in running]
         words = [each.stdout.read() for each in running]
         read = server.requests()
 
@@ -120,7 +120,7 @@ def test_a_stranger_is_sent_away(tmp_path, port):
                 clock=CLOCK, say=lambda _: None,
             ):  # fmt: skip
                 pass
-        assert running[0].wait(10) == 3
+        assert running[0].wait(30) == 3
         assert "the master refused us: the token is not ours" in running[0].stdout.read()
         assert server.requests() == 0
 

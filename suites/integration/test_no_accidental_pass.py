@@ -264,6 +264,7 @@ def test_v14_good_and_total_are_the_same(tmp_path, good, total):
         read_openslo(file)
 
 
+@pytest.mark.alone  # what tests beside it do to the calibration would end it before its sabotage
 def test_v7_every_request_failed(sabotaged):
     """The balancer dies at once: all that was measured is errors, and errors are no success."""
     saboteur = Saboteur("baseline", lambda: sabotaged.signal("nginx", signal.SIGKILL))
@@ -378,6 +379,7 @@ def test_v11_a_statistic_coarser_than_the_gate(slow):
     assert judge(scenario, history, confidence=CONFIDENCE).outcome is not Outcome.PASS
 
 
+@pytest.mark.alone  # as above
 @pytest.mark.parametrize("victim", ["nginx", "load"])
 def test_v12_a_stall_that_slows_its_own_client_down(sabotaged, victim):
     """The balancer, or the load generator itself, stops to the end: closed loops would send less and call it fast."""
