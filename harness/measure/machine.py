@@ -35,6 +35,13 @@ CLEAN_SECONDS_MIN = 3
 TAKEN_MIN_S = 0.05
 """In each second. Processor time is counted in ticks of 10 ms and by a dozen processes, so less is noise."""
 
+IDLE_MAX_RATIO = 0.25
+"""Of all processors: where more of them stood idle, whoever was ready could have had one, and strangers took nothing.
+
+A service of many threads that wait for each other is ready, and has no processor, for 40 % of the little time it asks
+for, on a machine that is mostly idle (seen: sixteen threads, strangers at a twentieth of the machine).
+"""
+
 AFTER_S = 1.0
 """What waited in a queue because strangers took the processor is answered up to this much later."""
 
@@ -75,8 +82,13 @@ def is_taken(second: MachineSecond, ratio: float = TAKEN_RATIO) -> bool:
     if second.judged_s is None or second.waited_s is None:
         return False
     lacked_s = taken_s(second)
-    is_noise = lacked_s < TAKEN_MIN_S * second.lasted_s
+    is_noise = lacked_s < TAKEN_MIN_S * second.lasted_s or _idle_ratio(second) > IDLE_MAX_RATIO
     return not is_noise and lacked_s >= ratio * (second.judged_s + second.waited_s)
+
+
+def _idle_ratio(second: MachineSecond) -> float:
+    had_s = second.cores * second.lasted_s
+    return 1 - (second.own_s + second.strangers_s + second.stolen_s) / had_s if had_s else 0.0
 
 
 def is_clean(second: MachineSecond) -> bool:

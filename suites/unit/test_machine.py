@@ -146,13 +146,20 @@ TAKEN = [
     pytest.param(second(judged_s=0.41, waited_s=0.1), False, False, id="a hair less than a fifth"),
     pytest.param(second(judged_s=0.9, waited_s=0.1), False, False, id="a tenth is not clean"),
     pytest.param(second(judged_s=0.91, waited_s=0.1), False, True, id="less than a tenth is"),
-    pytest.param(second(strangers_s=0.0), False, True, id="it waited for the run's own processes"),
-    pytest.param(second(strangers_s=0.0, stolen_s=0.5), True, False, id="another machine is a stranger"),
-    pytest.param(second(strangers_s=0.12), True, False, id="strangers took a fifth, the run's own the rest"),
-    pytest.param(second(strangers_s=0.11), False, False, id="strangers took less than a fifth"),
+    pytest.param(second(strangers_s=0.0, own_s=2.0), False, True, id="it waited for the run's own processes"),
+    pytest.param(second(strangers_s=0.0, stolen_s=0.5, own_s=1.5), True, False, id="another machine is a stranger"),
+    pytest.param(
+        second(strangers_s=0.12, own_s=1.88), True, False, id="strangers took a fifth, the run's own the rest"
+    ),
+    pytest.param(second(strangers_s=0.11, own_s=1.89), False, False, id="strangers took less than a fifth"),
     pytest.param(second(judged_s=0.001, waited_s=0.049), False, True, id="so little is noise"),
     pytest.param(second(judged_s=0.001, waited_s=0.05), True, False, id="and so much is not"),
     pytest.param(second(lasted_s=2.0, judged_s=0.001, waited_s=0.09), False, True, id="a second's noise in two"),
+    pytest.param(second(own_s=0.0), True, False, id="a quarter of the processors stood idle"),
+    pytest.param(second(own_s=0.0, strangers_s=1.49), False, True, id="and a hair more: whoever was ready had one"),
+    pytest.param(
+        second(own_s=0.7, strangers_s=0.1, judged_s=0.15, waited_s=0.1), False, True, id="threads wait for each other"
+    ),
     pytest.param(second(waited_s=None), False, True, id="not known how long it waited"),
     pytest.param(second(judged_s=None), False, True, id="not known how long it ran"),
 ]
@@ -176,7 +183,7 @@ def test_what_was_taken_is_no_more_than_either(strangers_s, stolen_s, waited_s):
 
 def test_what_was_taken_is_told_of_those_seconds_alone():
     """A second belongs to where its middle lies; one after strangers is not clean either."""
-    machine = [quiet(1.0), second(2.0), second(3.0, strangers_s=0.5, judged_s=0.1), quiet(4.0), quiet(5.0)]
+    machine = [quiet(1.0), second(2.0), second(3.0, strangers_s=0.5, own_s=1.5, judged_s=0.1), quiet(4.0), quiet(5.0)]
 
     taken = taken_between(machine, 0.6, 4.6)
 
