@@ -529,11 +529,14 @@ def test_silence_of_another_kind_is_noticed(stack, ledger, fault, undo, seen):
 def test_a_pause_freezes_every_process_of_a_service(embedded_stack, ledger):
     """A connection that Postgres has handed to a process of its own is as silent as a new one."""
     postgres = embedded_stack.services["postgres"]
-    held = psycopg.connect(host="127.0.0.1", port=postgres.direct.port, user=USER, dbname=DATABASE)
-    with injected(Pause(kind="pause", target="postgres"), into=embedded_stack, ledger=ledger, clock=CLOCK):
-        family = psutil.Process(postgres.identity()["pid"]).children(recursive=True)
-        assert len(family) > 3
-        assert {process.status() for process in family} == {psutil.STATUS_STOPPED}
+    with psycopg.connect(host="127.0.0.1", port=postgres.direct.port, user=USER, dbname=DATABASE) as held:
+        with injected(Pause(kind="pause", target="postgres"), into=embedded_stack, ledger=ledger, clock=CLOCK):
+            family = psutil.Process(postgres.identity()["pid"]).children(recursive=True)
+            assert len(family) > 3
 
-    assert held.execute("select 1").fetchone() == (1,)
-    held.close()
+            def are_all_stopped():  # a signal is sent at once, and arrives when a process is next looked at
+                return {process.status() for process in family} == {psutil.STATUS_STOPPED}
+
+            assert is_met_within(are_all_stopped, deadline_s=5.0, clock=CLOCK)
+
+        assert held.execute("select 1").fetchone() == (1,)
