@@ -156,6 +156,8 @@ TAKEN = [
     pytest.param(second(judged_s=0.001, waited_s=0.05), True, False, id="and so much is not"),
     pytest.param(second(lasted_s=2.0, judged_s=0.001, waited_s=0.09), False, True, id="a second's noise in two"),
     pytest.param(second(own_s=0.0), True, False, id="a quarter of the processors stood idle"),
+    pytest.param(second(own_s=0.0, strangers_s=0.5, stolen_s=1.0), True, False, id="what is stolen is not idle"),
+    pytest.param(second(lasted_s=2.0, waited_s=0.6), False, True, id="half of two seconds stood idle"),
     pytest.param(second(own_s=0.0, strangers_s=1.49), False, True, id="and a hair more: whoever was ready had one"),
     pytest.param(
         second(own_s=0.7, strangers_s=0.1, judged_s=0.15, waited_s=0.1), False, True, id="threads wait for each other"
