@@ -152,7 +152,7 @@ def statistics(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def kills(session: nox.Session) -> None:
-    """SIGKILL at seeded moments: 25 of a run with five faults, 20 of the core's worker and the service's; minutes."""
+    """SIGKILL at seeded moments: 25 of a run with seven faults, 20 of the core's worker and the service's; minutes."""
     _install(session, "test")
     session.env["READINESS_KILLS"] = "all"
     killed = ["chaos/test_sigkill.py", "core/worker/test_worker_killed.py", "health/test_reference_worker_killed.py"]

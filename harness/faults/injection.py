@@ -11,8 +11,9 @@ from harness.faults.action import Continuing, Site
 from harness.faults.data import data_action
 from harness.faults.network import network_action
 from harness.faults.process import process_action
+from harness.faults.resource import resource_action
 from harness.history.marks import Dose, FaultMark
-from harness.spec.faults import DataFault, NetworkFault, ProcessFault, TrafficFault
+from harness.spec.faults import DataFault, NetworkFault, ProcessFault, ResourceFault, TrafficFault
 from harness.stack.blueprint import why_out_of_reach
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _action_of(fault: SystemFault) -> type[Action]:
         return process_action(fault)
     if isinstance(fault, DataFault):
         return data_action(fault)
+    if isinstance(fault, ResourceFault):
+        return resource_action(fault)
     assert_never(fault)
 
 

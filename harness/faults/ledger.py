@@ -33,6 +33,7 @@ Kind = Literal[
     "redis-memory",
     "postgres-read-only",
     "postgres-sessions",
+    "limit",
 ]
 
 
@@ -46,11 +47,11 @@ class Entry:
             (thaw the process and all below it, or the container), `containers` (remove whatever on an engine carries
             the run's label), `redis-pause` (let a Redis answer again), `redis-memory` (give it its room back),
             `postgres-read-only` (let a PostgreSQL take writes again), `postgres-sessions` (end what a fault has opened
-            there).
+            there), `limit` (give a process and all below it what they might have before).
         name: What people call it.
         facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`,
             `container`; `host`, `port` and `run_id` of a Redis, `blocks`, `lasts_s`, `maxmemory`, `policy`; `host`,
-            `port` and `cluster` of a PostgreSQL, `former`, `held`; `application`.
+            `port` and `cluster` of a PostgreSQL, `former`, `held`; `application`; `limit`, `lowered` and `former`.
     """
 
     number: int

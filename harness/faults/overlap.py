@@ -14,6 +14,7 @@ from harness.spec.faults import (
     Blackhole,
     ConnectBlackhole,
     Connections,
+    Cpu,
     DataFault,
     Down,
     Evict,
@@ -22,6 +23,7 @@ from harness.spec.faults import (
     HalfOpen,
     Latency,
     LimitData,
+    LimitFault,
     PauseClients,
     ProcessFault,
     Reset,
@@ -30,7 +32,7 @@ from harness.spec.faults import (
     TrafficFault,
 )
 from harness.spec.faults.target import SILENCE_S
-from harness.stack.blueprint import edges_of, replicas_of
+from harness.stack.blueprint import PROXY, edges_of, replicas_of
 from harness.stack.stack import REPLICAS
 
 if TYPE_CHECKING:
@@ -39,9 +41,6 @@ if TYPE_CHECKING:
     from harness.spec.faults import Fault, NetworkFault, SystemFault
     from harness.spec.system import System
     from harness.spec.timeline import Scheduled
-
-_PROXY = "proxy"
-"""The service that every edge runs through: without it none can be looked at."""
 
 CUT = (Down, Blackhole, HalfOpen, Reset, ConnectBlackhole)
 """Kinds through which no answer comes on a new connection."""
@@ -64,20 +63,25 @@ def hidden(actions: Sequence[Scheduled], system: System) -> Iterator[tuple[Sched
 def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:  # noqa: PLR0911 - one family after the other
     if isinstance(fault, TrafficFault):
         return _is_alike(fault, other)
-    if isinstance(other, TrafficFault):
-        return False
+    if isinstance(other, TrafficFault) or isinstance(fault, Cpu) or isinstance(other, Cpu):
+        return False  # what strangers had is counted by the kernel, and all else is there beside them
     hit = _processes(other, system) if isinstance(other, ProcessFault) else set()
     if isinstance(fault, ProcessFault):
         return bool(hit & _processes(fault, system))
+    if isinstance(fault, LimitFault):
+        is_twice = fault.kind == other.kind and fault.target == other.target
+        return is_twice or fault.target in hit
     if isinstance(fault, DataFault):
         return _is_data_hidden(fault, other, system)
     if isinstance(fault, Down):
-        return _PROXY in hit
+        return PROXY in hit
     edges = _edges(fault.target, system)
     if isinstance(other, ProcessFault):
-        return bool(hit & {_PROXY, *(server for _, server in edges)})
+        return bool(hit & {PROXY, *(server for _, server in edges)})
     if isinstance(other, DataFault):
         return _is_unanswered(fault, other, {server for _, server in edges})
+    if isinstance(other, LimitFault):  # a server without a descriptor answers no new connection
+        return other.target in {server for _, server in edges}
     return isinstance(other, _hiding(fault)) and bool(edges & _edges(other.target, system))
 
 
@@ -121,7 +125,9 @@ def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> boo
         is_set_twice = fault.setting is not None and fault.setting == other.setting
         return other.target == fault.target and (is_set_twice or isinstance(other, BY_ITSELF))
     if isinstance(other, ProcessFault):
-        return bool(_processes(other, system) & {_PROXY, fault.target})
+        return bool(_processes(other, system) & {PROXY, fault.target})
+    if isinstance(other, LimitFault):
+        return other.target == fault.target
     is_late = isinstance(other, Latency) and other.delay + other.jitter >= LATE_FROM_S
     is_hurt = is_late or isinstance(other, (*CUT, Bandwidth, Slicer, LimitData))
     return is_hurt and bool(_edges(fault.target, system) & _edges(other.target, system))

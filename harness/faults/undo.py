@@ -18,6 +18,7 @@ import psutil
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError, StackError
+from harness.faults.process_limits import is_lowered, restore
 from harness.stack.backends.process import is_gone, signal_all
 from harness.stack.proxy import ProxyServer
 from harness.stack.service import Address
@@ -51,6 +52,8 @@ def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
             return _thaw(entry)
         case "redis-pause" | "redis-memory" | "postgres-read-only" | "postgres-sessions":
             return _set_right(entry)
+        case "limit":
+            return _lift(entry)
         case "process":
             return _end_process(entry)
         case "containers":
@@ -68,6 +71,8 @@ def is_left(entry: Entry) -> bool:
             return _is_hurt(entry)
         case "paused" | "process":
             return "pid" in entry.facts and not all(map(is_gone, family_of(entry)))
+        case "limit":
+            return is_lowered(family_of(entry), entry.facts)
         case "containers":
             return _has_containers(entry)
         case "folder":
@@ -175,6 +180,11 @@ def _set_right(entry: Entry) -> list[str]:
         "postgres-sessions": postgres_server.end_sessions,
     }
     return [f"healed {entry}"] if undoing[entry.kind](entry.facts) else []
+
+
+def _lift(entry: Entry) -> list[str]:
+    """Let a process have again what it had before; one that is gone, or was started anew, is as good."""
+    return [f"healed {entry}"] if restore(family_of(entry), entry.facts) else []
 
 
 def _proxy(entry: Entry) -> ProxyServer:

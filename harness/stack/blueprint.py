@@ -6,9 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError, nearest
-from harness.spec.faults import DataFault, NetworkFault, ProcessFault, RollingRestart, SlowStart, TrafficFault
+from harness.spec.faults import (
+    Cpu,
+    DataFault,
+    LimitFault,
+    NetworkFault,
+    ProcessFault,
+    RollingRestart,
+    SlowStart,
+    TrafficFault,
+)
 from harness.stack.components import COMPONENTS
-from harness.stack.stack import REPLICA, REPLICAS, SUBJECT
+from harness.stack.stack import MACHINE, REPLICA, REPLICAS, SUBJECT
 from harness.stack.subjects import Process, init, replica, workers
 
 if TYPE_CHECKING:
@@ -22,7 +31,10 @@ if TYPE_CHECKING:
 ENTRY = "nginx"
 """What stands before the replicas, and has an edge to each."""
 
-ALWAYS_THERE = (ENTRY, "proxy")
+PROXY = "proxy"
+"""What every edge runs through."""
+
+ALWAYS_THERE = (ENTRY, PROXY)
 """What every stack has besides."""
 
 HEALTHY = ""
@@ -128,7 +140,7 @@ def edges_of(system: System) -> list[tuple[str, str]]:
 def processes_of(system: System) -> list[str]:
     """Return the name of every process that a stack starts; it is the same on every backend."""
     if system.subject.external is not None:
-        return ["proxy"]
+        return [PROXY]
     return [*system.kinds, *replicas_of(system), *(each.name for each in workers(system.subject)), *ALWAYS_THERE]
 
 
@@ -141,18 +153,22 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
         return None
     if isinstance(fault, DataFault):
         return f"{fault.target} was not started here: the subject is external, and its data is not the harness's"
-    if isinstance(fault, ProcessFault):
+    if isinstance(fault, ProcessFault | LimitFault):
         return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
     given = ", ".join(system.subject.proxies) or "none"
     return f"the external subject was given no path to {fault.target} (system.subject.proxies: {given})"
 
 
-def targets_of(fault: SystemFault, system: System) -> list[str]:
+def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR0911 - one family after the other
     """Return what such a fault can hit, before anything runs: it is the same on every backend.
 
     Data is a component's, of the kind that the fault is for; a process is a service's; what happens on the network
-    happens on the edges into a service, or on one of them.
+    happens on the edges into a service, or on one of them. The proxy is limited in nothing: by it others are healed.
     """
+    if isinstance(fault, Cpu):
+        return [MACHINE]
+    if isinstance(fault, LimitFault):
+        return sorted({*processes_of(system)} - {PROXY})
     if isinstance(fault, SlowStart):  # a worker listens nowhere, so that it cannot be seen to do so late
         return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
     if isinstance(fault, RollingRestart):

@@ -18,6 +18,9 @@ REPLICA = "replica-"
 REPLICAS = "replicas"
 """What a fault targets that is about all of them."""
 
+MACHINE = "machine"
+"""What a fault targets that is about all that runs here: every path crosses it."""
+
 SUBJECT = "subject"
 """Name of the judged service where it runs already."""
 
@@ -56,7 +59,12 @@ class Stack:
         return {name: self.services[name].direct for name in names}
 
     def edges_into(self, target: str) -> tuple[Edge, ...]:
-        """Return the edges that `target` names: all into a service or the replicas, or one by its name; maybe none."""
+        """Return the edges that `target` names, maybe none: one by its name, or all into a service or the replicas.
+
+        All of them cross the machine.
+        """
+        if target == MACHINE:
+            return self.edges
         return tuple(
             edge
             for edge in self.edges

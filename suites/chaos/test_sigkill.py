@@ -1,4 +1,4 @@
-"""The harness gets SIGKILL at seeded moments of a run with five faults at once and a worker: ten seconds later nothing of it is left.
+"""The harness gets SIGKILL at seeded moments of a run with seven faults at once and a worker: ten seconds later nothing of it is left.
 
 A moment is a line of the ledger and a delay after it, so that it is the same on a fast machine and on a slow one: while
 the stack starts, while the load begins, between two entries of one fault, while both are there, and while they end.
@@ -29,7 +29,7 @@ from suites.support.servers import PROJECT
 CLOCK = SystemClock()
 GONE_WITHIN_S = 10.0
 
-LINES = 26
+LINES = 30
 """How many a whole run of this scenario writes; `test_a_run_that_is_left_alone…` counts them."""
 
 LAST = LINES - 3
@@ -38,7 +38,7 @@ LAST = LINES - 3
 RNG = random.Random(20261129)
 DRAWN = [(RNG.randint(2, LAST), round(RNG.uniform(0.0, 0.8), 3)) for _ in range(25)]
 ALL = "READINESS_KILLS" in os.environ
-MOMENTS = DRAWN if ALL else [DRAWN[3], DRAWN[16]]  # while the stack starts, and while all five faults are there
+MOMENTS = DRAWN if ALL else [DRAWN[4], DRAWN[16]]  # while the stack starts, and while all seven faults are there
 
 RUN = """
 import os, signal, sys, threading, time
@@ -72,7 +72,7 @@ class Quiet:
     def heartbeat(self, **_): pass
 
 scenario = Scenario.model_validate({
-    "scenario": "mortal", "story": "It is killed while faults of the network and of processes are there at once.",
+    "scenario": "mortal", "story": "It is killed while faults of the network, of processes and of resources are there at once.",
     "load": {"arrivals_per_s": 50, "drain": "1s"},
     "phases": [
         {"name": "baseline", "lasts": "1s"},
@@ -82,6 +82,8 @@ scenario = Scenario.model_validate({
             {"kind": "restart", "target": "replica-2"},
             {"kind": "reset", "target": "nginx.replica-1", "at": "1s"},
             {"kind": "pause", "target": "postgres", "at": "1s", "until": "5s"},
+            {"kind": "descriptors", "target": "worker-1", "at": "1s"},
+            {"kind": "cpu", "target": "machine", "strangers": 1, "at": "1s"},
         ]},
         {"name": "recovery", "lasts": "1s"},
     ],

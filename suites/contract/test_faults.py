@@ -22,7 +22,9 @@ from harness.spec.faults import (
     Blackhole,
     ConnectBlackhole,
     Connections,
+    Cpu,
     CrashLoop,
+    Descriptors,
     Down,
     Evict,
     Flush,
@@ -33,6 +35,7 @@ from harness.spec.faults import (
     LimitData,
     Lock,
     LongTransaction,
+    Memory,
     Pause,
     PauseClients,
     ReadOnly,
@@ -96,6 +99,10 @@ FAULTS = [
     pytest.param(LongTransaction(kind="long-transaction", target="postgres", table="things"), id="long transaction"),
     pytest.param(Connections(kind="connections", target="postgres"), id="no connections left"),
     pytest.param(Connections(kind="connections", target="postgres", leaving=3), id="three connections left"),
+    pytest.param(Cpu(kind="cpu", target="machine", strangers=1), id="a stranger computes"),
+    pytest.param(Memory(kind="memory", target="replica-1", room="8MB"), id="replica short of memory"),
+    pytest.param(Descriptors(kind="descriptors", target="replica-1", leaving=8), id="replica short of descriptors"),
+    pytest.param(Descriptors(kind="descriptors", target="redis"), id="redis without a descriptor"),
 ]
 
 

@@ -24,7 +24,7 @@ from harness.errors import (
     UnavailableError,
 )
 from harness.faults.injection import check_available, injected
-from harness.spec.faults import Down, Kill, Pause
+from harness.spec.faults import Cpu, Descriptors, Down, Kill, Pause
 from harness.spec.system import Part, ProxiedDependency, Subject, System, Worker
 from harness.stack.backends.choice import AUTO, CONTAINERS, EMBEDDED, choose, standing
 from harness.stack.blueprint import Blueprint
@@ -297,6 +297,7 @@ def test_what_runs_already_is_judged_and_stays(workspace, running, ledger):
     [
         (Kill(kind="kill", target="replica-1"), "replica-1 was not started here: the subject is external"),
         (Down(kind="down", target="postgres"), "given no path to postgres (system.subject.proxies: redis)"),
+        (Descriptors(kind="descriptors", target="replica-1"), "its processes are not the harness's"),
     ],
 )
 def test_what_cannot_be_done_to_what_runs_already_is_said_before_anything_starts(fault, reason):
@@ -307,7 +308,9 @@ def test_what_cannot_be_done_to_what_runs_already_is_said_before_anything_starts
     with pytest.raises(UnavailableError) as caught:
         check_available([fault], EMBEDDED, system)
     assert reason in caught.value.what
-    check_available([Down(kind="down", target="redis")], EMBEDDED, system)
+    check_available(
+        [Down(kind="down", target="redis"), Cpu(kind="cpu", target="machine", strangers=1)], EMBEDDED, system
+    )
 
 
 def test_what_does_not_run_is_told(workspace):

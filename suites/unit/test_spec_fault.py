@@ -9,12 +9,15 @@ from harness.faults.network.latency import LOW_TOLERANCE
 from harness.spec.faults import (
     Bandwidth,
     ConnectBlackhole,
+    Cpu,
     CrashLoop,
+    Descriptors,
     Flush,
     HalfOpen,
     Latency,
     LimitData,
     Lock,
+    Memory,
     PauseClients,
     Reset,
     Restart,
@@ -74,6 +77,12 @@ def test_one_that_could_not_be_seen_is_refused(delay, jitter, said):
         (CrashLoop, {"every": "499ms"}, "greater than or equal to 0.5"),
         (LimitData, {"size": "0B"}, "greater than or equal to 1"),
         (LimitData, {"size": "50.001KB"}, "less than or equal to 50000"),
+        (Cpu, {"strangers": 0}, "greater than or equal to 1"),
+        (Cpu, {"strangers": 65}, "less than or equal to 64"),
+        (Cpu, {}, "strangers"),
+        (Memory, {"room": "1"}, "not a size"),
+        (Memory, {}, "room"),
+        (Descriptors, {"leaving": -1}, "greater than or equal to 0"),
     ],
 )
 def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given, said):
@@ -99,6 +108,11 @@ def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given
         (CrashLoop(kind="crash-loop", target="redis", every="2s"), 0.0, "redis killed every 2s"),
         (ConnectBlackhole(kind="connect-blackhole", target="redis"), 1.0, "redis lets no connection in"),
         (StaleConnections(kind="stale-connections", target="redis"), 1.0, "redis is silent on open connections"),
+        (Cpu(kind="cpu", target="machine", strangers=1), 0.5, "machine has 1 stranger computing"),
+        (Cpu(kind="cpu", target="machine", strangers=3), 0.5, "machine has 3 strangers computing"),
+        (Memory(kind="memory", target="redis", room="16MB"), 0.0, "redis has 16MB of memory left"),
+        (Descriptors(kind="descriptors", target="redis"), 0.0, "redis has no descriptors left"),
+        (Descriptors(kind="descriptors", target="redis", leaving=4), 0.0, "redis has 4 descriptors left"),
     ],
 )  # fmt: skip
 def test_a_fault_says_what_it_does_and_how_long_a_look_takes(fault, look_s, sentence):

@@ -1,7 +1,7 @@
 """What trouble is wished for: one frozen value per fault, in SI units, told apart by `kind`; one file per family.
 
 A family is how a fault is done: by the fault proxy (`network`), to a process (`process`), to what a server holds and
-grants (`data`), or by the load itself (`traffic`).
+grants (`data`), to what there is for all (`resource`), or by the load itself (`traffic`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from harness.spec.faults.process import (
     RollingRestart,
     SlowStart,
 )
+from harness.spec.faults.resource import Cpu, Descriptors, LimitFault, Memory, ResourceFault
 from harness.spec.faults.traffic import GreedyClient, HotKey, Spike, TrafficFault
 
 __all__ = [
@@ -50,8 +51,10 @@ __all__ = [
     "Blackhole",
     "ConnectBlackhole",
     "Connections",
+    "Cpu",
     "CrashLoop",
     "DataFault",
+    "Descriptors",
     "Down",
     "Evict",
     "Fault",
@@ -63,14 +66,17 @@ __all__ = [
     "Kill",
     "Latency",
     "LimitData",
+    "LimitFault",
     "Lock",
     "LongTransaction",
+    "Memory",
     "NetworkFault",
     "Pause",
     "PauseClients",
     "ProcessFault",
     "ReadOnly",
     "Reset",
+    "ResourceFault",
     "Restart",
     "RollingRestart",
     "Slicer",
@@ -81,7 +87,7 @@ __all__ = [
     "TrafficFault",
 ]
 
-SystemFault = NetworkFault | ProcessFault | DataFault
+SystemFault = NetworkFault | ProcessFault | DataFault | ResourceFault
 """What is done to a part of the stack, and undone."""
 
 Fault = Annotated[SystemFault | TrafficFault, Field(discriminator="kind")]

@@ -134,6 +134,16 @@ def thaw(container_id: str, client: DockerClient) -> bool:
     return True
 
 
+def main_pid(container_id: str, client: DockerClient) -> int:
+    """Return the number that the main process of a container has on the engine's machine; 0 if it does not run.
+
+    Raises:
+        StackError: If the engine refuses.
+    """
+    with speaking(f"find the process of container {container_id}"):
+        return int(client.containers.get(container_id).attrs["State"]["Pid"])
+
+
 def names_of(run_id: str, client: DockerClient) -> list[str]:
     """Return the names of all containers and networks that carry the run's label.
 
