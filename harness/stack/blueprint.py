@@ -32,7 +32,7 @@ ENTRY = "nginx"
 """What stands before the replicas, and has an edge to each."""
 
 PROXY = "proxy"
-"""What every edge runs through."""
+"""What all edges run through."""
 
 ALWAYS_THERE = (ENTRY, PROXY)
 """What every stack has besides."""
