@@ -13,17 +13,21 @@ from harness.spec.faults import (
     Bandwidth,
     Blackhole,
     ConnectBlackhole,
+    Cpu,
     CrashLoop,
     DataFault,
+    Descriptors,
     Down,
     HalfOpen,
     Kill,
     Latency,
     LimitData,
+    Memory,
     NetworkFault,
     Pause,
     ProcessFault,
     Reset,
+    ResourceFault,
     Restart,
     RollingRestart,
     Slicer,
@@ -62,6 +66,8 @@ def translated(fault: Fault, cluster: Cluster) -> Translation:
         return _process(fault, cluster)
     if isinstance(fault, DataFault):
         return unsupported("no kind changes what a server holds, takes or grants")
+    if isinstance(fault, ResourceFault):
+        return unsupported(_why_no_resource(fault))
     if isinstance(fault, TrafficFault):
         return unsupported("no kind sends requests; it is a matter of the load")
     assert_never(fault)
@@ -112,6 +118,18 @@ def _process(fault: ProcessFault, cluster: Cluster) -> Translation:
             return unsupported("no kind freezes a process; `blackhole` shows its clients nearly the same")
         case SlowStart():
             return unsupported("no kind makes a start slower")
+        case _:
+            assert_never(fault)
+
+
+def _why_no_resource(fault: ResourceFault) -> str:
+    match fault:
+        case Cpu():
+            return "StressChaos computes within the limits of a pod, not beside all of them"
+        case Memory():
+            return "StressChaos takes memory until the kernel kills a process, where this one is refused"
+        case Descriptors():
+            return "no kind limits descriptors"
         case _:
             assert_never(fault)
 

@@ -15,17 +15,21 @@ from harness.spec.faults import (
     Bandwidth,
     Blackhole,
     ConnectBlackhole,
+    Cpu,
     CrashLoop,
     DataFault,
+    Descriptors,
     Down,
     HalfOpen,
     Kill,
     Latency,
     LimitData,
+    Memory,
     NetworkFault,
     Pause,
     ProcessFault,
     Reset,
+    ResourceFault,
     Restart,
     RollingRestart,
     Slicer,
@@ -73,6 +77,8 @@ def _translated(fault: Fault, lasts_s: int, cluster: Cluster) -> Translation:
         return _process(fault, lasts_s, cluster)
     if isinstance(fault, DataFault):
         return unsupported("no fault changes what a server holds, takes or grants")
+    if isinstance(fault, ResourceFault):
+        return unsupported(_why_no_resource(fault))
     if isinstance(fault, TrafficFault):
         return unsupported("no fault sends requests; it is a matter of the load")
     assert_never(fault)
@@ -129,6 +135,18 @@ def _process(fault: ProcessFault, lasts_s: int, cluster: Cluster) -> Translation
             return unsupported("no fault freezes a process; `blackhole` shows its clients nearly the same")
         case SlowStart():
             return unsupported("no fault makes a start slower")
+        case _:
+            assert_never(fault)
+
+
+def _why_no_resource(fault: ResourceFault) -> str:
+    match fault:
+        case Cpu():
+            return "node-cpu-hog wants the name of a node, and no target of a scenario has one"
+        case Memory():
+            return "pod-memory-hog takes memory until the kernel kills a process, where this one is refused"
+        case Descriptors():
+            return "no fault limits descriptors"
         case _:
             assert_never(fault)
 
