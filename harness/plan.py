@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, all_of, nearest
-from harness.faults.overlap import hidden
+from harness.faults.overlap import hidden, promoted
 from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
-from harness.spec.faults import GreedyClient, HotKey, TrafficFault
+from harness.spec.faults import Failover, GreedyClient, HotKey, TrafficFault
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
 from harness.spec.quantity import duration_text
 from harness.spec.scenario import Scenario
 from harness.spec.timeline import ROUNDING_S
-from harness.stack.blueprint import targets_of, why_out_of_reach
+from harness.stack.blueprint import targets_of, why_out_of_reach, wrong_standbys
 from harness.stack.placeholders import placeholders_in
 from harness.verdict.feasible import check_can_conclude, unprovable
 from harness.verdict.judge import claims_made
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.spec.document import Document, KeyPath
-    from harness.spec.faults import Fault
+    from harness.spec.faults import Fault, SystemFault
     from harness.spec.phase import Phase
     from harness.spec.system import Settings, Subject, System
     from harness.spec.timeline import Scheduled
@@ -185,10 +185,13 @@ def check_faults(source: ScenarioSource, settings: Settings, profile: str) -> No
 
 def _faulty(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:
     scenario = source.scenario.stretched(settings.profiles[profile].stretch)
-    yield from _missing_targets(source, settings.system)
+    wrong = list(_wrong_standbys(source, settings.system))
+    yield from wrong
+    system = settings.system.with_standbys({} if wrong else scenario.standbys)
+    yield from _missing_targets(source, system)
     yield from _impossible_windows(source, scenario)
-    yield from _hidden_faults(source, scenario, settings.system)
-    yield from _unasked(source, settings.system)
+    yield from _hidden_faults(source, scenario, system)
+    yield from _unasked(source, system)
 
 
 def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
@@ -271,10 +274,27 @@ def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecErr
         known = targets_of(fault, system)
         if fault.target not in known and not why_out_of_reach(fault, system):
             where = source.document.place((*path, "target"))
-            none = (
-                f"add a {fault.component} to readiness.toml (`[system.components.{fault.component}]`), or leave it out"
+            yield SpecError(
+                nothing_to_hit(fault), where=where, fix=nearest(fault.target, known) if known else _how_to_have(fault)
             )
-            yield SpecError(nothing_to_hit(fault), where=where, fix=nearest(fault.target, known) if known else none)
+
+
+def _how_to_have(fault: SystemFault) -> str:
+    """Say how a target is had of a kind that the system has none of."""
+    if isinstance(fault, Failover):
+        return f"give it one, in this file: standbys: {{{fault.target}: asynchronous}}"
+    return f"add a {fault.component} to readiness.toml (`[system.components.{fault.component}]`), or leave it out"
+
+
+def _wrong_standbys(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    """Find the standbys that the system cannot have."""
+    standbys = source.scenario.standbys
+    if standbys and system.subject.external is not None:
+        what = "the service runs already, and what it depends on is not the harness's"
+        yield SpecError(what, where=source.document.place(("standbys",)), fix="leave it out")
+        return
+    for name, what, fix in wrong_standbys(standbys, system):
+        yield SpecError(what, where=source.document.place(("standbys", name)), fix=fix)
 
 
 def _impossible_windows(source: ScenarioSource, scenario: Scenario) -> Iterator[SpecError]:
@@ -315,4 +335,9 @@ def _hidden_faults(source: ScenarioSource, scenario: Scenario, system: System) -
         line = source.document.line(places[other.id])
         what = f"the dose of `{one.spec}` cannot be seen while `{other.spec}` (line {line}) is there as well"
         fix = "give them windows that do not overlap (`at`, `for`, `until`), or leave one out"
+        yield SpecError(what, where=source.document.place(places[one.id]), fix=fix)
+    for one, other in promoted(scenario.actions):
+        line = source.document.line(places[other.id])
+        what = f"`{one.spec}` has no standby to hit any more after `{other.spec}` (line {line})"
+        fix = f"it goes by the name of {other.spec.target} from then on; let it come before, or leave it out"
         yield SpecError(what, where=source.document.place(places[one.id]), fix=fix)

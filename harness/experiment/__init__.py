@@ -98,7 +98,7 @@ def _standing(context: RunContext, plan: Plan, folder: Path) -> Iterator[Stack]:
         work=work,
         on_spawn=context.ledger.note_process,
     )
-    system = context.system.with_environment(plan.scenario.environment)
+    system = context.system.with_environment(plan.scenario.environment).with_standbys(plan.scenario.standbys)
     blueprint = Blueprint(system=system, seed=plan.seed, defect=context.defect, hidden=context.hidden)
     try:
         with (

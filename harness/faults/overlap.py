@@ -18,6 +18,7 @@ from harness.spec.faults import (
     DataFault,
     Down,
     Evict,
+    Failover,
     Full,
     GreedyClient,
     HalfOpen,
@@ -33,7 +34,7 @@ from harness.spec.faults import (
 )
 from harness.spec.faults.target import SILENCE_S
 from harness.stack.blueprint import PROXY, edges_of, replicas_of
-from harness.stack.stack import REPLICAS
+from harness.stack.stack import REPLICAS, leads_into, standby_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
 CUT = (Down, Blackhole, HalfOpen, Reset, ConnectBlackhole)
 """Kinds through which no answer comes on a new connection."""
 
-BY_ITSELF = (PauseClients, Evict, Full, Connections)
-"""Faults of a server's data beside which no other of it is seen: by no answer, no room for a mark, or no connection."""
+BY_ITSELF = (PauseClients, Evict, Full, Connections, Failover)
+"""Faults of a server's data beside which no other of it is seen: by no answer, no room for a mark, no connection, or
+because another server is there in the end."""
 
 LATE_FROM_S = SILENCE_S / 2
 """An answer that comes so late is not told from silence, and a look at data that takes several of them has no end."""
@@ -60,12 +62,25 @@ def hidden(actions: Sequence[Scheduled], system: System) -> Iterator[tuple[Sched
             yield one, other
 
 
+def promoted(actions: Sequence[Scheduled]) -> Iterator[tuple[Scheduled, Scheduled]]:
+    """Return each action on a standby that is none any more, with the failover that promoted it.
+
+    From then on it goes by the name of its component.
+    """
+    for one, other in permutations(actions, 2):
+        if isinstance(other.spec, Failover) and one.starts_s >= other.ends_s:
+            standby = standby_of(other.spec.target)
+            is_again = isinstance(one.spec, Failover) and one.spec.target == other.spec.target
+            if is_again or one.spec.target in (standby, f"{standby}.{other.spec.target}"):
+                yield one, other
+
+
 def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:  # noqa: PLR0911 - one family after the other
     if isinstance(fault, TrafficFault):
         return _is_alike(fault, other)
     if isinstance(other, TrafficFault) or isinstance(fault, Cpu) or isinstance(other, Cpu):
         return False  # what strangers had is counted by the kernel, and all else is there beside them
-    hit = _processes(other, system) if isinstance(other, ProcessFault) else set()
+    hit = _processes(other, system) if isinstance(other, ProcessFault | Failover) else set()
     if isinstance(fault, ProcessFault):
         return bool(hit & _processes(fault, system))
     if isinstance(fault, LimitFault):
@@ -76,7 +91,7 @@ def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:  # noqa: PLR
     if isinstance(fault, Down):
         return PROXY in hit
     edges = _edges(fault.target, system)
-    if isinstance(other, ProcessFault):
+    if isinstance(other, ProcessFault | Failover):
         return bool(hit & {PROXY, *(server for _, server in edges)})
     if isinstance(other, DataFault):
         return _is_unanswered(fault, other, {server for _, server in edges})
@@ -121,11 +136,14 @@ def _is_alike(fault: TrafficFault, other: Fault) -> bool:
 
 def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> bool:
     """Tell whether a fault of data cannot be seen: nothing comes back in time, or another one sets the same server."""
+    if isinstance(fault, Failover) and isinstance(other, DataFault):
+        return other.target == fault.target
     if isinstance(other, DataFault):
         is_set_twice = fault.setting is not None and fault.setting == other.setting
         return other.target == fault.target and (is_set_twice or isinstance(other, BY_ITSELF))
     if isinstance(other, ProcessFault):
-        return bool(_processes(other, system) & {PROXY, fault.target})
+        own = _processes(fault, system) if isinstance(fault, Failover) else {fault.target}
+        return bool(_processes(other, system) & {PROXY, *own})
     if isinstance(other, LimitFault):
         return other.target == fault.target
     is_late = isinstance(other, Latency) and other.delay + other.jitter >= LATE_FROM_S
@@ -144,10 +162,12 @@ def _is_unanswered(fault: NetworkFault, other: DataFault, servers: set[str]) -> 
     return takes_long or (isinstance(other, PauseClients) and other.blocks == "everything")
 
 
-def _processes(fault: ProcessFault, system: System) -> set[str]:
+def _processes(fault: ProcessFault | Failover, system: System) -> set[str]:
     """Return the processes that are not what they were while `fault` is there."""
+    if isinstance(fault, Failover):
+        return {fault.target, standby_of(fault.target)}
     return set(replicas_of(system)) if fault.target == REPLICAS else {fault.target}
 
 
 def _edges(target: str, system: System) -> set[tuple[str, str]]:
-    return {(client, server) for client, server in edges_of(system) if target in (server, f"{client}.{server}")}
+    return {(client, server) for client, server in edges_of(system) if leads_into(client, server, target)}

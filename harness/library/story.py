@@ -65,6 +65,9 @@ def _lines_on_load(scenario: Scenario) -> Iterator[str]:
     yield f"It lasts {duration_text(scenario.lasts_s)}{longer}."
     if scenario.environment:
         yield "The service is told: " + ", ".join(f"{name}={text}" for name, text in scenario.environment.items()) + "."
+    if scenario.standbys:
+        kept = ", ".join(f"{name} ({replicates})" for name, replicates in scenario.standbys.items())
+        yield f"There is a standby of {kept}."
 
 
 def _changing(load: Load) -> str:

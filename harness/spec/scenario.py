@@ -23,6 +23,7 @@ from harness.spec.phase import Phase, Slug
 from harness.spec.quantity import duration_text, rate_text
 from harness.spec.schedule import PER_S_MAX
 from harness.spec.sometimes import Sometimes
+from harness.spec.standby import Standbys
 from harness.spec.timeline import Moment, Scheduled, moments, scheduled
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Scenario(Model):
         story: One sentence for the report: what happens, and what must hold.
         environment: Variables of each process of the judged service, in this scenario only: a lower limit, a shorter
             lifetime, so that it can be reached in a minute.
+        standbys: Components that have a standby in this scenario, by name: it takes their place in a `failover`.
         load: One for all phases; where recovery is promised its rate is steady, or a lighter load would do.
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
@@ -81,6 +83,7 @@ class Scenario(Model):
     scenario: Slug
     story: str = Field(min_length=10, max_length=400)
     environment: dict[Variable, Plain] = Field(default_factory=dict, exclude_if=is_unsaid)
+    standbys: Standbys = Field(default_factory=dict, exclude_if=is_unsaid)
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()

@@ -16,6 +16,7 @@ from harness.spec.phase import Slug
 from harness.spec.quantity import Duration
 from harness.spec.requests import Requests, ResponseHeaders
 from harness.spec.scenario import Extension
+from harness.spec.standby import Replicates, Standbys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -189,6 +190,7 @@ class System(Model):
         headers: What its answers tell of themselves.
         sticky: The header of a request that names its client, whose WebSockets come back to the same replica; where
             it says nothing, and in a request without it, the client's address does.
+        standbys: Which components have a standby in every scenario, and how it is kept; a scenario may add some.
     """
 
     name: Slug
@@ -198,10 +200,11 @@ class System(Model):
     requests: Requests = ()
     headers: ResponseHeaders = ResponseHeaders()
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,79}$")] | None = None
+    standbys: Standbys = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _starts_nothing_for_what_runs_already(self) -> Self:
-        unheard = [key for key in ("replicas", "components", "sticky") if key in self.model_fields_set]
+        unheard = [key for key in ("replicas", "components", "sticky", "standbys") if key in self.model_fields_set]
         if unheard and self.subject.external is not None:
             raise ValueError(f"{unheard[0]} means nothing for an external subject; its proxies say what it depends on")
         return self
@@ -210,6 +213,10 @@ class System(Model):
         """Return the same with these variables for each process of the judged service, beside or instead of its own."""
         environment = {**self.subject.environment, **variables}
         return self.model_copy(update={"subject": self.subject.model_copy(update={"environment": environment})})
+
+    def with_standbys(self, standbys: Mapping[str, Replicates]) -> System:
+        """Return the same with these standbys, beside or instead of its own."""
+        return self.model_copy(update={"standbys": {**self.standbys, **standbys}})
 
     @property
     def kinds(self) -> dict[str, str]:

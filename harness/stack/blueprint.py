@@ -9,6 +9,7 @@ from harness.errors import SpecError, nearest
 from harness.spec.faults import (
     Cpu,
     DataFault,
+    Failover,
     LimitFault,
     NetworkFault,
     ProcessFault,
@@ -17,15 +18,18 @@ from harness.spec.faults import (
     TrafficFault,
 )
 from harness.stack.components import COMPONENTS
-from harness.stack.stack import MACHINE, REPLICA, REPLICAS, SUBJECT
+from harness.stack.stack import MACHINE, REPLICA, REPLICAS, SUBJECT, standby_of
+from harness.stack.standbys import REPLICATIONS
 from harness.stack.subjects import Process, init, replica, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from harness.spec.faults import Fault, SystemFault
+    from harness.spec.standby import Replicates
     from harness.spec.system import Subject, System
     from harness.stack.component import Component
+    from harness.stack.replication import Replication
     from harness.stack.service import Address
 
 ENTRY = "nginx"
@@ -70,6 +74,10 @@ class Blueprint:
             SpecError: If a kind is unknown.
         """
         return components_of(self.system)
+
+    def replication_of(self, name: str) -> Replication:
+        """Return how the component of that name keeps a standby, which the system says that it has."""
+        return REPLICATIONS[self.system.kinds[name]]
 
     @property
     def replicas(self) -> list[Process]:
@@ -126,22 +134,39 @@ def replicas_of(system: System) -> list[str]:
 def edges_of(system: System) -> list[tuple[str, str]]:
     """Return every edge of a stack as client and server.
 
-    Those of each process of the service to each component come first, then those of the entry to each replica. An
-    external subject has one for each path that it was given.
+    Those of each process of the service to each component come first, then those of standbys, and those of the entry
+    to each replica. An external subject has one for each path that it was given.
     """
     if system.subject.external is not None:
         return [(SUBJECT, name) for name in system.subject.proxies]
     replicas = replicas_of(system)
     clients = [*replicas, *(worker.name for worker in workers(system.subject))]
     edges = [(client, each) for client in clients for each in system.kinds]
-    return [*edges, *((ENTRY, replica) for replica in replicas)]
+    copying = [(standby_of(name), name) for name in system.standbys]
+    return [*edges, *copying, *((ENTRY, replica) for replica in replicas)]
 
 
 def processes_of(system: System) -> list[str]:
     """Return the name of every process that a stack starts; it is the same on every backend."""
     if system.subject.external is not None:
         return [PROXY]
-    return [*system.kinds, *replicas_of(system), *(each.name for each in workers(system.subject)), *ALWAYS_THERE]
+    components = [*system.kinds, *map(standby_of, system.standbys)]
+    return [*components, *replicas_of(system), *(each.name for each in workers(system.subject)), *ALWAYS_THERE]
+
+
+def wrong_standbys(standbys: Mapping[str, Replicates], system: System) -> Iterator[tuple[str, str, str]]:
+    """Yield each standby that a system cannot have: the component's name, what is wrong, and how to fix it."""
+    able = [each for each, kind in system.kinds.items() if kind in REPLICATIONS]
+    for name, replicates in standbys.items():
+        kind = system.kinds.get(name, "")
+        if kind not in REPLICATIONS:
+            what = f"a {kind} has no standby" if kind else f"there is no component called {name!r}"
+            yield name, what, nearest(name, able) if able else "leave it out"
+        elif replicates not in REPLICATIONS[kind].modes:
+            what = f"a {kind} does not wait for its standby when it acknowledges a write"
+            yield name, what, f"write `{name}: {REPLICATIONS[kind].modes[0]}`"
+        elif standby_of(name) in system.kinds:
+            yield name, f"there is a component called {standby_of(name)!r} already", "give that another name"
 
 
 def why_out_of_reach(fault: Fault, system: System) -> str | None:
@@ -177,6 +202,8 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR091
         return sorted(processes_of(system))
     if isinstance(fault, NetworkFault):
         return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
+    if isinstance(fault, Failover):
+        return sorted(system.standbys)
     if isinstance(fault, DataFault):
         return sorted(name for name, kind in system.kinds.items() if kind == fault.component)
     assert_never(fault)

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError
-from harness.stack.blueprint import ALWAYS_THERE, Blueprint, processes_of, unknown_kind
+from harness.stack.blueprint import ALWAYS_THERE, Blueprint, processes_of, unknown_kind, wrong_standbys
 from harness.stack.components import COMPONENTS
 from harness.stack.placeholders import placeholders_in, unknown_in
 from harness.stack.service import LOOPBACK, Address
@@ -35,6 +35,8 @@ def mistakes_in(system: System, document: Document, project: Path) -> Iterator[S
     if not mistakes:  # what a component that is not there would give is not a second mistake
         yield from _unknown_placeholders(system, document)
     yield from _unheard_port(system, document)
+    for name, what, fix in wrong_standbys(system.standbys, system):
+        yield SpecError(what, where=document.place(("system", "standbys", name)), fix=fix)
     folder = system.subject.folder
     if folder and not (project / folder).is_dir():
         where = document.place((*_SUBJECT, "folder"))

@@ -127,6 +127,23 @@ class ProxyServer:
         with self._speaking(f"enable {name}") as server:
             self._proxy(server, name).enable()
 
+    def lead(self, name: str, upstream: Address) -> None:
+        """Lead what comes through a proxy elsewhere, and end what is open; it listens where it did, toxics and all.
+
+        Raises:
+            FaultProxyError: If it does not; a proxy may say yes and do nothing.
+        """
+        with self._speaking(f"lead {name} to {upstream}") as server:
+            self._proxy(server, name)  # it is there
+            APIConsumer.post(f"/proxies/{name}", json={"upstream": str(upstream)})
+            if (leads := self._proxy(server, name).upstream) != str(upstream):
+                raise ValueError(f"it still leads to {leads}")
+
+    def upstream(self, name: str) -> str:
+        """Return where a proxy leads, as `host:port`."""
+        with self._speaking(f"look at {name}") as server:
+            return str(self._proxy(server, name).upstream)
+
     def add(self, toxic: Toxic) -> None:
         """Hurt an edge."""
         with self._speaking(f"add {toxic.name} to {toxic.edge}") as server:
@@ -168,8 +185,9 @@ class ProxyServer:
         """Return how many bytes have been sent through a proxy so far, by anything that connects to it."""
         with self._speaking(f"count what crossed {edge}"):
             metrics = APIConsumer.get("/metrics").text
-        counted = re.search(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE)
-        return (int(float(counted[1])) if counted else 0) + self._open_bytes(edge)
+        # Toxiproxy has a count for each place that a proxy has led to.
+        counted = re.findall(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE)
+        return sum(int(float(each)) for each in counted) + self._open_bytes(edge)
 
     def version(self) -> str:
         """Return the version that the server claims."""

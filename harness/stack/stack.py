@@ -10,10 +10,14 @@ if TYPE_CHECKING:
 
     from harness.history.marks import Startup
     from harness.stack.proxy import ProxyServer
+    from harness.stack.replication import Replication
     from harness.stack.service import Address, Edge, Service
 
 REPLICA = "replica-"
 """Beginning of the name of every replica of the judged service; a number follows."""
+
+STANDBY = "-standby"
+"""End of the name of every standby; that of the component whose place it can take comes before it."""
 
 REPLICAS = "replicas"
 """What a fault targets that is about all of them."""
@@ -25,27 +29,58 @@ SUBJECT = "subject"
 """Name of the judged service where it runs already."""
 
 
+def standby_of(component: str) -> str:
+    """Return the name of what can take the place of a component."""
+    return f"{component}{STANDBY}"
+
+
+def leads_into(client: str, server: str, target: str) -> bool:
+    """Tell whether `target` names the path of a client to a server: by its own name, or as one of all clients'.
+
+    A standby is no client of its primary's: what it copies is nobody's traffic, and its path has a name of its own.
+    """
+    return target == f"{client}.{server}" or (target == server and client != standby_of(server))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standby:
+    """What can take the place of a component.
+
+    Attributes:
+        service: It follows the component, and has what that has.
+        upstream: Where the fault proxy finds it.
+        replication: How it is promoted.
+    """
+
+    service: Service
+    upstream: Address
+    replication: Replication
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A running system.
 
     Attributes:
         backend: `embedded` or `containers`.
-        services: By name, in the order in which they were started.
+        services: By name, in the order in which they were started; after a failover, a component's name is that of what
+            took its place.
         edges: Every edge.
         proxy: The fault proxy that all edges run through.
         entry: Where clients of the system send their requests.
         startup: How long each part took.
         kinds: The kind of each component that was started for it, by name.
+        standbys: What can take the place of a component, by the component's name.
     """
 
     backend: str
-    services: Mapping[str, Service]
+    services: dict[str, Service]
     edges: tuple[Edge, ...]
     proxy: ProxyServer
     entry: Address
     startup: tuple[Startup, ...]
     kinds: Mapping[str, str] = field(default_factory=dict)
+    standbys: dict[str, Standby] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:
@@ -68,8 +103,13 @@ class Stack:
         return tuple(
             edge
             for edge in self.edges
-            if target in (edge.server, edge.name) or (target == REPLICAS and edge.server.startswith(REPLICA))
+            if leads_into(edge.client, edge.server, target) or (target == REPLICAS and edge.server.startswith(REPLICA))
         )
+
+    def has_failed_over(self, component: str) -> None:
+        """Know what was the standby of a component by that component's name; what served before is known no more."""
+        self.services[component] = self.services.pop(standby_of(component))
+        del self.standbys[component]
 
     def sent_bytes(self, target: str) -> int:
         """Return how many bytes clients have sent so far on the edges into `target`, the harness's looks aside."""

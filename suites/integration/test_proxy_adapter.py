@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,6 +95,24 @@ def test_a_proxy_of_the_company_is_not_asked_for_loopback(monkeypatch):
 
     with serving(GET=(200, {"version": "2.12.0"})) as server:
         assert server.version() == "2.12.0"
+
+
+def test_a_proxy_that_says_yes_and_leads_where_it_led_is_an_error():
+    """A failover that hits nobody would look like one that was survived."""
+    with serving(GET=(200, {"door": DOOR}), POST=(200, DOOR)) as server:
+        with pytest.raises(StackError, match=r"could not lead door to 127.0.0.1:3: it still leads to 127.0.0.1:2"):
+            server.lead("door", Address("127.0.0.1", 3))
+        server.lead("door", Address("127.0.0.1", 2))
+
+
+def test_what_crossed_a_proxy_is_counted_wherever_it_led(monkeypatch):
+    """Toxiproxy counts each place that it has led to by itself; what went the other way, or another one's, is not it."""
+    line = 'toxiproxy_proxy_received_bytes_total{{direction="{}",listener="l",proxy="{}",upstream="{}"}} {}'
+    counted = [("upstream", "door", "a", "1e+03"), ("upstream", "door", "b", 7), ("downstream", "door", "b", 100)]
+    text = "\n".join(line.format(*each) for each in [*counted, ("upstream", "other", "a", 50)])
+    monkeypatch.setattr(proxy.APIConsumer, "get", lambda _path: SimpleNamespace(text=text))
+
+    assert ProxyServer(Address("127.0.0.1", 1), open_bytes=lambda _edge: 10).crossed_bytes("door") == 1017
 
 
 def test_two_servers_are_never_mixed_up():

@@ -108,7 +108,17 @@ def at(data, path):
     return data
 
 
-NAMED_BY_THEIR_AUTHOR = {"headers", "labels", "environment", "defects", "workers", "proxies", "components", "profiles"}
+NAMED_BY_THEIR_AUTHOR = {
+    "headers",
+    "labels",
+    "environment",
+    "defects",
+    "workers",
+    "proxies",
+    "components",
+    "profiles",
+    "standbys",
+}
 """Keys of mappings whose own keys are names; `load.headers` and `system.headers` are none of these."""
 
 

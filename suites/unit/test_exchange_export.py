@@ -30,7 +30,8 @@ def file_of(*faults, lasts="20s"):
     """Return a scenario's file with these faults in one phase between two without any."""
     lines = "".join(f"      - {yaml.safe_dump(fault, default_flow_style=True, width=500)}" for fault in faults)
     return (
-        "scenario: made\nstory: Something is hurt, and something must hold.\nload: {arrivals_per_s: 200}\nphases:\n"
+        "scenario: made\nstory: Something is hurt, and something must hold.\nload: {arrivals_per_s: 200}\n"
+        "standbys: {postgres: synchronous}\nphases:\n"
         f"  - {{name: baseline, lasts: 24s}}\n  - name: fault\n    lasts: {lasts}\n"
         + (f"    faults:\n{lines}{HEALTHY}{RECOVERS}" if faults else HEALTHY)
     )

@@ -274,6 +274,119 @@ def test_a_fault_that_another_one_hides_is_refused(tmp_path, faults, is_seen):
         assert "timed.yaml:9: phases[1].faults[0]" in str(refused.value) or "(line 9)" in str(refused.value)
 
 
+def standing_by(folder, *faults, standbys="{redis: asynchronous, postgres: synchronous}"):
+    """The scenario file of `timed`, with these standbys in line 4."""
+    path = timed(folder, *faults, lasts="24s")
+    path.write_text(path.read_text().replace("phases:\n", f"standbys: {standbys}\nphases:\n", 1))
+    return read_source(path)
+
+
+@pytest.mark.parametrize(
+    ("faults", "is_seen"),
+    [
+        (("kind: failover, target: redis", "kind: failover, target: postgres"), True),
+        (("kind: failover, target: redis", "kind: kill, target: redis"), False),
+        (("kind: failover, target: redis", "kind: pause, target: redis-standby, at: 12s"), False),
+        (("kind: failover, target: redis", "kind: pause, target: postgres-standby"), True),
+        (("kind: failover, target: redis", "kind: kill, target: proxy"), False),
+        (("kind: failover, target: redis", "kind: kill, target: replica-1"), True),
+        (("kind: failover, target: redis", "kind: flush, target: redis, at: 12s"), False),
+        (("kind: failover, target: redis", "kind: read-only, target: postgres"), True),
+        (("kind: failover, target: redis", "kind: down, target: replica-1.redis"), False),
+        (("kind: failover, target: redis", "kind: down, target: redis-standby.redis"), True),
+        (("kind: failover, target: redis", "kind: latency, target: redis-standby.redis, delay: 1s"), False),
+        (("kind: failover, target: redis", "kind: latency, target: redis, delay: 40ms"), False),
+        (("kind: failover, target: redis, for: 12s", "kind: latency, target: redis, delay: 40ms, at: 12s"), True),
+        (("kind: failover, target: redis, for: 12s", "kind: kill, target: redis, at: 12s"), True),
+        (("kind: blackhole, target: redis", "kind: down, target: redis-standby.redis"), True),
+        (("kind: failover, target: redis", "kind: hot-key, share: 50%"), True),
+    ],
+)
+def test_a_failover_hides_and_is_hidden_as_a_death_is(tmp_path, faults, is_seen):
+    """Of both servers; but a standby that is cut off from its primary is what makes a failover lose something."""
+    source = standing_by(tmp_path, *faults)
+
+    if is_seen:
+        assert len(plan_of(source, OURS, profile="quick", seed=1).actions) == 2
+    else:
+        with pytest.raises(SpecError, match="cannot be seen while"):
+            plan_of(source, OURS, profile="quick", seed=1)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "kind: failover, target: redis, how: planned, at: 12s",
+        "kind: kill, target: redis-standby, at: 12s",
+        "kind: down, target: redis-standby.redis, at: 12s",
+    ],
+)
+def test_a_standby_that_was_promoted_is_none_any_more(tmp_path, later):
+    """It goes by its component's name, and has none itself; told with the line of the failover."""
+    source = standing_by(tmp_path, "kind: failover, target: redis, for: 12s", later)
+
+    with pytest.raises(
+        SpecError, match=r"has no standby to hit any more after `redis fails over[^`]*` \(line 10\)"
+    ) as told:
+        plan_of(source, OURS, profile="quick", seed=1)
+
+    assert "timed.yaml:11: phases[1].faults[1]" in str(told.value)
+    assert "it goes by the name of redis from then on" in told.value.fix
+
+
+@pytest.mark.parametrize(
+    ("standbys", "what", "fix"),
+    [
+        ("{reddis: asynchronous}", "there is no component called 'reddis'", "did you mean 'redis'?"),
+        ("{redis: synchronous}", "a redis does not wait for its standby", "`redis: asynchronous`"),
+    ],
+)
+def test_a_standby_that_cannot_be_is_refused_with_its_line(tmp_path, standbys, what, fix):
+    """Before anything starts, and without a second mistake for the fault that needs it."""
+    source = standing_by(tmp_path, "kind: down, target: redis", standbys=standbys)
+
+    with pytest.raises(SpecError, match=what) as refused:
+        plan_of(source, OURS, profile="quick", seed=1)
+
+    assert "timed.yaml:4: standbys." in str(refused.value)
+    assert fix in refused.value.fix
+
+
+def test_a_standby_takes_no_name_that_is_taken_and_a_kind_without_one_has_none(tmp_path):
+    """A cache of memcached, and a second Redis that is called as the standby of the first would be."""
+    parts = {"redis": {}, "redis-standby": {"kind": "redis"}, "memcached": {}}
+    system = {"name": "made", "subject": {"app": "made:create_app"}, "components": parts}
+    settings = Settings.model_validate({**SETTINGS.model_dump(), "system": system})
+    source = standing_by(
+        tmp_path, "kind: down, target: redis", standbys="{redis: asynchronous, memcached: asynchronous}"
+    )
+
+    with pytest.raises(SpecError, match="2 mistakes") as refused:
+        plan_of(source, settings, profile="quick", seed=1)
+
+    assert "there is a component called 'redis-standby' already" in str(refused.value)
+    assert "a memcached has no standby" in str(refused.value)
+
+
+def test_a_failover_without_a_standby_is_told_how_to_have_one(tmp_path):
+    """In the scenario's own file, so that no other one pays for it."""
+    source = read_source(timed(tmp_path, "kind: failover, target: redis"))
+
+    with pytest.raises(SpecError, match="there is no component with a standby called 'redis'") as refused:
+        plan_of(source, OURS, profile="quick", seed=1)
+
+    assert refused.value.fix == "give it one, in this file: standbys: {redis: asynchronous}"
+
+
+def test_a_service_that_runs_already_has_no_standbys(tmp_path):
+    """What it depends on is not the harness's."""
+    system = {"name": "made", "subject": {"external": "http://127.0.0.1:8000"}}
+    settings = Settings.model_validate({**SETTINGS.model_dump(), "system": system})
+
+    with pytest.raises(SpecError, match="what it depends on is not the harness's"):
+        plan_of(standing_by(tmp_path, "kind: kill, target: proxy"), settings, profile="quick", seed=1)
+
+
 def test_a_window_without_one_is_written_as_before_there_were_any(tmp_path):
     """What a scenario says of its faults is compared with what older evidence says; and it is read back as it was."""
     source = read_source(timed(tmp_path, "kind: down, target: redis", "kind: kill, target: redis, at: 1s, for: 2s"))

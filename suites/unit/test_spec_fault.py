@@ -12,6 +12,7 @@ from harness.spec.faults import (
     Cpu,
     CrashLoop,
     Descriptors,
+    Failover,
     Flush,
     HalfOpen,
     Latency,
@@ -113,6 +114,9 @@ def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given
         (Memory(kind="memory", target="redis", room="16MB"), 0.0, "redis has 16MB of memory left"),
         (Descriptors(kind="descriptors", target="redis"), 0.0, "redis has no descriptors left"),
         (Descriptors(kind="descriptors", target="redis", leaving=4), 0.0, "redis has 4 descriptors left"),
+        (Failover(kind="failover", target="redis"), 5.0, "redis fails over after 2s"),
+        (Failover(kind="failover", target="redis", takes="0s", at="1s"), 3.0, "redis fails over after 0s at 1s"),
+        (Failover(kind="failover", target="redis", how="planned"), 8.0, "redis fails over, handed over in order"),
     ],
 )  # fmt: skip
 def test_a_fault_says_what_it_does_and_how_long_a_look_takes(fault, look_s, sentence):
@@ -138,7 +142,14 @@ def test_a_pause_of_everything_says_how_long_it_is():
 def test_a_phase_with_a_flush_does_not_go_on():
     """What is missed is loaded anew meanwhile: a longer phase would be an easier one."""
     assert not Flush(kind="flush", target="redis").spans
+    assert not Failover(kind="failover", target="redis").spans
     assert paused(blocks="writes").spans
+
+
+def test_nobody_waits_for_the_notice_of_a_handover():
+    """It is decided on; what is said of a crash alone would be heard by nobody."""
+    with pytest.raises(ValidationError, match="nobody dies when `how` is `planned`"):
+        Failover(kind="failover", target="redis", how="planned", takes="2s")
 
 
 @pytest.mark.parametrize("table", ["items", "shop.items", "_x1"])

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SpecError
+from harness.faults.data.failover import REFUSED
 from harness.options import settings_of
-from harness.spec.faults import Down, Flush, Kill, SlowStart
-from harness.stack.blueprint import targets_of, why_out_of_reach
+from harness.spec.faults import Down, Failover, Flush, Kill, SlowStart
+from harness.stack.blueprint import edges_of, targets_of, why_out_of_reach
 from harness.stack.components import COMPONENTS
+from harness.stack.stack import leads_into
+from harness.stack.standbys import REPLICATIONS
 
 PROJECT = Path(__file__).parents[2]
 
@@ -170,6 +173,34 @@ def test_every_process_and_path_of_a_service_can_be_hit(tmp_path):
     ]
     assert "mailer-1" not in targets_of(SlowStart(kind="slow-start", target="x", delay="1s"), system)
     assert "mailer-2.redis" in targets_of(Down(kind="down", target="x"), system)
+
+
+def test_a_standby_is_a_process_with_a_path_of_its_own_to_its_primary(tmp_path):
+    """What is said of all clients' paths is not said of that one: it is nobody's traffic."""
+    system = settings(tmp_path, subject='[system.standbys]\npostgres = "synchronous"').system
+    path, all_paths = ("postgres-standby", "postgres"), set(edges_of(system))
+
+    assert "postgres-standby" in targets_of(Kill(kind="kill", target="x"), system)
+    assert "postgres-standby.postgres" in targets_of(Down(kind="down", target="x"), system)
+    assert targets_of(Failover(kind="failover", target="x"), system) == ["postgres"]
+    assert path in all_paths
+    assert {each for each in all_paths if leads_into(*each, "postgres")} == {
+        ("replica-1", "postgres"), ("replica-2", "postgres")
+    }  # fmt: skip
+    assert leads_into(*path, "postgres-standby.postgres")
+
+
+def test_a_standby_of_what_has_none_is_told_with_its_line(tmp_path):
+    """In readiness.toml it is every scenario's."""
+    said = refusal(tmp_path, subject='[system.standbys]\nredis = "synchronous"')
+
+    assert said.startswith("a redis does not wait for its standby when it acknowledges a write\n")
+    assert "readiness.toml:6: system.standbys.redis" in said
+
+
+def test_what_can_have_a_standby_can_be_asked_whether_it_takes_writes():
+    """A failover is seen through every path; a kind that nobody asks would break a run that was under way."""
+    assert set(REFUSED) == set(REPLICATIONS) <= set(COMPONENTS)
 
 
 def test_an_external_subject_can_be_hurt_where_it_was_given_a_path(tmp_path):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.faults.data.connections import ConnectionsAction
 from harness.faults.data.evict import EvictAction
+from harness.faults.data.failover import FailoverAction
 from harness.faults.data.flush import FlushAction
 from harness.faults.data.full import FullAction
 from harness.faults.data.lock import LockAction
@@ -15,6 +16,7 @@ from harness.faults.data.read_only import ReadOnlyAction
 from harness.spec.faults import (
     Connections,
     Evict,
+    Failover,
     Flush,
     Full,
     Lock,
@@ -47,5 +49,7 @@ def data_action(fault: DataFault) -> type[Action]:  # noqa: PLR0911 - one a kind
             return LongTransactionAction
         case Connections():
             return ConnectionsAction
+        case Failover():
+            return FailoverAction
         case _:
             assert_never(fault)

@@ -9,6 +9,7 @@ from harness.errors import FaultError
 from harness.faults.action import Observation
 from harness.faults.network.edges import client_bytes, settle, together
 from harness.faults.undo import take_back
+from harness.spec.faults import Failover
 from harness.spec.faults.target import nothing_to_hit
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def component_of(fault: DataFault, stack: Stack) -> Service:
         FaultError: If there is none of its kind and name; it lists what could be hit.
     """
     known = [name for name, kind in stack.kinds.items() if kind == fault.component]
+    if isinstance(fault, Failover):
+        known = list(stack.standbys)
     if fault.target not in known:
         fix = f"targets here: {', '.join(sorted(known)) or 'none, no component is a ' + fault.component}"
         raise FaultError(nothing_to_hit(fault), where="the scenario's faults", fix=fix)

@@ -9,13 +9,20 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.spec.faults.target import SILENCE_S, Windowed
-from harness.spec.quantity import Ratio, percent_text
+from harness.spec.faults.target import ENDS_WITHIN_S, SILENCE_S, Windowed
+from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
 
 Table = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?$")]
 
 REDIS, POSTGRES = "redis", "postgres"
 """Kinds of component, as readiness.toml calls them."""
+
+
+UNNOTICED_S = 2.0
+"""How long a death is not noticed where a failover says nothing."""
+
+PROMOTED_WITHIN_S = 3.0
+"""What promoting and leading the paths there may take: thirty times what it does on two idle cores (0.1 s)."""
 
 
 class Flush(Windowed):
@@ -194,4 +201,53 @@ class Connections(Windowed):
         return f"{self.target} has {self.leaving or 'no'} connections left{self.when}"
 
 
-DataFault = Flush | PauseClients | Evict | Full | ReadOnly | Lock | LongTransaction | Connections
+class Failover(Windowed):
+    """The target is gone, and its standby takes its place: every path of a client leads there from then on.
+
+    What died stays dead, and has no standby any more; the window is the time in which the new server is looked at.
+
+    Attributes:
+        how: It dies in the middle of writes (SIGKILL), or hands over in order: it ends when its standby has all.
+        takes: From its death until the standby is promoted, 2 s where it says nothing. It stands for what notices the
+            death, such as Sentinel (`down-after-milliseconds`) or Patroni (`ttl`); an orderly handover is decided on.
+    """
+
+    component: ClassVar[str] = "component with a standby"
+    kind: Literal["failover"]
+    how: Literal["crash", "planned"] = "crash"
+    takes: Duration | None = Field(default=None, ge=0, le=600)
+
+    @property
+    def setting(self) -> str:
+        """Return what it does that can be done once at a time."""
+        return "failover"
+
+    @property
+    def unnoticed_s(self) -> float:
+        """Return how long its death is not noticed, in seconds."""
+        if self.how == "planned":
+            return 0.0
+        return UNNOTICED_S if self.takes is None else self.takes
+
+    @property
+    def look_s(self) -> float:
+        """Return how long a look may wait until a server is there again."""
+        return (ENDS_WITHIN_S if self.how == "planned" else self.unnoticed_s) + PROMOTED_WITHIN_S
+
+    @property
+    def spans(self) -> bool:
+        """Tell that it does not: the same gap is less of a longer phase."""
+        return False
+
+    @model_validator(mode="after")
+    def _waits_for_what_is_not_known(self) -> Self:
+        if self.how == "planned" and self.takes is not None:
+            raise ValueError("`takes` is how long a death is not noticed, and nobody dies when `how` is `planned`")
+        return self
+
+    def __str__(self) -> str:
+        after = ", handed over in order" if self.how == "planned" else f" after {duration_text(self.unnoticed_s)}"
+        return f"{self.target} fails over{after}{self.when}"
+
+
+DataFault = Flush | PauseClients | Evict | Full | ReadOnly | Lock | LongTransaction | Connections | Failover

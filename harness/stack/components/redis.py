@@ -45,7 +45,7 @@ def local(name: str, program: Path, workspace: Workspace) -> Recipe:
     address = reserve()
     return Recipe(
         name=name,
-        argv=[str(program), *_options(address), "--dir", str(workspace.work)],
+        argv=[str(program), *options_of(address), "--dir", str(workspace.work)],
         address=address,
         probe=PROBE,
     )
@@ -59,12 +59,13 @@ def contained(name: str, image: str) -> ContainerRecipe:
         image=image,
         port=PORT,
         published={PORT: reserve()},
-        command=["redis-server", *_options(everywhere), "--protected-mode", "no"],  # its network is the run's own
+        command=["redis-server", *options_of(everywhere), "--protected-mode", "no"],  # its network is the run's own
         probe=PROBE,
     )
 
 
-def _options(address: Address) -> list[str]:
+def options_of(address: Address) -> list[str]:
+    """Return what every server of this kind is told."""
     options = {
         "--bind": address.host,
         "--port": str(address.port),
