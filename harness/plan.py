@@ -14,7 +14,7 @@ from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden, promoted
 from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
-from harness.spec.faults import Failover, GreedyClient, HotKey, TrafficFault
+from harness.spec.faults import Cancellations, Failover, GreedyClient, HotKey, TrafficFault
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
@@ -326,6 +326,10 @@ def _unasked(source: ScenarioSource, system: System) -> Iterator[SpecError]:
         if isinstance(fault, HotKey) and not any(request.has_key for request in requests):
             what = f"`{fault}` is about keys, and no request of this load asks for one"
             fix = "put {key} into the path of a request, or leave the fault out"
+            yield SpecError(what, where=source.document.place(path), fix=fix)
+        if isinstance(fault, Cancellations) and not requests:
+            what = f"`{fault}` is done by the harness's own clients, and a locustfile brings others"
+            fix = "declare requests in the place of the locustfile, or leave the fault out"
             yield SpecError(what, where=source.document.place(path), fix=fix)
 
 

@@ -1,7 +1,8 @@
 """A history on disk, and back, exactly.
 
-samples.parquet   every request, in the columns of `RECORD`; names and outcomes are strings in a dictionary, so that
-                  DuckDB, pandas and Polars read them as they stand
+samples.parquet   every request, in the columns of `RECORD`, those of `SELDOM` only if there is something in them;
+                  names and outcomes are strings in a dictionary, so that DuckDB, pandas and Polars read them as they
+                  stand
 operations.parquet  what the remembered requests wrote and read, in the columns of `OPERATION`; only if there were any
 events.jsonl      the timeline, one JSON object a line, so that a terminal can read it
 history.json      everything else, with sorted keys
@@ -27,7 +28,7 @@ from harness.history.load import Heartbeat, LoadTally
 from harness.history.machine import MachineSecond
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
-from harness.history.samples import RECORD, SampleOutcome, Samples
+from harness.history.samples import RECORD, SELDOM, SampleOutcome, Samples
 from harness.layout import EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _rest_of(history: History) -> dict[str, Any]:
     if not history.machine:  # not measured everywhere, nor ever before 2026-12
         del fields["machine"]
     fields["heartbeats"] = [beat.to_json() for beat in history.heartbeats]
+    fields["tally"] = history.tally and history.tally.to_json()
     return {name: _plain(value) for name, value in fields.items()}
 
 
@@ -147,7 +149,8 @@ def _fault(mark: dict[str, Any]) -> FaultMark:
 
 
 def _parquet(samples: Samples, path: Path) -> bytes:
-    return _table_bytes({name: _column(name, samples, path) for name in RECORD.names or ()})
+    written = [name for name in RECORD.names or () if name not in SELDOM or samples.records[name].any()]
+    return _table_bytes({name: _column(name, samples, path) for name in written})
 
 
 def _column(name: str, samples: Samples, path: Path) -> pa.Array:
@@ -221,9 +224,10 @@ def _samples(path: Path, names: dict[str, list[str]]) -> Samples:
 
 
 def _records(table: pa.Table, known: dict[str, list[str]]) -> NDArray[np.void]:
-    records = np.empty(table.num_rows, dtype=RECORD)
+    records = np.zeros(table.num_rows, dtype=RECORD)
     for name in RECORD.names or ():
-        records[name] = _indices(table[name], known.get(name))
+        if name not in SELDOM or name in table.column_names:
+            records[name] = _indices(table[name], known.get(name))
     return records
 
 

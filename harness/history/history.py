@@ -69,6 +69,15 @@ class History:
         return next((mark.after(after_s) for mark in self.phases if mark.name == name), None)
 
     def during(self, name: str, *, after_s: float = 0.0) -> Samples:
-        """Return the requests meant to start in the phase `name`, the first seconds left out; none if it never came."""
+        """Return the requests that promises of the phase `name` are about: see `Samples.judged`; none if it never came.
+
+        Args:
+            name: The phase.
+            after_s: What was meant to start in its first seconds is left out.
+        """
+        return self.all_during(name, after_s=after_s).judged()
+
+    def all_during(self, name: str, *, after_s: float = 0.0) -> Samples:
+        """Return all requests meant to start in the phase `name`, those included that no promise is about."""
         mark = self.phase(name, after_s=after_s)
         return self.samples.between(mark.began_s, mark.ended_s) if mark else no_samples()

@@ -70,7 +70,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadTally:
-    """What became of every request: issued == ok + failed + unfinished + not_sent.
+    """What became of every request: issued == ok + failed + unfinished + not_sent + cancelled.
 
     Attributes:
         planned: Requests in the schedule.
@@ -87,6 +87,7 @@ class LoadTally:
             run: what the generator adds by itself.
         client_errors: Exceptions in the generator that were not the outcome of a request.
         client_error: The first of them.
+        cancelled: Given up by its client, where a fault of the load has clients give up.
     """
 
     planned: int
@@ -101,8 +102,21 @@ class LoadTally:
     overhead_p95_s: float | None = None
     client_errors: int | None = None
     client_error: str | None = None
+    cancelled: int = 0
 
     @property
     def is_whole(self) -> bool:
         """Tell whether nothing was forgotten."""
-        return self.issued == self.ok + self.failed + self.unfinished + self.not_sent
+        return self.issued == self.accounted
+
+    @property
+    def accounted(self) -> int:
+        """Return how many requests it is known what became of."""
+        return self.ok + self.failed + self.unfinished + self.not_sent + self.cancelled
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data; what few loads have is left out, as Heartbeat does."""
+        said = asdict(self)
+        if not self.cancelled:
+            del said["cancelled"]
+        return said

@@ -29,6 +29,8 @@ class SampleOutcome(IntEnum):
     """It was still in flight when the drain ended; its latency is how long it had waited by then."""
     NOT_SENT = 3
     """No free user took it before the run ended, or the backlog was full."""
+    CANCELLED = 4
+    """Its client gave it up before there was an answer, as a fault of the load has it: no error, and no success."""
 
 
 RECORD = np.dtype(
@@ -43,9 +45,14 @@ RECORD = np.dtype(
         ("source", "u1"),  # index into Samples.sources: the level of a cache that the answer says it came from
         ("replica", "u1"),  # index into Samples.replicas: who answered
         ("outcome", "u1"),  # a SampleOutcome
+        ("impatient", "u1"),  # 1 if its client was to give up early, whether or not an answer came before
+        ("attempt", "u1"),  # 0 of what the schedule asked; of a request that is asked again, how often it was before
     ]
 )
-"""One request, 40 bytes. The load child appends these; Parquet keeps the same columns."""
+"""One request, 42 bytes. The load child appends these; Parquet keeps the same columns."""
+
+SELDOM = ("impatient", "attempt")
+"""Columns that only faults of the load fill, so that a run without them is written as it was before there were any."""
 
 NAMELESS = ""
 """Index 0 of every list of names: the answer did not say."""
@@ -79,6 +86,15 @@ class Samples:
         """Keep the requests of one name, or of several; an unknown name keeps none."""
         wanted = [names] if isinstance(names, str) else names
         return self.keep(self.is_named("operation", self.operations, wanted))
+
+    def judged(self) -> Samples:
+        """Keep the requests that promises are about: of clients that wait, and asked when the schedule said.
+
+        Of clients that give up early only the quick answers are seen, and a slow service would look fast by them. What
+        is asked again comes when the service is unwell, and would count the same bad moment several times.
+        """
+        is_judged = (self.records["impatient"] == 0) & (self.records["attempt"] == 0)
+        return self if is_judged.all() else self.keep(is_judged)
 
     def keep(self, mask: NDArray[np.bool_]) -> Samples:
         """Keep the requests for which `mask` holds."""

@@ -6,6 +6,7 @@ runs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ _SLICE = 4096
 NO_KEY = -1
 """The key of a request that asks for none of many like things."""
 
+PATIENT_S = math.inf
+"""The patience of a client that waits until the generator itself gives up (`load.plan.ANSWER_WITHIN_S`)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrivalSchedule:
@@ -38,12 +42,14 @@ class ArrivalSchedule:
         keys: The key that each asks for, or `NO_KEY`.
         requests: What each asks, an index into the load's requests.
         numbers: Which of the whole run's arrivals each is, from 0; no two of a run have the same.
+        patiences_s: How long the client of each waits for its answer, from when it sends it; `PATIENT_S` for most.
     """
 
     intended_s: NDArray[np.float64]
     keys: NDArray[np.int32]
     requests: NDArray[np.uint8]
     numbers: NDArray[np.int64]
+    patiences_s: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.intended_s)
@@ -71,10 +77,10 @@ class ArrivalSchedule:
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
         """Return all that is known of each request, in the order of the attributes."""
-        return self.intended_s, self.keys, self.requests, self.numbers
+        return self.intended_s, self.keys, self.requests, self.numbers, self.patiences_s
 
-    def __iter__(self) -> Iterator[tuple[float, int, int, int]]:
-        """Hand out intended start, key, request and number; a slice at a time, so that a long run needs no lists."""
+    def __iter__(self) -> Iterator[tuple[float, int, int, int, float]]:
+        """Hand out the attributes of each request; a slice at a time, so that a long run needs no lists."""
         for first in range(0, len(self), _SLICE):
             part = slice(first, first + _SLICE)
             yield from zip(*(column[part].tolist() for column in self.columns), strict=True)
@@ -121,7 +127,8 @@ def asking(
     """Return arrivals at these moments that ask these requests, each with a key of its request's range."""
     count = len(intended_s)
     numbers = np.arange(first_number, first_number + count)
-    return ArrivalSchedule(intended_s, keys_of(load, requests, keys.random(count)), requests, numbers)
+    patiences_s = np.full(count, PATIENT_S)
+    return ArrivalSchedule(intended_s, keys_of(load, requests, keys.random(count)), requests, numbers, patiences_s)
 
 
 def kinds_of(load: Load, drawn: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -62,6 +62,7 @@ def loss_of(run: LoadRun, expected: ArrivalSchedule, *, until_s: float) -> tuple
         cpu_ratio=0.0,
         overhead_p95_s=run.overhead_p95_s,
         client_errors=0,
+        cancelled=counted[SampleOutcome.CANCELLED],
     )
     return LoadResult(samples, tally), expected.intended_s[is_lost]
 
@@ -96,6 +97,7 @@ def _unfinished(expected: ArrivalSchedule, chosen: NDArray[np.bool_], until_s: f
     records["intended_s"], records["sent_s"] = expected.intended_s[chosen], np.nan
     records["latency_s"] = until_s - records["intended_s"]
     records["key"], records["version"] = expected.keys[chosen], -1
+    records["impatient"] = np.isfinite(expected.patiences_s[chosen])
     names = tuple(request.name for request in load.asked)
     records["operation"] = 1 + expected.requests[chosen] if names else 0  # what a locustfile asks, it alone knows
     records["outcome"] = SampleOutcome.UNFINISHED

@@ -42,6 +42,7 @@ def merged_tally(tallies: Sequence[LoadTally]) -> LoadTally:
         overhead_p95_s=_worst([each.overhead_p95_s for each in tallies]),
         client_errors=sum(each.client_errors or 0 for each in tallies),
         client_error=next((each.client_error for each in tallies if each.client_error), None),
+        cancelled=sum(each.cancelled for each in tallies),
     )
 
 

@@ -6,14 +6,16 @@ Each fault draws from a stream of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
 from harness.history.marks import Dose
-from harness.load.arrivals import NO_KEY, ArrivalSchedule, asking, kinds_of, poisson_counts, together
+from harness.history.samples import SampleOutcome
+from harness.load.arrivals import NO_KEY, PATIENT_S, ArrivalSchedule, asking, kinds_of, poisson_counts, together
 from harness.load.flow import flow_through
-from harness.spec.faults import GreedyClient, HotKey, Spike
+from harness.spec.faults import Cancellations, GreedyClient, HotKey, Spike
 from harness.spec.quantity import count_text, duration_text, percent_text, rate_text
 
 if TYPE_CHECKING:
@@ -30,11 +32,18 @@ if TYPE_CHECKING:
 _STREAMS = 3
 """Names the streams of these faults below a run's seed; the first three are the schedule's own."""
 
-_ORDER = (Spike, GreedyClient, HotKey)
-"""In which they are laid in: a spike is of the schedule alone, and a key is hot for whoever asks."""
+_ORDER = (Spike, GreedyClient, HotKey, Cancellations)
+"""In which they are laid in: a spike is of the schedule alone, a key is hot for whoever asks, and all may give up."""
 
 ISSUED_RATIO = 0.99
 """Of a window's plan that must be issued, and on time: as `verdict.validity` asks of each second."""
+
+GAVE_UP_RATIO = 0.95
+"""Of the clients that gave up, those that must have done so in time; the rest waited for a generator that was busy."""
+
+LATE_S = 0.05
+LATE_RATIO = 0.1
+"""How much later than meant a client may give up, the larger of the two: as with a delay of `faults.network`."""
 
 
 def with_traffic(
@@ -56,6 +65,8 @@ def with_traffic(
                 schedule = _joined(schedule, window.fault, window, load, seed)
             case HotKey():
                 schedule = _heated(schedule, window.fault, window, load, seed)
+            case Cancellations():
+                schedule = _impatient(schedule, window.fault, window, seed)
             case _:
                 assert_never(window.fault)
     return schedule
@@ -95,6 +106,7 @@ def dose_of(
     planned = schedule.between(window.starts_s, window.ends_s)
     issued = samples.between(window.starts_s, window.ends_s)
     late = sum(beat.overdue or 0 for beat in beats if window.starts_s < beat.at_s < window.ends_s + 1)
+    is_seen = True
     match window.fault:
         case Spike():
             counts = len(planned), len(issued)
@@ -107,14 +119,30 @@ def dose_of(
             counts, asked = _hot_counts(hot, load, planned, issued)
             keys = ", ".join(str(key) for key in hot.values())
             seen = f"{percent_text(round(counts[1] / max(1, asked), 3))} of what asked for a key, for key {keys}"
+        case Cancellations(after=after_s):
+            impatient = issued.keep(issued.records["impatient"] > 0)
+            counts = int((planned.patiences_s < PATIENT_S).sum()), len(impatient)
+            is_seen, seen = _given_up(impatient, after_s)
         case _:
             assert_never(window.fault)
     said = (
         f"{count_text(counts[1])} requests issued in {duration_text(window.lasts_s)} ({count_text(counts[0])} planned"
     )
     said += f"; {count_text(late)} of all were late)" if late else ")"
-    is_delivered = 0 < counts[0] * ISSUED_RATIO <= counts[1] and late <= (1 - ISSUED_RATIO) * len(planned)
-    return Dose(at_s=at_s, is_delivered=is_delivered, seen=f"{said}: {seen}")
+    is_issued = 0 < counts[0] * ISSUED_RATIO <= counts[1] and late <= (1 - ISSUED_RATIO) * len(planned)
+    return Dose(at_s=at_s, is_delivered=is_issued and is_seen, seen=f"{said}: {seen}")
+
+
+def _given_up(impatient: Samples, after_s: float) -> tuple[bool, str]:
+    """Tell whether clients gave up, and when they were to, and say it; where all were answered first, none did."""
+    gone = impatient.records[impatient.has_outcome(SampleOutcome.CANCELLED)]
+    if not len(gone):
+        return False, f"none was given up: each had ended within {duration_text(after_s)}"
+    waited_s = gone["intended_s"] + gone["latency_s"] - gone["sent_s"]
+    most_s = float(np.quantile(waited_s, GAVE_UP_RATIO))
+    said = f"{count_text(len(gone))} were given up, {percent_text(GAVE_UP_RATIO)} of them within {most_s * 1000:.1f} ms"
+    is_in_time = most_s <= after_s + max(LATE_S, LATE_RATIO * after_s)
+    return is_in_time, f"{said}; {count_text(len(impatient) - len(gone))} had ended before"
 
 
 def hot_keys(load: Load, window: TrafficWindow, seed: int) -> dict[Keys, int]:
@@ -163,7 +191,14 @@ def _heated(schedule: ArrivalSchedule, fault: HotKey, window: TrafficWindow, loa
     hot, keys = hot_keys(load, window, seed), schedule.keys.copy()
     for index, request in _with_keys(load):
         keys[chosen & (schedule.requests == index)] = hot[request.keys or load.keys]
-    return ArrivalSchedule(schedule.intended_s, keys, schedule.requests, schedule.numbers)
+    return replace(schedule, keys=keys)
+
+
+def _impatient(schedule: ArrivalSchedule, fault: Cancellations, window: TrafficWindow, seed: int) -> ArrivalSchedule:
+    """Let the clients of a share of the requests of a window give up; a request of less patience keeps it."""
+    chosen = np.random.default_rng(_seeds(window, seed)).random(len(schedule)) < fault.share
+    chosen &= (schedule.intended_s >= window.starts_s) & (schedule.intended_s < window.ends_s)
+    return replace(schedule, patiences_s=np.where(chosen, fault.after, schedule.patiences_s))
 
 
 def _with_keys(load: Load) -> list[tuple[int, DeclaredRequest]]:

@@ -69,7 +69,7 @@ def until_last_s(bad: Sequence[BadSecond]) -> float:
 
 
 def _second(history: History, began_s: float) -> Samples:
-    return history.samples.between(began_s, began_s + 1)
+    return history.samples.between(began_s, began_s + 1).judged()
 
 
 def _unkept(promises: Sequence[RatioObjective], during: Samples) -> list[RatioObjective]:

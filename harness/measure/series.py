@@ -26,7 +26,7 @@ class Second:
 
     Attributes:
         at_s: Its beginning, seconds since the origin.
-        issued: Requests meant to start in it.
+        issued: Requests meant to start in it that promises are about (`Samples.judged`); all below is of these.
         errors: Of these, how many failed, never finished, or were never sent.
         p50_s: Median latency of what was sent, None if nothing was.
         p95_s: The latency that 95 % of what was sent stayed within, None if nothing was sent.
@@ -74,6 +74,7 @@ def by_second(samples: Samples, load: Load, *, until_s: float) -> tuple[Second, 
         load: What was asked, and which answers are hits.
         until_s: The end of the last second; the first begins at the origin.
     """
+    samples = samples.judged()
     edges = np.searchsorted(samples.records["intended_s"], np.arange(0, math.ceil(until_s) + 1))
     return tuple(_second(at, samples, load, slice(began, ended)) for at, (began, ended) in enumerate(pairwise(edges)))
 

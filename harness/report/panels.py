@@ -97,6 +97,7 @@ def _dots(view: Axes, history: History, palette: Palette) -> None:
         (SampleOutcome.FAILED, "failed", palette.bad, "x", 16, 0.9),
         (SampleOutcome.UNFINISHED, "never finished", palette.waiting, "^", 18, 0.9),
         (SampleOutcome.NOT_SENT, "never sent", palette.waiting, "_", 18, 0.9),
+        (SampleOutcome.CANCELLED, "given up", palette.faint, "|", 14, 0.7),
     )
     for outcome, label, color, marker, size, opacity in kinds:
         chosen = samples.records[samples.has_outcome(outcome)]
@@ -114,7 +115,7 @@ def _dots(view: Axes, history: History, palette: Palette) -> None:
         )
     else:
         view.legend(
-            loc="upper left", ncols=4, frameon=False, fontsize=8, labelcolor=palette.faint, handletextpad=0.2,
+            loc="upper left", ncols=len(kinds), frameon=False, fontsize=8, labelcolor=palette.faint, handletextpad=0.2,
             borderpad=0.0, columnspacing=1.4, markerscale=1.6,
         )  # fmt: skip
 

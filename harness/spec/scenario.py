@@ -150,16 +150,20 @@ class Scenario(Model):
         return moments(self.phases, looks=self.looks)
 
     def expected(self, began_s: float, ended_s: float, names: Collection[str] = ()) -> float:
-        """Return how many requests to expect in [began_s, ended_s), seconds since the origin, with all traffic faults.
+        """Return how many requests that promises are about to expect in [began_s, ended_s), with all traffic faults.
 
         Args:
-            began_s: From when on.
+            began_s: From when on, seconds since the origin.
             ended_s: Until when.
             names: Of these requests; of all, where none is named.
         """
         share = self.load.share_of(names) if names else 1.0
         windows = [(each.fault, max(began_s, each.starts_s), min(ended_s, each.ends_s)) for each in self.traffic]
-        more = sum(fault.more(self.load, since_s, end_s, names) for fault, since_s, end_s in windows if since_s < end_s)
+        more = sum(
+            fault.more(self.load, since_s, end_s, names) - fault.unjudged(self.load, since_s, end_s, names)
+            for fault, since_s, end_s in windows
+            if since_s < end_s
+        )
         return self.load.expected(began_s, ended_s) * share + more
 
     def stretched(self, factor: float) -> Scenario:

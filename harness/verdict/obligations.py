@@ -72,14 +72,14 @@ def _load_delivered(history: History) -> Obligation:
         return Obligation(name=name, outcome=Outcome.ERROR, sentence="the load generator never gave its count")
     if not tally.issued:
         return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="not one request was issued")
-    accounted = tally.ok + tally.failed + tally.unfinished + tally.not_sent
-    if not tally.issued == accounted == len(history.samples):
-        sentence = f"{tally.issued} issued, {accounted} accounted for, {len(history.samples)} recorded"
+    if not tally.issued == tally.accounted == len(history.samples):
+        sentence = f"{tally.issued} issued, {tally.accounted} accounted for, {len(history.samples)} recorded"
         return Obligation(name=name, outcome=Outcome.ERROR, sentence=f"requests went missing: {sentence}")
     sentence = (
         f"{tally.issued} issued = {tally.ok} ok + {tally.failed} failed"
         f" + {tally.unfinished} unfinished + {tally.not_sent} not sent"
     )
+    sentence += f" + {tally.cancelled} given up by their clients" if tally.cancelled else ""
     return Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.clock import SystemClock
+from harness.clock import SystemClock, is_met_within
+from harness.history.samples import SampleOutcome
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.traffic import dose_of, hot_keys
-from harness.spec.faults import GreedyClient, HotKey, Spike
+from harness.spec.faults import Cancellations, GreedyClient, HotKey, Spike
 from harness.spec.faults.traffic import TrafficWindow
+from harness.spec.objective import Errors
 from suites.support.httpserver import http_server
 from suites.support.items import item_load
 
@@ -80,3 +82,45 @@ def test_a_greedy_client_is_known_by_its_header_and_everybody_asks_for_one_key(t
     assert heard.count(b"GET /items/%d HTTP" % hot) == (schedule.keys == hot).sum() > 0.8 * 200
     assert len(result.samples.of("grab")) == (schedule.requests == 1).sum()
     assert f"% of what asked for a key, for key {hot}" in seen(plan, result)[1].seen
+
+
+@pytest.mark.parametrize("client", ["fast", "lean"])
+def test_clients_give_up_in_time_and_close_their_connections(tmp_path, client):
+    """Every request is accounted for; after it the answers of abandoned requests are nobody else's."""
+    storm = window_of(Cancellations(kind="cancellations", share="50%", after="20ms"))
+    with http_server("slow") as server:
+        plan = plan_for(server.base_url, storm, client=client)
+        result = pressed(plan, tmp_path)
+        assert is_met_within(lambda: server.open_connections() == 1, deadline_s=5, clock=CLOCK)  # that which asks
+        read, connections = server.requests(), server.connections()
+
+    (dose,), records = seen(plan, result), result.samples.records
+    impatient = plan.arrivals().patiences_s < 1
+    is_gone = result.samples.has_outcome(SampleOutcome.CANCELLED)
+    waited_s = (records["intended_s"] + records["latency_s"] - records["sent_s"])[is_gone]
+    assert result.tally.is_whole
+    assert (records["impatient"] == impatient).all()
+    assert (is_gone == impatient).all()
+    assert result.tally.cancelled == is_gone.sum() > 30
+    assert result.tally.ok == (~is_gone).sum() == len(result.samples.judged())
+    assert np.quantile(waited_s, 0.1) > 0.015
+    assert dose.is_delivered, dose.seen
+    assert read == len(result.samples)
+    assert connections > is_gone.sum()
+    beats = result.heartbeats
+    assert sum(beat.ok for beat in beats) == result.tally.ok
+    assert sum(beat.failed for beat in beats) == 0
+
+
+def test_a_server_that_never_answers_fails_whoever_waits_for_it(tmp_path):
+    """Half of its clients left of their own will: of the others not one was answered."""
+    storm = window_of(Cancellations(kind="cancellations", share="50%", after="20ms"))
+    with http_server("silent") as server:
+        plan = plan_for(server.base_url, storm, drain="500ms")
+        result = pressed(plan, tmp_path)
+
+    judged = result.samples.between(0.5, 1.5).judged()
+    assert result.tally.is_whole
+    assert result.tally.ok == 0 < result.tally.cancelled
+    assert 30 < len(judged) < 70
+    assert Errors(sli="errors", max="90%").counts(judged).all()

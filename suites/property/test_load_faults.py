@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from harness.load.arrivals import PATIENT_S
 from harness.load.plan import LoadPlan
-from harness.spec.faults import GreedyClient, HotKey, Spike
+from harness.spec.faults import Cancellations, GreedyClient, HotKey, Spike
 from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.load import Load
 from suites.property.test_load_arrivals import requests_of
@@ -34,6 +35,9 @@ SPIKES = st.floats(1.01, 9).map(lambda times: Spike(kind="spike", times=times)) 
 )
 GREEDY = st.floats(0.1, 900).map(lambda rate: GreedyClient(kind="greedy-client", asks="r0", rate=f"{rate:.3f}/s"))
 HOT = st.integers(1, 100).map(lambda percent: HotKey(kind="hot-key", share=f"{percent}%"))
+CANCELLED = st.tuples(st.integers(1, 100), st.integers(1, 4999)).map(
+    lambda drawn: Cancellations(kind="cancellations", share=f"{drawn[0]}%", after=f"{drawn[1]}ms")
+)
 WINDOWS = st.tuples(st.floats(0, 5), st.floats(0.01, 2)).map(lambda span: (span[0], min(LASTS_S, sum(span))))
 
 
@@ -43,7 +47,7 @@ def plan_of(load, seed, fault, window):
     return LoadPlan(base_url="http://127.0.0.1:1", load=load, lasts_s=LASTS_S, seed=seed, traffic=traffic)
 
 
-@given(LOADS, st.integers(0, 2**31), SPIKES | GREEDY | HOT, WINDOWS)
+@given(LOADS, st.integers(0, 2**31), SPIKES | GREEDY | HOT | CANCELLED, WINDOWS)
 @example(
     Load(arrivals_per_s=1.5, requests=requests_of([1.0]), schedule={"kind": "ramp", "over": "5s", "to_per_s": 0}),
     0,
@@ -68,6 +72,9 @@ def test_a_fault_of_the_load_changes_its_window_and_nothing_else(load, seed, fau
             assert (column == usual).all()
     assert (np.diff(hurt.intended_s) >= 0).all()
     assert len(np.unique(hurt.numbers)) == len(hurt)
+    impatient = int((hurt.patiences_s < PATIENT_S).sum())
+    unjudged, chance = fault.unjudged(load, starts_s, ends_s), 6 * np.sqrt(len(hurt.between(starts_s, ends_s))) + 6
+    assert abs(impatient - unjudged) <= chance
     expected = load.expected(starts_s, ends_s) + fault.more(load, starts_s, ends_s)
     slack = 2.0 + 1e-6 if load.arrivals == "constant" else 6 * np.sqrt(expected) + 6  # of two metronomes at most
     assert abs(len(hurt.between(starts_s, ends_s)) - expected) <= slack

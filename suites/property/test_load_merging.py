@@ -72,7 +72,7 @@ def test_more_names_than_a_byte_can_number_are_nameless():
     assert said == [*parts[0].sources, "", *parts[1].sources[1:57], *[""] * 143]
 
 
-COUNTS = st.tuples(*[st.integers(0, 1000)] * 4)
+COUNTS = st.tuples(*[st.integers(0, 1000)] * 5)
 
 
 @given(st.lists(st.tuples(COUNTS, st.floats(0, 10), st.integers(0, 3)), min_size=1, max_size=5))
@@ -86,6 +86,7 @@ def test_a_merged_tally_is_whole_and_says_the_worst(told):
             failed=counts[1],
             unfinished=counts[2],
             not_sent=counts[3],
+            cancelled=counts[4],
             lag_p99_s=lag_s,
             cpu_ratio=0.1,
             wait_p99_s=lag_s,

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import LoadError
 from harness.history.samples import RECORD
-from harness.load.arrivals import keys_of, kinds_of, schedule_of, together, zipf_keys
+from harness.load.arrivals import PATIENT_S, keys_of, kinds_of, schedule_of, together, zipf_keys
 from harness.load.recording import Names, RawWriter, read_raw
 from harness.spec.load import Load
 from harness.spec.requests import Keys
@@ -94,7 +94,8 @@ def test_a_course_is_handed_out_as_it_was_laid_out():
     columns = [list(column) for column in zip(*schedule, strict=True)]
 
     assert columns == [column.tolist() for column in schedule.columns]
-    assert columns[-1] == list(range(10_000))
+    assert columns[3] == list(range(10_000))
+    assert set(columns[4]) == {PATIENT_S}
 
 
 def test_an_empty_course_hands_out_nothing():

@@ -152,14 +152,20 @@ class Generator:
 
     def _issue(self, schedule: ArrivalSchedule) -> None:
         begins_s, sleep_until = self.queue.origin_s, sleeper()
-        for intended_s, key, kind, number in schedule:
+        for intended_s, key, kind, number, patience_s in schedule:
             # A schedule may pause for minutes, and an order to end must not wait for its next request.
             while self.queue.now_s() < min(intended_s, self.lasts_s):
                 sleep_until(begins_s + min(intended_s, self.lasts_s, self.queue.now_s() + _ORDER_POLL_S))
             if intended_s >= self.lasts_s:
                 break
             request = Request(
-                intended_s, key, self._names[kind], found_room=self.queue.has_room, kind=kind, number=number
+                intended_s,
+                key,
+                self._names[kind],
+                found_room=self.queue.has_room,
+                kind=kind,
+                number=number,
+                patience_s=patience_s,
             )
             self.queue.waiting.put(request)
             self.issued += 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.load.recording import RawWriter
     from harness.spec.requests import ResponseHeaders
 
-_PACKED = struct.Struct("<dddqiHBBBB")
+_PACKED = struct.Struct("<dddqiHBBBBBB")
 if _PACKED.size != RECORD.itemsize:
     raise ImportError(f"a packed record has {_PACKED.size} bytes, RECORD {RECORD.itemsize}")
 
@@ -74,6 +74,8 @@ class Recorder:
                 self._raw.sources.index(headers.get(self._cache) or ""),
                 self._raw.replicas.index(headers.get(self._replica) or ""),
                 outcome,
+                request.is_impatient,
+                request.attempt,
             )
         )
         self.counts[outcome] += 1
@@ -148,6 +150,7 @@ class Recorder:
             overhead_p95_s=overhead_p95_s,
             client_errors=len(self._client_errors),
             client_error=next(iter(self._client_errors), None),
+            cancelled=self.counts[SampleOutcome.CANCELLED],
         )
 
 
@@ -165,6 +168,8 @@ class _Second:
         self.latencies_s = array("d")
 
     def add(self, outcome: SampleOutcome, latency_s: float) -> None:
+        if outcome is SampleOutcome.CANCELLED:  # no answer, and none of its server's failures
+            return
         self.ok += outcome is SampleOutcome.OK
         self.failed += outcome is not SampleOutcome.OK
         self.latencies_s.append(latency_s)

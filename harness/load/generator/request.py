@@ -20,6 +20,8 @@ class Request:
         is_arrival: Whether the schedule wanted it; not, if it follows another one in the same task.
         kind: Which of the load's requests it is, by its index.
         number: Which of the whole run's arrivals it is.
+        patience_s: How long its client waits, from when it is sent; `PATIENT_S` for most.
+        attempt: How often it was asked before.
     """
 
     intended_s: float
@@ -31,6 +33,13 @@ class Request:
     is_arrival: bool = True
     kind: int = 0
     number: int = -1
+    patience_s: float = math.inf
+    attempt: int = 0
+
+    @property
+    def is_impatient(self) -> bool:
+        """Tell whether its client gives up early."""
+        return self.patience_s < math.inf
 
     @property
     def wait_s(self) -> float:

@@ -7,10 +7,12 @@ rate of the schedule, whatever the service does, and the number of users only ca
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import gevent
 import geventhttpclient.client
 from gevent.queue import Queue
 from geventhttpclient.url import URL
@@ -36,6 +38,10 @@ IDLE_FOR_S = 20.0
 # By default a request whose connection breaks is sent again, silently, up to twice: an outage would look like latency,
 # and a write might happen twice. An answer that never came is a failure here.
 geventhttpclient.client._may_retry_after_send_error = lambda method: False  # noqa: ARG005, SLF001 - no setting for it
+
+
+class GivenUpError(Exception):
+    """A client waits no longer."""
 
 
 @dataclass(slots=True)
@@ -113,7 +119,11 @@ class OpenLoopUser:
         if request.sent_s - request.free_s > IDLE_FOR_S:
             self.renew()
         try:
-            outcome, response = self.ask(request)
+            outcome, response = self._ask_within(request.patience_s, request)
+        except GivenUpError:
+            self.renew()  # its connection is closed, so that no answer on the way is taken for that of the next request
+            queue.write_down(request, SampleOutcome.CANCELLED)
+            return
         except Exception:
             queue.write_down(request, SampleOutcome.FAILED)
             # Whatever the client does not take for a failure of the service, such as an answer that is not HTTP.
@@ -121,8 +131,19 @@ class OpenLoopUser:
             return
         queue.write_down(request, outcome, response)
 
+    def _ask_within(self, patience_s: float, request: Request) -> tuple[SampleOutcome, Any]:
+        """Ask for as long as its client waits.
+
+        Raises:
+            GivenUpError: If there is no whole answer by then.
+        """
+        if math.isinf(patience_s):
+            return self.ask(request)
+        with gevent.Timeout(patience_s, GivenUpError):
+            return self.ask(request)
+
     def renew(self) -> None:
-        """Begin with new connections."""
+        """Close its connections, and begin with new ones."""
         raise NotImplementedError
 
     def ask(self, request: Request) -> tuple[SampleOutcome, Any]:

@@ -45,11 +45,12 @@ from harness.spec.faults.process import (
     SlowStart,
 )
 from harness.spec.faults.resource import Cpu, Descriptors, LimitFault, Memory, ResourceFault
-from harness.spec.faults.traffic import GreedyClient, HotKey, Spike, TrafficFault
+from harness.spec.faults.traffic import Cancellations, GreedyClient, HotKey, Spike, TrafficFault
 
 __all__ = [
     "Bandwidth",
     "Blackhole",
+    "Cancellations",
     "ConnectBlackhole",
     "Connections",
     "Cpu",

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from harness.spec.faults.target import Window
 from harness.spec.model import Model
-from harness.spec.quantity import Rate, Ratio, percent_text, rate_text
+from harness.spec.quantity import Duration, Rate, Ratio, duration_text, percent_text, rate_text
 from harness.spec.schedule import PER_S_MAX
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from harness.spec.load import Load
 
 TIMES_MAX = 1000.0
+
+PATIENCE_MIN_S = 0.001
+"""The generator's timers count in milliseconds (libev)."""
+
+PATIENCE_MAX_S = 5.0
+"""The generator itself waits for no answer longer (`load.plan.ANSWER_WITHIN_S`), so giving up later is no fault."""
 
 
 class OfTheLoad(Window):
@@ -37,6 +43,10 @@ class OfTheLoad(Window):
 
     def more(self, load: Load, began_s: float, ended_s: float, names: Collection[str] = ()) -> float:  # noqa: ARG002 - those that add some ask for it
         """Return how many more requests it makes of [began_s, ended_s), on average; of `names`, where there are any."""
+        return 0.0
+
+    def unjudged(self, load: Load, began_s: float, ended_s: float, names: Collection[str] = ()) -> float:  # noqa: ARG002 - as above
+        """Return about how many requests of [began_s, ended_s) it keeps out of promises; of `names`, as above."""
         return 0.0
 
 
@@ -115,7 +125,30 @@ class HotKey(OfTheLoad):
         return f"{percent_text(self.share)} of requests for one key{self.when}"
 
 
-TrafficFault = Spike | GreedyClient | HotKey
+class Cancellations(OfTheLoad):
+    """Clients that give up: a share of them waits no longer than `after`, and closes the connection.
+
+    A request that was given up is neither a success nor an error of the service. Promises are about the other clients
+    alone, whatever became of these: of the impatient only quick answers are seen, and a slow service would look fast.
+
+    Attributes:
+        share: Of all requests, those whose clients give up; the seed chooses which.
+        after: From when it was sent, until its client gives it up.
+    """
+
+    kind: Literal["cancellations"]
+    share: Ratio = Field(gt=0, le=1)
+    after: Duration = Field(ge=PATIENCE_MIN_S, lt=PATIENCE_MAX_S)
+
+    def unjudged(self, load: Load, began_s: float, ended_s: float, names: Collection[str] = ()) -> float:
+        """Return about how many requests of [began_s, ended_s) it keeps out of promises; of `names`, where any are."""
+        return self.share * load.expected(began_s, ended_s) * (load.share_of(names) if names else 1.0)
+
+    def __str__(self) -> str:
+        return f"{percent_text(self.share)} of clients give up after {duration_text(self.after)}{self.when}"
+
+
+TrafficFault = Spike | GreedyClient | HotKey | Cancellations
 
 
 class TrafficWindow(Model):

@@ -74,6 +74,7 @@ class _Evidence:
         outage_s: How long the service was gone, where that alone breaks the promise; else 0.
         is_hopeless: Whether the run was stopped because of this promise, and rightly.
         controls: Requests to a server that does nothing, as the promise would count them, where they broke it as well.
+        beside: Requests of the phase that no promise is about: see `Samples.judged`.
         alibi: What the machine has to say for the service, where the promise is broken and strangers took what the
             service lacked.
     """
@@ -86,6 +87,7 @@ class _Evidence:
     outage_s: int
     is_hopeless: bool
     controls: Count | None
+    beside: int = 0
     alibi: _Alibi | None = None
 
     @property
@@ -186,7 +188,14 @@ def _evidence(objective: RatioObjective, scenario: Scenario, history: History, c
         outage_s=_outage_s(objective, considered, mark, seen),
         is_hopeless=mark is not None and mark.was_stopped and is_hopeless(objective, events, effective),
         controls=control_count(objective, latencies_s) if is_broken else None,
+        beside=_asked(objective, history) - seen.total,
     )
+
+
+def _asked(objective: RatioObjective, history: History) -> int:
+    """Return how many requests of its kind there were in the phase of a promise, counted in it or not."""
+    during = history.all_during(objective.during, after_s=objective.after)
+    return len(during.of(objective.of) if objective.of else during)
 
 
 def _outage_s(objective: RatioObjective, considered: Samples, mark: PhaseMark | None, seen: Count) -> int:
@@ -225,11 +234,17 @@ _RELATIONS = {Outcome.PASS: ("<", ">"), Outcome.FAIL: (">", "<"), Outcome.INCONC
 def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, label: str) -> str:
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
     if found.seen.share is None:
-        return f"{outcome}: {objective.measured} unknown during {label}; no requests"
+        return f"{outcome}: {objective.measured} unknown during {label}; no requests{_beside(found)}"
     relation = _RELATIONS[outcome][objective.is_floor]
     bounds = f"[{_percent(found.lower)}, {_percent(found.upper)}]"
     said = f"{outcome}: {objective.measured} {_percent(found.seen.share)} % {bounds} {relation} {_limit(objective)}"
-    return f"{said} during {label}; n = {count_text(found.seen.total)}{_remarks(objective, outcome, found)}"
+    total = f"n = {count_text(found.seen.total)}{_beside(found)}"
+    return f"{said} during {label}; {total}{_remarks(objective, outcome, found)}"
+
+
+def _beside(found: _Evidence) -> str:
+    """Say how many requests are not counted, so that nothing is left out in silence."""
+    return f" beside {count_text(found.beside)} of impatient clients and second attempts" if found.beside else ""
 
 
 def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
