@@ -14,7 +14,7 @@ from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden, promoted
 from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
-from harness.spec.faults import Cancellations, Failover, GreedyClient, HotKey, TrafficFault
+from harness.spec.faults import Cancellations, Failover, GreedyClient, HotKey, Retries, TrafficFault
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
@@ -27,12 +27,13 @@ from harness.verdict.feasible import check_can_conclude, unprovable
 from harness.verdict.judge import claims_made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from harness.spec.document import Document, KeyPath
     from harness.spec.faults import Fault, SystemFault
     from harness.spec.phase import Phase
+    from harness.spec.requests import DeclaredRequest
     from harness.spec.system import Settings, Subject, System
     from harness.spec.timeline import Scheduled
 
@@ -327,10 +328,27 @@ def _unasked(source: ScenarioSource, system: System) -> Iterator[SpecError]:
             what = f"`{fault}` is about keys, and no request of this load asks for one"
             fix = "put {key} into the path of a request, or leave the fault out"
             yield SpecError(what, where=source.document.place(path), fix=fix)
-        if isinstance(fault, Cancellations) and not requests:
+        if isinstance(fault, Retries):
+            yield from _not_asked_again(fault, requests, source.document, path)
+        if isinstance(fault, Cancellations | Retries) and not requests:
             what = f"`{fault}` is done by the harness's own clients, and a locustfile brings others"
             fix = "declare requests in the place of the locustfile, or leave the fault out"
             yield SpecError(what, where=source.document.place(path), fix=fix)
+
+
+def _not_asked_again(
+    fault: Retries, requests: Sequence[DeclaredRequest], document: Document, path: KeyPath
+) -> Iterator[SpecError]:
+    """Find the requests that are to be asked again and are not declared; and see that there is one to ask."""
+    names = [request.name for request in requests]
+    for index, name in enumerate(fault.of):
+        if name not in names:
+            what = f"`{fault}` asks a request {name!r} again, which is not declared"
+            yield SpecError(what, where=document.place((*path, "of", index)), fix=nearest(name, names))
+    if requests and not fault.of and not any(request.is_idempotent for request in requests):
+        what = f"`{fault}` repeats requests of an idempotent method (GET, PUT, DELETE, OPTIONS), and this load has none"
+        fix = f"name the requests that are asked again, whatever they do twice: of: [{', '.join(names)}]"
+        yield SpecError(what, where=document.place(path), fix=fix)
 
 
 def _hidden_faults(source: ScenarioSource, scenario: Scenario, system: System) -> Iterator[SpecError]:

@@ -15,7 +15,7 @@ from harness.history.marks import Dose
 from harness.history.samples import SampleOutcome
 from harness.load.arrivals import NO_KEY, PATIENT_S, ArrivalSchedule, asking, kinds_of, poisson_counts, together
 from harness.load.flow import flow_through
-from harness.spec.faults import Cancellations, GreedyClient, HotKey, Spike
+from harness.spec.faults import Cancellations, GreedyClient, HotKey, Retries, Spike
 from harness.spec.quantity import count_text, duration_text, percent_text, rate_text
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _STREAMS = 3
 """Names the streams of these faults below a run's seed; the first three are the schedule's own."""
 
-_ORDER = (Spike, GreedyClient, HotKey, Cancellations)
+_ORDER = (Spike, GreedyClient, HotKey, Cancellations, Retries)
 """In which they are laid in: a spike is of the schedule alone, a key is hot for whoever asks, and all may give up."""
 
 ISSUED_RATIO = 0.99
@@ -67,6 +67,8 @@ def with_traffic(
                 schedule = _heated(schedule, window.fault, window, load, seed)
             case Cancellations():
                 schedule = _impatient(schedule, window.fault, window, seed)
+            case Retries():
+                pass  # what is asked again is what fails: see `retrying`
             case _:
                 assert_never(window.fault)
     return schedule
@@ -123,6 +125,12 @@ def dose_of(
             impatient = issued.keep(issued.records["impatient"] > 0)
             counts = int((planned.patiences_s < PATIENT_S).sum()), len(impatient)
             is_seen, seen = _given_up(impatient, after_s)
+        case Retries():
+            mine = samples.of([request.name for request in load.asked if window.fault.repeats(request)])
+            counts = _again_counts(window.fault, window, mine, float(schedule.intended_s.max(initial=0.0)))
+            first = int((mine.between(window.starts_s, window.ends_s).records["attempt"] == 0).sum())
+            seen = f"asked again beside {count_text(first)} first ones, an amplification of"
+            seen += f" {1 + counts[1] / max(1, first):.2f}"
         case _:
             assert_never(window.fault)
     said = (
@@ -143,6 +151,27 @@ def _given_up(impatient: Samples, after_s: float) -> tuple[bool, str]:
     said = f"{count_text(len(gone))} were given up, {percent_text(GAVE_UP_RATIO)} of them within {most_s * 1000:.1f} ms"
     is_in_time = most_s <= after_s + max(LATE_S, LATE_RATIO * after_s)
     return is_in_time, f"{said}; {count_text(len(impatient) - len(gone))} had ended before"
+
+
+def _again_counts(fault: Retries, window: TrafficWindow, samples: Samples, until_s: float) -> tuple[int, int]:
+    """Return how many requests were to be asked again, and how many were, of what failed in a window.
+
+    Args:
+        fault: Which and when.
+        window: What fails in it.
+        samples: All requests that may be asked again, with those that were.
+        until_s: Whatever would come later than this was not to come any more.
+    """
+    records = samples.records
+    waits_s = np.array([0.0, *(fault.wait_s(attempt) for attempt in range(1, fault.times + 1))])
+    attempts = np.minimum(records["attempt"], fault.times)
+    failed_s = records["intended_s"] + records["latency_s"]
+    is_due = samples.has_outcome(SampleOutcome.FAILED) & (records["attempt"] < fault.times)
+    is_due &= (failed_s >= window.starts_s) & (failed_s < window.ends_s)
+    is_due &= failed_s + waits_s[np.minimum(attempts + 1, fault.times)] < until_s
+    before_s = records["intended_s"] - waits_s[attempts]
+    came = (records["attempt"] > 0) & (before_s >= window.starts_s) & (before_s < window.ends_s)
+    return int(is_due.sum()), int((came & (records["intended_s"] < until_s)).sum())
 
 
 def hot_keys(load: Load, window: TrafficWindow, seed: int) -> dict[Keys, int]:

@@ -85,6 +85,8 @@ Status = Annotated[int, Field(ge=200, le=599)]
 
 SUCCESS = frozenset(range(200, 300))
 
+IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
+
 RequestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
@@ -160,6 +162,11 @@ class DeclaredRequest(Model):
     def may_be_cached(self) -> bool:
         """Tell whether a cache may answer it: of the methods here, a GET alone (RFC 9111, section 2)."""
         return self.method == "GET"
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Tell whether asking it twice is meant to have the effect of asking it once (RFC 9110, section 9.2.2)."""
+        return self.method in IDEMPOTENT
 
     def said(self, headers: Sequence[str]) -> str | None:
         """Return the templates of some of its headers as one text; None if it has none of them."""

@@ -22,6 +22,7 @@ from harness.load.generator.recorder import Recorder
 from harness.load.generator.request import Request
 from harness.load.generator.users import OpenUser, RequestQueue, settings_of
 from harness.load.recording import RawWriter
+from harness.load.retrying import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class Generator:
     ) -> None:
         self.plan = plan
         self.schedule = plan.arrivals()
-        self.queue = RequestQueue()
+        self.queue = RequestQueue(retrying=policy_of(plan.traffic, plan.load), ends_s=plan.lasts_s)
         raw = RawWriter(folder)
         self._names = tuple(request.name for request in plan.load.asked) or (NO_REQUEST,)
         for name in self._names:  # numbered before any answer comes, whichever is the first to
@@ -135,7 +136,7 @@ class Generator:
 
     def end_at(self, lasts_s: float) -> None:
         """Let no request start at or after this, seconds since the origin; what was issued already stays."""
-        self.lasts_s = min(self.lasts_s, lasts_s)
+        self.lasts_s = self.queue.ends_s = min(self.lasts_s, lasts_s)
 
     def compute(self, compute_s: float) -> None:
         """Let a part of the control compute for `compute_s` a request from now on."""

@@ -45,7 +45,7 @@ from harness.spec.faults.process import (
     SlowStart,
 )
 from harness.spec.faults.resource import Cpu, Descriptors, LimitFault, Memory, ResourceFault
-from harness.spec.faults.traffic import Cancellations, GreedyClient, HotKey, Spike, TrafficFault
+from harness.spec.faults.traffic import Cancellations, GreedyClient, HotKey, Retries, Spike, TrafficFault
 
 __all__ = [
     "Bandwidth",
@@ -81,6 +81,7 @@ __all__ = [
     "Reset",
     "ResourceFault",
     "Restart",
+    "Retries",
     "RollingRestart",
     "Slicer",
     "SlowStart",

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from harness.spec.load import Load
+    from harness.spec.requests import DeclaredRequest
 
 TIMES_MAX = 1000.0
+
+RETRIES_MAX = 10
+"""Clients with more patience than that are none that anybody has seen, and three multiply a load by four."""
 
 PATIENCE_MIN_S = 0.001
 """The generator's timers count in milliseconds (libev)."""
@@ -148,7 +152,47 @@ class Cancellations(OfTheLoad):
         return f"{percent_text(self.share)} of clients give up after {duration_text(self.after)}{self.when}"
 
 
-TrafficFault = Spike | GreedyClient | HotKey | Cancellations
+class Retries(OfTheLoad):
+    """Clients that ask again: a request that fails while it is there comes again, on top of all that the schedule has.
+
+    What is asked again is the same request, with the same `{unique}` in it. It counts for no promise: it comes when the
+    service is unwell, and would count the same bad moment several times. What it does to those that the schedule asks
+    is what counts.
+
+    Attributes:
+        times: How often one request is asked again at most.
+        after: A request that has no answer so long after it was sent has failed, and its client closes the connection;
+            where nothing is said, clients wait as they do without the fault.
+        wait: From a failure until the request is asked again; twice as long before each time after the first.
+        of: Names of the requests that are asked again, whatever they are; where nothing is said, those whose method is
+            idempotent, which are the ones that a client may repeat by itself (RFC 9110, section 9.2.2).
+    """
+
+    kind: Literal["retries"]
+    times: int = Field(ge=1, le=RETRIES_MAX)
+    after: Duration | None = Field(default=None, ge=PATIENCE_MIN_S, lt=PATIENCE_MAX_S)
+    wait: Duration = Field(default=0.0, ge=0, le=60)
+    of: tuple[str, ...] = ()
+
+    def peak_per_s(self, load: Load, began_s: float, ended_s: float) -> float:
+        """Return the highest rate of arrivals in it while it is there: where every request fails each time."""
+        return (1 + self.times) * load.peak_between(began_s, ended_s)
+
+    def repeats(self, request: DeclaredRequest) -> bool:
+        """Tell whether a request is asked again if it fails."""
+        return request.name in self.of if self.of else request.is_idempotent
+
+    def wait_s(self, attempt: int) -> float:
+        """Return how long before the `attempt`-th time that a request is asked again its client waits, from 1 on."""
+        return self.wait * 2.0 ** (attempt - 1)
+
+    def __str__(self) -> str:
+        late = f" or take over {duration_text(self.after)}" if self.after else ""
+        wait = f", {duration_text(self.wait)} later" if self.wait else ""
+        return f"{', '.join(self.of) or 'requests'} that fail{late} are asked {self.times}× again{wait}{self.when}"
+
+
+TrafficFault = Spike | GreedyClient | HotKey | Cancellations | Retries
 
 
 class TrafficWindow(Model):
