@@ -11,6 +11,7 @@ reports/runs/<id>/              the run
 └── <scenario>/                 one experiment
     ├── samples.parquet         every request
     ├── operations.parquet      what remembered requests wrote and read; only if there were any
+    ├── echoes.parquet          whose answers requests got; only if that was asked
     ├── events.jsonl            the timeline, a line each
     ├── history.json            everything else that was seen: phases, faults, doses, load, machine, failures
     ├── scenario.yaml           the scenario as its author wrote it
@@ -39,6 +40,7 @@ ALLURE_REPORT = "allure"
 
 SAMPLES_FILE = "samples.parquet"
 OPERATIONS_FILE = "operations.parquet"
+ECHOES_FILE = "echoes.parquet"
 EVENTS_FILE = "events.jsonl"
 HISTORY_FILE = "history.json"
 SCENARIO_TEXT_FILE = "scenario.yaml"
@@ -62,7 +64,10 @@ EVIDENCE = (
     TIMELINE_FILE,
     VERDICT_FILE,
 )
-"""What every manifest of an experiment names; logs and `OPERATIONS_FILE` besides, where they are there."""
+"""What every manifest of an experiment names; logs and `SOMETIMES_EVIDENCE` besides, where they are there."""
+
+SOMETIMES_EVIDENCE = (OPERATIONS_FILE, ECHOES_FILE)
+"""What is only written where a scenario's promises need it."""
 
 RUN_EVIDENCE = (VERDICT_FILE, LEDGER_FILE)
 """Of a whole run, beside its experiments."""

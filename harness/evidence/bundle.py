@@ -21,9 +21,9 @@ from harness.layout import (
     HISTORY_FILE,
     LOGS,
     MANIFEST_FILE,
-    OPERATIONS_FILE,
     RUN_EVIDENCE,
     RUN_MANIFEST_FILE,
+    SOMETIMES_EVIDENCE,
     VERDICT_FILE,
 )
 from harness.verdict.judge import judge
@@ -55,8 +55,8 @@ def write_manifest(folder: EvidenceFolder) -> None:
     """
     path = folder.path
     logs = sorted(f"{LOGS}/{log.name}" for log in (path / LOGS).glob("*.log"))
-    remembered = [OPERATIONS_FILE] if (path / OPERATIONS_FILE).is_file() else []
-    files = {name: _fingerprint(path / name) for name in [*EVIDENCE, *remembered, *logs]}
+    written = [name for name in SOMETIMES_EVIDENCE if (path / name).is_file()]
+    files = {name: _fingerprint(path / name) for name in [*EVIDENCE, *written, *logs]}
     folder.write(MANIFEST_FILE, _manifest_text(files))
 
 

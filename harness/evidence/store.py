@@ -4,6 +4,7 @@ samples.parquet   every request, in the columns of `RECORD`, those of `SELDOM` o
                   names and outcomes are strings in a dictionary, so that DuckDB, pandas and Polars read them as they
                   stand
 operations.parquet  what the remembered requests wrote and read, in the columns of `OPERATION`; only if there were any
+echoes.parquet    whose answers requests got, in the columns of `ECHO`; only if an answer told
 events.jsonl      the timeline, one JSON object a line, so that a terminal can read it
 history.json      everything else, with sorted keys
 
@@ -22,14 +23,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import ReportError
+from harness.history.echoes import ECHO, Echoes, no_echoes
 from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.machine import MachineSecond
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
-from harness.history.samples import RECORD, SELDOM, SampleOutcome, Samples
-from harness.layout import EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
+from harness.history.samples import NAMELESS, RECORD, SELDOM, SampleOutcome, Samples
+from harness.layout import ECHOES_FILE, EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +62,9 @@ def write_history(history: History, folder: EvidenceFolder) -> None:
     """
     folder.write(SAMPLES_FILE, _parquet(history.samples, folder.path / SAMPLES_FILE))
     if len(history.operations):
-        folder.write(OPERATIONS_FILE, _operations_parquet(history.operations))
+        folder.write(OPERATIONS_FILE, _records_parquet(history.operations.records))
+    if len(history.echoes):
+        folder.write(ECHOES_FILE, _records_parquet(history.echoes.records))
     folder.write(EVENTS_FILE, b"".join(_json(dataclasses.asdict(event)) for event in history.events))
     folder.write(HISTORY_FILE, _json(_rest_of(history), indent=1))
 
@@ -77,9 +81,10 @@ def read_history(folder: Path) -> History:
     samples = _samples(folder / SAMPLES_FILE, names)
     events = _part(folder / EVENTS_FILE, lambda: _events(folder / EVENTS_FILE, rest.pop("events_count")))
     operations = _operations(folder / OPERATIONS_FILE)
+    echoes = _echoes(folder / ECHOES_FILE, names.get("told", [NAMELESS]))
     return _part(
         folder / HISTORY_FILE,
-        lambda: History(**_values(rest), samples=samples, operations=operations, events=events),
+        lambda: History(**_values(rest), samples=samples, operations=operations, echoes=echoes, events=events),
     )
 
 
@@ -91,8 +96,11 @@ def _json(data: Any, indent: int | None = None) -> bytes:
 
 def _rest_of(history: History) -> dict[str, Any]:
     fields = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
-    samples, events, _ = fields.pop("samples"), fields.pop("events"), fields.pop("operations")
+    samples, events = fields.pop("samples"), fields.pop("events")
+    del fields["operations"], fields["echoes"]
     fields["names"] = {plural: list(getattr(samples, plural)) for plural in _NAMED.values()}
+    if len(history.echoes):
+        fields["names"]["told"] = list(history.echoes.told)
     fields["events_count"] = len(events)
     fields["schema"] = SCHEMA
     if not history.machine:  # not measured everywhere, nor ever before 2026-12
@@ -164,9 +172,8 @@ def _column(name: str, samples: Samples, path: Path) -> pa.Array:
     return pa.DictionaryArray.from_arrays(_array(values.astype(np.int32)), _strings(known))
 
 
-def _operations_parquet(operations: Operations) -> bytes:
-    columns = {name: _array(np.ascontiguousarray(operations.records[name])) for name in OPERATION.names or ()}
-    return _table_bytes(columns)
+def _records_parquet(records: NDArray[np.void]) -> bytes:
+    return _table_bytes({name: _array(np.ascontiguousarray(records[name])) for name in records.dtype.names or ()})
 
 
 def _array(values: NDArray[Any]) -> pa.Array:
@@ -197,12 +204,20 @@ def _operations(path: Path) -> Operations:
     if not path.exists():
         return no_operations()
     table = _table(path)
-    return Operations(_part(path, lambda: _operation_records(table)))
+    return Operations(_part(path, lambda: _records_of(table, OPERATION)))
 
 
-def _operation_records(table: pa.Table) -> NDArray[np.void]:
-    records = np.empty(table.num_rows, dtype=OPERATION)
-    for name in OPERATION.names or ():
+def _echoes(path: Path, told: Sequence[str]) -> Echoes:
+    """Return whose answers requests got; a run that did not ask has no such file."""
+    if not path.exists():
+        return no_echoes()
+    table = _table(path)
+    return Echoes(_part(path, lambda: _records_of(table, ECHO)), tuple(told))
+
+
+def _records_of(table: pa.Table, kind: np.dtype[np.void]) -> NDArray[np.void]:
+    records = np.empty(table.num_rows, dtype=kind)
+    for name in kind.names or ():
         column = table[name]
         # Booleans are stored as bits, which no array of numbers can point to.
         records[name] = _indices(column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column, None)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from harness.errors import LoadError
+from harness.history.echoes import no_echoes
 from harness.history.history import History
 from harness.history.marks import Event, PhaseMark
 from harness.history.operations import no_operations
@@ -116,5 +117,6 @@ class Recorder:
             failures=tuple(self._failures),
             samples=self._result.samples if self._result else self._samples,
             operations=self._result.operations if self._result else no_operations(),
+            echoes=self._result.echoes if self._result else no_echoes(),
             tally=self._result.tally if self._result else None,
         )

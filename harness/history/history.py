@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.history.echoes import Echoes, no_echoes
 from harness.history.operations import Operations, no_operations
 from harness.history.samples import Samples, no_samples
 
@@ -28,6 +29,7 @@ class History:
         defect: Id of the seeded defect that the subject was started with; None for the healthy service.
         samples: Every request.
         operations: What the remembered requests wrote and read.
+        echoes: Whose answers the requests got that declare what must be echoed.
         tally: The load generator's own count; None if it never finished.
         heartbeats: One a second from the load generator.
         machine: What the machine gave, second by second; nothing where it was not measured.
@@ -47,6 +49,7 @@ class History:
     defect: str | None = None
     samples: Samples = field(default_factory=no_samples)
     operations: Operations = field(default_factory=no_operations)
+    echoes: Echoes = field(default_factory=no_echoes)
     tally: LoadTally | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
     machine: tuple[MachineSecond, ...] = ()

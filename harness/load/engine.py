@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import LoadError
+from harness.history.echoes import Echoes, no_echoes
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.operations import Operations, no_operations
 from harness.history.samples import SampleOutcome
@@ -53,6 +54,7 @@ class LoadResult:
     heartbeats: tuple[Heartbeat, ...] = ()
     losses: tuple[str, ...] = ()
     operations: Operations = field(default_factory=no_operations)
+    echoes: Echoes = field(default_factory=no_echoes)
 
 
 class LoadRun:
@@ -172,7 +174,8 @@ class LoadRun:
         if not tally.is_whole or recorded != told:
             what = f"the load generator lost count: {tally}, recorded {recorded}"
             raise LoadError(what, where=str(self.folder), fix="this is a bug of ours; keep the folder, and tell us")
-        return LoadResult(samples, tally, tuple(self.beats()), operations=self._recorded.operations())
+        operations, echoes = self._recorded.operations(), self._recorded.echoes()
+        return LoadResult(samples, tally, tuple(self.beats()), operations=operations, echoes=echoes)
 
     def _next_line(self, until_s: float, what: str) -> dict[str, Any]:
         while True:

@@ -47,6 +47,7 @@ class LoadPlan:
         allow_remote: Whether other machines may be pressed; by default only this one.
         remembers: Whether requests that write or read a value are remembered with it, which takes time of the
             generator: only where something is promised of values. Of a group nothing is remembered.
+        compares_echoes: Whether answers are looked at for what they echo, which takes time of the generator as well.
         traffic: Faults of the load, each with its window.
     """
 
@@ -61,6 +62,7 @@ class LoadPlan:
     calibration_s: float = 1.0
     allow_remote: bool = False
     remembers: bool = False
+    compares_echoes: bool = False
     traffic: tuple[TrafficWindow, ...] = ()
 
     def check(self) -> None:
@@ -81,6 +83,12 @@ class LoadPlan:
         if self.load.locustfile is not None and not self.locustfile.is_file():
             fix = "name a file below the project's folder"
             raise LoadError("the locustfile is not there", where=str(self.locustfile), fix=fix)
+
+    @property
+    def needs_bodies(self) -> bool:
+        """Tell whether anything is asked of what an answer holds, beside its head."""
+        reads = self.remembers and any(request.reads is not None for request in self.load.asked)
+        return reads or (self.compares_echoes and any(request.echoes for request in self.load.asked))
 
     @property
     def locustfile(self) -> Path:

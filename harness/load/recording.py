@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import LoadError
+from harness.history.echoes import ECHO, Echoes
 from harness.history.operations import OPERATION, Operations
 from harness.history.samples import NAMELESS, RECORD, Samples
 from harness.layout import LOAD_LOG
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 RAW_FILE = "samples.raw"
 NAMES_FILE = "samples.names.json"
 OPERATIONS_FILE = "operations.raw"
+ECHOES_FILE = "echoes.raw"
 
 
 class Names:
@@ -52,9 +54,11 @@ class RawWriter:
         self.operations = Names()
         self.sources = Names()
         self.replicas = Names()
+        self.told = Names()
         self._folder = folder
         self._held = bytearray()
         self._remembered = bytearray()
+        self._echoed = bytearray()
         (folder / RAW_FILE).write_bytes(b"")
 
     def append(self, record: bytes) -> None:
@@ -65,18 +69,22 @@ class RawWriter:
         """Take one `OPERATION`, whose sample is the number of its record among all that were appended."""
         self._remembered += operation
 
+    def echo(self, echo: bytes) -> None:
+        """Take one `ECHO`, or nothing; its sample is numbered as that of an operation."""
+        self._echoed += echo
+
     def flush(self) -> None:
         """Give everything to the files, names first, so that no record has an index without a name.
 
         Raises:
             LoadError: If it cannot be written.
         """
-        names = {name: [*getattr(self, name)] for name in ("operations", "sources", "replicas")}
+        names = {name: [*getattr(self, name)] for name in ("operations", "sources", "replicas", "told")}
         fresh = self._folder / f".{NAMES_FILE}"
         try:
             fresh.write_text(json.dumps(names), encoding="utf-8")
             fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: it may be read meanwhile
-            for name, records in ((RAW_FILE, self._held), (OPERATIONS_FILE, self._remembered)):
+            for name, records in self._kept():
                 if records:
                     with (self._folder / name).open("ab") as file:
                         file.write(records)
@@ -84,8 +92,11 @@ class RawWriter:
             what = f"the load generator cannot write its samples: {error.strerror}"
             fix = "make room on that disk, or choose another folder: --out FOLDER"
             raise LoadError(what, where=str(self._folder / RAW_FILE), fix=fix) from error
-        self._held.clear()
-        self._remembered.clear()
+        for _, records in self._kept():
+            records.clear()
+
+    def _kept(self) -> tuple[tuple[str, bytearray], ...]:
+        return (RAW_FILE, self._held), (OPERATIONS_FILE, self._remembered), (ECHOES_FILE, self._echoed)
 
 
 class Growing:
@@ -157,17 +168,30 @@ class RawFollower:
         Raises:
             LoadError: If it cannot be read.
         """
-        path = self._folder / OPERATIONS_FILE
+        return Operations(self._beside(OPERATIONS_FILE, OPERATION))
+
+    def echoes(self) -> Echoes:
+        """Return whose answers the requests got that were read so far; asked once, when all is written down.
+
+        Raises:
+            LoadError: If it cannot be read.
+        """
+        names = json.loads((self._folder / NAMES_FILE).read_text(encoding="utf-8"))
+        return Echoes(self._beside(ECHOES_FILE, ECHO), tuple(names.get("told", (NAMELESS,))))
+
+    def _beside(self, file: str, kind: np.dtype[np.void]) -> NDArray[np.void]:
+        """Return the records of another table, whose `sample` is by now a row of the samples."""
+        path = self._folder / file
         try:
             data = Growing(path).more()
         except OSError as error:
             fix = f"look at {LOAD_LOG} there"
             raise LoadError(f"cannot read what was remembered: {error}", where=str(path), fix=fix) from error
-        records = np.frombuffer(data[: len(data) // OPERATION.itemsize * OPERATION.itemsize], dtype=OPERATION)
+        records = np.frombuffer(data[: len(data) // kind.itemsize * kind.itemsize], dtype=kind)
         place = np.argsort(self._rows["number"][: self._count])
         known = records[records["sample"] < self._count].copy()
         known["sample"] = place[known["sample"]]
-        return Operations(known[np.argsort(known["sample"])])
+        return known[np.argsort(known["sample"])]
 
     def _add(self, fresh: NDArray[np.void]) -> None:
         """Put records in their places: all that may come after the earliest of them is sorted again, and no more."""
@@ -223,5 +247,5 @@ def take_raw(folder: Path, piece: dict[str, Any]) -> None:
 
 def remove_raw(folder: Path) -> None:
     """Remove the raw files, once their records are kept elsewhere."""
-    for name in (RAW_FILE, NAMES_FILE, OPERATIONS_FILE):
+    for name in (RAW_FILE, NAMES_FILE, OPERATIONS_FILE, ECHOES_FILE):
         (folder / name).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import jinja2
 
 from harness.evidence.documents import NEVER_RUN, run_outcome, system_of
 from harness.layout import (
+    ECHOES_FILE,
     EVENTS_FILE,
     HISTORY_FILE,
     MARKDOWN_FILE,
@@ -46,6 +47,7 @@ FILES = (
     (VERDICT_FILE, "the verdict, for machines"),
     (SAMPLES_FILE, "every request"),
     (OPERATIONS_FILE, "what was written and read"),
+    (ECHOES_FILE, "whose answers requests got"),
     (TIMELINE_FILE, "second by second"),
     (EVENTS_FILE, "the timeline"),
     (HISTORY_FILE, "phases, faults, doses, load"),
@@ -89,8 +91,14 @@ def experiment_page(experiment: Experiment, *, scenario_text: str) -> str:
         system=system_of(history),
         command=formatting.command_of(scenario.scenario, history),
         scenario_text=scenario_text,
-        files=[each for each in FILES if each[0] != OPERATIONS_FILE or len(history.operations)],
+        files=[each for each in FILES if each[0] not in _absent(history)],
     )
+
+
+def _absent(history: History) -> set[str]:
+    """Return the files that only some runs leave, and this one did not."""
+    tables = {OPERATIONS_FILE: history.operations, ECHOES_FILE: history.echoes}
+    return {name for name, table in tables.items() if not len(table)}
 
 
 def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any], allure_page: str | None) -> str:

@@ -27,12 +27,14 @@ class Absolute(Model):
     Attributes:
         remembers: Whether it needs what requests wrote and read (`history.operations`), which takes time of the load
             generator; else the samples alone tell.
+        compares_echoes: Whether it needs to know whose answers requests got (`history.echoes`), which does as well.
     """
 
     is_floor: ClassVar[bool] = False
     is_statistical: ClassVar[bool] = False
     unit: ClassVar[Unit] = Unit.COUNT
     remembers: ClassVar[bool] = False
+    compares_echoes: ClassVar[bool] = False
 
     kind: str
 
@@ -138,8 +140,29 @@ class MonotonicReads(Absolute):
         return _no_versions(told) or _no_clients([each for each in requests if each.may_be_cached], self.by)
 
 
+class ResponsesBelongToRequests(Absolute):
+    """Every answer is that of its request: no answer is another key's, or another tenant's."""
+
+    compares_echoes: ClassVar[bool] = True
+
+    kind: Literal["responses-belong-to-requests"]
+
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Ask for answers that tell whose they are, of more than one."""
+        del told
+        echoes = {echo for request in requests for echo in request.echoes.items()}
+        if not echoes:
+            what = "it is about answers that tell what was asked for, and no request says where they do"
+            return what, 'say so in the request: echoes = {"/id" = "{key}"}'
+        pointers = [pointer for pointer, _ in echoes]
+        if len(pointers) == len(set(pointers)) and not any(placeholders_in(template) for _, template in echoes):
+            what = "all its answers are to echo the same, so that none could be told to be another's"
+            return what, "let them echo what differs from request to request, such as {key}"
+        return None
+
+
 Invariant = Annotated[
-    NoAcknowledgedWriteLost | VersionsOnlyGrow | LimiterNeverOverAdmits | MonotonicReads,
+    NoAcknowledgedWriteLost | VersionsOnlyGrow | LimiterNeverOverAdmits | MonotonicReads | ResponsesBelongToRequests,
     Field(discriminator="kind"),
 ]
 """Any invariant that a scenario may hold a service to; `kind` says which it is."""

@@ -30,6 +30,9 @@ COUNT_MAX = 255
 KEY_MAX = 2**31 - 1
 """A sample keeps its key in four bytes, and -1 is none."""
 
+ECHOES_MAX = 16
+"""Each is looked for in every answer, which takes time of the load generator; a service tells an id, and a tenant."""
+
 _OWN_HEADERS = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 
 
@@ -128,6 +131,8 @@ class DeclaredRequest(Model):
         writes: Where in the body stands the value that it gives its key, a JSON Pointer (RFC 6901); the whole body is
             `""`. An invariant of a scenario then knows what was written.
         reads: Where in the answer stands the value that its key has.
+        echoes: What of an answer must be the request's own: where it stands, as a JSON Pointer, and what must stand
+            there, such as `"/id" = "{key}"`. An answer that has nothing there tells nothing.
         expects: The statuses of a proper answer, all of them, where a success (2xx) is not what makes one: a 429 for a
             client that asks too much is as good an answer as a 200.
     """
@@ -141,6 +146,7 @@ class DeclaredRequest(Model):
     keys: Keys | None = None
     writes: Pointer | None = Field(default=None, exclude_if=is_unsaid)
     reads: Pointer | None = Field(default=None, exclude_if=is_unsaid)
+    echoes: dict[Pointer, Template] = Field(default_factory=dict, max_length=ECHOES_MAX, exclude_if=is_unsaid)
     expects: tuple[Status, ...] | None = Field(default=None, min_length=1, exclude_if=is_unsaid)
 
     @property
@@ -152,6 +158,11 @@ class DeclaredRequest(Model):
     def proper(self) -> frozenset[int]:
         """Return the statuses of a proper answer."""
         return SUCCESS if self.expects is None else frozenset(self.expects)
+
+    @property
+    def echoed(self) -> tuple[tuple[str, str], ...]:
+        """Return what its answer must echo, in an order that does not depend on how it was written down."""
+        return tuple(sorted(self.echoes.items()))
 
     @property
     def has_key(self) -> bool:
@@ -182,6 +193,17 @@ class DeclaredRequest(Model):
     def _a_get_has_no_body(self) -> Self:
         if self.method == "GET" and self.body is not None:
             raise ValueError("a GET with a body is answered as its server pleases; leave the body out, or POST it")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_echoed_was_asked_for(self) -> Self:
+        said = self._text
+        for template in self.echoes.values():
+            strange = [name for name in placeholders_in(template) if name not in placeholders_in(said)]
+            if strange:
+                raise ValueError(
+                    f"its answer is to echo {{{strange[0]}}}, which it does not say; ask for what is to be echoed"
+                )
         return self
 
     @model_validator(mode="after")
@@ -230,7 +252,9 @@ def value_at(pointer: str, body: bytes) -> bytes | None:
             value = value[int(name) if isinstance(value, list) else name]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    return value.encode() if isinstance(value, str) else json.dumps(value, sort_keys=True).encode()
+    # An escape of half a character is JSON (RFC 8259, section 8.2), and no text that UTF-8 could hold.
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _named_once(requests: tuple[DeclaredRequest, ...]) -> tuple[DeclaredRequest, ...]:

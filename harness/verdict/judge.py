@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, assert_never
 from harness.measure.invariants.limiter_never_over_admits import limiter_never_over_admits
 from harness.measure.invariants.monotonic_reads import monotonic_reads
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
+from harness.measure.invariants.responses_belong_to_requests import responses_belong_to_requests
 from harness.measure.invariants.versions_only_grow import versions_only_grow
-from harness.spec.invariant import LimiterNeverOverAdmits, MonotonicReads, NoAcknowledgedWriteLost, VersionsOnlyGrow
+from harness.spec.invariant import (
+    LimiterNeverOverAdmits,
+    MonotonicReads,
+    NoAcknowledgedWriteLost,
+    ResponsesBelongToRequests,
+    VersionsOnlyGrow,
+)
 from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
 from harness.verdict.checkers.invariant import invariant_claim
 from harness.verdict.checkers.ratio import ratio_claim
@@ -63,15 +70,18 @@ def claim_of(promise: Promise, scenario: Scenario, history: History, confidence:
         case Recovery():
             return recovery_claim(promise, scenario, history)
         case NoAcknowledgedWriteLost():
-            return invariant_claim(promise, no_acknowledged_write_lost(promise, history))
+            found = no_acknowledged_write_lost(promise, history)
         case VersionsOnlyGrow():
-            return invariant_claim(promise, versions_only_grow(promise, scenario.load, history))
+            found = versions_only_grow(promise, scenario.load, history)
         case LimiterNeverOverAdmits():
-            return invariant_claim(promise, limiter_never_over_admits(promise, scenario.load, history))
+            found = limiter_never_over_admits(promise, scenario.load, history)
         case MonotonicReads():
-            return invariant_claim(promise, monotonic_reads(promise, scenario.load, history))
+            found = monotonic_reads(promise, scenario.load, history)
+        case ResponsesBelongToRequests():
+            found = responses_belong_to_requests(scenario.load, history)
         case _:
             assert_never(promise)
+    return invariant_claim(promise, found)
 
 
 def claims_made(promises: Iterable[Promise]) -> int:

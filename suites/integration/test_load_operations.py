@@ -1,4 +1,4 @@
-"""What was written and read is remembered as it was: a server that keeps its word is found to, one that lies is found out."""
+"""What was written, read and echoed is known as it was: a server that keeps its word is found to, one that lies is not."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from harness.clock import SystemClock
+from harness.history.echoes import OWN
 from harness.history.history import History
 from harness.history.operations import ABSENT
 from harness.history.samples import SampleOutcome
 from harness.load.engine import LoadPlan, apply_load
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
+from harness.measure.invariants.responses_belong_to_requests import responses_belong_to_requests
 from harness.spec.invariant import NoAcknowledgedWriteLost
 from harness.spec.load import Load
 from suites.support.kvserver import kv_server
@@ -24,6 +26,14 @@ PUT = {
     "body": '{"a": [0, {"b/c": "{unique}"}]}',
     "writes": "/a/1/b~1c",
 }
+ITEM = {
+    "name": "put",
+    "method": "PUT",
+    "path": "/kv/{key}",
+    "body": '{"id": {key}, "by": "{unique}"}',
+    "echoes": {"/id": "{key}"},
+}
+LOOK = {"name": "get", "path": "/kv/{key}", "echoes": {"/id": "{key}"}, "weight": 2}
 GET = {"name": "get", "path": "/kv/{key}", "reads": "/a/1/b~1c", "weight": 2}
 
 
@@ -33,7 +43,7 @@ def client(request):
     return request.param
 
 
-def pressed(folder, client, mode, *requests, remembers=True):
+def pressed(folder, client, mode, *requests, **asked):
     load = {"arrivals_per_s": 400, "client": client, "keys": {"count": 5}, "headers": {"version": "x-version"}}
     with kv_server(mode) as url:
         plan = LoadPlan(
@@ -42,7 +52,7 @@ def pressed(folder, client, mode, *requests, remembers=True):
             lasts_s=1.5,
             seed=7,
             calibration_s=0.0,
-            remembers=remembers,
+            **({"remembers": True} | asked),
         )
         with apply_load(plan, folder=folder, clock=CLOCK) as pressure:
             result = pressure.finish()
@@ -120,3 +130,41 @@ def test_a_whole_body_is_a_value_too(tmp_path, client):
 
     assert found.first is None
     assert found.checked > 200
+
+
+def whose(result, load):
+    return responses_belong_to_requests(
+        Load.model_validate({"arrivals_per_s": 400, "requests": load}),
+        History(run_id="r", began_at="", seed=7, backend="embedded", samples=result.samples, echoes=result.echoes),
+    )
+
+
+def test_an_honest_servers_answers_are_each_their_requests_own(tmp_path, client):
+    """Every read that found something; a write's answer says nothing here, and so it proves nothing."""
+    result = pressed(tmp_path, client, "honest", ITEM, LOOK, remembers=False, compares_echoes=True)
+
+    found, samples, echoes = whose(result, [ITEM, LOOK]), result.samples, result.echoes.records
+    reads = samples.is_named("operation", samples.operations, ["get"]) & samples.is_ok()
+    assert (found.first, found.broken) == (None, 0)
+    assert found.checked > 200
+    assert echoes["sample"].tolist() == np.flatnonzero(reads).tolist()
+    assert len(result.operations) == 0
+
+
+def test_an_answer_that_is_anothers_is_found(tmp_path, client):
+    """Every twentieth read gets the one before it: of five keys, most of these are another's."""
+    result = pressed(tmp_path, client, "swaps", ITEM, LOOK, remembers=False, compares_echoes=True)
+
+    found, echoes = whose(result, [ITEM, LOOK]), result.echoes
+    swapped = echoes.records[echoes.records["place"] != OWN]
+    keys = result.samples.records["key"][swapped["sample"]].tolist()
+    assert 5 < found.broken == len(swapped) <= len(result.samples) // 20
+    assert all(int(echoes.told[told]) != key for told, key in zip(swapped["told"], keys, strict=True))
+    shown, asked = found.first.samples
+    said = next(row for row in swapped if row["sample"] == shown)
+    assert str(result.samples.records["key"][asked]) == echoes.told[said["told"]]
+
+
+def test_no_answer_is_looked_at_unless_it_is_asked_for(tmp_path, client):
+    """It takes time of the generator."""
+    assert len(pressed(tmp_path, client, "swaps", ITEM, LOOK, remembers=False).echoes) == 0

@@ -18,6 +18,7 @@ from harness.errors import ReportError
 from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.folder import write_atomically
 from harness.evidence.store import read_history, write_history
+from harness.history.echoes import ECHO, Echoes
 from harness.history.failures import Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
@@ -76,6 +77,15 @@ def operations(draw):
     return Operations(np.array(draw(st.lists(rows, max_size=8)), dtype=OPERATION))
 
 
+@st.composite
+def echoes(draw):
+    """Draw echoes whose every column is in its range."""
+    told = draw(names())
+    rows = st.tuples(st.integers(0, 2**63 - 1), st.integers(-128, 127), st.integers(0, len(told) - 1))
+    records = np.array(draw(st.lists(rows, max_size=8)), dtype=ECHO)
+    return Echoes(records, told if len(records) else ("",))
+
+
 FAULTS = made(
     FaultMark,
     planned=st.none() | st.tuples(FLOATS, FLOATS),
@@ -92,6 +102,7 @@ HISTORIES = st.builds(
     profile=st.none() | TEXTS,
     samples=samples(),
     operations=operations(),
+    echoes=echoes(),
     tally=st.none() | made(LoadTally),
     heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
     machine=st.lists(made(MachineSecond), max_size=3).map(tuple),
@@ -106,7 +117,7 @@ HISTORIES = st.builds(
 
 def without_samples(history):
     """Return what can be compared with `==`."""
-    return dataclasses.replace(history, samples=None, operations=None)
+    return dataclasses.replace(history, samples=None, operations=None, echoes=None)
 
 
 @settings(deadline=None)
@@ -122,6 +133,8 @@ def test_a_history_is_read_back_exactly(history):
     assert again.samples.records.dtype == history.samples.records.dtype
     assert again.operations.records.tobytes() == history.operations.records.tobytes()
     assert again.operations.records.dtype == history.operations.records.dtype
+    assert again.echoes.records.tobytes() == history.echoes.records.tobytes()
+    assert (again.echoes.records.dtype, again.echoes.told) == (history.echoes.records.dtype, history.echoes.told)
     for plural in ("operations", "sources", "replicas"):
         assert getattr(again.samples, plural) == getattr(history.samples, plural)
 

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.history.echoes import ECHO
 from harness.history.operations import OPERATION
 from harness.history.samples import RECORD
 from harness.load.merging import merged_samples
@@ -40,6 +41,7 @@ def written(folder, moments_s):
         operation = np.zeros(1, dtype=OPERATION)
         operation["sample"], operation["key"] = number, number
         writer.remember(operation.tobytes())
+        writer.echo(np.array([(number, number % 5 - 1, writer.told.index(f"{number % 5}"))], dtype=ECHO).tobytes())
     writer.flush()
     return (folder / RAW_FILE).read_bytes()
 
@@ -93,11 +95,15 @@ def test_what_is_remembered_keeps_its_sample(moments_s, cuts):
                 file.write(piece)
             follower.so_far()
 
-        samples, operations = follower.so_far(), follower.operations().records
+        samples, operations, echoes = follower.so_far(), follower.operations().records, follower.echoes()
 
         assert (Path(place) / OPERATIONS_FILE).is_file() == bool(moments_s)
         assert operations["sample"].tolist() == list(range(max(0, len(moments_s) - 1)))
         assert (samples.records["key"][operations["sample"]] == operations["key"]).all()
+        assert echoes.records["sample"].tolist() == operations["sample"].tolist()
+        numbers = samples.records["key"][echoes.records["sample"]].tolist()
+        assert echoes.records["place"].tolist() == [number % 5 - 1 for number in numbers]
+        assert [echoes.told[index] for index in echoes.records["told"]] == [f"{number % 5}" for number in numbers]
 
 
 @given(st.lists(st.tuples(MOMENTS, CUTS), min_size=1, max_size=4))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.history.echoes import OWN
 from harness.measure.invariants.limiter_never_over_admits import limiter_never_over_admits
 from harness.measure.invariants.monotonic_reads import monotonic_reads
+from harness.measure.invariants.responses_belong_to_requests import responses_belong_to_requests
 from harness.measure.invariants.versions_only_grow import versions_only_grow
 from harness.spec.invariant import LimiterNeverOverAdmits, MonotonicReads, VersionsOnlyGrow
 from suites.support.answers import answer, history_of, load_of
@@ -169,3 +171,50 @@ def test_reads_go_back_where_any_two_show_it(answers):
     assert seen.broken == len(back)
     if back:
         assert answers[seen.first.samples[0]]["answered_s"] == min(back)
+
+
+ECHOING = load_of(
+    {"name": "read", "path": "/items/{key}", "echoes": {"/id": "{key}"}},
+    {"name": "write", "method": "PUT", "path": "/items/{key}", "echoes": {"/id": "{key}"}},
+    {"name": "other", "path": "/others/{key}", "echoes": {"/id": "other-{key}"}},
+    {"name": "silent", "path": "/silent/{key}"},
+)
+WHOSE = {"read": "{}", "write": "{}", "other": "other-{}"}
+
+ECHOED = st.builds(
+    lambda sent_s, took_s, name, key, echo: answer(sent_s, sent_s + took_s, name, key=key, echo=echo),
+    st.integers(0, 6),
+    st.integers(0, 3),
+    st.sampled_from([*WHOSE, "silent"]),
+    st.integers(0, 2),
+    st.sampled_from([None, (OWN, ""), (OWN, ""), (0, "0"), (0, "other-1"), (0, "9"), (0, "")]),
+)
+
+
+@given(st.lists(ECHOED, max_size=8))
+def test_an_answer_is_anothers_where_it_says_so(answers):
+    """What is checked is what could have been the answer to something else; the first breach is the first that came."""
+    seen = responses_belong_to_requests(ECHOING, history_of(ECHOING, answers))
+
+    whose = [WHOSE[each["name"]].format(each["key"]) if each["name"] in WHOSE else None for each in answers]
+    telling = [row for row, each in enumerate(answers) if each["echo"] is not None and whose[row]]
+    tested = [
+        row
+        for row in telling
+        if any(
+            other and other != whose[row] and each["sent_s"] < answers[row]["answered_s"]
+            for other, each in zip(whose, answers, strict=True)
+        )
+    ]
+    broken = [row for row in telling if answers[row]["echo"][0] != OWN]
+    assert (seen.checked, seen.broken) == (len(tested), len(broken))
+    if broken:
+        row, *other = seen.first.samples
+        answered_s, told = answers[row]["answered_s"], answers[row]["echo"][1]
+        assert answered_s == min(answers[each]["answered_s"] for each in broken)
+        candidates = [each for each in range(len(answers)) if whose[each] and whose[each] == told]
+        before = [answers[each]["sent_s"] for each in candidates if answers[each]["sent_s"] < answered_s]
+        assert [answers[each]["sent_s"] for each in other] == ([max(before)] if before else [])
+        assert all(whose[each] == told for each in other)
+    else:
+        assert seen.first is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.history.echoes import ECHO, OWN, Echoes
 from harness.history.history import History
 from harness.history.operations import NO_VERSION, OPERATION, Operations
 from harness.history.samples import NAMELESS, RECORD, SampleOutcome, Samples
@@ -29,8 +30,12 @@ def answer(
     source: str = "l1",
     status: int = 200,
     digest: int | None = None,
+    echo: tuple[int, str] | None = (OWN, NAMELESS),
 ) -> dict[str, object]:
-    """Return one request and its answer; `digest` is what it carried, if that is remembered."""
+    """Return one request and its answer; `digest` is what it carried, if that is remembered.
+
+    `echo` is which of its echoes is not its own, and what it says; None if the answer does not say whose it is.
+    """
     return {**locals()}
 
 
@@ -55,7 +60,16 @@ def history_of(load: Load, answers: list[dict]) -> History:
         backend="embedded",
         samples=samples,
         operations=_operations(load, remembered),
+        echoes=_echoes(load, answers),
     )
+
+
+def _echoes(load: Load, answers: list[dict]) -> Echoes:
+    names = {request.name for request in load.asked if request.echoes}
+    telling = [(place, *said["echo"]) for place, said in enumerate(answers) if said["echo"] and said["name"] in names]
+    told = tuple(dict.fromkeys((NAMELESS, *(text for _, _, text in telling))))
+    rows = [(sample, place, told.index(text)) for sample, place, text in telling]
+    return Echoes(np.array(rows, dtype=ECHO), told)
 
 
 def _operations(load: Load, remembered: list[tuple[int, dict]]) -> Operations:

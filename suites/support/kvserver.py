@@ -27,7 +27,8 @@ def kv_server(mode: str) -> Iterator[str]:
 
     Args:
         mode: `honest`; `forgets` (every twentieth write, though it acknowledges it); `refuses` (every twentieth write,
-            with 503, though it keeps it); `nonsense` (answers of reads are no JSON).
+            with 503, though it keeps it); `nonsense` (answers of reads are no JSON); `swaps` (every twentieth read is
+            answered with what the read before it was answered with).
     """
     process = subprocess.Popen([sys.executable, str(Path(__file__)), mode], stdout=subprocess.PIPE)
     try:
@@ -42,7 +43,8 @@ class _Conversation(asyncio.Protocol):
     """One connection; its parser calls the methods whose names begin with `on_`."""
 
     kept: dict[str, tuple[int, bytes]] = {}  # noqa: RUF012 - of all connections
-    writes = 0
+    writes = reads = 0
+    last: tuple[int, bytes] = (0, b"")
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -66,7 +68,7 @@ class _Conversation(asyncio.Protocol):
     def on_message_complete(self) -> None:
         key, method = self.url.rpartition("/")[2], self.parser.get_method()
         if method == b"GET":
-            version, body = self.kept.get(key, (0, b""))
+            version, body = self._read(key)
             said = b"<html>" if self.mode == "nonsense" else body
             self._answer(200 if version else 404, said, version)
             return
@@ -76,6 +78,12 @@ class _Conversation(asyncio.Protocol):
         if not (is_odd and self.mode == "forgets"):
             self.kept[key] = version, self.body
         self._answer(503 if is_odd and self.mode == "refuses" else 200, b"{}", version)
+
+    def _read(self, key: str) -> tuple[int, bytes]:
+        _Conversation.reads += 1
+        found, before = self.kept.get(key, (0, b"")), _Conversation.last
+        _Conversation.last = found
+        return before if self.mode == "swaps" and _Conversation.reads % EVERY == 0 else found
 
     def _answer(self, status: int, body: bytes, version: int) -> None:
         head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\nx-version: {version}\r\n\r\n"

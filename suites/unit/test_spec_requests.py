@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.errors import MultipleSpecError, SpecError
 from harness.options import settings_of
 from harness.plan import plan_of, read_source
 from harness.spec.objective import Hits
-from harness.spec.requests import value_at
+from harness.spec.requests import DeclaredRequest, value_at
 from harness.spec.scenario import Scenario
 from harness.spec.schema1 import upgraded
 from suites.support.items import HEADERS, READ
@@ -81,6 +83,22 @@ def test_a_plan_says_what_is_asked_and_what_answers_tell(tmp_path):
     assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
 
 
+def test_half_a_character_is_a_value_like_another():
+    """JSON may escape half of one (RFC 8259, section 8.2), which no text in UTF-8 can hold; it breaks no generator."""
+    half = value_at("/a", b'{"a": "\\ud800"}')
+
+    assert half is not None
+    assert half.decode(errors="replace") == "\N{REPLACEMENT CHARACTER}" * 3
+
+
+def test_what_is_echoed_is_in_the_same_order_in_evidence():
+    """A sample says by a number which of its echoes was another's, and JSON is written with sorted keys."""
+    request = DeclaredRequest(name="read", path="/{key}", echoes={"/tenant": "blue", "/id": "{key}"})
+    again = DeclaredRequest.model_validate_json(json.dumps(request.model_dump(mode="json"), sort_keys=True))
+
+    assert again.echoed == request.echoed == (("/id", "{key}"), ("/tenant", "blue"))
+
+
 def test_a_scenario_may_ask_otherwise(tmp_path):
     """Its own requests instead of those that are declared; two that a cache may answer are two."""
     asking = "  requests:\n    - {name: home, path: /}\n    - {name: news, path: /news}\nphases:"
@@ -141,6 +159,9 @@ def test_a_locustfile_asks_instead(tmp_path):
         ('sli = "hits"', 'sli = "hits"\nof = "lok"', "`hits > 50%` is about the request 'lok', which is not asked", "readiness.toml:25: objectives[0].of", "did you mean 'look'? known: order, look"),
         ("weight = 9", 'writes = "/a"', "it has no body, and so no value to write", "readiness.toml:13: system.requests[1]", ""),
         ("weight = 9", 'reads = "a"', "String should match pattern", "readiness.toml:16: system.requests[1].reads", ""),
+        ("weight = 9", 'echoes = {"id" = "{key}"}', "String should match pattern", "readiness.toml:16: system.requests[1].echoes.id", ""),
+        ("weight = 9", 'echoes = {"/id" = "{kee}"}', "unknown placeholder {kee}", "readiness.toml:16: system.requests[1].echoes./id", "did you mean '{key}'?"),
+        ("weight = 9", 'echoes = {"/id" = "{unique}"}', "its answer is to echo {unique}, which it does not say", "readiness.toml:13: system.requests[1]", "ask for what is to be echoed"),
         ("weight = 9", 'reads = ""\nwrites = ""', "it writes a value or reads one", "readiness.toml:13: system.requests[1]", "declare two"),
         ('path = "/orders"', 'path = "/orders"\nwrites = "/id"', "a value belongs to a key, and it asks for none", "readiness.toml:7: system.requests[0]", "put {key}"),
         ('path = "/orders"', 'path = "/orders/{key}"\nwrites = "/a/b"', "its body has no value at '/a/b' to write", "readiness.toml:7: system.requests[0]", "point at one"),

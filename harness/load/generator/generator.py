@@ -17,6 +17,7 @@ from harness.load.generator.control import Control, computing
 from harness.load.generator.lean import LeanUser
 from harness.load.generator.locustfile import NO_REQUEST, environment_of
 from harness.load.generator.memory import memories_of
+from harness.load.generator.own import own_echoes_of
 from harness.load.generator.pacing import sleeper
 from harness.load.generator.recorder import Recorder
 from harness.load.generator.request import Request
@@ -51,7 +52,8 @@ class Generator:
         for name in self._names:  # numbered before any answer comes, whichever is the first to
             raw.operations.index(name)
         memories = memories_of(plan.load.asked, plan.seed) if plan.remembers else {}
-        self.recorder = Recorder(raw, plan.load.told, memories)
+        own = own_echoes_of(plan.load.asked, plan.seed) if plan.compares_echoes else {}
+        self.recorder = Recorder(raw, plan.load.told, memories, own)
         self.queue.recorder = self.recorder
         self.issued = 0
         self.lasts_s = plan.lasts_s

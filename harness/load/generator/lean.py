@@ -212,8 +212,7 @@ class LeanUser(OpenLoopUser, User):
         kinds = tuple(
             (filling(_head(each, host), plan.seed), _body(each, plan.seed), each.proper) for each in plan.load.asked
         )
-        is_kept = plan.remembers and any(each.reads is not None for each in plan.load.asked)
-        kind_of_answer = KeptAnswer if is_kept else Answer
+        kind_of_answer = KeptAnswer if plan.needs_bodies else Answer
         return {"kinds": kinds, "told": {name.encode(): name for name in names}, "kind_of_answer": kind_of_answer}
 
     def __init__(self, environment: Environment) -> None:

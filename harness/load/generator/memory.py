@@ -45,7 +45,7 @@ class Memory:
         if self.body is not None:
             digest, is_acknowledged = (
                 self._written(self.body(request.key, request.number)),
-                _is_success(outcome, response),
+                is_success(outcome, response),
             )
         else:
             digest, is_acknowledged = self._read(outcome, response)
@@ -61,13 +61,13 @@ class Memory:
         """Return what was read, and whether the answer says so: one that holds no value tells nothing."""
         if response is not None and response.status_code in GONE:
             return ABSENT, True
-        if not _is_success(outcome, response):
+        if not is_success(outcome, response):
             return ABSENT, False
         value = value_at(self.pointer, response.content or b"")
         return (ABSENT, False) if value is None else (digest_of(value), True)
 
 
-def _is_success(outcome: SampleOutcome, response: Any) -> bool:
+def is_success(outcome: SampleOutcome, response: Any) -> bool:
     """Tell whether an answer grants what was asked: an expected refusal is a proper answer, and grants nothing."""
     return outcome is SampleOutcome.OK and response is not None and response.status_code in SUCCESS
 

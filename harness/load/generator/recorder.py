@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.load.generator.memory import Memory
+    from harness.load.generator.own import OwnEchoes
     from harness.load.generator.request import Request
     from harness.load.recording import RawWriter
     from harness.spec.requests import ResponseHeaders
@@ -31,6 +32,7 @@ if _PACKED.size != RECORD.itemsize:
 
 _VERSION_MAX = 2**63 - 1
 _NONE: Mapping[int, Memory] = MappingProxyType({})
+_NO_ECHOES: Mapping[int, OwnEchoes] = MappingProxyType({})
 
 
 class Recorder:
@@ -40,11 +42,19 @@ class Recorder:
         raw: Where it keeps them.
         told: The headers that tell where an answer came from.
         memories: How the requests are remembered that are, by their kind.
+        own: What answers must say of whose they are, by the kind of their request.
     """
 
-    def __init__(self, raw: RawWriter, told: ResponseHeaders, memories: Mapping[int, Memory] = _NONE) -> None:
+    def __init__(
+        self,
+        raw: RawWriter,
+        told: ResponseHeaders,
+        memories: Mapping[int, Memory] = _NONE,
+        own: Mapping[int, OwnEchoes] = _NO_ECHOES,
+    ) -> None:
         self._raw = raw
         self._memories = memories
+        self._own = own
         self._cache, self._replica, self._version = (
             (name or "").lower() for name in (told.cache, told.replica, told.version)
         )
@@ -85,6 +95,9 @@ class Recorder:
             self._raw.remember(
                 memory.operation(request, outcome, response, ended_s=ended_s, version=version, sample=number)
             )
+        if self._own and was_sent and (own := self._own.get(request.kind)):
+            number = sum(self.counts.values()) - 1
+            self._raw.echo(own.record(request, outcome, response, sample=number, index_of=self._raw.told.index))
         if was_sent and request.is_arrival:
             self._lags_s.append(request.lag_s)
             self._waits_s.append(request.wait_s)
