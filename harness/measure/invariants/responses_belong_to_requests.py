@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.history.echoes import OWN
-from harness.history.samples import NAMELESS
 from harness.measure.invariants.finding import Counterexample, Finding
 from harness.spec.requests import KEY, UNIQUE, placeholders_in
 
@@ -68,7 +67,7 @@ def _identities(load: Load, history: History) -> NDArray[np.int64]:
     numbers = np.full(len(samples), -1, dtype=np.int64)
     known: dict[tuple[tuple[str, str], ...], int] = {}
     for request in load.asked:
-        if not request.echoes or _is_unique(request):
+        if not request.echoes:
             continue
         rows = np.flatnonzero(samples.is_named("operation", samples.operations, [request.name]))
         keys, which = np.unique(samples.records["key"][rows], return_inverse=True)
@@ -105,7 +104,7 @@ def _counterexample(load: Load, history: History, number: int) -> Counterexample
         f"key {record['key']}: {_asking(history, row)} was answered{f' by {replica}' if replica else ''} with "
         f"{pointer} = {told!r}, where its own is {own!r}"
     )
-    other = _asked_for(load, history, pointer, told, answered_s) if told != NAMELESS else None
+    other = _asked_for(load, history, pointer, told, answered_s)
     if other is None:
         return Counterexample(sentence=sentence, samples=(row,))
     sentence += f": that is what {_asking(history, other)} asked for"
@@ -117,8 +116,6 @@ def _asked_for(load: Load, history: History, pointer: str, told: str, until_s: f
     samples = history.samples
     found: list[tuple[float, int]] = []
     for request in load.asked:
-        if pointer not in request.echoes:
-            continue
         is_before = samples.records["sent_s"] < until_s
         rows = np.flatnonzero(samples.is_named("operation", samples.operations, [request.name]) & is_before)
         keys = np.unique(samples.records["key"][rows])
