@@ -34,7 +34,7 @@ from harness.spec.objective import Unit
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Sized
 
     from harness.evidence.experiment import Experiment
     from harness.history.history import History
@@ -97,7 +97,7 @@ def experiment_page(experiment: Experiment, *, scenario_text: str) -> str:
 
 def _absent(history: History) -> set[str]:
     """Return the files that only some runs leave, and this one did not."""
-    tables = {OPERATIONS_FILE: history.operations, ECHOES_FILE: history.echoes}
+    tables: dict[str, Sized] = {OPERATIONS_FILE: history.operations, ECHOES_FILE: history.echoes}
     return {name for name, table in tables.items() if not len(table)}
 
 
