@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden, promoted
-from harness.spec.answers import default_unanswerable, unanswerable, unexercised, unreachable
+from harness.spec.answers import default_unanswerable, default_unexercised, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
 from harness.spec.faults import Cancellations, Failover, GreedyClient, HotKey, Retries, TrafficFault
 from harness.spec.faults.target import nothing_to_hit
@@ -142,9 +142,10 @@ def mistakes_in(source: ScenarioSource, settings: Settings, profile: str) -> Ite
     """Find everything that a scenario file has wrong in a profile, each with its place in the file.
 
     A fault has nothing to hit or no time to be seen in, or another one hides it; no answer could tell what is promised;
-    nothing is promised, or what cannot be proved; the service is told what it cannot be; a defect is unknown, or is to
-    be caught by what is not promised.
+    nothing is promised, or what cannot be proved; it says what readiness.toml says of every scenario; the service is
+    told what it cannot be; a defect is unknown, or is to be caught by what is not promised.
     """
+    yield from _said_of_all(source)
     yield from _faulty(source, settings, profile)
     yield from _untold(source, settings)
     yield from _unheard(source, settings)
@@ -168,8 +169,9 @@ def planned(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
 def as_run(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     """Return the same without a look at what it promises."""
     chosen = settings.profiles[profile]
-    promising = scenario.promising(settings.objectives).asking(settings.system.requests, settings.system.headers)
-    whole = promising.stretched(chosen.stretch).extending(chosen.extends_to)
+    promising = scenario.promising(settings.objectives, settings.invariants)
+    asking = promising.asking(settings.system.requests, settings.system.headers)
+    whole = asking.stretched(chosen.stretch).extending(chosen.extends_to)
     return whole.model_copy(update={"abort_when": scenario.abort_when or settings.abort_when})
 
 
@@ -195,6 +197,14 @@ def _faulty(source: ScenarioSource, settings: Settings, profile: str) -> Iterato
     yield from _unasked(source, system)
 
 
+def _said_of_all(source: ScenarioSource) -> Iterator[SpecError]:
+    """Find what is said of every scenario where one is described."""
+    if source.scenario.default_invariants:
+        where = source.document.place(("default_invariants",))
+        fix = "write them under `invariants`, or as [[invariants]] in readiness.toml"
+        yield SpecError("the invariants of every scenario stand in readiness.toml", where=where, fix=fix)
+
+
 def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
     """Find what the answers cannot tell: of what the file promises, and of what readiness.toml promises of all."""
     scenario, document = source.scenario, source.document
@@ -205,6 +215,7 @@ def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
     yield from unreachable(scenario.sometimes, load.told, document)
     yield from unexercised(scenario.invariants, load.told, load.asked, document)
     yield from default_unanswerable(defaults, load.told, load.asked, document.place(("load",)))
+    yield from default_unexercised(settings.invariants, load.told, load.asked, document.place(("load",)))
 
 
 def _not_proved(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:

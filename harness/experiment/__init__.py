@@ -135,8 +135,8 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         project=str(context.project),
         connect_within_s=connect_within_s(tightest_s(plan.scenario.objectives)),
         traffic=plan.scenario.traffic,
-        remembers=any(invariant.remembers for invariant in plan.scenario.invariants),
-        compares_echoes=any(invariant.compares_echoes for invariant in plan.scenario.invariants),
+        compares_echoes=plan.scenario.compares_echoes,
+        remembers=plan.scenario.remembers,
     )
     with ExitStack() as leaving:
         pressure = leaving.enter_context(

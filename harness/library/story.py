@@ -99,9 +99,13 @@ def promises_of(scenario: Scenario, confidence: float) -> list[str]:
         own = [each for each in scenario.objectives if each.during == phase.name]
         lines += [f"  during {phase.name}"] * bool(own)
         lines += [f"    {each}: {_need(each, scenario, confidence)}" for each in own]
-    always = scenario.invariants
-    lines += ["  at all times"] * bool(always)
-    return lines + [f"    {each}: {_need(each, scenario, confidence)}" for each in always]
+    for when, always in (
+        ("at all times, as every scenario", scenario.default_invariants),
+        ("at all times", scenario.invariants),
+    ):
+        lines += [f"  {when}"] * bool(always)
+        lines += [f"    {each}: {_need(each, scenario, confidence)}" for each in always]
+    return lines
 
 
 def _need(promise: Promise, scenario: Scenario, confidence: float) -> str:

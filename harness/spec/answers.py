@@ -58,10 +58,7 @@ def unexercised(
 ) -> Iterator[SpecError]:
     """Return the invariants of a scenario that nothing it asks could break."""
     for index, invariant in enumerate(invariants):
-        missing = invariant.missing(requests, headers)
-        if missing is not None:
-            what, fix = missing
-            yield SpecError(f"`{invariant}`: {what}", where=document.place(("invariants", index, "kind")), fix=fix)
+        yield from _unbroken(invariant, headers, requests, document.place(("invariants", index, "kind")))
 
 
 def default_unanswerable(
@@ -77,6 +74,23 @@ def default_unanswerable(
     """
     for objective in objectives:
         yield from _untold(objective, headers, requests, where, where)
+
+
+def default_unexercised(
+    invariants: Sequence[Invariant], headers: ResponseHeaders, requests: Sequence[DeclaredRequest], where: str
+) -> Iterator[SpecError]:
+    """Return the invariants of every scenario that nothing a load asks could break; `where` is the load's place."""
+    for invariant in invariants:
+        yield from _unbroken(invariant, headers, requests, where)
+
+
+def _unbroken(
+    invariant: Invariant, headers: ResponseHeaders, requests: Sequence[DeclaredRequest], where: str
+) -> Iterator[SpecError]:
+    missing = invariant.missing(requests, headers)
+    if missing is not None:
+        what, fix = missing
+        yield SpecError(f"`{invariant}`: {what}", where=where, fix=fix)
 
 
 def _untold(

@@ -92,9 +92,8 @@ class VersionsOnlyGrow(Absolute):
     by: tuple[HeaderName, ...] = ()
 
     def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
-        """Ask for answers that tell a version."""
-        del requests
-        return _no_versions(told)
+        """Ask for answers that tell a version, and for items of which it is known which they are."""
+        return _no_versions(told) or _no_items(requests)
 
 
 class LimiterNeverOverAdmits(Absolute):
@@ -197,6 +196,13 @@ def _no_versions(told: ResponseHeaders) -> tuple[str, str] | None:
         return None
     what = "it is about versions that answers tell, and no header is named that does"
     return what, 'name it in readiness.toml, as your service has it: [system.headers] with version = "HEADER"'
+
+
+def _no_items(requests: Sequence[DeclaredRequest]) -> tuple[str, str] | None:
+    if requests:
+        return None
+    what = "it is about items that are asked for, and what a locustfile asks for is not known"
+    return what, "declare the requests instead, in readiness.toml or in load.requests"
 
 
 def _no_clients(requests: Sequence[DeclaredRequest], by: Sequence[str]) -> tuple[str, str] | None:

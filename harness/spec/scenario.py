@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from harness.spec.abort import AbortWhen
 from harness.spec.claim import Catches, ChecklistRow, Tier
@@ -70,6 +71,8 @@ class Scenario(Model):
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
         invariants: What must never happen, in any phase.
+        default_invariants: The same of every scenario, as readiness.toml says; a file cannot say it. Those that are
+            among `invariants`, word for word, are there alone.
         extends_to: How many times as long as planned a phase may become, while its promises are neither kept nor
             broken; a profile may say so for all scenarios.
         sometimes: Points that must be reached, or the run proves nothing.
@@ -88,6 +91,7 @@ class Scenario(Model):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
     invariants: tuple[Invariant, ...] = ()
+    default_invariants: SkipJsonSchema[tuple[Invariant, ...]] = Field(default=(), exclude_if=is_unsaid)
     extends_to: Extension = 1.0
     sometimes: tuple[Sometimes, ...] = ()
     tier: Tier = Field(default="P0", exclude_if=_is_usual_tier)
@@ -103,7 +107,22 @@ class Scenario(Model):
     @property
     def promises(self) -> tuple[Promise, ...]:
         """Return everything that is judged: objectives, then invariants."""
-        return *self.objectives, *self.invariants
+        return *self.objectives, *self.all_invariants
+
+    @property
+    def all_invariants(self) -> tuple[Invariant, ...]:
+        """Return what must never happen: what every scenario is held to, then its own."""
+        return *self.default_invariants, *self.invariants
+
+    @property
+    def remembers(self) -> bool:
+        """Return whether what its requests write and read must be remembered."""
+        return any(invariant.remembers for invariant in self.all_invariants)
+
+    @property
+    def compares_echoes(self) -> bool:
+        """Return whether it must be known whose answers its requests get."""
+        return any(invariant.compares_echoes for invariant in self.all_invariants)
 
     @property
     def looks(self) -> int:
@@ -186,11 +205,17 @@ class Scenario(Model):
         )
         return self.model_copy(update={"load": load, "objectives": objectives})
 
-    def promising(self, defaults: tuple[Objective, ...]) -> Scenario:
-        """Return this scenario with `defaults` before its own objectives, where it has their phase."""
+    def promising(self, defaults: tuple[Objective, ...], invariants: tuple[Invariant, ...] = ()) -> Scenario:
+        """Return this scenario with what is promised of every one.
+
+        Args:
+            defaults: Stand before its own objectives, where it has their phase.
+            invariants: Hold beside its own, whatever its phases are: only the very same one takes the place of one.
+        """
         names = {phase.name for phase in self.phases}
-        applicable = tuple(objective for objective in defaults if objective.during in names)
-        return self.model_copy(update={"objectives": applicable + self.objectives})
+        objectives = (*(each for each in defaults if each.during in names), *self.objectives)
+        others = tuple(each for each in invariants if each not in self.invariants)
+        return self.model_copy(update={"objectives": objectives, "default_invariants": others})
 
     @field_validator("load")
     @classmethod

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
+from harness.spec.invariant import Invariant
 from harness.spec.model import Model, Plain, Variable
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
@@ -249,6 +250,7 @@ class Settings(Model):
         confidence: Of each one-sided bound, unless a profile says otherwise; 0.95 by default, 0.99 for release gates.
         system: What is judged.
         objectives: What holds in every scenario's baseline.
+        invariants: What must never happen in any scenario, whatever its own invariants are.
         profiles: By name.
         abort_when: What ends any scenario at once that does not say so itself.
     """
@@ -256,6 +258,7 @@ class Settings(Model):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     system: System
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    invariants: tuple[Invariant, ...] = ()
     profiles: Annotated[dict[Slug, Profile], Field(min_length=1)]
     abort_when: AbortWhen | None = None
 

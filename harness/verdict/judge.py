@@ -6,6 +6,7 @@ on the bad side, and is inconclusive in between. Nothing seen is nothing proved.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from harness.measure.invariants.limiter_never_over_admits import limiter_never_over_admits
@@ -21,7 +22,7 @@ from harness.spec.invariant import (
     VersionsOnlyGrow,
 )
 from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
-from harness.verdict.checkers.invariant import invariant_claim
+from harness.verdict.checkers.invariant import EVERYWHERE, invariant_claim
 from harness.verdict.checkers.ratio import ratio_claim
 from harness.verdict.checkers.recovery import recovery_claim
 from harness.verdict.holm import beyond_chance
@@ -46,7 +47,7 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
         family: How many claims the whole run makes; at least its own are counted.
     """
     own = claims_made(scenario.promises)
-    alone = [claim_of(promise, scenario, history, confidence) for promise in scenario.promises]
+    alone = [_filed(promise, scenario, history, confidence) for promise in scenario.promises]
     claims = beyond_chance(alone, family=max(family, own), confidence=confidence)
     met = obligations(scenario, history, claims)
     said = [(item.outcome, item.sentence) for item in met] + [(item.outcome, item.sentence) for item in claims]
@@ -84,6 +85,12 @@ def claim_of(promise: Promise, scenario: Scenario, history: History, confidence:
     return invariant_claim(promise, found)
 
 
+def _filed(promise: Promise, scenario: Scenario, history: History, confidence: float) -> Claim:
+    """Judge one promise, and tell it as one of every scenario if it is."""
+    claim = claim_of(promise, scenario, history, confidence)
+    return replace(claim, phase=EVERYWHERE) if promise in scenario.default_invariants else claim
+
+
 def claims_made(promises: Iterable[Promise]) -> int:
     """Return how many of `promises` are judged by chance."""
     return sum(promise.is_statistical for promise in promises)
@@ -101,5 +108,5 @@ def _reason(outcome: Outcome, sentences: list[str], scenario: Scenario) -> str:
 
 def _kept(scenario: Scenario) -> str:
     said = f"{len(scenario.objectives)} objectives"
-    invariants = len(scenario.invariants)
+    invariants = len(scenario.all_invariants)
     return f"{said} and {invariants} invariant{'s' if invariants > 1 else ''}" if invariants else said

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ALWAYS = "all phases"
 """What an invariant is judged over, where an objective names a phase."""
 
+EVERYWHERE = "all phases of every scenario"
+"""The same of one that readiness.toml holds every scenario to."""
+
 
 def invariant_claim(invariant: Invariant, found: Finding) -> Claim:
     """Judge one invariant.
