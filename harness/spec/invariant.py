@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from harness.spec.model import Model
+from harness.spec.model import Model, is_unsaid
 from harness.spec.objective import KINDS, Objective, Unit
 from harness.spec.quantity import Duration, duration_text
 from harness.spec.requests import UNIQUE, HeaderName, placeholders_in
@@ -60,6 +60,9 @@ class NoAcknowledgedWriteLost(Absolute):
             answer with what it replaced. Nothing, unless it is said.
         stale_from: Sources (values of the header `cache`) whose answers say themselves that they are outdated, as a
             cache's does in place of an error: they must be a value that was written, whatever its age.
+        rpo: The recovery point objective: how old a write may be that a fault takes, from its acknowledgement to the
+            beginning of the fault, or to its end if it came while the fault was there. Such a loss is allowed, and
+            told; one without a fault never is.
     """
 
     remembers: ClassVar[bool] = True
@@ -67,6 +70,7 @@ class NoAcknowledgedWriteLost(Absolute):
     kind: Literal["no-acknowledged-write-lost"]
     within: Duration = Field(default=0.0, ge=0, le=3600)
     stale_from: tuple[str, ...] = ()
+    rpo: Duration | None = Field(default=None, gt=0, le=86_400, exclude_if=is_unsaid)
 
     def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
         """Ask for values that are written, and for some that are read."""
@@ -74,7 +78,9 @@ class NoAcknowledgedWriteLost(Absolute):
         return _no_values(requests)
 
     def __str__(self) -> str:
-        return f"{self.kind} (within {duration_text(self.within)})" if self.within else self.kind
+        allowed = {"within": self.within, "rpo": self.rpo}
+        said = ", ".join(f"{name} {duration_text(each)}" for name, each in allowed.items() if each)
+        return f"{self.kind} ({said})" if said else self.kind
 
 
 class VersionsOnlyGrow(Absolute):

@@ -9,6 +9,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.history.marks import FaultMark
 from harness.history.operations import NO_VERSION
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
 from harness.spec.invariant import NoAcknowledgedWriteLost
@@ -19,8 +20,9 @@ BEFORE = 100
 MADE_UP = 999
 
 
-def found(rows, *, within_s=0.0, faults=()):
-    invariant = NoAcknowledgedWriteLost(kind="no-acknowledged-write-lost", within=f"{within_s * 1000:g}ms")
+def found(rows, *, within_s=0.0, faults=(), rpo_s=None):
+    said = {"within": f"{within_s * 1000:g}ms", "rpo": None if rpo_s is None else f"{rpo_s * 1000:.3f}ms"}
+    invariant = NoAcknowledgedWriteLost(kind="no-acknowledged-write-lost", **said)
     return no_acknowledged_write_lost(invariant, history_of(rows, faults=faults))
 
 
@@ -232,3 +234,53 @@ def test_a_version_that_was_given_away_twice_shows_what_lies_between():
         "0000000000000003, although version 5, digest 0000000000000002 had been acknowledged to the write sent at "
         "3.000 s and answered at 4.000 s (sample 1), 1.000 s before"
     )
+
+
+@st.composite
+def recoveries(draw):
+    """Return the operations of a store that comes back as it was some time before a disaster, and what that took.
+
+    One key, one operation after the other: so what was lost, and how old it was, is known without thinking.
+    """
+    lost_from_s, disaster_s = sorted(draw(st.lists(st.integers(0, 40), min_size=2, max_size=2, unique=True)))
+    has_versions = draw(st.booleans())
+    moments = sorted(draw(st.sets(st.integers(0, 60), min_size=1, max_size=12)))
+    log, rows, ages_s = (
+        [(-math.inf, BEFORE, 1)],
+        [read(-2.0, -1.0, BEFORE, version=1 if has_versions else NO_VERSION)],
+        [],
+    )
+    has_happened = False
+    for digest, moment_s in enumerate(moments, start=1):
+        sent_s, answered_s = moment_s + 0.1, moment_s + 0.2
+        if sent_s > disaster_s and not has_happened:
+            has_happened, ages_s = True, [disaster_s - at_s for at_s, _, _ in log[1:] if at_s > lost_from_s]
+            log = [entry for entry in log if entry[0] <= lost_from_s]
+        if draw(st.booleans()):
+            log.append((answered_s, digest, log[-1][2] + 1))
+            rows.append(write(sent_s, answered_s, digest, version=log[-1][2] if has_versions else NO_VERSION))
+        else:
+            _, held, version = log[-1]
+            rows.append(read(sent_s, answered_s, held, version=version if has_versions else NO_VERSION))
+    mark = FaultMark(
+        id="fault-1", fault="store recovered", kind="kill", target="store", phase="fault", injected_s=disaster_s,
+        healed_s=disaster_s + 0.05, doses=(),
+    )  # fmt: skip
+    return rows, mark, ages_s
+
+
+@given(recoveries())
+def test_a_recovery_loses_what_its_point_says(recovery):
+    """With an objective that is just met nothing is broken; a millisecond less breaks it, if the loss was ever seen."""
+    rows, mark, ages_s = recovery
+    seen = found(rows, faults=(mark,))
+
+    if not ages_s:
+        assert (seen.broken, seen.also) == (0, "")
+        return
+    assert found(rows, faults=(mark,), rpo_s=max(ages_s) + 0.001).broken == 0
+    if seen.broken:
+        told_s = float(seen.also.split("), ")[1].split()[0])
+        assert min(ages_s) - 0.001 <= told_s <= max(ages_s) + 0.001
+        assert found(rows, faults=(mark,), rpo_s=told_s - 0.002).broken > 0
+        assert found(rows, faults=(mark,), rpo_s=told_s + 0.001).broken == 0

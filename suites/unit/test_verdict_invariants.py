@@ -81,7 +81,8 @@ def test_the_first_counterexample_can_be_looked_up():
         "fail: no-acknowledged-write-lost (within 500ms) is broken: key 0: the read sent at 33.700 s and answered at "
         "33.800 s (sample 3) answered version 3, digest 0000000000000001, although version 4, digest "
         "0000000000000002 had been acknowledged to the write sent at 33.000 s and answered at 33.100 s (sample 2), "
-        "0.600 s before, where 500ms is allowed (and 1 more)"
+        "0.600 s before, where 500ms is allowed (and 1 more); the oldest lost is the write sent at 33.000 s and "
+        "answered at 33.100 s (sample 2), 0.900 s before the read that misses it"
     )
 
 

@@ -27,9 +27,11 @@ class Finding:
         broken: How many times it was.
         first: The first counterexample in time; None if there is none.
         wanted: What would exercise it, where nothing did.
+        also: What else it measured, worth a clause beside the verdict; empty if nothing.
     """
 
     checked: int
     broken: int
     first: Counterexample | None
     wanted: str = ""
+    also: str = ""

@@ -34,13 +34,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.history.operations import ABSENT, NO_VERSION
+from harness.measure.invariants.data_loss import age_when_lost
 from harness.measure.invariants.finding import Counterexample, Finding
-from harness.spec.quantity import duration_text
+from harness.spec.quantity import count_text, duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.history.history import History
+    from harness.history.marks import FaultMark
+    from harness.measure.invariants.data_loss import Age
     from harness.spec.invariant import NoAcknowledgedWriteLost
 
 
@@ -136,15 +139,38 @@ class _Breach:
     is_made_up: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """A breach, with the oldest of what it shows to be lost; nothing is lost where a value is made up.
+
+    Attributes:
+        breach: What shows it.
+        oldest: The first to be acknowledged of those that are lost; None if that is not what happened.
+        age: Its age when it was lost; None with it.
+        is_excused: Whether all that it lost is younger than the service's recovery point objective.
+    """
+
+    breach: _Breach
+    oldest: _Operation | None
+    age: Age | None
+    is_excused: bool
+
+
 def no_acknowledged_write_lost(invariant: NoAcknowledgedWriteLost, history: History) -> Finding:
     """Look for a read that misses an acknowledged write, or sees a value that was never written.
 
     A key is checked by each read that was sent when some write of it had been acknowledged for longer than `within`;
-    where faults were injected, only reads after the first of them count, since a loss is what they are there for.
+    where faults were injected, only reads after the first of them count, since a loss is what they are there for. A
+    breach that shows nothing to be lost but what is younger than `rpo` is allowed, and told.
     """
     began_s = min((mark.injected_s for mark in history.faults), default=-math.inf)
     registers = [_Register(operations, invariant.within) for operations in _by_key(history, invariant.stale_from)]
-    breaches = [breach for register in registers for breach in register.breaches()]
+    losses = [
+        _loss(breach, register.lost(breach), invariant.rpo, history.faults)
+        for register in registers
+        for breach in register.breaches()
+    ]
+    breaches = [loss.breach for loss in losses if not loss.is_excused]
     checking = [read for register in registers for read in register.checking() if read.sent_s >= began_s]
     is_written = any(write.is_acknowledged for register in registers for write in register.writes)
     first = min(breaches, key=lambda breach: breach.shown_by.answered_s, default=None)
@@ -153,6 +179,7 @@ def no_acknowledged_write_lost(invariant: NoAcknowledgedWriteLost, history: Hist
         broken=len(breaches),
         first=None if first is None else _counterexample(first, invariant.within),
         wanted=_wanted(history, invariant.within, is_written=is_written),
+        also=_oldest(losses, excused=len(losses) - len(breaches)),
     )
 
 
@@ -169,6 +196,7 @@ class _Register:
         ordered = sorted(operations, key=lambda each: each.answered_s)
         self.writes = [each for each in ordered if each.is_write and not math.isnan(each.sent_s)]
         answers = [each for each in ordered if not each.is_write and each.is_acknowledged]
+        self._writes_s = [each.answered_s for each in self.writes]
         self._values: dict[int, _Value] = {}
         for write in self.writes:
             self._values.setdefault(write.digest, _Value()).writes.append(write)
@@ -199,6 +227,25 @@ class _Register:
             newest = self._newest_before(write.sent_s)
             if write.is_acknowledged and newest is not None and NO_VERSION < write.version <= newest.version:
                 yield _Breach(write, newest)
+
+    def lost(self, breach: _Breach) -> list[_Operation]:
+        """Return what a breach shows to be lost, in the order of acknowledgement; nothing if a value is made up.
+
+        That is what was there in the place of its value, and each acknowledged write that had come between: sent when
+        its value was there already, or of a version beyond its own.
+        """
+        shown, earlier = breach.shown_by, breach.earlier
+        if earlier is None or breach.is_made_up:
+            return []
+        until_s = shown.sent_s - (0.0 if shown.is_write else self._within_s)
+        since_s = self._values[shown.digest].first_s
+        between = [
+            write
+            for write in self.writes[: bisect_left(self._writes_s, until_s)]
+            if write.is_acknowledged and (write.sent_s > since_s or _is_outlived(shown, write))
+        ]
+        first = self._values[earlier.digest].first or earlier
+        return sorted({*between, first}, key=lambda each: each.answered_s)
 
     def _may_exist(self, read: _Operation) -> bool:
         """Tell whether the value was there before the run, or sent before the answer that has it."""
@@ -246,6 +293,11 @@ def _is_older(read: _Operation, version: int) -> bool:
     return NO_VERSION < read.version < version
 
 
+def _is_outlived(shown: _Operation, write: _Operation) -> bool:
+    """Tell whether a write had a version that an operation goes back behind; a later write must have a higher one."""
+    return NO_VERSION < shown.version < write.version + shown.is_write
+
+
 def _newer(one: _Operation, other: _Operation) -> _Operation:
     return other if other.version > one.version else one
 
@@ -260,6 +312,30 @@ def _by_key(history: History, stale_from: tuple[str, ...]) -> Iterator[list[_Ope
     operations = [_Operation(*row) for row in zip(*columns, strict=True)]
     edges = [0, *(np.flatnonzero(np.diff(ordered["key"])) + 1).tolist(), len(operations)]
     return (operations[began:ended] for began, ended in pairwise(edges) if ended > began)
+
+
+def _loss(breach: _Breach, lost: Sequence[_Operation], rpo_s: float | None, faults: Sequence[FaultMark]) -> _Loss:
+    if not lost:
+        return _Loss(breach, oldest=None, age=None, is_excused=False)
+    ages = [age_when_lost(each.answered_s, breach.shown_by.sent_s, faults) for each in lost]
+    return _Loss(breach, lost[0], ages[0], is_excused=all(age.is_within(rpo_s) for age in ages))
+
+
+def _oldest(losses: Iterable[_Loss], *, excused: int) -> str:
+    """Say how old the oldest of all that was lost was, and how much of it is allowed; nothing if nothing was lost.
+
+    What no fault took was gone when it was first missed, however often it is missed after that.
+    """
+    ages: dict[_Operation, Age] = {}
+    for loss in sorted(losses, key=lambda loss: loss.breach.shown_by.sent_s):
+        if loss.oldest is not None and loss.age is not None:
+            known = ages.setdefault(loss.oldest, loss.age)
+            ages[loss.oldest] = max(known, loss.age, key=lambda age: age.seconds) if loss.age.is_by_fault else known
+    if not ages:
+        return ""
+    oldest, age = max(ages.items(), key=lambda item: item[1].seconds)
+    allowed = f"breaches allowed: {count_text(excused)}; " if excused else ""
+    return f"{allowed}the oldest lost is {_named(oldest)}, {age.seconds:.3f} s before {age.until}"
 
 
 def _counterexample(breach: _Breach, within_s: float) -> Counterexample:

@@ -43,9 +43,10 @@ def invariant_claim(invariant: Invariant, found: Finding) -> Claim:
 
 
 def _outcome(found: Finding) -> tuple[Outcome, str]:
+    also = f"; {found.also}" if found.also else ""
     if found.first is not None:
         more = f" (and {count_text(found.broken - 1)} more)" if found.broken > 1 else ""
-        return Outcome.FAIL, f"is broken: {found.first.sentence}{more}"
+        return Outcome.FAIL, f"is broken: {found.first.sentence}{more}{also}"
     if not found.checked:
         return Outcome.INCONCLUSIVE, f"was never exercised: {found.wanted}"
-    return Outcome.PASS, f"held; n = {count_text(found.checked)}"
+    return Outcome.PASS, f"held; n = {count_text(found.checked)}{also}"
