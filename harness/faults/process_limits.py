@@ -6,7 +6,6 @@ limit of its parent. Source: prlimit(2), proc_pid_status(5).
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from contextlib import contextmanager, suppress
@@ -26,6 +25,9 @@ _LIMITS = {DESCRIPTORS: resource.RLIMIT_NOFILE, MEMORY: resource.RLIMIT_DATA}
 """RLIMIT_DATA counts what a process may write to and shares with no other, its heap and its threads' stacks, since
 Linux 4.7. RLIMIT_AS would count programs and what is only reserved as well, of which a thread alone takes 64 MB."""
 
+_CAP_SYS_RESOURCE = 24
+"""Its bit; include/uapi/linux/capability.h."""
+
 _UNLIMITED = resource.RLIM_INFINITY
 
 
@@ -37,9 +39,18 @@ def why_not(*, is_contained: bool) -> str | None:
     """
     if sys.platform != "linux":
         return "only Linux changes a limit of a process that runs"
-    if is_contained and os.geteuid() != 0:
-        return "a limit of a container's processes is root's to change"
+    if is_contained and not has_sys_resource(Path("/proc/self/status").read_text()):
+        return "a limit of a container's processes may be changed with CAP_SYS_RESOURCE, which we do not have"
     return None
+
+
+def has_sys_resource(status: str) -> bool:
+    """Tell by a process' status whether it may change the limits of another user's: root may not everywhere.
+
+    Source: prlimit(2), capabilities(7), proc_pid_status(5).
+    """
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_SYS_RESOURCE & 1)
 
 
 @contextmanager
