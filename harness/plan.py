@@ -14,7 +14,7 @@ from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden, promoted
 from harness.spec.answers import default_unanswerable, default_unexercised, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
-from harness.spec.faults import Cancellations, Failover, GreedyClient, HotKey, Retries, TrafficFault
+from harness.spec.faults import Cancellations, Failover, GreedyClient, HotKey, Retries, SlowReaders, TrafficFault
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
@@ -332,7 +332,7 @@ def _unasked(source: ScenarioSource, system: System) -> Iterator[SpecError]:
     requests = source.scenario.load.asking(system.requests, system.headers).asked
     names = [request.name for request in requests]
     for path, _, fault in _faults(source.scenario):
-        if isinstance(fault, GreedyClient) and fault.asks not in names:
+        if isinstance(fault, GreedyClient | SlowReaders) and fault.asks not in names:
             what = f"`{fault}` asks a request {fault.asks!r}, which is not declared"
             yield SpecError(what, where=source.document.place((*path, "asks")), fix=nearest(fault.asks, names))
         if isinstance(fault, HotKey) and not any(request.has_key for request in requests):

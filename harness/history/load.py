@@ -36,6 +36,8 @@ class Heartbeat:
             generator, to a server that does nothing.
         computed: Of the control's requests that ended in it to a server that computes as long as the service does for
             a request: processor time asked for, and latency. None until that time is known.
+        slow: Of each fault that holds slow connections beside the load: its id, how many are open, the bytes that
+            passed on all of them in the last second, and how many the service ended in it. None without such a fault.
     """
 
     at_s: float
@@ -52,20 +54,21 @@ class Heartbeat:
     latencies: str = ""
     controls_s: tuple[float, ...] | None = None
     computed: tuple[tuple[float, float], ...] | None = None
+    slow: tuple[tuple[str, int, int, int], ...] | None = None
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Heartbeat:
         """Return what was said as JSON, which knows no tuples."""
         controls_s, computed = said.get("controls_s"), said.get("computed")
         pairs = None if computed is None else tuple((asked_s, latency_s) for asked_s, latency_s in computed)
-        return cls(**{**said, "controls_s": None if controls_s is None else tuple(controls_s), "computed": pairs})
+        told = {"controls_s": None if controls_s is None else tuple(controls_s), "computed": pairs}
+        slow = said.get("slow")
+        return cls(**{**said, **told, "slow": None if slow is None else tuple(tuple(each) for each in slow)})
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads; what was not measured is left out where older versions did not say it."""
         said = asdict(self)
-        if self.computed is None:
-            del said["computed"]
-        return said
+        return {name: value for name, value in said.items() if value is not None or name not in ("computed", "slow")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

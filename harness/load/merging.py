@@ -67,7 +67,17 @@ def _merged_beat(beats: Sequence[Heartbeat]) -> Heartbeat:
         planned=sum(beat.planned or 0 for beat in beats),
         overdue=sum(beat.overdue or 0 for beat in beats),
         controls_s=tuple(latency_s for beat in beats for latency_s in beat.controls_s or ()),
+        slow=_merged_slow([said for beat in beats for said in beat.slow or ()]),
     )
+
+
+def _merged_slow(told: Sequence[tuple[str, int, int, int]]) -> tuple[tuple[str, int, int, int], ...] | None:
+    """Add what is told of the slow connections of each fault; None if there are none."""
+    sums: dict[str, tuple[int, int, int]] = {}
+    for name, held, passed_bytes, ended in told:
+        before = sums.get(name, (0, 0, 0))
+        sums[name] = before[0] + held, before[1] + passed_bytes, before[2] + ended
+    return tuple((name, *counted) for name, counted in sums.items()) or None
 
 
 def _worst(values: Sequence[float | None]) -> float | None:

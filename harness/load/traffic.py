@@ -14,8 +14,9 @@ import numpy as np
 from harness.history.marks import Dose
 from harness.history.samples import SampleOutcome
 from harness.load.arrivals import NO_KEY, PATIENT_S, ArrivalSchedule, asking, kinds_of, poisson_counts, together
+from harness.load.dripping import drips_seen
 from harness.load.flow import flow_through
-from harness.spec.faults import Cancellations, GreedyClient, HotKey, Retries, Spike
+from harness.spec.faults import Cancellations, GreedyClient, HotKey, Retries, SlowReaders, Spike
 from harness.spec.quantity import count_text, duration_text, percent_text, rate_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _STREAMS = 3
 """Names the streams of these faults below a run's seed; the first three are the schedule's own."""
 
-_ORDER = (Spike, GreedyClient, HotKey, Cancellations, Retries)
+_ORDER = (Spike, GreedyClient, HotKey, Cancellations, Retries, SlowReaders)
 """In which they are laid in: a spike is of the schedule alone, a key is hot for whoever asks, and all may give up."""
 
 ISSUED_RATIO = 0.99
@@ -67,8 +68,8 @@ def with_traffic(
                 schedule = _heated(schedule, window.fault, window, load, seed)
             case Cancellations():
                 schedule = _impatient(schedule, window.fault, window, seed)
-            case Retries():
-                pass  # what is asked again is what fails: see `retrying`
+            case Retries() | SlowReaders():
+                pass  # what is asked again is what fails (`retrying`); who is slow is beside the schedule (`dripping`)
             case _:
                 assert_never(window.fault)
     return schedule
@@ -110,6 +111,9 @@ def dose_of(
     late = sum(beat.overdue or 0 for beat in beats if window.starts_s < beat.at_s < window.ends_s + 1)
     is_seen = True
     match window.fault:
+        case SlowReaders():
+            is_seen, seen = drips_seen(window.fault, window, beats)
+            return Dose(at_s=at_s, is_delivered=is_seen, seen=seen)
         case Spike():
             counts = len(planned), len(issued)
             seen = f"{_rate(len(issued), window)}, where the schedule has {_rate(_usual(load, window), window)}"

@@ -11,7 +11,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.history.samples import SampleOutcome
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.traffic import dose_of, hot_keys
-from harness.spec.faults import Cancellations, GreedyClient, HotKey, Retries, Spike
+from harness.spec.faults import Cancellations, GreedyClient, HotKey, Retries, SlowReaders, Spike
 from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.objective import Errors
 from suites.support.httpserver import http_server
@@ -191,3 +191,50 @@ def test_nothing_is_asked_again_when_the_load_is_over(tmp_path):
     assert result.tally.is_whole
     assert result.tally.failed > 10
     assert read == result.tally.issued == len(plan.arrivals())
+
+
+@pytest.mark.parametrize("stream", ["downstream", "upstream"])
+def test_slow_connections_are_held_beside_the_load_and_closed_when_it_is_over(tmp_path, stream):
+    """The server has as many more connections, on each of which little passes; the load is answered meanwhile."""
+    requests = [{"name": "read", "path": "/items/{key}"}, {"name": "slow", "path": "/slowly/{unique}", "weight": 0}]
+    slow = SlowReaders(kind="slow-readers", connections=40, rate="20B/s", asks="slow", stream=stream)
+    with http_server("fast") as server:
+        plan = plan_for(server.base_url, window_of(slow, 0.5, 4.5), requests=requests, lasts_s=5.0, max_in_flight=8)
+        with apply_load(plan, folder=tmp_path, clock=CLOCK) as load:
+            assert is_met_within(lambda: 40 < server.open_connections() <= 49, deadline_s=8, clock=CLOCK)
+            result = load.finish()
+        assert is_met_within(lambda: server.open_connections() == 1, deadline_s=5, clock=CLOCK)
+        theirs = [heard for heard in server.heard() if heard.startswith(b"GET /slowly")]
+        read = server.requests()
+
+    (dose,) = seen(plan, result)
+    assert result.tally.is_whole
+    assert result.tally.ok == result.tally.issued == len(plan.arrivals())
+    assert len(theirs) == 40
+    asked = [re.findall(rb"GET /slowly/(\S+) HTTP", heard) for heard in theirs]
+    assert len({name for names in asked for name in names}) == sum(map(len, asked))
+    if stream == "upstream":
+        assert max(map(len, theirs)) <= 20 * 5
+        assert read < result.tally.issued + 40 * 2
+    else:
+        assert read == result.tally.issued + sum(map(len, asked))
+        assert max(map(len, asked)) <= 3
+    assert "of 40 connections held, with " in dose.seen
+    told = [said for beat in result.heartbeats for said in beat.slow or ()]
+    assert max(held for _, held, _, _ in told) == 40
+    assert 0 < max(passed_bytes for _, _, passed_bytes, _ in told) <= 40 * 20 * 1.5
+    assert sum(ended for _, _, _, ended in told) == 0
+
+
+def test_a_connection_that_the_service_ends_is_opened_anew(tmp_path):
+    """Answers that break off in the middle: the client notices, and is back a tick later."""
+    requests = [{"name": "read", "path": "/items/{key}"}]
+    slow = SlowReaders(kind="slow-readers", connections=5, rate="1KB/s", asks="read")
+    with http_server("breaks") as server:
+        plan = plan_for(server.base_url, window_of(slow, 0.0, 2.0), requests=requests, per_s=1.0)
+        result = pressed(plan, tmp_path)
+        connections = server.connections()
+
+    ended = sum(said[3] for beat in result.heartbeats for said in beat.slow or ())
+    assert ended >= 5
+    assert connections >= 5 + ended

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.load.arrivals import PATIENT_S
 from harness.load.plan import LoadPlan
-from harness.spec.faults import Cancellations, GreedyClient, HotKey, Retries, Spike
+from harness.spec.faults import Cancellations, GreedyClient, HotKey, Retries, SlowReaders, Spike
 from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.load import Load
 from suites.property.test_load_arrivals import requests_of
@@ -38,7 +38,12 @@ HOT = st.integers(1, 100).map(lambda percent: HotKey(kind="hot-key", share=f"{pe
 CANCELLED = st.tuples(st.integers(1, 100), st.integers(1, 4999)).map(
     lambda drawn: Cancellations(kind="cancellations", share=f"{drawn[0]}%", after=f"{drawn[1]}ms")
 )
-RETRIED = st.just(Retries(kind="retries", times=3))
+BESIDE = st.sampled_from(
+    [
+        Retries(kind="retries", times=3),
+        SlowReaders(kind="slow-readers", connections=9, rate="9B/s", asks="r0"),
+    ]
+)
 WINDOWS = st.tuples(st.floats(0, 5), st.floats(0.01, 2)).map(lambda span: (span[0], min(LASTS_S, sum(span))))
 
 
@@ -48,7 +53,7 @@ def plan_of(load, seed, fault, window):
     return LoadPlan(base_url="http://127.0.0.1:1", load=load, lasts_s=LASTS_S, seed=seed, traffic=traffic)
 
 
-@given(LOADS, st.integers(0, 2**31), SPIKES | GREEDY | HOT | CANCELLED | RETRIED, WINDOWS)
+@given(LOADS, st.integers(0, 2**31), SPIKES | GREEDY | HOT | CANCELLED | BESIDE, WINDOWS)
 @example(
     Load(arrivals_per_s=1.5, requests=requests_of([1.0]), schedule={"kind": "ramp", "over": "5s", "to_per_s": 0}),
     0,

@@ -13,6 +13,7 @@ from locust.env import Environment
 from harness.errors import LoadError
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
+from harness.load.dripping import Drips
 from harness.load.generator.control import Control, computing
 from harness.load.generator.lean import LeanUser
 from harness.load.generator.locustfile import NO_REQUEST, environment_of
@@ -21,9 +22,11 @@ from harness.load.generator.own import own_echoes_of
 from harness.load.generator.pacing import sleeper
 from harness.load.generator.recorder import Recorder
 from harness.load.generator.request import Request
+from harness.load.generator.slow import held_until, slow_clients
 from harness.load.generator.users import OpenUser, RequestQueue, settings_of
 from harness.load.recording import RawWriter
 from harness.load.retrying import policy_of
+from harness.spec.faults import SlowReaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from harness.history.load import Heartbeat, LoadTally
     from harness.load.arrivals import ArrivalSchedule
     from harness.load.plan import Assignment, LoadPlan
+    from harness.spec.faults.traffic import TrafficWindow
 
 FLUSHED_EVERY_S = 1.0
 _DRAIN_POLL_S = 0.01
@@ -61,6 +65,7 @@ class Generator:
         self._issuing: list[gevent.Greenlet] = []
         self._computing: list[gevent.Greenlet] = []
         self._computing_port: int | None = None
+        self._slow: dict[str, Drips] = {}
         self._on_beat = on_beat
         self._said_issued = self._said_planned = self._overdue = 0
         self._runner: Any = None
@@ -120,11 +125,12 @@ class Generator:
         control = Control(control_port, self.recorder.control) if control_port else None
         self._computing_port = computing_port
         asking = [gevent.spawn(control.ask_from, begins_s)] if control else []
+        slow = [gevent.spawn(self._hold_slow, window) for window in self._slow_windows()]
         self._issuing.append(gevent.spawn(self._issue, self.schedule))
         while any(not issuing.dead for issuing in self._issuing):  # there may be more of them by then
             # What breaks the beats, such as a full disk, breaks us; they never end by themselves.
             gevent.joinall([*self._issuing, beats], raise_error=True, count=len(self._issuing))
-        gevent.killall([*asking, *self._computing])
+        gevent.killall([*asking, *self._computing, *slow])
         self._drain()
         beats.kill()
         self._write_down_the_rest()
@@ -176,6 +182,18 @@ class Generator:
         while self.queue.now_s() < self.lasts_s:
             sleep_until(begins_s + min(self.lasts_s, self.queue.now_s() + _ORDER_POLL_S))
 
+    def _slow_windows(self) -> list[TrafficWindow]:
+        return [window for window in self.plan.traffic if isinstance(window.fault, SlowReaders)]
+
+    def _hold_slow(self, window: TrafficWindow) -> None:
+        """Hold the slow connections of a fault for as long as it is there, or the load is."""
+        fault, drips = window.fault, self._slow.setdefault(window.id, Drips())
+        if isinstance(fault, SlowReaders):
+            sleep_until, begins_s = sleeper(), self.queue.origin_s
+            clients = slow_clients(self.plan, fault, drips)
+            sleep_until(begins_s + window.starts_s)
+            held_until(lambda: sleep_until(begins_s + window.ends_s), clients)
+
     def _drain(self) -> None:
         """Wait for answers, but not for ever: a service that hangs must not look like one that was not asked."""
         until_s = self.queue.now_s() + self.plan.load.drain
@@ -213,6 +231,7 @@ class Generator:
             backlog=self.queue.waiting.qsize(),
             planned=max(0, planned - self._said_planned),  # fewer, if the load was told to end meanwhile
             overdue=self._overdue,
+            slow=tuple((name, *drips.tell()) for name, drips in self._slow.items()) or None,
         )
         self._said_issued, self._said_planned, self._overdue = self.issued, planned, 0
         self._on_beat(beat)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.spec.requests import DeclaredRequest
 
 _READ_BYTES = 1 << 16
-_HTTP_PORT = 80
+HTTP_PORT = 80
 _OVERDUE_POLL_S = 0.1
 _EXPECTED_TO_HAVE_BODIES = ("POST", "PUT", "PATCH")
 """Without a body they say that its length is 0 (RFC 9110, section 8.6)."""
@@ -222,7 +222,7 @@ class LeanUser(OpenLoopUser, User):
         parts = urlsplit(str(self.host))
         self._connection = Connection(
             parts.hostname or "",
-            parts.port or _HTTP_PORT,
+            parts.port or HTTP_PORT,
             connect_within_s=self.connection_timeout,
             answer_within_s=self.network_timeout,
             new_answer=lambda: self.kind_of_answer(self.told),
@@ -251,11 +251,21 @@ class LeanUser(OpenLoopUser, User):
 
     def _bytes_of(self, request: Request) -> bytes:
         head, body, _ = self.kinds[request.kind]
-        text = head(request.key, request.number)
-        if body is None:
-            return f"{text}\r\n".encode()
-        sent = body(request.key, request.number).encode()
-        return f"{text}Content-Length: {len(sent)}\r\n\r\n".encode() + sent
+        return _written(head, body, request.key, request.number)
+
+
+def written(request: DeclaredRequest, host: str, seed: int) -> Callable[[int, int], bytes]:
+    """Return what writes a declared request as it goes over a socket, for a key and a number in the run."""
+    head, body = filling(_head(request, host), seed), _body(request, seed)
+    return lambda key, number: _written(head, body, key, number)
+
+
+def _written(head: Filling, body: Filling | None, key: int, number: int) -> bytes:
+    text = head(key, number)
+    if body is None:
+        return f"{text}\r\n".encode()
+    sent = body(key, number).encode()
+    return f"{text}Content-Length: {len(sent)}\r\n\r\n".encode() + sent
 
 
 def _head(request: DeclaredRequest, host: str) -> str:

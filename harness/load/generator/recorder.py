@@ -125,7 +125,17 @@ class Recorder:
             what = f"a user did not start: {self._client_errors[0]}"
             raise LoadError(what, where="on_start", fix="see that the service is up, and what on_start does")
 
-    def beat(self, at_s: float, *, issued: int, in_flight: int, backlog: int, planned: int, overdue: int) -> Heartbeat:
+    def beat(
+        self,
+        at_s: float,
+        *,
+        issued: int,
+        in_flight: int,
+        backlog: int,
+        planned: int,
+        overdue: int,
+        slow: tuple[tuple[str, int, int, int], ...] | None = None,
+    ) -> Heartbeat:
         """End a second: keep what is held, and say how it went."""
         self._raw.flush()
         second, self._second = self._second, _Second()
@@ -145,6 +155,7 @@ class Recorder:
             latencies=str(latencies),
             controls_s=tuple(second.controls_s),
             computed=second.computed,
+            slow=slow,
         )
 
     def tally(self, *, planned: int, issued: int, overhead_p95_s: float | None) -> LoadTally:

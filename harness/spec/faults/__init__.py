@@ -45,7 +45,7 @@ from harness.spec.faults.process import (
     SlowStart,
 )
 from harness.spec.faults.resource import Cpu, Descriptors, LimitFault, Memory, ResourceFault
-from harness.spec.faults.traffic import Cancellations, GreedyClient, HotKey, Retries, Spike, TrafficFault
+from harness.spec.faults.traffic import Cancellations, GreedyClient, HotKey, Retries, SlowReaders, Spike, TrafficFault
 
 __all__ = [
     "Bandwidth",
@@ -84,6 +84,7 @@ __all__ = [
     "Retries",
     "RollingRestart",
     "Slicer",
+    "SlowReaders",
     "SlowStart",
     "Spike",
     "StaleConnections",

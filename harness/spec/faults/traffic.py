@@ -11,7 +11,16 @@ from pydantic import Field, model_validator
 
 from harness.spec.faults.target import Window
 from harness.spec.model import Model
-from harness.spec.quantity import Duration, Rate, Ratio, duration_text, percent_text, rate_text
+from harness.spec.quantity import (
+    ByteRate,
+    Duration,
+    Rate,
+    Ratio,
+    byte_rate_text,
+    duration_text,
+    percent_text,
+    rate_text,
+)
 from harness.spec.schedule import PER_S_MAX
 
 if TYPE_CHECKING:
@@ -24,6 +33,12 @@ TIMES_MAX = 1000.0
 
 RETRIES_MAX = 10
 """Clients with more patience than that are none that anybody has seen, and three multiply a load by four."""
+
+CONNECTIONS_MAX = 800
+"""With 1024 descriptors, which is what most systems grant, the generator has some 200 for everything else."""
+
+BYTES_MAX_PER_S = 100_000
+"""Who is faster than that is no slow client: at that rate a page of a megabyte takes ten seconds."""
 
 PATIENCE_MIN_S = 0.001
 """The generator's timers count in milliseconds (libev)."""
@@ -192,7 +207,36 @@ class Retries(OfTheLoad):
         return f"{', '.join(self.of) or 'requests'} that fail{late} are asked {self.times}× again{wait}{self.when}"
 
 
-TrafficFault = Spike | GreedyClient | HotKey | Cancellations | Retries
+class SlowReaders(OfTheLoad):
+    """Clients on a bad line, or that mean ill: each holds a connection beside the load, and lets few bytes pass on it.
+
+    They are no requests of the schedule, and no promise is about them: what they do to the others is what counts.
+
+    Attributes:
+        connections: How many are held, for as long as it is there; one that the service ends is opened anew.
+        rate: What passes on each, bytes a second.
+        asks: The name of a declared request, which each asks again and again; one of weight 0 is asked by nobody else.
+        stream: `downstream`: they take their answers so slowly (and have room for 2 KB that they have not read);
+            `upstream`: they say their requests so slowly.
+    """
+
+    kind: Literal["slow-readers"]
+    connections: int = Field(ge=1, le=CONNECTIONS_MAX)
+    rate: ByteRate = Field(gt=0, le=BYTES_MAX_PER_S)
+    asks: str = Field(min_length=1)
+    stream: Literal["upstream", "downstream"] = "downstream"
+
+    @property
+    def least_s(self) -> float:
+        """Return how long it must be there, or its dose cannot be seen: they come in a second, and then one is told."""
+        return 4.0
+
+    def __str__(self) -> str:
+        how = "say" if self.stream == "upstream" else "read the answers of"
+        return f"{self.connections} connections {how} {self.asks} at {byte_rate_text(self.rate)} each{self.when}"
+
+
+TrafficFault = Spike | GreedyClient | HotKey | Cancellations | Retries | SlowReaders
 
 
 class TrafficWindow(Model):
