@@ -12,6 +12,7 @@ from harness.exchange.fidelity import Translation, approximate, unsupported
 from harness.spec.faults import (
     Bandwidth,
     Blackhole,
+    ClockFault,
     ConnectBlackhole,
     Cpu,
     CrashLoop,
@@ -68,6 +69,8 @@ def translated(fault: Fault, cluster: Cluster) -> Translation:
         return unsupported("no kind changes what a server holds, takes or grants")
     if isinstance(fault, ResourceFault):
         return unsupported(_why_no_resource(fault))
+    if isinstance(fault, ClockFault):
+        return _clock(fault, cluster)
     if isinstance(fault, TrafficFault):
         return unsupported("no kind sends requests; it is a matter of the load")
     assert_never(fault)
@@ -132,6 +135,15 @@ def _why_no_resource(fault: ResourceFault) -> str:
             return "no kind limits descriptors"
         case _:
             assert_never(fault)
+
+
+def _clock(fault: ClockFault, cluster: Cluster) -> Translation:
+    if fault.monotonic:
+        return unsupported("TimeChaos sets a monotonic clock back when it ends, and such a clock never runs backwards")
+    pods = cluster.pods_of(fault.target)
+    does = {"timeOffset": _ms(fault.wall), "clockIds": ["CLOCK_REALTIME"]}
+    part = {"templateType": "TimeChaos", "timeChaos": {**_selected(pods, cluster), **does}}
+    return approximate("what asks the kernel itself, past its library, is told the right time", part, pods=(pods,))
 
 
 def workflow(

@@ -14,6 +14,7 @@ from harness.exchange.fidelity import Translation, approximate, unsupported
 from harness.spec.faults import (
     Bandwidth,
     Blackhole,
+    ClockFault,
     ConnectBlackhole,
     Cpu,
     CrashLoop,
@@ -79,6 +80,8 @@ def _translated(fault: Fault, lasts_s: int, cluster: Cluster) -> Translation:
         return unsupported("no fault changes what a server holds, takes or grants")
     if isinstance(fault, ResourceFault):
         return unsupported(_why_no_resource(fault))
+    if isinstance(fault, ClockFault):
+        return unsupported("no fault sets a clock off")
     if isinstance(fault, TrafficFault):
         return unsupported("no fault sends requests; it is a matter of the load")
     assert_never(fault)

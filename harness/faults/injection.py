@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import HarnessError, UnavailableError
 from harness.faults.action import Continuing, Site
+from harness.faults.clock import clock_action
 from harness.faults.data import data_action
 from harness.faults.network import network_action
 from harness.faults.process import process_action
 from harness.faults.resource import resource_action
 from harness.history.marks import Dose, FaultMark
-from harness.spec.faults import DataFault, NetworkFault, ProcessFault, ResourceFault, TrafficFault
+from harness.spec.faults import ClockFault, DataFault, NetworkFault, ProcessFault, ResourceFault, TrafficFault
 from harness.stack.blueprint import why_out_of_reach
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def _action_of(fault: SystemFault) -> type[Action]:
         return data_action(fault)
     if isinstance(fault, ResourceFault):
         return resource_action(fault)
+    if isinstance(fault, ClockFault):
+        return clock_action(fault)
     assert_never(fault)
 
 

@@ -34,6 +34,7 @@ Kind = Literal[
     "postgres-read-only",
     "postgres-sessions",
     "limit",
+    "clock",
 ]
 
 
@@ -47,11 +48,13 @@ class Entry:
             (thaw the process and all below it, or the container), `containers` (remove whatever on an engine carries
             the run's label), `redis-pause` (let a Redis answer again), `redis-memory` (give it its room back),
             `postgres-read-only` (let a PostgreSQL take writes again), `postgres-sessions` (end what a fault has opened
-            there), `limit` (give a process and all below it what they might have before).
+            there), `limit` (give a process and all below it what they might have before), `clock` (set the wall clock
+            of a replica right).
         name: What people call it.
         facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`,
             `container`; `host`, `port` and `run_id` of a Redis, `blocks`, `lasts_s`, `maxmemory`, `policy`; `host`,
-            `port` and `cluster` of a PostgreSQL, `former`, `held`; `application`; `limit`, `lowered` and `former`.
+            `port` and `cluster` of a PostgreSQL, `former`, `held`; `application`; `limit`, `lowered` and `former`;
+            `file` and `monotonic_s`.
     """
 
     number: int

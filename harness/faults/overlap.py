@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 from harness.spec.faults import (
     Bandwidth,
     Blackhole,
+    ClockFault,
     ConnectBlackhole,
     Connections,
     Cpu,
@@ -75,7 +76,7 @@ def promoted(actions: Sequence[Scheduled]) -> Iterator[tuple[Scheduled, Schedule
                 yield one, other
 
 
-def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:  # noqa: PLR0911 - one family after the other
+def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:
     if isinstance(fault, TrafficFault):
         return _is_alike(fault, other)
     if isinstance(other, TrafficFault) or isinstance(fault, Cpu) or isinstance(other, Cpu):
@@ -83,11 +84,22 @@ def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:  # noqa: PLR
     hit = _processes(other, system) if isinstance(other, ProcessFault | Failover) else set()
     if isinstance(fault, ProcessFault):
         return bool(hit & _processes(fault, system))
-    if isinstance(fault, LimitFault):
-        is_twice = fault.kind == other.kind and fault.target == other.target
-        return is_twice or fault.target in hit
+    if isinstance(fault, LimitFault | ClockFault):
+        return fault.target in hit or (fault.target == other.target and _is_alike_or_unheard(fault, other))
     if isinstance(fault, DataFault):
         return _is_data_hidden(fault, other, system)
+    return _is_path_hidden(fault, other, hit, system)
+
+
+def _is_path_hidden(fault: NetworkFault, other: SystemFault, hit: set[str], system: System) -> bool:
+    """Tell whether a fault of the network cannot be seen: nothing comes back, or not as the fault would have it.
+
+    Args:
+        fault: What is looked at through its edges.
+        other: What is there beside it.
+        hit: The processes that are not what they were because of that.
+        system: Has the edges.
+    """
     if isinstance(fault, Down):
         return PROXY in hit
     edges = _edges(fault.target, system)
@@ -132,6 +144,11 @@ def _is_alike(fault: TrafficFault, other: Fault) -> bool:
     if isinstance(fault, GreedyClient) and isinstance(other, GreedyClient):
         return fault.asks == other.asks
     return fault.kind == other.kind
+
+
+def _is_alike_or_unheard(fault: LimitFault | ClockFault, other: Fault) -> bool:
+    """Tell whether two faults of one replica do the same, or one of them keeps it from telling its time."""
+    return fault.kind == other.kind or (isinstance(fault, ClockFault) and isinstance(other, LimitFault))
 
 
 def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> bool:

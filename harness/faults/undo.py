@@ -18,6 +18,7 @@ import psutil
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError, StackError
+from harness.faults.clock_setting import offsets_of, set_right
 from harness.faults.process_limits import is_lowered, restore
 from harness.stack.backends.process import is_gone, signal_all
 from harness.stack.proxy import ProxyServer
@@ -54,6 +55,8 @@ def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
             return _set_right(entry)
         case "limit":
             return _lift(entry)
+        case "clock":
+            return [f"healed {entry}"] if set_right(entry.facts) else []
         case "process":
             return _end_process(entry)
         case "containers":
@@ -64,7 +67,7 @@ def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
             assert_never(entry.kind)
 
 
-def is_left(entry: Entry) -> bool:
+def is_left(entry: Entry) -> bool:  # noqa: PLR0911 - one a kind
     """Tell whether something of what `entry` announced can still be seen; what cannot be asked is not there."""
     match entry.kind:
         case "toxic" | "disabled":
@@ -73,6 +76,8 @@ def is_left(entry: Entry) -> bool:
             return "pid" in entry.facts and not all(map(is_gone, family_of(entry)))
         case "limit":
             return is_lowered(family_of(entry), entry.facts)
+        case "clock":
+            return "container" not in entry.facts and bool(offsets_of(entry.facts).wall_s)
         case "containers":
             return _has_containers(entry)
         case "folder":

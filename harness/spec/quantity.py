@@ -23,6 +23,9 @@ _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*s")
 DURATION_PATTERN = rf"^\s*{_DURATION.pattern}\s*$"
 """What a duration looks like in a file; the functions below say what it means."""
 
+OFFSET_PATTERN = rf"^\s*[+-]{_DURATION.pattern}\s*$"
+"""The same of how far a clock is off."""
+
 SIZE_PATTERN = rf"^\s*{_SIZE.pattern}\s*$"
 """The same of a size."""
 
@@ -46,6 +49,20 @@ def duration_s(text: Any) -> float:
     if found is None:
         raise ValueError(f"not a duration: {text!r}; write a number with its unit (us, ms, s, min, h), such as 250ms")
     return float(found[1]) * _SECONDS_IN[found[2]]
+
+
+def offset_s(text: Any) -> float:
+    """Return the seconds that `text` means: a sign and a duration, such as `+1h`.
+
+    Raises:
+        ValueError: If it is none, or has no sign: whether a clock is ahead or behind must be said.
+    """
+    stripped = text.strip() if isinstance(text, str) else ""
+    if stripped[:1] not in {"+", "-"}:
+        raise ValueError(
+            f"not an offset: {text!r}; write a duration with its sign, such as +1h (ahead) or -1h (behind)"
+        )
+    return duration_s(stripped[1:]) * (-1 if stripped[0] == "-" else 1)
 
 
 def size_bytes(text: Any) -> int:
@@ -107,6 +124,11 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / _SECONDS_IN[unit]:g}{unit}"
 
 
+def offset_text(seconds: float) -> str:
+    """Return how far a clock is off as one would write it: -3600 is `-3600s`."""
+    return f"{'-' if seconds < 0 else '+'}{duration_text(abs(seconds))}"
+
+
 def size_text(length_bytes: float) -> str:
     """Return a size as one would write it, in the largest unit that it fills: 1500 is `1.5KB`."""
     unit = "MB" if length_bytes >= _BYTES_IN["MB"] else "KB" if length_bytes >= _BYTES_IN["KB"] else "B"
@@ -134,6 +156,7 @@ def count_text(number: int) -> str:
 
 
 _DurationText = Annotated[str, Field(pattern=DURATION_PATTERN)]
+_OffsetText = Annotated[str, Field(pattern=OFFSET_PATTERN)]
 _SizeText = Annotated[str, Field(pattern=SIZE_PATTERN)]
 _ByteRateText = Annotated[str, Field(pattern=BYTE_RATE_PATTERN)]
 _RateText = Annotated[str, Field(pattern=RATE_PATTERN)]
@@ -145,6 +168,13 @@ Duration = Annotated[
     PlainSerializer(duration_text, return_type=str),
 ]
 """Seconds, written with a unit."""
+
+Offset = Annotated[
+    float,
+    BeforeValidator(offset_s, json_schema_input_type=_OffsetText),
+    PlainSerializer(offset_text, return_type=str),
+]
+"""Seconds ahead or, below zero, behind; written with a sign and a unit."""
 
 Size = Annotated[
     int,

@@ -15,7 +15,7 @@ from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
 from harness.spec.phase import Slug
 from harness.spec.quantity import Duration
-from harness.spec.requests import Requests, ResponseHeaders
+from harness.spec.requests import HeaderName, Requests, ResponseHeaders
 from harness.spec.scenario import Extension
 from harness.spec.standby import Replicates, Standbys
 
@@ -81,8 +81,20 @@ class ProxiedDependency(Model):
 KINDS = ("app", "wsgi", "command", "external")
 """What a subject can be; it is exactly one."""
 
-_NOT_STARTED = ("init", "workers", "environment", "secrets", "defects", "folder", "image", "dockerfile")
+_NOT_STARTED = ("init", "workers", "environment", "secrets", "defects", "clock", "folder", "image", "dockerfile")
 """What says how a subject is started, and so means nothing where it runs already."""
+
+
+class SubjectClock(Model):
+    """How the clocks of a replica are set off while it runs, and seen (docs/system.md).
+
+    Attributes:
+        variable: Gets the path of a file in which a replica reads how far its clocks are off.
+        header: Of the answer to `ready`: the time by its own clocks.
+    """
+
+    variable: Variable
+    header: HeaderName
 
 
 class Subject(Model):
@@ -107,6 +119,7 @@ class Subject(Model):
         workers: Further processes, by name; each is called by that and a number.
         proxies: The paths that an external subject was given, by name: where its dependencies can be hurt.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
+        clock: How its clocks can be set off; None if they cannot.
         image: A ready image of it, for containers: a reference that the engine has or can pull.
         dockerfile: Or how that image is built: a file below the folder that holds readiness.toml, which is also what
             the build is given, as far as .dockerignore leaves it (docs/containers.md).
@@ -129,6 +142,7 @@ class Subject(Model):
     workers: dict[Slug, Worker] = Field(default_factory=dict)
     proxies: dict[Slug, ProxiedDependency] = Field(default_factory=dict)
     defects: dict[Slug, str] = Field(default_factory=dict)
+    clock: SubjectClock | None = None
     image: str | None = Field(default=None, min_length=1)
     dockerfile: PathBelow | None = None
 

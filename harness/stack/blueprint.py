@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError, nearest
 from harness.spec.faults import (
+    ClockFault,
     Cpu,
     DataFault,
     Failover,
@@ -170,10 +171,13 @@ def wrong_standbys(standbys: Mapping[str, Replicates], system: System) -> Iterat
 
 
 def why_out_of_reach(fault: Fault, system: System) -> str | None:
-    """Say why a fault cannot reach its target in a service that runs already; None where it can, or ours starts it.
+    """Say why a fault cannot reach its target in this system; None where it can, or its target is a slip.
 
-    What such a service is made of is not known here, so that this is a lack of means and no slip in a scenario.
+    What a service is made of that runs already is not known here, and a clock is the service's own, so that this is a
+    lack of means and no slip in a scenario.
     """
+    if isinstance(fault, ClockFault) and system.subject.clock is None:
+        return f"nothing sets the clock of {fault.target} off: readiness.toml has no [system.subject.clock]"
     if system.subject.external is None or isinstance(fault, TrafficFault) or fault.target in targets_of(fault, system):
         return None
     if isinstance(fault, DataFault):
@@ -192,6 +196,8 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR091
     """
     if isinstance(fault, Cpu):
         return [MACHINE]
+    if isinstance(fault, ClockFault):
+        return replicas_of(system) if system.subject.clock else []
     if isinstance(fault, LimitFault):
         return sorted({*processes_of(system)} - {PROXY})
     if isinstance(fault, SlowStart):  # a worker listens nowhere, so that it cannot be seen to do so late

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.history.marks import Startup
+    from harness.stack.clock_file import ReplicaClock
     from harness.stack.proxy import ProxyServer
     from harness.stack.replication import Replication
     from harness.stack.service import Address, Edge, Service
@@ -71,6 +72,7 @@ class Stack:
         startup: How long each part took.
         kinds: The kind of each component that was started for it, by name.
         standbys: What can take the place of a component, by the component's name.
+        clocks: The clock of each replica that can be set off, by name; none where the service has no such clock.
     """
 
     backend: str
@@ -81,6 +83,7 @@ class Stack:
     startup: tuple[Startup, ...]
     kinds: Mapping[str, str] = field(default_factory=dict)
     standbys: dict[str, Standby] = field(default_factory=dict)
+    clocks: Mapping[str, ReplicaClock] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:

@@ -20,6 +20,7 @@ from harness.faults.process.pause import PauseAction
 from harness.spec.faults import (
     Bandwidth,
     Blackhole,
+    ClockSkew,
     ConnectBlackhole,
     Connections,
     Cpu,
@@ -100,6 +101,10 @@ FAULTS = [
     pytest.param(Connections(kind="connections", target="postgres"), id="no connections left"),
     pytest.param(Connections(kind="connections", target="postgres", leaving=3), id="three connections left"),
     pytest.param(Cpu(kind="cpu", target="machine", strangers=1), id="a stranger computes"),
+    pytest.param(ClockSkew(kind="clock-skew", target="replica-1", wall="+1h"), id="replica an hour ahead"),
+    pytest.param(
+        ClockSkew(kind="clock-skew", target="replica-2", wall="-1h", monotonic="1h"), id="replica an hour behind"
+    ),
     pytest.param(Memory(kind="memory", target="replica-1", room="8MB"), id="replica short of memory"),
     pytest.param(Descriptors(kind="descriptors", target="replica-1", leaving=8), id="replica short of descriptors"),
     pytest.param(Descriptors(kind="descriptors", target="redis"), id="redis without a descriptor"),

@@ -286,6 +286,7 @@ def test_one_that_is_frozen_takes_nothing_and_is_noticed(ledger, strangers):
     strangers.observe()
     frozen.send_signal(signal.SIGSTOP)
     try:
+        assert is_met_within(lambda: frozen.status() == psutil.STATUS_STOPPED, deadline_s=20, clock=CLOCK)
         strangers.observe()
         dose = strangers.observe()
     finally:

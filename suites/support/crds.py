@@ -57,6 +57,14 @@ POD_CHAOS = _object(
     action={"enum": ["pod-kill", "pod-failure", "container-kill"]},
     gracePeriod=COUNT,
 )
+TIME_CHAOS = _object(
+    "mode",
+    "selector",
+    "timeOffset",
+    **_SELECTED,
+    timeOffset={"type": "string", "pattern": r"^-?[0-9]+(ms|s)$"},
+    clockIds=_list({"type": "string", "pattern": "^CLOCK_[A-Z_]+$"}),
+)
 SCHEDULE = _object(
     "schedule",
     "type",
@@ -69,11 +77,12 @@ TEMPLATE = _object(
     "name",
     "templateType",
     name=DNS,
-    templateType={"enum": ["Serial", "Parallel", "Suspend", "NetworkChaos", "PodChaos", "Schedule"]},
+    templateType={"enum": ["Serial", "Parallel", "Suspend", "NetworkChaos", "PodChaos", "TimeChaos", "Schedule"]},
     deadline=SPAN,
     children=_list(STRING),
     networkChaos=NETWORK_CHAOS,
     podChaos=POD_CHAOS,
+    timeChaos=TIME_CHAOS,
     schedule=SCHEDULE,
 )
 _METADATA = _object(
@@ -104,6 +113,7 @@ HAS = {
     "Suspend": {"deadline"},
     "NetworkChaos": {"deadline", "networkChaos"},
     "PodChaos": {"deadline", "podChaos"},
+    "TimeChaos": {"deadline", "timeChaos"},
     "Schedule": {"deadline", "schedule"},
 }
 """What a template of a type has beside its name; Chaos Mesh refuses the others' keys."""

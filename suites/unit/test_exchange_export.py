@@ -52,7 +52,7 @@ def done_by_chaos_mesh(*faults, **choices):
     _, (workflow,) = export_of(Tool.CHAOS_MESH, *faults, **choices)
     return {
         template["name"]: next(
-            iter(template[key] for key in ("networkChaos", "podChaos", "schedule") if key in template)
+            iter(template[key] for key in ("networkChaos", "podChaos", "timeChaos", "schedule") if key in template)
         )
         for template in workflow["spec"]["templates"]
         if template["templateType"] not in {"Serial", "Parallel", "Suspend"}
@@ -195,6 +195,17 @@ def test_chaos_mesh_hurts_the_path_between_a_target_and_its_clients(fault, does)
 def test_chaos_mesh_takes_pods_away(fault, does):
     """All of a part's pods: there is one process of it here."""
     assert done_by_chaos_mesh(fault) == {"fault-1": {"mode": "all", "selector": SELECTED} | does}
+
+
+@pytest.mark.parametrize(("wall", "offset"), [("+1h", "3600000ms"), ("-2.5s", "-2500ms")])
+def test_a_wall_clock_is_set_off_for_a_pod(wall, offset):
+    """Of any one replica, by as much as here; a monotonic clock would be set back at the end, so it is refused."""
+    skew = {"kind": "clock-skew", "target": "replica-1", "wall": wall}
+
+    selected = {"mode": "one", "selector": REPLICAS}
+    assert done_by_chaos_mesh(skew) == {"fault-1": selected | {"timeOffset": offset, "clockIds": ["CLOCK_REALTIME"]}}
+    assert "never runs backwards" in refused(Tool.CHAOS_MESH, skew | {"monotonic": "1h"})[0]
+    assert "no fault sets a clock off" in refused(Tool.LITMUS, skew)[0]
 
 
 def test_a_crash_loop_is_a_schedule():

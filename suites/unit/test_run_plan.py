@@ -260,6 +260,14 @@ def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
         (("kind: latency, target: replica-1.redis, delay: 40ms", "kind: descriptors, target: redis"), False),
         (("kind: latency, target: replica-1.redis, delay: 40ms", "kind: descriptors, target: replica-1"), True),
         (("kind: down, target: redis", "kind: descriptors, target: redis"), True),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: clock-skew, target: replica-1, wall: -1h, at: 4s"), False),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: clock-skew, target: replica-2, wall: -1h, at: 4s"), True),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: pause, target: replica-1"), False),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: descriptors, target: replica-1"), False),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: descriptors, target: replica-2"), True),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: down, target: redis"), True),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: flush, target: redis"), True),
+        (("kind: clock-skew, target: replica-1, wall: +1h", "kind: latency, target: replica-1, delay: 1s"), True),
     ],
 )  # fmt: skip
 def test_a_fault_that_another_one_hides_is_refused(tmp_path, faults, is_seen):

@@ -1,7 +1,8 @@
 """What trouble is wished for: one frozen value per fault, in SI units, told apart by `kind`; one file per family.
 
 A family is how a fault is done: by the fault proxy (`network`), to a process (`process`), to what a server holds and
-grants (`data`), to what there is for all (`resource`), or by the load itself (`traffic`).
+grants (`data`), to what there is for all (`resource`), to the time that a replica goes by (`clock`), or by the load
+itself (`traffic`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from harness.spec.faults.clock import ClockFault, ClockSkew
 from harness.spec.faults.data import (
     Connections,
     DataFault,
@@ -51,6 +53,8 @@ __all__ = [
     "Bandwidth",
     "Blackhole",
     "Cancellations",
+    "ClockFault",
+    "ClockSkew",
     "ConnectBlackhole",
     "Connections",
     "Cpu",
@@ -92,7 +96,7 @@ __all__ = [
     "TrafficFault",
 ]
 
-SystemFault = NetworkFault | ProcessFault | DataFault | ResourceFault
+SystemFault = NetworkFault | ProcessFault | DataFault | ResourceFault | ClockFault
 """What is done to a part of the stack, and undone."""
 
 Fault = Annotated[SystemFault | TrafficFault, Field(discriminator="kind")]

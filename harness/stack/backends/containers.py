@@ -22,6 +22,7 @@ from harness.stack.backends.container import Container, ContainerHost, network_f
 from harness.stack.backends.engine import connect, remove_all_of
 from harness.stack.backends.images import resolve
 from harness.stack.blueprint import ENTRY, edges_of
+from harness.stack.clock_file import IN_A_CONTAINER
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import check_is_alive, wait_until_ready
@@ -85,6 +86,7 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
             startup=tuple(building.startup),
             kinds=blueprint.system.kinds,
             standbys={name: plan.standing_by(name, building.services) for name in blueprint.system.standbys},
+            clocks=subjects.clocks([each.name for each in replicas], blueprint.subject, lambda _: IN_A_CONTAINER),
         )
 
 

@@ -5,8 +5,10 @@ Everything that a run makes there carries its id as a label, and only what carri
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -142,6 +144,39 @@ def main_pid(container_id: str, client: DockerClient) -> int:
     """
     with speaking(f"find the process of container {container_id}"):
         return int(client.containers.get(container_id).attrs["State"]["Pid"])
+
+
+def put_text(container_id: str, path: str, text: str, client: DockerClient) -> None:
+    """Write a small file in a container that runs, for all there to read.
+
+    Raises:
+        StackError: If the engine refuses.
+    """
+    folder, _, name = path.rpartition("/")
+    data, archive = text.encode(), io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as packed:
+        file = tarfile.TarInfo(name)
+        file.size, file.mode = len(data), 0o644
+        packed.addfile(file, io.BytesIO(data))
+    with speaking(f"write {path} in container {container_id}"):
+        client.containers.get(container_id).put_archive(folder or "/", archive.getvalue())
+
+
+def text_of(container_id: str, path: str, client: DockerClient) -> str | None:
+    """Return what a small file in a container says; None if it is not there.
+
+    Raises:
+        StackError: If the engine refuses.
+    """
+    with speaking(f"read {path} in container {container_id}"):
+        try:
+            packed, _ = client.containers.get(container_id).get_archive(path)
+        except NotFound:
+            return None
+        archive = io.BytesIO(b"".join(packed))
+    with tarfile.open(fileobj=archive) as files:
+        file = files.extractfile(files.next() or tarfile.TarInfo())
+        return file.read().decode() if file else None
 
 
 def names_of(run_id: str, client: DockerClient) -> list[str]:

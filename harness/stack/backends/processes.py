@@ -17,6 +17,7 @@ from harness.stack import nginx, proxy, subjects
 from harness.stack.backends.job import Job
 from harness.stack.backends.process import LocalProcess
 from harness.stack.blueprint import ENTRY
+from harness.stack.clock_file import local_file
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import check_is_alive, wait_until_ready
@@ -85,6 +86,9 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             startup=tuple(building.startup),
             kinds=blueprint.system.kinds,
             standbys=standbys,
+            clocks=subjects.clocks(
+                [each.name for each in replicas], blueprint.subject, lambda name: str(local_file(workspace, name))
+            ),
         )
 
 

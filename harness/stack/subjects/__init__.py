@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from harness.stack.clock_file import IN_A_CONTAINER, ReplicaClock, local_file
 from harness.stack.health_probe import HealthProbe
 from harness.stack.placeholders import substituted
 from harness.stack.plain_http import get, http_question
@@ -21,7 +22,7 @@ from harness.stack.subjects import asgi, wsgi
 from harness.stack.subjects.command import filled_in, found
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from harness.spec.system import Subject
@@ -98,7 +99,7 @@ def local(process: Process, subject: Subject, workspace: Workspace, placeholders
         argv=[_program(process, subject, workspace), *_arguments(process, subject, address, known)],
         address=address,
         probe=_probe(process, subject, _described(process, subject)),
-        environment=_environment(subject, known),
+        environment=_environment(subject, known, str(local_file(workspace, process.name))),
         cwd=_folder(subject, workspace),
         ready_within_s=subject.ready_within,
     )
@@ -122,7 +123,7 @@ def contained(process: Process, subject: Subject, image: str, placeholders: Mapp
         port=PORT,
         published={PORT: reserve()},
         command=[program, *_arguments(process, subject, listen, known)],
-        environment=_environment(subject, known),
+        environment=_environment(subject, known, IN_A_CONTAINER),
         probe=_probe(process, subject, f"{_called(process, subject)} in {image}"),
         ready_within_s=subject.ready_within,
     )
@@ -163,8 +164,23 @@ def _folder(subject: Subject, workspace: Workspace) -> Path:
     return workspace.project / subject.folder if subject.folder else workspace.project
 
 
-def _environment(subject: Subject, known: Mapping[str, str]) -> dict[str, str]:
-    return {name: substituted(text, known) for name, text in subject.environment.items()}
+def _environment(subject: Subject, known: Mapping[str, str], clock: str) -> dict[str, str]:
+    said = {name: substituted(text, known) for name, text in subject.environment.items()}
+    return {**said, subject.clock.variable: clock} if subject.clock else said
+
+
+def clocks(names: Iterable[str], subject: Subject, file: Callable[[str], str]) -> dict[str, ReplicaClock]:
+    """Return the clock of each replica, by name; none where they cannot be set off.
+
+    Args:
+        names: Of the replicas.
+        subject: The judged service.
+        file: Returns where a replica reads how far its clocks are off.
+    """
+    if subject.clock is None:
+        return {}
+    header = subject.clock.header
+    return {name: ReplicaClock(file=file(name), path=subject.ready, header=header) for name in names}
 
 
 def _probe(process: Process, subject: Subject, version: str) -> HealthProbe:
