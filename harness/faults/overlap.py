@@ -153,14 +153,11 @@ def _is_alike_or_unheard(fault: LimitFault | ClockFault, other: Fault) -> bool:
 
 def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> bool:
     """Tell whether a fault of data cannot be seen: nothing comes back in time, or another one sets the same server."""
-    if isinstance(fault, Failover) and isinstance(other, DataFault):
-        return other.target == fault.target
     if isinstance(other, DataFault):
         is_set_twice = fault.setting is not None and fault.setting == other.setting
         return other.target == fault.target and (is_set_twice or isinstance(other, BY_ITSELF))
     if isinstance(other, ProcessFault):
-        own = _processes(fault, system) if isinstance(fault, Failover) else {fault.target}
-        return bool(_processes(other, system) & {PROXY, *own})
+        return bool(_processes(other, system) & {PROXY, fault.target})
     if isinstance(other, LimitFault):
         return other.target == fault.target
     is_late = isinstance(other, Latency) and other.delay + other.jitter >= LATE_FROM_S

@@ -20,6 +20,7 @@ from harness.spec.system import Part
 from harness.stack.backends.choice import standing
 from harness.stack.blueprint import Blueprint
 from harness.stack.components.postgres import DATABASE, USER
+from harness.stack.ready import wait_until_ready
 from harness.testing import check_action
 from suites.support.servers import workspace_for
 from suites.support.stack import DUMMY
@@ -37,6 +38,8 @@ def following(backend, folder, **standbys):
         standing(backend, Blueprint(system=system, seed=1), workspace=workspace, clock=CLOCK) as stack,
     ):
         yield stack
+        copies = [path.name for path in workspace.work.glob("*.rdb")]
+        assert not copies, "a Redis that starts anew would have what its replica was sent"
 
 
 def door(stack, name):
@@ -113,6 +116,9 @@ def test_a_crash_loses_what_was_not_replicated_and_nothing_that_a_standby_had_to
             injected(cut[0], into=stack, ledger=ledger, clock=CLOCK),
             injected(cut[1], fault_id="fault-2", into=stack, ledger=ledger, clock=CLOCK),
         ):
+            standbys = [standby.service for standby in stack.standbys.values()]
+            is_seen = is_met_within(lambda: not any(each.is_ready() for each in standbys), deadline_s=10, clock=CLOCK)
+            assert is_seen, "a standby that follows nobody is taken for a good one"
             with redis_at(cache) as client:
                 assert client.set("lost", "x" * 1000)
             acknowledged, writer = unacknowledged(store, "never acknowledged")
@@ -170,9 +176,27 @@ def test_a_handover_that_does_not_end_is_no_orderly_one(embedded_backend, ledger
                 dose = injection.observe()
 
         assert not dose.is_delivered
+        assert "takes a write there" in dose.seen
         assert dose.seen.startswith("redis (killed, since it did not end) handed over to redis-standby in ")
         with redis_at(cache) as client:
             assert client.mget("kept", "lost") == ["1", None]
+
+
+def test_a_path_that_leads_to_the_former_server_is_no_failover(embedded_backend, ledger, tmp_path):
+    """Back on its feet it takes writes as well, which the new one will never have: the fault has failed, and says so."""
+    with following(embedded_backend, tmp_path, redis="asynchronous") as stack:
+        (edge,) = stack.edges_into("redis")
+        former, fault = stack.services["redis"], Failover(kind="failover", target="redis", takes="0s")
+        with pytest.raises(
+            FaultError, match=f"not there for every client[^`]*replica-1.redis leads to {former.direct}"
+        ):
+            with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as injection:
+                assert injection.observe().is_delivered
+                former.start()
+                wait_until_ready([former], clock=CLOCK)
+                stack.proxy.lead(edge.name, former.direct)
+                assert not injection.observe().is_delivered
+        former.stop()
 
 
 def unacknowledged(address, name):
