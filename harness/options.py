@@ -39,6 +39,7 @@ class Options:
         run_id: Of this run; it names the run's folder.
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
         tiers: Of the scenarios that are run, as `tiers_of` chooses them.
+        shares_stack: Whether a scenario may begin where another one has left its stack clean.
     """
 
     project: Path
@@ -50,6 +51,7 @@ class Options:
     run_id: str
     stops_early: bool = False
     tiers: tuple[Tier, ...] = TIERS
+    shares_stack: bool = False
 
     @property
     def folder(self) -> Path:
@@ -61,7 +63,9 @@ class Options:
         defect = f" --defect {self.defect}" if self.defect else ""
         early = " --stop-early" if self.stops_early else ""
         backend = f" --backend {self.backend}" if self.backend != AUTO else ""
-        chosen = f"--profile {self.profile} --seed {self.seed}{backend}{defect}{early}"
+        # Said either way, where it makes a difference: a profile may say otherwise by the time that this is repeated.
+        shared = f" --{'' if self.shares_stack else 'no-'}shared-stack" if len(scenarios) > 1 else ""
+        chosen = f"--profile {self.profile} --seed {self.seed}{backend}{defect}{early}{shared}"
         return f"readiness run {' '.join(scenarios)} {chosen}"
 
 
@@ -139,6 +143,13 @@ def tiers_of(settings: Settings, profile: str, *, asked: Sequence[str], are_name
     if are_named or profile not in settings.profiles:
         return TIERS
     return tuple(tier for tier in TIERS if tier in settings.profiles[profile].tiers)
+
+
+def shares_stack(settings: Settings, profile: str, *, asked: bool | None) -> bool:
+    """Tell whether scenarios may share a stack: as was asked, or as the profile says; an unknown one says no."""
+    if asked is not None:
+        return asked
+    return profile in settings.profiles and settings.profiles[profile].shared_stack
 
 
 def _unknown(kind: str, word: str, known: Iterable[str]) -> SpecError:

@@ -18,7 +18,7 @@ from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
 from harness.evidence.redaction import line, plain
 from harness.library.files import SCENARIO_SUFFIXES, SCENARIOS_FOLDER
-from harness.options import Options, check_options, new_run_id, new_seed, settings_of, tiers_of
+from harness.options import Options, check_options, new_run_id, new_seed, settings_of, shares_stack, tiers_of
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
 from harness.report.terminal import Progress
@@ -135,6 +135,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--readiness-tier", action="append", help=f"only scenarios of this tier: {', '.join(TIERS)}")
     group.addoption("--readiness-backend", default=backend, help=f"what the stack runs on: {', '.join(BACKENDS)}")
     group.addoption("--readiness-stop-early", action="store_true", help="end a scenario that has failed beyond doubt")
+    sharing = {"dest": "readiness_shared_stack", "default": None}
+    wanted = "let a scenario begin where another has left its stack clean (default: as the profile says)"
+    group.addoption("--readiness-shared-stack", action="store_true", help=wanted, **sharing)
+    unwanted = "give each scenario a stack of its own"
+    group.addoption("--readiness-no-shared-stack", action="store_false", help=unwanted, **sharing)
     group.addoption("--readiness-defect", default=None, help="start the subject with this seeded defect")
     group.addoption("--readiness-seed", default=None, type=int, help="of everything random (default: a new one)")
     group.addoption("--readiness-run-id", default=None, help="name of the run's folder (default: a new one)")
@@ -294,4 +299,5 @@ def _options(config: pytest.Config, settings: Settings) -> Options:
         run_id=config.getoption("--readiness-run-id") or new_run_id(),
         stops_early=config.getoption("--readiness-stop-early"),
         tiers=tiers_of(settings, profile, asked=asked, are_named=are_named),
+        shares_stack=shares_stack(settings, profile, asked=config.getoption("readiness_shared_stack")),
     )

@@ -1,6 +1,7 @@
 """A run: an id, a folder, one ledger with its guardian, and any number of experiments.
 
-Every experiment stands on a stack of its own, so that no scenario inherits what an earlier one broke.
+Every experiment stands on a stack of its own, so that no scenario inherits what an earlier one broke; or, in a run that
+shares stacks, on one that is proven to be as clean as its own would be.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,22 +19,24 @@ from harness.errors import SpecError, StackError
 from harness.evidence import EvidenceFolder, Experiment, Secrets, write_manifest, write_run_manifest
 from harness.evidence.documents import never_run
 from harness.evidence.redaction import SHORTEST_SECRET
-from harness.experiment import RunContext, run_experiment
+from harness.experiment import RunContext, SharedStack, run_experiment
 from harness.faults.guardian import guarded
 from harness.faults.healing import check_clean
 from harness.faults.ledger import Ledger
 from harness.layout import LEDGER_FILE, MANIFEST_FILE
 from harness.options import SETTINGS_FILE, check_options
 from harness.report import write_experiment, write_run
-from harness.stack.backends.choice import choose, prepare
-from harness.verdict.judge import judge
+from harness.stack.backends.choice import CONTAINERS, choose, prepare
+from harness.verdict.judge import claims_made, judge
+from harness.verdict.sharing import judged_part, shortened, unkept_before
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from harness.clock import Clock
     from harness.experiment import ProgressListener
     from harness.history.history import History
+    from harness.history.marks import Beginning
     from harness.options import Options
     from harness.plan import Plan
     from harness.spec.system import Settings
@@ -52,6 +55,7 @@ class Run:
         folder: Its evidence, and what none of it may hold.
         family: How many claims all its scenarios make together; a claim may look broken by chance in one of them.
         scenarios: The names of all that are to be run; a run that lacks one is not whole.
+        shared: What has a stack for several stories, in a run that shares them.
         experiments: Those that are judged already, in order.
     """
 
@@ -60,10 +64,11 @@ class Run:
     folder: EvidenceFolder
     family: int = 1
     scenarios: tuple[str, ...] = ()
+    shared: SharedStack | None = None
     experiments: list[Experiment] = field(default_factory=list)
 
     def experiment(self, plan: Plan) -> Experiment:
-        """Run a plan on a stack of its own, judge what was seen, and write its evidence.
+        """Run a plan, judge what was seen, and write its evidence.
 
         Raises:
             ReportError: If the evidence cannot be written.
@@ -71,11 +76,38 @@ class Run:
         """
         folder = self.folder / plan.name
         folder.path.mkdir()
-        keep = partial(self._keep, plan, folder)
-        history = run_experiment(plan, self.context, folder.path, on_cut_short=keep)
-        experiment = keep(history)
+        beginning = self.shared.beginning_of(plan) if self.shared else None
+        experiment = self._begun(plan, folder, beginning)
         write_manifest(folder)  # the last file, so that only what is whole has one
+        if self.shared:
+            is_last = len(self.experiments) == len(self.scenarios)
+            self.shared.has_ended(experiment.scenario, experiment.verdict, is_last=is_last)
         return experiment
+
+    def _begun(self, plan: Plan, folder: EvidenceFolder, beginning: Beginning | None) -> Experiment:
+        """Run a plan on what it begins on; where another story ended, without what that one has proved.
+
+        If the look before its fault does not see that all is still well, whatever came then counts for nothing: it is
+        run again, as a whole, on a fresh stack.
+        """
+        if self.shared is None or beginning is None or not beginning.after:
+            return self._keep(plan, folder, self._lived(plan, folder, beginning))
+        short = replace(plan, scenario=shortened(plan.scenario))
+        history = self._lived(short, folder, beginning)
+        unkept = () if history.failures else unkept_before(short.scenario, history)
+        if not unkept:
+            self.family -= plan.claims - claims_made(judged_part(short.scenario, history).promises)
+            return self._keep(short, folder, history)
+        shutil.rmtree(folder.path)
+        folder.path.mkdir()
+        self.shared.end(f"{unkept[0]}, where {history.continues} had ended")
+        return self._begun(plan, folder, self.shared.beginning_of(plan))
+
+    def _lived(self, plan: Plan, folder: EvidenceFolder, beginning: Beginning | None) -> History:
+        keep = partial(self._keep, plan, folder)
+        return run_experiment(
+            plan, self.context, folder.path, shared=self.shared, beginning=beginning, on_cut_short=keep
+        )
 
     def _keep(self, plan: Plan, folder: EvidenceFolder, history: History) -> Experiment:
         """Judge what was seen, without its secrets, and write it down."""
@@ -153,14 +185,32 @@ def opened(
         hidden=hidden,
     )
     with guarded(ledger.path):
-        yield Run(
-            options=options,
-            context=context,
-            family=family,
-            scenarios=scenarios,
-            folder=EvidenceFolder(options.folder, Secrets(hidden.values())),
-        )
+        shared = _shared_stack(context, scenarios) if options.shares_stack else None
+        with closing(shared) if shared else nullcontext():
+            yield Run(
+                options=options,
+                context=context,
+                family=family,
+                scenarios=scenarios,
+                shared=shared,
+                folder=EvidenceFolder(options.folder, Secrets(hidden.values())),
+            )
         ledger.close()
+
+
+def _shared_stack(context: RunContext, scenarios: Sequence[str]) -> SharedStack | None:
+    """Return what has a stack for several stories; none for a single one, and where its state could not be seen.
+
+    An engine keeps what a container wrote until that is gone, so that no story's evidence would have its part; and of
+    a subject that was not started here nobody knows whether it is still the same.
+    """
+    if len(scenarios) < 2:
+        return None
+    if context.backend == CONTAINERS or context.system.subject.external is not None:
+        what = "an external subject" if context.system.subject.external else context.backend
+        context.listener.message(f"stacks are not shared on {what}: each scenario has its own")
+        return None
+    return SharedStack(context)
 
 
 def hidden_variables(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

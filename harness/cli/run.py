@@ -20,7 +20,7 @@ from harness.errors import SpecError, nearest
 from harness.evidence.folder import EvidenceFolder
 from harness.layout import ALLURE_REPORT, ALLURE_RESULTS, PAGE_FILE
 from harness.library.files import SCENARIOS_FOLDER, scenario_files
-from harness.options import Options, check_options, new_run_id, new_seed, settings_of, tiers_of
+from harness.options import Options, check_options, new_run_id, new_seed, settings_of, shares_stack, tiers_of
 from harness.plan import ScenarioSource, read_source
 from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
 from harness.report.ctrf import Span
@@ -50,6 +50,13 @@ def run(
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
     ctrf: Annotated[Path | None, typer.Option(help="Also write CTRF JSON here.")] = None,
     *,
+    shared_stack: Annotated[
+        bool | None,
+        typer.Option(
+            "--shared-stack/--no-shared-stack",
+            help="Let a scenario begin where another has left its stack clean (default: as the profile says).",
+        ),
+    ] = None,
     stop_early: Annotated[
         bool, typer.Option("--stop-early", help="End a scenario as soon as a promise is broken beyond doubt.")
     ] = False,
@@ -74,6 +81,7 @@ def run(
         run_id=new_run_id(),
         stops_early=stop_early,
         tiers=tiers_of(settings, profile, asked=tier or [], are_named=bool(scenarios or keyword)),
+        shares_stack=shares_stack(settings, profile, asked=shared_stack),
     )
     check_options(settings, options)
     files, sources = chosen(scenarios or [], options.project)

@@ -28,7 +28,7 @@ from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.machine import MachineSecond
-from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
+from harness.history.marks import Beginning, Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
 from harness.history.samples import NAMELESS, RECORD, SELDOM, SampleOutcome, Samples
 from harness.layout import ECHOES_FILE, EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
@@ -105,6 +105,8 @@ def _rest_of(history: History) -> dict[str, Any]:
     fields["schema"] = SCHEMA
     if not history.machine:  # not measured everywhere, nor ever before 2026-12
         del fields["machine"]
+    if history.beginning is None:  # every story had a stack of its own
+        del fields["beginning"]
     fields["heartbeats"] = [beat.to_json() for beat in history.heartbeats]
     fields["tally"] = history.tally and history.tally.to_json()
     return {name: _plain(value) for name, value in fields.items()}
@@ -137,7 +139,7 @@ def _of_schema_1(rest: dict[str, Any]) -> dict[str, Any]:
 
 def _values(rest: dict[str, Any]) -> dict[str, Any]:
     """Turn plain JSON back into the values that History holds."""
-    tally = rest["tally"]
+    tally, beginning = rest["tally"], rest.get("beginning")
     return {
         **rest,
         "tally": tally if tally is None else LoadTally(**tally),
@@ -148,7 +150,13 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
         "points": tuple(PointMark(**mark) for mark in rest["points"]),
         "startup": tuple(Startup(**part) for part in rest["startup"]),
         "failures": tuple(Failure(**failure) for failure in rest["failures"]),
+        "beginning": beginning if beginning is None else _beginning(beginning),
     }
+
+
+def _beginning(said: dict[str, Any]) -> Beginning:
+    lists = {name: tuple(said[name]) for name in ("after", "kept", "seen")}
+    return Beginning(**{**said, **lists})
 
 
 def _fault(mark: dict[str, Any]) -> FaultMark:

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DoomedError, HarnessError, SpecError
 from harness.experiment.context import ProgressListener, RunContext
+from harness.experiment.interim import InterimAnalysis
 from harness.experiment.recorder import Recorder
+from harness.experiment.shared import SharedStack
+from harness.experiment.standing import fresh_stack
 from harness.experiment.timeline import Timeline
 from harness.experiment.traffic import TrafficInjection
 from harness.faults.injection import check_available
-from harness.faults.undo import WORK_PREFIX
 from harness.history.failures import failure_of
 from harness.layout import LOGS
 from harness.load.engine import LoadPlan, apply_load
 from harness.load.plan import connect_within_s
 from harness.load.traffic import dose_of
 from harness.spec.objective import tightest_s
-from harness.stack.backends.choice import CONTAINERS, standing
-from harness.stack.blueprint import Blueprint
 from harness.stack.machine import Machine, MachineWatch, watching_machine
-from harness.stack.service import Workspace
 from harness.stack.stack import SUBJECT
+from harness.verdict.sharing import but_for_before
 from harness.verdict.validity import doomed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from harness.history.history import History
+    from harness.history.marks import Beginning
     from harness.load.engine import LoadResult, LoadRun
     from harness.plan import Plan
     from harness.stack.stack import Stack
 
-__all__ = ["ProgressListener", "RunContext", "run_experiment"]
+__all__ = ["ProgressListener", "RunContext", "SharedStack", "run_experiment"]
 
 
 def run_experiment(
@@ -46,6 +46,8 @@ def run_experiment(
     folder: Path,
     *,
     on: Stack | None = None,
+    shared: SharedStack | None = None,
+    beginning: Beginning | None = None,
     on_cut_short: Callable[[History], object] = lambda _history: None,
 ) -> History:
     """Run `plan` once, and return what was seen; logs and raw samples go to `folder`.
@@ -59,17 +61,19 @@ def run_experiment(
         folder: The experiment's own.
         on: What it is lived through on, where something stands already and stays; else on a stack of its own. What
             stands already can be told no `environment`.
+        shared: What has a stack for several stories, in a run that shares them.
+        beginning: On what the story begins there.
         on_cut_short: Told what was seen until then, if the experiment is interrupted.
     """
-    recorder = Recorder(context, seed=plan.seed, profile=plan.profile)
+    recorder = Recorder(context, seed=plan.seed, profile=plan.profile, beginning=beginning)
     try:
         check_available(plan.scenario.faults, context.backend, context.system)
         if on and plan.scenario.environment:
             what = "the service runs already, and hears of no variable"
             raise SpecError(what, where=f"{plan.path}: environment", fix="give the scenario a stack of its own")
-        with nullcontext(on) if on else _standing(context, plan, folder) as stack:
+        with _standing(context, plan, folder, on, shared) as stack:
             recorder.has_started(stack)
-            _apply_load(plan, context, stack, recorder, folder)
+            _apply_load(plan, context, stack, recorder, folder, counting=shared.counting if shared else _uncounted)
     except (HarnessError, OSError) as error:
         recorder.has_failed(failure_of(error))
         recorder.salvage(folder)
@@ -81,52 +85,32 @@ def run_experiment(
     return recorder.history()
 
 
-@contextmanager
-def _standing(context: RunContext, plan: Plan, folder: Path) -> Iterator[Stack]:
-    """Start the system in a fresh workspace, and remove it afterwards."""
-    context.listener.message(f"{folder.name}: starting {context.system.name} ({context.backend})")
-    work = Path(tempfile.gettempdir()) / f"{WORK_PREFIX}{context.run_id}-{folder.name}"
-    logs = folder / LOGS
-    logs.mkdir()
-    entry = context.ledger.note("folder", work.name, path=str(work))
-    work.mkdir()
-    work.chmod(0o711)  # the unprivileged user of Postgres must be able to pass
-    workspace = Workspace(
-        run_id=context.run_id,
-        project=context.project,
-        logs=logs,
-        work=work,
-        on_spawn=context.ledger.note_process,
-    )
-    system = context.system.with_environment(plan.scenario.environment).with_standbys(plan.scenario.standbys)
-    blueprint = Blueprint(system=system, seed=plan.seed, defect=context.defect, hidden=context.hidden)
-    try:
-        with (
-            _noted_containers(context),
-            standing(context.backend, blueprint, workspace=workspace, clock=context.clock) as stack,
-        ):
-            yield stack
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if not work.exists():
-            context.ledger.strike(entry)
+def _standing(
+    context: RunContext, plan: Plan, folder: Path, on: Stack | None, shared: SharedStack | None
+) -> AbstractContextManager[Stack]:
+    """Return what the experiment is lived through on: what stands already and stays, or a stack of its own."""
+    if on is not None:
+        return nullcontext(on)
+    if shared is not None:
+        return shared.standing(plan, folder)
+    return fresh_stack(context, plan, logs=lambda _work: folder / LOGS)
 
 
-@contextmanager
-def _noted_containers(context: RunContext) -> Iterator[None]:
-    """Note in the ledger that there will be containers, until there are none any more."""
-    if context.backend != CONTAINERS:
-        yield
-        return
-    from harness.stack.backends.engine import address  # noqa: PLC0415 - a Docker client, only where it is needed
-
-    entry = context.ledger.note("containers", context.run_id, engine=address())
-    yield
-    context.ledger.strike(entry)
+def _uncounted(_phase: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
-def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorder, folder: Path) -> None:
+def _apply_load(
+    plan: Plan,
+    context: RunContext,
+    stack: Stack,
+    recorder: Recorder,
+    folder: Path,
+    *,
+    counting: Callable[[str], AbstractContextManager[None]],
+) -> None:
     """Put the load on, and go through the phases under it."""
+    stories = recorder.beginning.after if recorder.beginning else ()
     load = LoadPlan(
         base_url=stack.base_url,
         load=plan.scenario.load,
@@ -137,7 +121,9 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         traffic=plan.scenario.traffic,
         compares_echoes=plan.scenario.compares_echoes,
         remembers=plan.scenario.remembers,
+        loads_before=len(stories),
     )
+    judged = but_for_before(plan.scenario) if stories else plan.scenario
     with ExitStack() as leaving:
         pressure = leaving.enter_context(
             apply_load(
@@ -154,12 +140,13 @@ def _apply_load(plan: Plan, context: RunContext, stack: Stack, recorder: Recorde
         at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.scenario.faults if fault.target}
         course = Timeline(
             scenario=plan.scenario,
-            confidence=plan.confidence,
+            interim=InterimAnalysis(judged, plan.confidence),
             context=context,
             stack=stack,
             pressure=pressure,
             recorder=recorder,
             sent_bytes_at_origin=at_origin,
+            counting=counting,
         )
         course.go()
         context.listener.message(f"{plan.name}: waiting for the last answers")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat
     from harness.history.machine import MachineSecond
-    from harness.history.marks import PointMark
+    from harness.history.marks import Beginning, PointMark
     from harness.load.engine import LoadResult, LoadRun
     from harness.stack.stack import Stack
 
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 class Recorder:
     """What is written down while an experiment is under way, also of one that breaks off."""
 
-    def __init__(self, context: RunContext, *, seed: int, profile: str) -> None:
+    def __init__(self, context: RunContext, *, seed: int, profile: str, beginning: Beginning | None = None) -> None:
         self._context = context
+        self.beginning = beginning
         self._seed = seed
         self._profile = profile
         self._stack: Stack | None = None
@@ -61,6 +62,8 @@ class Recorder:
     def has_started(self, stack: Stack) -> None:
         """Write down that the stack is ready."""
         self._stack = stack
+        if self.beginning and self.beginning.after:
+            return
         first_answer_s = max(part.began_s + part.took_s for part in stack.startup)
         self._context.listener.message(f"ready in {first_answer_s:.1f} s at {stack.base_url}")
 
@@ -115,6 +118,7 @@ class Recorder:
             events=tuple(self._events),
             startup=self._stack.startup if self._stack else (),
             failures=tuple(self._failures),
+            beginning=self.beginning,
             samples=self._result.samples if self._result else self._samples,
             operations=self._result.operations if self._result else no_operations(),
             echoes=self._result.echoes if self._result else no_echoes(),

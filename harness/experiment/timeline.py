@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import AbortedError
-from harness.experiment.interim import InterimAnalysis
 from harness.experiment.phase import OpenPhase
 from harness.experiment.traffic import TrafficInjection
 from harness.faults.injection import Injection, injected
@@ -19,9 +18,11 @@ from harness.spec.timeline import Kind
 from harness.stack.metric_watch import MetricWatch, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from harness.experiment.context import RunContext
+    from harness.experiment.interim import InterimAnalysis
     from harness.experiment.recorder import Recorder
     from harness.load.engine import LoadRun
     from harness.spec.abort import AbortWhen
@@ -38,24 +39,26 @@ class Timeline:
 
     Args:
         scenario: As it will be run.
-        confidence: Of each one-sided bound.
+        interim: Looks at what is promised of a phase while it lasts.
         context: What all experiments have in common.
         stack: What runs.
         pressure: The load that is on.
         recorder: Where everything is written down.
         sent_bytes_at_origin: What had been sent on the paths of each fault's target before the load began.
+        counting: Entered for as long as a phase lasts, by its name.
     """
 
     def __init__(
         self,
         *,
         scenario: Scenario,
-        confidence: float,
+        interim: InterimAnalysis,
         context: RunContext,
         stack: Stack,
         pressure: LoadRun,
         recorder: Recorder,
         sent_bytes_at_origin: Mapping[str, int],
+        counting: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._scenario = scenario
         self._context = context
@@ -63,7 +66,8 @@ class Timeline:
         self._pressure = pressure
         self._recorder = recorder
         self._sent_bytes_at_origin = sent_bytes_at_origin
-        self._interim = InterimAnalysis(scenario, confidence)
+        self._interim = interim
+        self._counting = counting
         first = scenario.phases[0]
         self._open = OpenPhase(first.name, 0.0, first.lasts)
         self._has_begun = False
@@ -110,6 +114,7 @@ class Timeline:
         self._recorder.note("phase", f"{phase.name} begins")
         self._leaving = undo.enter_context(ExitStack())
         self._leaving.enter_context(self._recorder.marking(self._open))
+        self._leaving.enter_context(self._counting(phase.name))
         metric_watch = self._metric_watch(phase)
         self._leaving.callback(lambda: self._recorder.points.extend(metric_watch.marks))
         self._leaving.enter_context(watching(metric_watch))

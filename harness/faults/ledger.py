@@ -101,6 +101,10 @@ class Ledger:
         """Return all other entries that are still open."""
         return [other for other in self._open.values() if other.number != entry.number]
 
+    def open_faults(self) -> list[Entry]:
+        """Return the entries that are still open and are a fault's doing: what a stack is made of is none."""
+        return [entry for entry in self._open.values() if entry.kind not in ("process", "folder", "containers")]
+
     def strike(self, entry: Entry) -> None:
         """Note that it is undone."""
         self._append({"undone": entry.number})

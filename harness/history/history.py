@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat, LoadTally
     from harness.history.machine import MachineSecond
-    from harness.history.marks import Event, FaultMark, PhaseMark, PointMark, Startup
+    from harness.history.marks import Beginning, Event, FaultMark, PhaseMark, PointMark, Startup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class History:
         events: In order of time.
         startup: How long each part took to become ready, with its version.
         failures: Why the experiment itself broke off; any makes the verdict `error`.
+        beginning: How it began, in a run whose stories share stacks; None in any other.
     """
 
     run_id: str
@@ -59,6 +60,12 @@ class History:
     events: tuple[Event, ...] = ()
     startup: tuple[Startup, ...] = ()
     failures: tuple[Failure, ...] = ()
+    beginning: Beginning | None = None
+
+    @property
+    def continues(self) -> str:
+        """Return the story whose end was this one's beginning; empty if it began on a fresh stack."""
+        return self.beginning.after[-1] if self.beginning and self.beginning.after else ""
 
     @property
     def lasted_s(self) -> float:

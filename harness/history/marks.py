@@ -113,6 +113,25 @@ class PointMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """How an experiment began, in a run whose stories share stacks.
+
+    Attributes:
+        after: The stories that its stack had been through, in order; none if it was a fresh one.
+        kept: What vouches for the time before the first fault, where there were any: what the first of them proved of
+            the same promises, a sentence each.
+        seen: What was seen of the state in which the last of them left the stack.
+        why_fresh: Why the stack was a fresh one although another story had been through one before; empty for the
+            first, and where it was none.
+    """
+
+    after: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    why_fresh: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something worth a line in the timeline.
 

@@ -49,6 +49,8 @@ class LoadPlan:
             generator: only where something is promised of values. Of a group nothing is remembered.
         compares_echoes: Whether answers are looked at for what they echo, which takes time of the generator as well.
         traffic: Faults of the load, each with its window.
+        loads_before: How many loads of this seed pressed the same system before: what is `{unique}` in this one must
+            be none of theirs, or a value that it reads could be its own or another's.
     """
 
     base_url: str
@@ -64,6 +66,12 @@ class LoadPlan:
     remembers: bool = False
     compares_echoes: bool = False
     traffic: tuple[TrafficWindow, ...] = ()
+    loads_before: int = 0
+
+    @property
+    def mark(self) -> str:
+        """Return what `{unique}` begins with: the seed, and of a later load on the same system which one it is."""
+        return f"{self.seed:x}" + (f".{self.loads_before}" if self.loads_before else "")
 
     def check(self) -> None:
         """See that the address can be, and may be, loaded, and that a recording can be repeated.

@@ -92,10 +92,22 @@ def wall_of(began_at: str) -> str:
     return began_at.replace("T", " ", 1).replace("+00:00", " UTC")
 
 
+def beginning_of(history: History) -> str:
+    """Say on what an experiment began, in a run whose stories share stacks; empty in any other."""
+    beginning = history.beginning
+    if beginning is None:
+        return ""
+    if beginning.after:
+        return f"It began where {beginning.after[-1]} ended: {'; '.join(beginning.seen)}."
+    return "It began on a fresh stack" + (f", because {beginning.why_fresh}." if beginning.why_fresh else ".")
+
+
 def command_of(scenario: str, history: History) -> str:
-    """Return the command that does one experiment again."""
+    """Return the command that does one experiment again, with those that its stack had been through."""
     options = {"seed": str(history.seed), "profile": history.profile}
     options |= {"backend": history.backend, "defect": history.defect}
+    before = history.beginning.after if history.beginning else ()
     # Quoted: it will be pasted into a shell.
     said = [f"--{name} {shlex.quote(value)}" for name, value in options.items() if value]
-    return " ".join(["readiness run", shlex.quote(scenario), *said])
+    names = [shlex.quote(name) for name in (*before, scenario)]
+    return " ".join(["readiness run", *names, *said, *(["--shared-stack"] if before else [])])

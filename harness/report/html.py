@@ -150,6 +150,7 @@ def _template(name: str) -> jinja2.Template:
     )
     environment.filters |= {
         "at": formatting.at,
+        "beginning": formatting.beginning_of,
         "bounds": formatting.bounds_of,
         "estimate": formatting.estimate_of,
         "lasted": _lasted,

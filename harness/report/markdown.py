@@ -15,6 +15,7 @@ from harness.report.formatting import (
     NOTHING,
     SYMBOLS,
     at,
+    beginning_of,
     bounds_of,
     command_of,
     estimate_of,
@@ -54,6 +55,7 @@ def experiment_page(scenario: Scenario, history: History, verdict: Verdict) -> s
         f"# {SYMBOLS[verdict.outcome]} {escaped(scenario.scenario)}",
         f"**{escaped(verdict.sentence)}**",
         escaped(scenario.story),
+        escaped(beginning_of(history)),
         _failures(history),
         f"![What was broken when, and what users felt]({PLOT_PNG_FILE})",
         "## Objectives",
@@ -89,6 +91,7 @@ def run_page(experiments: Sequence[Experiment], *, facts: dict[str, Any]) -> str
                 *(_run_row(experiment) for experiment in experiments),
             ]
         ),
+        _beginnings(experiments),
         "## Again",
         _code(facts["command"]),
         _facts(experiments[0].history) if experiments else "",
@@ -121,6 +124,13 @@ def _run_row(experiment: Experiment) -> str:
     # The name is a slug: it was refused otherwise before a folder was made for it.
     cells = [f"[{name}]({name}/{MARKDOWN_FILE})", outcome_text(verdict.outcome), escaped(reason_of(verdict))]
     return f"| {' | '.join(cells)} | {seconds_of(history.lasted_s or None)} | {thousands(len(history.samples))} |"
+
+
+def _beginnings(experiments: Sequence[Experiment]) -> str:
+    """Say on what each began, where stories share stacks."""
+    said = [(each.scenario.scenario, beginning_of(each.history)) for each in experiments]
+    lines = [f"- **{escaped(name)}** {escaped(beginning)}" for name, beginning in said if beginning]
+    return "\n".join(["## Stacks\n", *lines]) if lines else ""
 
 
 def _catches(scenario: Scenario) -> str:

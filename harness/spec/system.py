@@ -249,12 +249,15 @@ class Profile(Model):
         extends_to: How many times as long as that a phase may become, while its promises are neither kept nor broken.
         confidence: Of each one-sided bound, where it is not the one of all profiles.
         tiers: Of the scenarios that it runs where none is named; all of them, where it says nothing.
+        shared_stack: Whether a scenario may begin where another one has left its stack clean, and rest on the baseline
+            that was proved there.
     """
 
     stretch: float = Field(gt=0, le=1000)
     extends_to: Extension = 1.0
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1)] = TIERS
+    shared_stack: bool = False
 
 
 class Settings(Model):

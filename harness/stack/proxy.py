@@ -34,7 +34,7 @@ from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, LOOPBACK, Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from toxiproxy.proxy import Proxy
 
@@ -183,11 +183,20 @@ class ProxyServer:
 
     def crossed_bytes(self, edge: str) -> int:
         """Return how many bytes have been sent through a proxy so far, by anything that connects to it."""
-        with self._speaking(f"count what crossed {edge}"):
+        return self._crossed([edge])[edge]
+
+    def all_client_bytes(self, edges: Iterable[str]) -> dict[str, int]:
+        """Return the same as `client_bytes` of several edges, asked of the server at once."""
+        return {edge: crossed - self._own_bytes[edge] for edge, crossed in self._crossed(list(edges)).items()}
+
+    def _crossed(self, edges: Sequence[str]) -> dict[str, int]:
+        with self._speaking(f"count what crossed {', '.join(edges)}"):
             metrics = APIConsumer.get("/metrics").text
         # Toxiproxy has a count for each place that a proxy has led to.
-        counted = re.findall(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE)
-        return sum(int(float(each)) for each in counted) + self._open_bytes(edge)
+        counted = {edge: re.findall(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE) for edge in edges}
+        return {
+            edge: sum(int(float(each)) for each in found) + self._open_bytes(edge) for edge, found in counted.items()
+        }
 
     def version(self) -> str:
         """Return the version that the server claims."""

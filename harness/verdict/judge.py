@@ -28,6 +28,7 @@ from harness.verdict.checkers.recovery import recovery_claim
 from harness.verdict.holm import beyond_chance
 from harness.verdict.obligations import obligations
 from harness.verdict.outcome import Claim, Outcome, Verdict, worst
+from harness.verdict.sharing import judged_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,8 +47,9 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
         confidence: Of each one-sided bound, and that none of the run's claims fails by chance, in (0.5, 1).
         family: How many claims the whole run makes; at least its own are counted.
     """
-    own = claims_made(scenario.promises)
-    alone = [_filed(promise, scenario, history, confidence) for promise in scenario.promises]
+    judged = judged_part(scenario, history)
+    own = claims_made(judged.promises)
+    alone = [_filed(promise, scenario, history, confidence) for promise in judged.promises]
     claims = beyond_chance(alone, family=max(family, own), confidence=confidence)
     met = obligations(scenario, history, claims)
     said = [(item.outcome, item.sentence) for item in met] + [(item.outcome, item.sentence) for item in claims]
@@ -55,7 +57,7 @@ def judge(scenario: Scenario, history: History, *, confidence: float, family: in
     return Verdict(
         scenario=scenario.scenario,
         outcome=outcome,
-        sentence=_reason(outcome, [sentence for each, sentence in said if each is outcome], scenario),
+        sentence=_reason(outcome, [sentence for each, sentence in said if each is outcome], judged),
         obligations=met,
         claims=claims,
         confidence=confidence,

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from harness.errors import DoomedError, SubjectError, UnavailableError
 from harness.history.samples import SampleOutcome
+from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Answered
 from harness.verdict.checkers.recovery import phases_before_first_fault, recovery_seen
 from harness.verdict.outcome import Obligation, Outcome, worst
+from harness.verdict.sharing import unkept_before, vouched_for
 from harness.verdict.validity import load_validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.history.history import History
-    from harness.history.marks import FaultMark, PointMark
+    from harness.history.marks import Beginning, FaultMark, PointMark
     from harness.spec.scenario import Scenario
     from harness.verdict.outcome import Claim
 
@@ -48,7 +50,8 @@ def obligations(scenario: Scenario, history: History, claims: Sequence[Claim]) -
         _ran_to_the_end(history),
         _load_delivered(history),
         *_phases_complete(scenario, history),
-        *_well_before(scenario, claims),
+        *_began(history),
+        *_well_before(scenario, history, claims),
         *_faults_delivered(scenario, history),
         *_faults_gone(history),
         *recovery_seen(scenario, claims),
@@ -98,11 +101,26 @@ def _phases_complete(scenario: Scenario, history: History) -> Iterator[Obligatio
             yield Obligation(name=name, outcome=Outcome.PASS, sentence=f"it lasted {mark.lasted_s:.1f} s")
 
 
-def _well_before(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obligation]:
+def _began(history: History) -> Iterator[Obligation]:
+    """Say on what a story began, in a run whose stories share stacks."""
+    beginning, name = history.beginning, "a clean beginning"
+    if beginning is None:
+        return
+    if beginning.after:
+        sentence = f"where {beginning.after[-1]} ended: {'; '.join(beginning.seen)}"
+    else:
+        sentence = "a fresh stack" + (f", because {beginning.why_fresh}" if beginning.why_fresh else "")
+    yield Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
+
+
+def _well_before(scenario: Scenario, history: History, claims: Sequence[Claim]) -> Iterator[Obligation]:
     """Where something is broken, see that all was well until then: a dead service does not suffer from a fault."""
     if not scenario.faults:
         return
     before, name = phases_before_first_fault(scenario.phases), "promises kept before the fault"
+    if history.beginning and history.continues:
+        yield _still_well(name, scenario, history, history.beginning)
+        return
     asked = [claim for claim in claims if claim.phase in before]
     unkept = [claim for claim in asked if claim.outcome is not Outcome.PASS]
     if not asked:
@@ -113,6 +131,18 @@ def _well_before(scenario: Scenario, claims: Sequence[Claim]) -> Iterator[Obliga
         yield Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
     else:
         yield Obligation(name=name, outcome=Outcome.PASS, sentence=f"{len(asked)} of {len(asked)}")
+
+
+def _still_well(name: str, scenario: Scenario, history: History, beginning: Beginning) -> Obligation:
+    """See in the look before the fault that what the first story of a stack proved still holds."""
+    unkept = unkept_before(scenario, history)
+    if unkept or not beginning.kept:
+        unproved = f"nothing is said of what {beginning.after[0]} proved"
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=(*unkept, unproved)[0])
+    marks = [mark for phase in vouched_for(scenario, history) if (mark := history.phase(phase))]
+    looked = duration_text(round(sum(mark.lasted_s for mark in marks), 1))
+    sentence = f"as {beginning.after[0]} proved of {len(beginning.kept)}, and still in a look of {looked}"
+    return Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
 
 
 def _faults_gone(history: History) -> Iterator[Obligation]:

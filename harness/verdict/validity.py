@@ -14,6 +14,7 @@ from harness.spec.objective import tightest_s
 from harness.spec.quantity import duration_text
 from harness.verdict.checkers.recovery import shares_asked
 from harness.verdict.outcome import Obligation, Outcome
+from harness.verdict.sharing import vouched_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -168,11 +169,13 @@ def _enough(lasts_s: float, tally: LoadTally) -> Obligation:
 def _control(scenario: Scenario, history: History) -> Obligation:
     """Ask the judged promises of a server that does nothing: if even that breaks them, it is the machine."""
     name = "control held"
-    marks = {phase: mark for phase, _ in shares_asked(scenario) if (mark := history.phase(phase)) is not None}
+    known = vouched_for(scenario, history)
+    asked = [(phase, promise) for phase, promise in shares_asked(scenario) if phase not in known]
+    marks = {phase: mark for phase, _ in asked if (mark := history.phase(phase)) is not None}
     heard = {phase: controls_s(history.heartbeats, mark) for phase, mark in marks.items()}
     if any(len(heard[phase]) < CONTROLS_MIN_PER_S * mark.lasted_s for phase, mark in marks.items()):
         return _unproved(name, "the server that does nothing was not asked, or not heard")
-    for phase, promise in shares_asked(scenario):
+    for phase, promise in asked:
         latencies_s = heard.get(phase, ())
         if is_control_broken(promise, latencies_s):
             bad = control_count(promise, latencies_s)

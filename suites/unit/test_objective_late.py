@@ -77,7 +77,7 @@ def test_a_request_expects_a_success_if_it_says_nothing():
     """And what it says, it says in full."""
     assert request_of().proper == frozenset(range(200, 300))
     assert request_of(expects=[200, 429]).proper == {200, 429}
-    assert ready(request_of(expects=[404]), seed=1).proper == {404}
+    assert ready(request_of(expects=[404]), "1").proper == {404}
     assert "expects" not in request_of().model_dump()
 
 
@@ -106,7 +106,7 @@ class Answer:
 )
 def test_a_refusal_that_was_expected_grants_nothing(told, status, is_acknowledged, digest):
     """No value was written by it, or read from it: an invariant that took it for one would be a wrong alarm."""
-    memory = memories_of([request_of(**told, expects=[200, 201, 404, 503])], seed=1)[0]
+    memory = memories_of([request_of(**told, expects=[200, 201, 404, 503])], "1")[0]
     request = Request(1.0, 7, "put", sent_s=1.0, number=5)
 
     packed = memory.operation(request, SampleOutcome.OK, Answer(status, b"kept"), ended_s=2.0, version=-1, sample=0)

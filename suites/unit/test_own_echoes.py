@@ -19,7 +19,7 @@ ORDER = DeclaredRequest(
     name="order", method="POST", path="/", body='{"id": "{unique}"}', echoes={"/id": "{unique}"}, expects=[409, 202]
 )
 SILENT = DeclaredRequest(name="silent", path="/silent/{key}")
-OWNS = own_echoes_of([SILENT, READ, ORDER], seed=7)
+OWNS = own_echoes_of([SILENT, READ, ORDER], "7")
 
 
 @dataclass

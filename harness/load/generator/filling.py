@@ -45,23 +45,23 @@ class ReadyRequest:
         return {name: filled(key, number) for name, filled in self.filled_headers.items()}
 
 
-def ready(request: DeclaredRequest, seed: int) -> ReadyRequest:
-    """Make a declared request ready for a run of this seed."""
+def ready(request: DeclaredRequest, mark: str) -> ReadyRequest:
+    """Make a declared request ready for a load; `mark` is `LoadPlan.mark`."""
     is_constant = not any(placeholders_in(template) for template in request.headers.values())
     return ReadyRequest(
         name=request.name,
         method=request.method,
-        path=filling(request.path, seed),
-        body=filling(request.body, seed) if request.body is not None else None,
+        path=filling(request.path, mark),
+        body=filling(request.body, mark) if request.body is not None else None,
         headers=dict(request.headers) if is_constant else None,
-        filled_headers={name: filling(template, seed) for name, template in request.headers.items()},
+        filled_headers={name: filling(template, mark) for name, template in request.headers.items()},
         proper=request.proper,
     )
 
 
-def filling(template: str, seed: int) -> Filling:
-    """Return what fills a template in; `{unique}` is the run's seed with the request's number in it."""
-    as_printf = {KEY: "%d", UNIQUE: f"{seed:x}-%d"}
+def filling(template: str, mark: str) -> Filling:
+    """Return what fills a template in; `{unique}` is the load's mark and the request's number in it."""
+    as_printf = {KEY: "%d", UNIQUE: f"{mark}-%d"}
     text = PLACEHOLDER.sub(lambda found: as_printf[found[1]], template.replace("%", "%%"))
     match placeholders_in(template):
         case ():

@@ -55,8 +55,8 @@ class Generator:
         self._names = tuple(request.name for request in plan.load.asked) or (NO_REQUEST,)
         for name in self._names:  # numbered before any answer comes, whichever is the first to
             raw.operations.index(name)
-        memories = memories_of(plan.load.asked, plan.seed) if plan.remembers else {}
-        own = own_echoes_of(plan.load.asked, plan.seed) if plan.compares_echoes else {}
+        memories = memories_of(plan.load.asked, plan.mark) if plan.remembers else {}
+        own = own_echoes_of(plan.load.asked, plan.mark) if plan.compares_echoes else {}
         self.recorder = Recorder(raw, plan.load.told, memories, own)
         self.queue.recorder = self.recorder
         self.issued = 0

@@ -210,7 +210,7 @@ class LeanUser(OpenLoopUser, User):
         host, told = urlsplit(plan.base_url).netloc, plan.load.told
         names = [name.lower() for name in (told.cache, told.replica, told.version) if name]
         kinds = tuple(
-            (filling(_head(each, host), plan.seed), _body(each, plan.seed), each.proper) for each in plan.load.asked
+            (filling(_head(each, host), plan.mark), _body(each, plan.mark), each.proper) for each in plan.load.asked
         )
         kind_of_answer = KeptAnswer if plan.needs_bodies else Answer
         return {"kinds": kinds, "told": {name.encode(): name for name in names}, "kind_of_answer": kind_of_answer}
@@ -276,7 +276,7 @@ def _head(request: DeclaredRequest, host: str) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _body(request: DeclaredRequest, seed: int) -> Filling | None:
+def _body(request: DeclaredRequest, mark: str) -> Filling | None:
     if request.body is None and request.method in _EXPECTED_TO_HAVE_BODIES:
-        return filling("", seed)
-    return filling(request.body, seed) if request.body is not None else None
+        return filling("", mark)
+    return filling(request.body, mark) if request.body is not None else None

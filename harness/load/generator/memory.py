@@ -72,12 +72,12 @@ def is_success(outcome: SampleOutcome, response: Any) -> bool:
     return outcome is SampleOutcome.OK and response is not None and response.status_code in SUCCESS
 
 
-def memories_of(requests: Sequence[DeclaredRequest], seed: int) -> dict[int, Memory]:
-    """Return how requests are remembered, by their index; those that are not are left out."""
+def memories_of(requests: Sequence[DeclaredRequest], mark: str) -> dict[int, Memory]:
+    """Return how requests are remembered, by their index, in a load of this mark; those that are not are left out."""
     return {
         index: Memory(
             pointer=(request.writes if request.writes is not None else request.reads) or "",
-            body=filling(request.body or "", seed) if request.writes is not None else None,
+            body=filling(request.body or "", mark) if request.writes is not None else None,
         )
         for index, request in enumerate(requests)
         if request.is_remembered

@@ -61,10 +61,10 @@ class OwnEchoes:
         return _PACKED.pack(sample, OWN, index_of(NAMELESS))
 
 
-def own_echoes_of(requests: Sequence[DeclaredRequest], seed: int) -> dict[int, OwnEchoes]:
+def own_echoes_of(requests: Sequence[DeclaredRequest], mark: str) -> dict[int, OwnEchoes]:
     """Return what answers must say, by their request's index; requests that declare nothing are left out."""
     return {
-        index: OwnEchoes(tuple((pointer, filling(template, seed)) for pointer, template in request.echoed))
+        index: OwnEchoes(tuple((pointer, filling(template, mark)) for pointer, template in request.echoed))
         for index, request in enumerate(requests)
         if request.echoes
     }

@@ -191,7 +191,7 @@ class OpenUser(OpenLoopUser, FastHttpUser):
     @staticmethod
     def prepared(plan: LoadPlan) -> dict[str, Any]:
         """Return what a plan asks, ready to be sent, as attributes of a class."""
-        return {"kinds": tuple(ready(request, plan.seed) for request in plan.load.asked)}
+        return {"kinds": tuple(ready(request, plan.mark) for request in plan.load.asked)}
 
     def on_start(self) -> None:
         """Make a client; it connects to nothing yet."""

@@ -52,6 +52,7 @@ class PauseClients(Windowed):
     """
 
     component: ClassVar[str] = REDIS
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["pause-clients"]
     blocks: Literal["everything", "writes"] = "everything"
 
@@ -147,6 +148,7 @@ class Lock(Windowed):
     """
 
     component: ClassVar[str] = POSTGRES
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["lock"]
     table: Table
     blocks: Literal["everything", "writes", "rows"] = "everything"

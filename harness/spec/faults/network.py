@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,7 @@ PIECES = 10
 class Down(Windowed):
     """Connections to the target are refused and open ones are cut, while its process lives on."""
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["down"]
 
     def __str__(self) -> str:
@@ -39,6 +40,7 @@ class Latency(Windowed):
         jitter: Uniform deviation around `delay`; so much less that the fault can still be seen.
     """
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["latency"]
     delay: Duration = Field(gt=0, le=60)
     jitter: Duration = Field(default=0.0, ge=0, le=60)
@@ -67,6 +69,7 @@ class Latency(Windowed):
 class Blackhole(Windowed):
     """Connections to the target are accepted and stay open, and nothing passes, in either direction."""
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["blackhole"]
 
     @property
@@ -107,6 +110,7 @@ class Reset(Windowed):
             the beginning of the fault.
     """
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["reset"]
     after: Duration = Field(default=0.0, ge=0, le=60)
 
@@ -132,6 +136,7 @@ class Bandwidth(Windowed):
         rate: Of each connection for itself, a whole number of KB (1000 bytes) a second.
     """
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["bandwidth"]
     rate: ByteRate = Field(ge=1000, le=1_000_000)
 
@@ -158,6 +163,7 @@ class Slicer(Windowed):
         delay: After each piece, in whole milliseconds.
     """
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["slicer"]
     size: Size = Field(ge=1, le=1000)
     delay: Duration = Field(ge=SEEN_FROM_S, le=10)
@@ -183,6 +189,7 @@ class LimitData(Windowed):
         size: What passes on each connection, counted from the fault's beginning.
     """
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["limit-data"]
     size: Size = Field(ge=1, le=50_000)
 
@@ -193,6 +200,7 @@ class LimitData(Windowed):
 class ConnectBlackhole(Windowed):
     """Connects to the target time out, as towards a machine that is gone; open connections live on."""
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["connect-blackhole"]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ class Kill(Windowed):
 class Pause(Windowed):
     """All processes of the target are frozen: its connections stay open, and nothing answers until they are thawed."""
 
+    leaves_trace: ClassVar[bool] = False
     kind: Literal["pause"]
 
     @property

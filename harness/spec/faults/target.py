@@ -37,6 +37,10 @@ class Timed(Model):
     needs_looks: ClassVar[bool] = True
     """Whether its dose is looked at while it is there; else it is counted when the load has ended."""
 
+    leaves_trace: ClassVar[bool] = True
+    """Whether something of it outlives its end: another process, other data, other settings of a server. A stack that
+    several stories share is not handed on after one that does, nor after a kind that says nothing of it."""
+
     at: Duration = Field(default=0.0, ge=0, le=_LONGEST_S)
 
     @property
