@@ -180,6 +180,16 @@ def alarms(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def sharing(session: nox.Session) -> None:
+    """What a shared stack changes: the same scenarios on one and each on its own, ten times; an hour and a half.
+
+    Writes docs/sharing.md. `-- --runs 1` once; what follows its own options goes to `readiness run`.
+    """
+    _install_to_run(session, "test")
+    session.run("python", "-m", "fixtures.trials.sharing", *session.posargs, **PATIENT)
+
+
+@nox.session(default=False)
 def doses(session: nox.Session) -> None:
     """What is asked of each kind of fault, and what is seen of it: one run, five minutes. `-- reset slicer` for these.
 

@@ -254,9 +254,9 @@ class LeanUser(OpenLoopUser, User):
         return _written(head, body, request.key, request.number)
 
 
-def written(request: DeclaredRequest, host: str, seed: int) -> Callable[[int, int], bytes]:
+def written(request: DeclaredRequest, host: str, mark: str) -> Callable[[int, int], bytes]:
     """Return what writes a declared request as it goes over a socket, for a key and a number in the run."""
-    head, body = filling(_head(request, host), seed), _body(request, seed)
+    head, body = filling(_head(request, host), mark), _body(request, mark)
     return lambda key, number: _written(head, body, key, number)
 
 

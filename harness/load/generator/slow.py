@@ -161,7 +161,7 @@ def slow_clients(plan: LoadPlan, fault: SlowReaders, drips: Drips) -> list[SlowC
     """Return one generator's share of the clients of a fault; each asks one key, each time with a number of its own."""
     request = next(each for each in plan.load.asked if each.name == fault.asks)
     parts, keys = urlsplit(plan.base_url), request.keys or plan.load.keys
-    write = written(request, parts.netloc, plan.seed)
+    write = written(request, parts.netloc, plan.mark)
     index, of = plan.share
     numbers = count(NUMBERS_FROM + index, of)
     return [
