@@ -27,7 +27,7 @@ from harness.history.echoes import ECHO, Echoes, no_echoes
 from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
-from harness.history.machine import MachineSecond
+from harness.history.machine import Held, MachineSecond
 from harness.history.marks import Beginning, Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
 from harness.history.samples import NAMELESS, RECORD, SELDOM, SampleOutcome, Samples
@@ -105,11 +105,19 @@ def _rest_of(history: History) -> dict[str, Any]:
     fields["schema"] = SCHEMA
     if not history.machine:  # not measured everywhere, nor ever before 2026-12
         del fields["machine"]
+    else:
+        fields["machine"] = [_second_data(second) for second in history.machine]
     if history.beginning is None:  # every story had a stack of its own
         del fields["beginning"]
     fields["heartbeats"] = [beat.to_json() for beat in history.heartbeats]
     fields["tally"] = history.tally and history.tally.to_json()
     return {name: _plain(value) for name, value in fields.items()}
+
+
+def _second_data(second: MachineSecond) -> dict[str, Any]:
+    """Return a second as plain data; what replicas held was not looked at before 2026-12, nor is it everywhere."""
+    data = dataclasses.asdict(second)
+    return data if second.held else {name: value for name, value in data.items() if name != "held"}
 
 
 def _plain(value: Any) -> Any:
@@ -144,7 +152,7 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
         **rest,
         "tally": tally if tally is None else LoadTally(**tally),
         "heartbeats": tuple(Heartbeat.from_json(beat) for beat in rest["heartbeats"]),
-        "machine": tuple(MachineSecond(**second) for second in rest.get("machine", ())),
+        "machine": tuple(_second(second) for second in rest.get("machine", ())),
         "phases": tuple(PhaseMark(**mark) for mark in rest["phases"]),
         "faults": tuple(_fault(mark) for mark in rest["faults"]),
         "points": tuple(PointMark(**mark) for mark in rest["points"]),
@@ -157,6 +165,10 @@ def _values(rest: dict[str, Any]) -> dict[str, Any]:
 def _beginning(said: dict[str, Any]) -> Beginning:
     lists = {name: tuple(said[name]) for name in ("after", "kept", "seen")}
     return Beginning(**{**said, **lists})
+
+
+def _second(second: dict[str, Any]) -> MachineSecond:
+    return MachineSecond(**{**second, "held": tuple(Held(**each) for each in second.get("held", ()))})
 
 
 def _fault(mark: dict[str, Any]) -> FaultMark:

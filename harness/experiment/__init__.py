@@ -180,11 +180,19 @@ def _count_traffic(load: LoadPlan, result: LoadResult, recorder: Recorder) -> No
             injection.doses.append(dose)
 
 
+def _doors(stack: Stack) -> dict[str, dict[int, str]]:
+    """Return by which port each replica comes to what it depends on: through an edge that is its own."""
+    doors: dict[str, dict[int, str]] = {}
+    for edge in stack.edges:
+        doors.setdefault(edge.client, {})[edge.client_address.port] = edge.server
+    return doors
+
+
 @contextmanager
 def _watching_machine(context: RunContext, stack: Stack, recorder: Recorder) -> Iterator[None]:
     """Note what the machine gives while inside; where that cannot be seen, say so once."""
     judged = [stack.services[name] for name in stack.replicas if name != SUBJECT]
-    machine = Machine(judged, stack.services.values(), context.clock.now)
+    machine = Machine(judged, stack.services.values(), context.clock.now, doors=_doors(stack))
     if why := machine.why_not():
         recorder.note("machine", f"what the machine gives is not measured: {why}")
         yield

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the processes of one replica of the judged service hold.
+
+    Attributes:
+        replica: Its name.
+        descriptors: Open file descriptors, count.
+        resident_bytes: Resident memory.
+        connections: Open connections to each service that it depends on, by name; those that the other side has closed
+            and this one has not are among them.
+    """
+
+    replica: str
+    descriptors: int
+    resident_bytes: int
+    connections: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +46,7 @@ class MachineSecond:
         cpu_pressure: Share of the time in which something waited for a processor.
         memory_pressure: The same for memory.
         io_pressure: The same for disks.
+        held: What each replica held at its end; nothing of one that did not run, or cannot be looked into.
     """
 
     at_s: float
@@ -38,6 +61,7 @@ class MachineSecond:
     cpu_pressure: float | None = None
     memory_pressure: float | None = None
     io_pressure: float | None = None
+    held: tuple[Held, ...] = ()
 
     @property
     def began_s(self) -> float:

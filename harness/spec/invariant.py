@@ -6,13 +6,13 @@ shows that it does not, or nothing was seen that could have broken it, which pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.spec.model import Model, is_unsaid
 from harness.spec.objective import KINDS, Objective, Unit
-from harness.spec.quantity import Duration, duration_text
+from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
 from harness.spec.requests import UNIQUE, HeaderName, placeholders_in
 
 if TYPE_CHECKING:
@@ -166,8 +166,45 @@ class ResponsesBelongToRequests(Absolute):
         return None
 
 
+class ReturnsToBaseline(Absolute):
+    """After all has healed no replica holds more than before anything was hurt, beyond what is allowed.
+
+    What is compared are the last seconds before the first fault, and the last of the last phase: the most that was held
+    then, and the least that is held since. At least one of the three must be said. Linux only.
+
+    Attributes:
+        connections: How many more connections to a service that it depends on, count.
+        descriptors: How many more file descriptors, count.
+        memory: By what share more resident memory.
+        over: How many seconds each of the two takes.
+    """
+
+    kind: Literal["returns-to-baseline"]
+    connections: int | None = Field(default=None, ge=0, le=1_000_000)
+    descriptors: int | None = Field(default=None, ge=0, le=1_000_000)
+    memory: Ratio | None = Field(default=None)
+    over: Duration = Field(default=5.0, ge=3, le=600)
+
+    @model_validator(mode="after")
+    def _says_of_what(self) -> Self:
+        if self.connections is None and self.descriptors is None and self.memory is None:
+            raise ValueError("it says of nothing how much more may be held; say connections, descriptors or memory")
+        return self
+
+    def __str__(self) -> str:
+        allowed = {"connections": self.connections, "descriptors": self.descriptors}
+        said = [f"{name} +{count}" for name, count in allowed.items() if count is not None]
+        said += [] if self.memory is None else [f"memory +{percent_text(self.memory)}"]
+        return f"{self.kind} ({', '.join(said)})"
+
+
 Invariant = Annotated[
-    NoAcknowledgedWriteLost | VersionsOnlyGrow | LimiterNeverOverAdmits | MonotonicReads | ResponsesBelongToRequests,
+    NoAcknowledgedWriteLost
+    | VersionsOnlyGrow
+    | LimiterNeverOverAdmits
+    | MonotonicReads
+    | ResponsesBelongToRequests
+    | ReturnsToBaseline,
     Field(discriminator="kind"),
 ]
 """Any invariant that a scenario may hold a service to; `kind` says which it is."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from harness.errors import StackError
-from harness.history.machine import MachineSecond
+from harness.history.machine import Held, MachineSecond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,6 +35,9 @@ _SHORTEST_S = 0.2
 """In less, ticks of 10 ms show no share; the last look may come right after the one before it."""
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_OPEN_STATES = (1, 8)
+"""ESTABLISHED and CLOSE_WAIT, as include/net/tcp_states.h of the kernel numbers them."""
 _PRESSURES = ("cpu", "memory", "io")
 
 
@@ -69,6 +72,7 @@ class Counters:
             for a processor while it was ready, seconds; None if the kernel does not count that.
         pressures_s: How long something waited, by what for.
         throttled_s: How long our control group was kept from running; None if it has no quota.
+        held: What each replica of the judged service holds.
     """
 
     at_s: float
@@ -79,6 +83,7 @@ class Counters:
     threads: Mapping[tuple[int, int], tuple[float, float]] | None = None
     pressures_s: Mapping[str, float] = field(default_factory=dict)
     throttled_s: float | None = None
+    held: tuple[Held, ...] = ()
 
 
 def second_between(before: Counters, after: Counters, *, origin_s: float) -> MachineSecond:
@@ -101,6 +106,7 @@ def second_between(before: Counters, after: Counters, *, origin_s: float) -> Mac
         stolen_s=round(max(0.0, after.stolen_s - before.stolen_s), 3),
         judged_s=ran_s,
         waited_s=waited_s,
+        held=after.held,
         throttled_s=round((after.throttled_s or 0) - (before.throttled_s or 0), 3) if is_throttled_known else None,
         **{f"{name}_pressure": round(share, 3) for name, share in pressures.items()},
     )
@@ -139,6 +145,7 @@ class Machine:
         judged: The judged service's processes.
         services: All that the run started.
         now_s: A monotonic clock.
+        doors: By which port each of the judged service's processes comes to what it depends on, and the name of that.
         proc: Where the kernel says all that.
     """
 
@@ -147,11 +154,13 @@ class Machine:
         judged: Iterable[Service],
         services: Iterable[Service],
         now_s: Callable[[], float],
+        doors: Mapping[str, Mapping[int, str]] | None = None,
         proc: Path = PROC,
     ) -> None:
         self._judged = [each.name for each in judged]
         self._services = {each.name: each for each in services}
         self._now_s = now_s
+        self._doors = doors or {}
         self._proc = proc
         self._known: dict[tuple[int, int], bool] = {}
         # An engine is asked once: a container stays the same when it is started again.
@@ -180,6 +189,7 @@ class Machine:
             threads=self._threads(own, used),
             pressures_s={name: found for name in _PRESSURES if (found := self._pressure_s(name)) is not None},
             throttled_s=self._throttled_s(),
+            held=tuple(self._held(own, used)),
         )
 
     def _all_used(self) -> Iterator[tuple[int, Used]]:
@@ -220,6 +230,33 @@ class Machine:
                     ran_ns, waited_ns, *_ = Path(task.path, "schedstat").read_text().split()
                     found[number, int(task.name)] = (int(ran_ns) / 1e9, int(waited_ns) / 1e9)
         return found or None
+
+    def _held(self, own: set[int], used: Mapping[int, Used]) -> Iterator[Held]:
+        """Yield what each replica holds; nothing of one that ends meanwhile, or that we may not look into."""
+        for name in self._judged:
+            numbers = _with_descendants(set(self._roots(name, own)), used)
+            with suppress(OSError, ValueError, IndexError):
+                folders = [self._proc / str(number) for number in sorted(numbers)]
+                descriptors = sum(sum(1 for _ in os.scandir(folder / "fd")) for folder in folders)
+                pages = sum(int((folder / "statm").read_text().split()[1]) for folder in folders)
+                if folders:
+                    connections = self._connections(folders[0], self._doors.get(name, {}))
+                    yield Held(
+                        replica=name,
+                        descriptors=descriptors,
+                        resident_bytes=pages * _PAGE_BYTES,
+                        connections=connections,
+                    )
+
+    def _connections(self, folder: Path, doors: Mapping[int, str]) -> dict[str, int]:
+        """Count the connections through a replica's own doors, which nobody else uses, in its network namespace."""
+        counted = dict.fromkeys(doors.values(), 0)
+        for table in ("tcp", "tcp6"):
+            with suppress(FileNotFoundError):  # a kernel without IPv6
+                for port in remote_ports((folder / "net" / table).read_text()):
+                    if port in doors:
+                        counted[doors[port]] += 1
+        return counted
 
     def _roots(self, name: str, own: set[int]) -> list[int]:
         if name in self._containers:
@@ -293,6 +330,18 @@ def used_by(stat: str) -> Used:
         own_s=(user + system) / _TICKS_PER_S,
         ended_s=(ended_user + ended_system) / _TICKS_PER_S,
     )
+
+
+def remote_ports(table: str) -> Iterator[int]:
+    """Yield the port at the other end of each connection that is open, or that only the other end has closed.
+
+    Args:
+        table: What `/proc/net/tcp` or `tcp6` says.
+    """
+    for line in table.splitlines()[1:]:
+        _, _, remote, state, *_ = line.split()
+        if int(state, 16) in _OPEN_STATES:
+            yield int(remote.rpartition(":")[2], 16)
 
 
 def pressure_s(text: str) -> float:

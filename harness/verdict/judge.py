@@ -13,12 +13,14 @@ from harness.measure.invariants.limiter_never_over_admits import limiter_never_o
 from harness.measure.invariants.monotonic_reads import monotonic_reads
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
 from harness.measure.invariants.responses_belong_to_requests import responses_belong_to_requests
+from harness.measure.invariants.returns_to_baseline import returns_to_baseline
 from harness.measure.invariants.versions_only_grow import versions_only_grow
 from harness.spec.invariant import (
     LimiterNeverOverAdmits,
     MonotonicReads,
     NoAcknowledgedWriteLost,
     ResponsesBelongToRequests,
+    ReturnsToBaseline,
     VersionsOnlyGrow,
 )
 from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
@@ -82,6 +84,8 @@ def claim_of(promise: Promise, scenario: Scenario, history: History, confidence:
             found = monotonic_reads(promise, scenario.load, history)
         case ResponsesBelongToRequests():
             found = responses_belong_to_requests(scenario.load, history)
+        case ReturnsToBaseline():
+            found = returns_to_baseline(promise, history)
         case _:
             assert_never(promise)
     return invariant_claim(promise, found)

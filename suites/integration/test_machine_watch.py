@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -49,6 +51,32 @@ def busy():
     finally:
         child.kill()
         child.wait()
+
+
+HOLDING = """
+import socket, sys
+connections = [socket.create_connection(("127.0.0.1", int(port))) for port in sys.argv[1:]]
+files = [open("/dev/null") for _ in range(7)]
+memory = b"1" * 2**25
+print("holds", flush=True)
+sys.stdin.readline()
+for each in (*connections, *files): each.close()
+del memory
+print("let go", flush=True)
+sys.stdin.readline()
+"""
+"""Holds connections to the ports that it is told, seven files and 32 MiB, until it reads a line."""
+
+
+@contextmanager
+def listening(count):
+    """Yield as many sockets that listen, and let all that they took go at the end."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
 
 
 @contextmanager
@@ -130,6 +158,47 @@ def test_a_service_that_does_not_run_just_now_is_not_known():
         seen = seen_while(machine, child.pid, uses_s=0.1)
 
     assert (seen.judged_s, seen.waited_s) == (None, None)
+
+
+def test_what_a_replica_holds_is_counted():
+    """With all its processes: files, memory, and connections through its own doors, also one that was closed over there."""
+    with listening(3) as (redis, postgres, elsewhere):
+        ports = [each.getsockname()[1] for each in (redis, redis, postgres, elsewhere)]
+        command = " ".join([sys.executable, "-c", shlex.quote(HOLDING), *map(str, ports)])
+        child = subprocess.Popen(["sh", "-c", f"{command}; true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        doors = {"replica-1": {ports[0]: "redis", ports[2]: "postgres"}}
+        machine = Machine([judged(child)], [judged(child)], CLOCK.now, doors=doors)
+        try:
+            child.stdout.readline()
+            redis.accept()[0].close()
+            (before,) = machine.read().held
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            child.stdout.readline()
+            (after,) = machine.read().held
+        finally:
+            child.communicate(b"\n")
+        gone = machine.read().held
+
+    assert (before.replica, before.connections) == ("replica-1", {"redis": 2, "postgres": 1})
+    assert after.connections == {"redis": 0, "postgres": 0}
+    assert before.descriptors - after.descriptors == 4 + 7
+    assert before.resident_bytes - after.resident_bytes == pytest.approx(2**25, rel=0.1)
+    assert gone == ()
+
+
+def test_the_second_has_what_was_held_at_its_end():
+    """As it is written down."""
+    with busy() as child:
+        machine = Machine([judged(child)], [judged(child)], CLOCK.now)
+        before = machine.read()
+        after = machine.read()
+
+    seen = second_between(before, after, origin_s=0.0).held
+
+    assert seen == after.held
+    assert [each.replica for each in seen] == ["replica-1"]
+    assert seen[0].connections == {}
 
 
 def test_a_system_without_counters_says_so_and_one_started_elsewhere(tmp_path):

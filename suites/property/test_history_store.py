@@ -22,7 +22,7 @@ from harness.history.echoes import ECHO, Echoes
 from harness.history.failures import Failure
 from harness.history.history import History
 from harness.history.load import Heartbeat, LoadTally
-from harness.history.machine import MachineSecond
+from harness.history.machine import Held, MachineSecond
 from harness.history.marks import Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations
 from harness.history.samples import RECORD, SELDOM, SampleOutcome, Samples
@@ -92,6 +92,17 @@ FAULTS = made(
     doses=st.lists(made(Dose), max_size=3).map(tuple),
     healed_s=st.none() | FLOATS,
 )
+HELD = st.lists(
+    st.builds(
+        Held,
+        replica=st.text(),
+        descriptors=st.integers(),
+        resident_bytes=st.integers(),
+        connections=st.dictionaries(st.text(), st.integers(), max_size=2),
+    ),
+    max_size=2,
+).map(tuple)
+
 HISTORIES = st.builds(
     History,
     run_id=TEXTS,
@@ -105,7 +116,7 @@ HISTORIES = st.builds(
     echoes=echoes(),
     tally=st.none() | made(LoadTally),
     heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
-    machine=st.lists(made(MachineSecond), max_size=3).map(tuple),
+    machine=st.lists(made(MachineSecond, held=HELD), max_size=3).map(tuple),
     phases=st.lists(made(PhaseMark), max_size=3).map(tuple),
     faults=st.lists(FAULTS, max_size=3).map(tuple),
     points=st.lists(made(PointMark), max_size=3).map(tuple),

@@ -20,7 +20,16 @@ from harness.measure.ratios import Count
 from harness.report import plots
 from harness.report.palette import LIGHT
 from harness.spec.objective import Errors, Hits, Slow
-from harness.stack.machine import Counters, Used, pressure_s, processors, second_between, throttled_s, used_by
+from harness.stack.machine import (
+    Counters,
+    Used,
+    pressure_s,
+    processors,
+    remote_ports,
+    second_between,
+    throttled_s,
+    used_by,
+)
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome
 from suites.support.made import Stretch, history_of, samples_of, scenario_of
@@ -54,6 +63,24 @@ def test_processor_time_is_added_up_and_guests_are_not_counted_twice():
     stat = "cpu  100 20 30 4000 50 6 7 90 11 12\ncpu0 50 10 15 2000 25 3 3 45 5 6\ncpu1 50 10 15 2000 25 3 4 45 6 6\nintr 1"
 
     assert processors(stat) == (1.63, 0.9, 2)
+
+
+def test_a_connection_is_there_until_this_side_has_closed_it():
+    """Of an established one and one in CLOSE_WAIT the port at the other end is told; none of one that only listens."""
+    table = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n"
+        "   1: 0100007F:C001 0100007F:18EB 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1\n"
+        "   2: 0100007F:C002 0100007F:1538 08 00000000:00000000 00:00000000 00000000     0        0 3 1 0 20 4 30 10 -1\n"
+        "   3: 0100007F:C003 0100007F:18EB 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0\n"
+    )
+    table_of_ipv6 = (
+        "  sl  local_address                         remote_address                        st tx_queue rx_queue\n"
+        "   0: 0000000000000000FFFF00000100007F:C004 0000000000000000FFFF00000100007F:18EB 01 00000000:00000000\n"
+    )
+
+    assert list(remote_ports(table)) == [6379, 5432]
+    assert list(remote_ports(table_of_ipv6)) == [6379]
 
 
 def test_a_process_is_read_whatever_it_calls_itself():
