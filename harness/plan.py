@@ -14,14 +14,24 @@ from harness.errors import SpecError, all_of, nearest
 from harness.faults.overlap import hidden, promoted
 from harness.spec.answers import default_unanswerable, default_unexercised, unanswerable, unexercised, unreachable
 from harness.spec.document import read_yaml
-from harness.spec.faults import Cancellations, Failover, GreedyClient, HotKey, Retries, SlowReaders, TrafficFault
+from harness.spec.faults import (
+    Bandwidth,
+    Cancellations,
+    Failover,
+    GreedyClient,
+    HotKey,
+    Retries,
+    SlowReaders,
+    TrafficFault,
+)
+from harness.spec.faults.network import REPLICA_RATE_MAX
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
 from harness.spec.parser import text_of, validated
-from harness.spec.quantity import duration_text
+from harness.spec.quantity import byte_rate_text, duration_text
 from harness.spec.scenario import Scenario
-from harness.spec.timeline import ROUNDING_S
-from harness.stack.blueprint import targets_of, why_out_of_reach, wrong_standbys
+from harness.spec.timeline import ROUNDING_S, Kind, overdue
+from harness.stack.blueprint import replicas_of, targets_of, why_out_of_reach, wrong_standbys
 from harness.stack.placeholders import placeholders_in
 from harness.verdict.feasible import check_can_conclude, unprovable
 from harness.verdict.judge import claims_made
@@ -192,8 +202,11 @@ def _faulty(source: ScenarioSource, settings: Settings, profile: str) -> Iterato
     yield from wrong
     system = settings.system.with_standbys({} if wrong else scenario.standbys)
     yield from _missing_targets(source, system)
-    yield from _impossible_windows(source, scenario)
+    yield from (impossible := list(_impossible_windows(source, scenario)))
+    if not impossible:  # what cannot be is late for no other reason
+        yield from _late_faults(source, scenario)
     yield from _hidden_faults(source, scenario, system)
+    yield from _unseen_rates(source, system)
     yield from _unasked(source, system)
 
 
@@ -279,6 +292,11 @@ def _faults(scenario: Scenario) -> Iterator[tuple[KeyPath, Phase, Fault]]:
             yield ("phases", number, "faults", index), phase, fault
 
 
+def _places(scenario: Scenario) -> dict[str, KeyPath]:
+    """Return where each fault stands, by its id."""
+    return {f"fault-{number}": path for number, (path, _, _) in enumerate(_faults(scenario), start=1)}
+
+
 def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecError]:
     for path, _, fault in _faults(source.scenario):
         if isinstance(fault, TrafficFault):
@@ -327,6 +345,28 @@ def _impossible_windows(source: ScenarioSource, scenario: Scenario) -> Iterator[
             yield SpecError(f"{what} {needed}", where=where, fix=f"let it last {needed} or longer")
 
 
+def _late_faults(source: ScenarioSource, scenario: Scenario) -> Iterator[SpecError]:
+    """Find the faults that would come or go late, since looks at what is there take so long."""
+    places, late = _places(source.scenario), overdue(scenario.moments)
+    for action in scenario.actions:
+        if action.id in late:
+            kind, late_s = late[action.id]
+            comes = "begin" if kind is Kind.BEGIN else "end"
+            what = f"the fault `{action.spec}` would {comes} {late_s:.1f} s late: so long are the doses there looked at"
+            fix = "let its phase last longer, let its window begin apart from the others', or delay less"
+            yield SpecError(what, where=source.document.place(places[action.id]), fix=fix)
+
+
+def _unseen_rates(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    """Find the paths into a replica that are narrowed by less than what a replica answers."""
+    for path, _, fault in _faults(source.scenario):
+        is_into_a_replica = isinstance(fault, Bandwidth) and fault.target.rpartition(".")[2] in replicas_of(system)
+        if isinstance(fault, Bandwidth) and is_into_a_replica and fault.rate > REPLICA_RATE_MAX:
+            what = f"`{fault}` cannot be told from no fault: a replica makes its small answers hardly faster"
+            fix = f"write {byte_rate_text(REPLICA_RATE_MAX)} or less, or narrow the path to a component"
+            yield SpecError(what, where=source.document.place((*path, "rate")), fix=fix)
+
+
 def _unasked(source: ScenarioSource, system: System) -> Iterator[SpecError]:
     """Find the faults of the load that its requests cannot do."""
     requests = source.scenario.load.asking(system.requests, system.headers).asked
@@ -363,7 +403,7 @@ def _not_asked_again(
 
 
 def _hidden_faults(source: ScenarioSource, scenario: Scenario, system: System) -> Iterator[SpecError]:
-    places = {f"fault-{number}": path for number, (path, _, _) in enumerate(_faults(scenario), start=1)}
+    places = _places(scenario)
     for one, other in hidden(scenario.actions, system):
         line = source.document.line(places[other.id])
         what = f"the dose of `{one.spec}` cannot be seen while `{other.spec}` (line {line}) is there as well"

@@ -10,16 +10,20 @@ from enum import IntEnum
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from harness.spec.faults.network import ROUND_TRIPS, Latency
 from harness.spec.faults.target import LOOK_OVERHEAD_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.spec.faults import Fault
     from harness.spec.phase import Phase
 
 ROUNDING_S = 1e-9
 """What a sum of durations, each stretched by itself, may differ from the stretched sum."""
+
+LATE_RATIO = 0.1
+"""A fault may come this part of its window late: what is judged there is diluted by no more. One takes some 70 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +51,24 @@ class Scheduled:
 
     @property
     def look_s(self) -> float:
-        """Return how long one look at its dose takes, in seconds."""
+        """Return how long one look at its dose takes where it is alone, in seconds."""
         return self.spec.look_s + LOOK_OVERHEAD_S
+
+    def look_beside_s(self, others: Iterable[Scheduled]) -> float:
+        """Return the same beside others: a round trip waits for each latency into the server that is there as well."""
+        if not isinstance(self.spec, Latency):
+            return self.look_s
+        beside = (other.spec for other in others if other is not self and self._overlaps(other))
+        server = self.spec.target.rpartition(".")[2]
+        more_s = (
+            other.delay + other.jitter
+            for other in beside
+            if isinstance(other, Latency) and other.target.rpartition(".")[2] == server
+        )
+        return self.look_s + ROUND_TRIPS * sum(more_s)
+
+    def _overlaps(self, other: Scheduled) -> bool:
+        return self.starts_s < other.ends_s and other.starts_s < self.ends_s
 
 
 class Kind(IntEnum):
@@ -138,13 +158,47 @@ def moments(phases: Sequence[Phase], *, looks: int = 1) -> tuple[Moment, ...]:
 def _last_looks(actions: Sequence[Scheduled]) -> list[tuple[float, Scheduled]]:
     """Return when each action is looked at for the last time: so early that all that end together end in time.
 
-    One that is too short for a second look is looked at once, when it begins.
+    One that is too short for a second look, after all the first ones, is looked at once, when it begins.
     """
     looks, free_until_s = list[tuple[float, Scheduled]](), float("inf")
     by_end = sorted(actions, key=lambda action: action.ends_s)
     for action in by_end[::-1]:  # of those that end together, the file's last is looked at last
-        at_s = min(action.ends_s, free_until_s) - action.look_s
-        if at_s >= action.starts_s + action.look_s:
+        look_s = action.look_beside_s(actions)
+        at_s = min(action.ends_s, free_until_s) - look_s
+        if at_s >= action.starts_s + look_s and at_s >= _first_looks_end_s(actions, at_s) - ROUNDING_S:
             looks.append((at_s, action))
             free_until_s = at_s
     return looks[::-1]
+
+
+def _first_looks_end_s(actions: Sequence[Scheduled], before_s: float) -> float:
+    """Return when the first looks are over at what begins before a moment: they are one after the other."""
+    ends_s = 0.0
+    for action in sorted(actions, key=lambda action: action.starts_s):
+        if action.starts_s < before_s:
+            ends_s = max(ends_s, action.starts_s) + action.look_beside_s(actions)
+    return ends_s
+
+
+def overdue(listed: Sequence[Moment]) -> dict[str, tuple[Kind, float]]:
+    """Return which actions would begin or end too late, since looks at what is there take so long, and by how much.
+
+    Looks are one after the other, in the loop that begins and ends everything: what is due meanwhile waits.
+
+    Args:
+        listed: All that must happen, in order.
+
+    Returns:
+        By the action's id: whether it begins or ends late, and seconds; a tenth of its window is borne.
+    """
+    actions = [moment.action for moment in listed if moment.action and moment.kind is Kind.BEGIN]
+    now_s, late = 0.0, dict[str, tuple[Kind, float]]()
+    for moment in listed:
+        action, now_s = moment.action, max(now_s, moment.at_s)
+        if action is None or not action.spec.needs_looks:
+            continue
+        if moment.kind in {Kind.FIRST_LOOK, Kind.OBSERVE}:
+            now_s += action.look_beside_s(actions)
+        elif now_s - moment.at_s > LATE_RATIO * action.lasts_s:
+            late.setdefault(action.id, (moment.kind, now_s - moment.at_s))
+    return late

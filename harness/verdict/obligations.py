@@ -8,6 +8,7 @@ from harness.errors import DoomedError, SubjectError, UnavailableError
 from harness.history.samples import SampleOutcome
 from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Answered
+from harness.spec.timeline import LATE_RATIO
 from harness.verdict.checkers.recovery import phases_before_first_fault, recovery_seen
 from harness.verdict.outcome import Obligation, Outcome, worst
 from harness.verdict.sharing import unkept_before, vouched_for
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from harness.history.marks import Beginning, FaultMark, PointMark
     from harness.spec.scenario import Scenario
     from harness.verdict.outcome import Claim
-
-LATE_RATIO = 0.1
-"""A fault may come this part of its window late: what is judged there is diluted by no more. One takes some 70 ms."""
 
 PHASE_TOLERANCE_RATIO = 0.02
 """A phase may be this much shorter than asked for; timers are late, never early, so any more was cut off."""

@@ -147,7 +147,89 @@ def test_a_window_that_cannot_be_is_refused_with_its_key(tmp_path, fault, what, 
 
     said = str(refused.value)
     assert what in said
+    assert said.count("where:") == 1, "one mistake is told once"
     assert f"timed.yaml:9: phases[1].{where}" in said
+
+
+@pytest.mark.parametrize(
+    ("faults", "late"),
+    [
+        pytest.param(["kind: latency, target: redis, delay: 3s"], [], id="9.2 s of looks fit 10 s"),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 3s", "kind: latency, target: postgres, delay: 3s"],
+            ["9: phases[1].faults[0]: `redis +3s` would end 8.4 s late", "10: phases[1].faults[1]: `postgres +3s` would end 8.4 s late"],
+            id="one after the other they do not",
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 1s", "kind: latency, target: replica-1.redis, delay: 1s"],
+            ["9: phases[1].faults[0]: `redis +1s` would end 2.4 s late", "10: phases[1].faults[1]: `replica-1.redis +1s` would end 2.4 s late"],
+            id="on one edge each waits for both",
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 400ms", "kind: latency, target: redis, delay: 100ms"], [], id="short ones fit"
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 1s", "kind: latency, target: postgres, delay: 1s"], [], id="on two edges it does not"
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 2s", "kind: down, target: postgres, at: 2s, for: 5s"],
+            ["10: phases[1].faults[1]: `postgres down at 2s for 5s` would begin 4.2 s late"],
+            id="what is due while another is looked at waits",
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 2s, for: 7s", "kind: down, target: postgres, at: 7s"], [], id="after it, it does not"
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 2s", "kind: spike, times: 2, at: 2s, for: 5s"], [], id="the load waits for no look"
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 2s", "kind: down, target: postgres, at: 5800ms"], [], id="a tenth of its window late"
+        ),
+        pytest.param(
+            ["kind: latency, target: redis, delay: 2s", "kind: down, target: postgres, at: 5500ms"],
+            ["10: phases[1].faults[1]: `postgres down at 5.5s` would begin 0.7 s late"],
+            id="more than that",
+        ),
+    ],
+)  # fmt: skip
+def test_looks_that_do_not_fit_are_refused_before_anything_starts(tmp_path, faults, late):
+    """They are one after the other, and what is due meanwhile waits: a fault would be healed in the next phase."""
+    source = read_source(timed(tmp_path, *faults))
+
+    try:
+        check_faults(source, SETTINGS, "quick")
+        told = []
+    except SpecError as refused:
+        told = list(getattr(refused, "mistakes", [refused]))
+
+    said = [
+        f"{each.where.rpartition('timed.yaml:')[2]}: {each.what.removeprefix('the fault ').partition(': so')[0]}"
+        for each in told
+    ]
+    assert said == late
+    assert all("let its phase last longer" in each.fix for each in told)
+
+
+@pytest.mark.parametrize(
+    ("target", "rate", "is_seen"),
+    [
+        ("nginx.replica-1", "100KB/s", True),
+        ("nginx.replica-1", "101KB/s", False),
+        ("replica-2", "1MB/s", False),
+        ("redis", "1MB/s", True),
+    ],
+)
+def test_a_path_into_a_replica_that_is_hardly_narrowed_is_refused(tmp_path, target, rate, is_seen):
+    """A replica makes the answers that would have to come slower no faster than that."""
+    source = read_source(timed(tmp_path, f"kind: bandwidth, target: {target}, rate: {rate}"))
+
+    if is_seen:
+        check_faults(source, SETTINGS, "quick")
+        return
+    with pytest.raises(SpecError, match="cannot be told from no fault") as refused:
+        check_faults(source, SETTINGS, "quick")
+    assert refused.value.where.endswith("timed.yaml:9: phases[1].faults[0].rate")
+    assert refused.value.fix.startswith("write 100KB/s or less")
 
 
 def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):

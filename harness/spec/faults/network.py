@@ -18,6 +18,11 @@ ROUND_TRIPS = 3
 TRANSFER_S = 1.0
 """How long a transfer through a narrow path may take: as much as passes in a tenth of it, and what comes along."""
 
+REPLICA_RATE_MAX = 100_000
+"""Bytes a second into a replica that are told from no fault, at the most: a transfer must take twice as long as without
+one, and is made of small answers, one after the other. Of a bare ASGI application they come at 2 MB/s (measured
+2026-11, two cores, uvicorn); one whose answer asks other servers is much slower."""
+
 PIECES = 10
 """How many are looked at; the median of their sizes and pauses is the dose."""
 
