@@ -27,6 +27,7 @@ from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
     from harness.load.engine import LoadResult
+    from harness.spec.system import System
 
 JOIN_WITHIN_S = 300.0
 """Time for pods to be scheduled and images to be pulled."""
@@ -58,12 +59,14 @@ def load(
     raised, or the load could not be put on.
     """
     progress, clock = Progress(), SystemClock()
+    system, asked = _system_of(Path.cwd()), _load_of(rate, client, locustfile)
     plan = LoadPlan(
         base_url=url,
-        load=_declared(_load_of(rate, client, locustfile), Path.cwd()),
+        load=asked.asking(system.requests, system.headers) if system else asked,
         lasts_s=lasting_s("--for", lasts),
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,
+        allowed_hosts=system.allowed_hosts if system else (),
     )
     with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder, ExitStack() as stack:
         if expect_workers:
@@ -139,16 +142,13 @@ def _rendezvous(bind: str, token: str, workers: int, progress: Progress) -> Rend
     return Rendezvous(host=host.strip("[]"), port=int(port), token=token, workers=workers, within_s=JOIN_WITHIN_S)
 
 
-def _declared(load: Load, project: Path) -> Load:
-    """Return a load that asks what readiness.toml in a project's folder declares, if it is there.
+def _system_of(project: Path) -> System | None:
+    """Return what readiness.toml in a project's folder declares, if it is there.
 
     Raises:
         SpecError: If it cannot be read or understood.
     """
-    if not (project / SETTINGS_FILE).is_file():
-        return load
-    system = settings_of(project).system
-    return load.asking(system.requests, system.headers)
+    return settings_of(project).system if (project / SETTINGS_FILE).is_file() else None
 
 
 def _load_of(rate: float, client: str, locustfile: Path | None) -> Load:

@@ -119,6 +119,7 @@ def _apply_load(
         project=str(context.project),
         connect_within_s=connect_within_s(tightest_s(plan.scenario.objectives)),
         traffic=plan.scenario.traffic,
+        allowed_hosts=context.system.allowed_hosts,
         compares_echoes=plan.scenario.compares_echoes,
         remembers=plan.scenario.remembers,
         loads_before=len(stories),

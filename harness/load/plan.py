@@ -44,7 +44,8 @@ class LoadPlan:
         project: The folder that paths in `load` start from.
         calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
             and without a control either: then no verdict can rest on its load.
-        allow_remote: Whether other machines may be pressed; by default only this one.
+        allow_remote: Whether any other machine may be pressed; by default only this one.
+        allowed_hosts: Machines that may be pressed besides this one, as a URL names them.
         remembers: Whether requests that write or read a value are remembered with it, which takes time of the
             generator: only where something is promised of values. Of a group nothing is remembered.
         compares_echoes: Whether answers are looked at for what they echo, which takes time of the generator as well.
@@ -63,6 +64,7 @@ class LoadPlan:
     project: str = "."
     calibration_s: float = 1.0
     allow_remote: bool = False
+    allowed_hosts: tuple[str, ...] = ()
     remembers: bool = False
     compares_echoes: bool = False
     traffic: tuple[TrafficWindow, ...] = ()
@@ -83,8 +85,8 @@ class LoadPlan:
         if parts.scheme != "http" or not parts.hostname or not _has_port(parts):
             fix = "write it as http://host:port"
             raise LoadError("this is no address that can be loaded", where=self.base_url, fix=fix)
-        if parts.hostname not in LOOPBACK_HOSTS and not self.allow_remote:
-            fix = "load only what you may; for another machine that you may load, add --allow-remote"
+        if parts.hostname not in {*LOOPBACK_HOSTS, *self.allowed_hosts} and not self.allow_remote:
+            fix = "load only what you may: name it in readiness.toml, [system] allowed_hosts, or add --allow-remote"
             raise LoadError("the address is on another machine", where=self.base_url, fix=fix)
         if isinstance(self.load.schedule, Replay):
             self.arrivals()
@@ -181,6 +183,7 @@ def plan_from_json(line: str) -> LoadPlan:
     said = json.loads(line)
     told = {
         "share": tuple(said["share"]),
+        "allowed_hosts": tuple(said["allowed_hosts"]),
         "load": Load.model_validate(said["load"]),
         "traffic": tuple(TrafficWindow.model_validate(each) for each in said["traffic"]),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Self
 from urllib.parse import urlsplit
 
@@ -28,14 +29,22 @@ Argv = Annotated[tuple[Plain, ...], Field(min_length=1)]
 """Program and arguments; no shell reads them."""
 
 _ON_THIS_MACHINE = ("127.0.0.1", "localhost")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
-def _local_url(text: str) -> str:
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError(f"{text!r} names no machine; write it as a URL does, without a port: staging.example.internal")
+    return text.lower()
+
+
+def _service_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme != "http" or parts.hostname not in _ON_THIS_MACHINE or parts.path not in {"", "/"} or parts.query:
+    host, _, port = parts.netloc.rpartition(":")
+    is_whole = bool(_HOST.fullmatch(host)) and port.isdecimal() and 0 < int(port) < 1 << 16
+    if parts.scheme != "http" or not is_whole or parts.path not in {"", "/"} or parts.query:
         raise ValueError(f"{text!r} cannot be judged; write http://127.0.0.1:PORT, without a path")
-    _local_address(parts.netloc)
-    return f"http://{parts.netloc}"
+    return f"http://{parts.netloc.lower()}"
 
 
 def _local_address(text: str) -> str:
@@ -45,8 +54,11 @@ def _local_address(text: str) -> str:
     return text
 
 
-LocalUrl = Annotated[str, AfterValidator(_local_url)]
-"""The base address of something on this machine."""
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+"""The base address of a service; on this machine, or on one that `allowed_hosts` names."""
+
+Host = Annotated[str, AfterValidator(_host)]
+"""The name of a machine, or its IPv4 address, as a URL has it; in small letters."""
 
 LocalAddress = Annotated[str, AfterValidator(_local_address)]
 """Where something on this machine listens."""
@@ -104,7 +116,8 @@ class Subject(Model):
         app: `package.module:factory` of an ASGI application, importable from the folder that holds readiness.toml.
         wsgi: The same of a WSGI application.
         command: Program and arguments of a service in any language; `{port}` is where it must listen.
-        external: The address of a service that runs already, `http://127.0.0.1:8000`; it is not started, nor ended.
+        external: The address of a service that runs already, `http://127.0.0.1:8000`; it is not started, nor ended. On
+            another machine it must be one of the system's `allowed_hosts`.
         factory: Whether `app` or `wsgi` names a function that makes the application, or the application itself.
         defect_app: Served instead of `app` or `wsgi` when a seeded defect was asked for; it wraps the app from outside.
         ready: Path that answers 200 when a replica can serve.
@@ -128,7 +141,7 @@ class Subject(Model):
     app: str | None = Field(default=None, pattern=_FACTORY)
     wsgi: str | None = Field(default=None, pattern=_FACTORY)
     command: Argv | None = None
-    external: LocalUrl | None = None
+    external: ServiceUrl | None = None
     factory: bool = True
     defect_app: str | None = Field(default=None, pattern=_FACTORY)
     ready: str = Field(default="/health/ready", pattern=r"^/")
@@ -203,6 +216,7 @@ class System(Model):
         components: What it depends on, by name; the name is what faults and placeholders call it.
         requests: What it is asked; a scenario may ask otherwise. Without any, `GET /`.
         headers: What its answers tell of themselves.
+        allowed_hosts: Other machines that may be loaded: those that are yours, and nothing else but this one is.
         sticky: The header of a request that names its client, whose WebSockets come back to the same replica; where
             it says nothing, and in a request without it, the client's address does.
         standbys: Which components have a standby in every scenario, and how it is kept; a scenario may add some.
@@ -214,6 +228,7 @@ class System(Model):
     components: dict[Slug, Part] = Field(default_factory=lambda: {name: Part() for name in USUAL_COMPONENTS})
     requests: Requests = ()
     headers: ResponseHeaders = ResponseHeaders()
+    allowed_hosts: Annotated[tuple[Host, ...], Field(max_length=20)] = ()
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,79}$")] | None = None
     standbys: Standbys = Field(default_factory=dict)
 
@@ -232,6 +247,14 @@ class System(Model):
     def with_standbys(self, standbys: Mapping[str, Replicates]) -> System:
         """Return the same with these standbys, beside or instead of its own."""
         return self.model_copy(update={"standbys": {**self.standbys, **standbys}})
+
+    @property
+    def stranger(self) -> str | None:
+        """Return the machine of an external subject that may not be loaded; None where it may, or is this one."""
+        if self.subject.external is None:
+            return None
+        host = str(urlsplit(self.subject.external).hostname)
+        return None if host in _ON_THIS_MACHINE or host in self.allowed_hosts else host
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -37,6 +37,10 @@ def mistakes_in(system: System, document: Document, project: Path) -> Iterator[S
     yield from _unheard_port(system, document)
     for name, what, fix in wrong_standbys(system.standbys, system):
         yield SpecError(what, where=document.place(("system", "standbys", name)), fix=fix)
+    if system.stranger:
+        what = f"the subject is on another machine, {system.stranger}, which is not said to be yours to load"
+        fix = f'where it is, add allowed_hosts = ["{system.stranger}"] to [system]'
+        yield SpecError(what, where=document.place((*_SUBJECT, "external")), fix=fix)
     folder = system.subject.folder
     if folder and not (project / folder).is_dir():
         where = document.place((*_SUBJECT, "folder"))

@@ -60,7 +60,7 @@ def test_another_machine_is_only_found_where_that_is_allowed():
     said = subprocess.run([sys.executable, "-c", REMOTE], cwd=PROJECT, capture_output=True, text=True, check=True)
 
     refused, found = said.stdout.splitlines()
-    assert refused == "192.0.2.1 is on another machine; load only what you may (--allow-remote)"
+    assert refused == "192.0.2.1 is on another machine; load only what you may ([system] allowed_hosts)"
     assert found == "192.0.2.1"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -138,10 +139,15 @@ def subject(folder, said, **more):
         (f"{COMMAND}\nready_within = 20", "not a duration"),
         (f'{COMMAND}\n[system.subject.proxies.redis]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"', "proxies are for an external subject"),
         (f'{COMMAND}\n[system.subject.workers.replica]\ncommand = ["mail"]', "nothing else can be called 'replica-1'"),
-        ('external = "http://192.0.2.1:80"', "'http://192.0.2.1:80' cannot be judged\n  where: readiness.toml:4: system.subject.external\n  fix:   write http://127.0.0.1:PORT"),
+        ('external = "http://192.0.2.1:80"', 'the subject is on another machine, 192.0.2.1, which is not said to be yours to load\n  where: readiness.toml:4: system.subject.external\n  fix:   where it is, add allowed_hosts = ["192.0.2.1"] to [system]'),
+        ('external = "http://staging.example:80"', "another machine, staging.example, which"),
+        ('external = "http://127.0.0.1@staging.example:80"', "cannot be judged"),
+        ('external = "http://127.0.0.1.staging.example:80"', "another machine, 127.0.0.1.staging.example, which"),
         ('external = "http://127.0.0.1:80/path"', "cannot be judged"),
         ('external = "https://127.0.0.1:80"', "cannot be judged"),
-        ('external = "http://127.0.0.1"', "is no address on this machine"),
+        ('external = "http://127.0.0.1"', "cannot be judged"),
+        ('external = "http://127.0.0.1:0"', "cannot be judged"),
+        ('external = "http://127.0.0.1:65536"', "cannot be judged"),
         ('external = "http://127.0.0.1:80"\ninit = [["seed"]]', "init means nothing for an external subject"),
         ('external = "http://127.0.0.1:80"\n[system.subject.proxies.rediss]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"', "unknown component 'rediss'\n  where: readiness.toml:5: system.subject.proxies.rediss"),
     ],
@@ -152,6 +158,32 @@ def test_a_subject_that_cannot_be_is_told(tmp_path, said, told):
         subject(tmp_path, said)
 
     assert told in str(caught.value).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [
+        ('["staging.example"]', None),
+        ('["db.example", "STAGING.example"]', None),
+        ("[]", "yours to load"),
+        ('["example"]', "yours to load"),
+        ('["staging.example:80"]', "'staging.example:80' names no machine"),
+        ('["*.example"]', "'*.example' names no machine"),
+        ('["http://staging.example"]', "names no machine"),
+    ],
+)
+def test_another_machine_is_judged_only_where_it_is_named(tmp_path, allowed, told):
+    """By its whole name; no pattern, and no part of it."""
+    (tmp_path / "readiness.toml").write_text(
+        f'[system]\nname = "shop"\nallowed_hosts = {allowed}\n[system.subject]\nexternal = "http://Staging.example:80"\n'
+        '[[objectives]]\nsli = "errors"\nmax = "1%"\n[profiles.quick]\nstretch = 1.0\n'
+    )
+
+    if told is None:
+        assert settings_of(tmp_path).system.subject.external == "http://staging.example:80"
+        return
+    with pytest.raises(SpecError, match=re.escape(told)):
+        settings_of(tmp_path)
 
 
 def test_components_of_an_external_subject_are_not_ours(tmp_path):

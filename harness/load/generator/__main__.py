@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
     _go_first()
     orders = FileObject(sys.stdin.buffer, "rb")
     plan = plan_from_json(orders.readline().decode())
-    resolver.install(allow_remote=plan.allow_remote)
+    resolver.install(allow_remote=plan.allow_remote, allowed_hosts=plan.allowed_hosts)
     try:
         _press(plan, folder, orders)
     except LoadError as error:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import _socket
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 from gevent.resolver.thread import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class NumbersFirst(Resolver):  # type: ignore[misc]  # gevent is untyped here
@@ -21,11 +24,13 @@ class NumbersFirst(Resolver):  # type: ignore[misc]  # gevent is untyped here
     Args:
         allow_remote: Whether what it finds may be on another machine. If not, that is refused here: a redirect, or an
             address in a locustfile, would otherwise carry the load to a machine that did not ask for it.
+        allowed_hosts: Those that may be all the same, by the names that requests call them.
     """
 
-    def __init__(self, *, allow_remote: bool) -> None:
+    def __init__(self, *, allow_remote: bool, allowed_hosts: Collection[str] = ()) -> None:
         super().__init__()
         self._allow_remote = allow_remote
+        self._allowed_hosts = allowed_hosts
 
     def getaddrinfo(self, host: Any, *asked: Any, **options: Any) -> Any:
         """Return what socket.getaddrinfo would, which says what may be asked.
@@ -35,8 +40,9 @@ class NumbersFirst(Resolver):  # type: ignore[misc]  # gevent is untyped here
         """
         ask = _socket.getaddrinfo if _is_number(host) else super().getaddrinfo
         found = ask(host, *asked, **options)
-        if not self._allow_remote and not all(ip_address(each[4][0]).is_loopback for each in found):
-            raise PermissionError(f"{host} is on another machine; load only what you may (--allow-remote)")
+        is_allowed = self._allow_remote or (isinstance(host, str) and host.lower() in self._allowed_hosts)
+        if not is_allowed and not all(ip_address(each[4][0]).is_loopback for each in found):
+            raise PermissionError(f"{host} is on another machine; load only what you may ([system] allowed_hosts)")
         return found
 
 
@@ -48,6 +54,6 @@ def _is_number(host: Any) -> bool:
     return isinstance(host, str)  # an int, or the bytes of a name, may pass for an address there
 
 
-def install(*, allow_remote: bool) -> None:
+def install(*, allow_remote: bool, allowed_hosts: Collection[str] = ()) -> None:
     """Let all greenlets of this thread find addresses so."""
-    get_hub().resolver = NumbersFirst(allow_remote=allow_remote)
+    get_hub().resolver = NumbersFirst(allow_remote=allow_remote, allowed_hosts=allowed_hosts)
