@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.library.drawing import timeline_of
 from harness.library.files import SCENARIOS_FOLDER, scenario_files
+from harness.library.outcomes import read_outcomes
 from harness.library.story import promises_of
 from harness.plan import as_run, read_source
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from harness.library.outcomes import Measured
     from harness.plan import ScenarioSource
     from harness.spec.system import Settings
 
@@ -28,8 +30,9 @@ def catalogue_of(project: Path, settings: Settings, profile: str) -> str:
     """Return the page.
 
     Raises:
-        SpecError: If a scenario file cannot be read.
+        SpecError: If a scenario file, or what was noted of outcomes, cannot be read.
     """
+    outcomes = read_outcomes(project)
     folder = project / SCENARIOS_FOLDER
     sources = [read_source(path) for path in scenario_files(folder)]
     tiers = [source.scenario.tier for source in sources]
@@ -40,6 +43,8 @@ def catalogue_of(project: Path, settings: Settings, profile: str) -> str:
         paragraphs.append(f"## {hurt}")
         for source in group:
             paragraphs += _entry(source, project, settings, profile)
+            if source.scenario.scenario in outcomes:
+                paragraphs.append(_last_measured(outcomes[source.scenario.scenario]))
     return "\n\n".join(paragraphs) + "\n"
 
 
@@ -57,3 +62,11 @@ def _entry(source: ScenarioSource, project: Path, settings: Settings, profile: s
         yield "\n".join(["Must turn red for:", "", *caught])
     if scenario.answers:
         yield "Answers: " + "; ".join(scenario.answers) + "."
+
+
+def _last_measured(measured: Measured) -> str:
+    """Return how a scenario ended when it was last run, with the numbers of each promise."""
+    commit = f" at {measured.commit}" if measured.commit else ""
+    profile = f", profile `{measured.profile}`" if measured.profile else ""
+    head = f"Last measured {measured.at:%Y-%m-%d}{commit}{profile}: **{measured.outcome}**."
+    return "\n".join([head, "", *(f"- {each}" for each in (*measured.claims, *measured.unmet))])
