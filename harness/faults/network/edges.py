@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
+from harness.faults.action import Observation
 from harness.spec.faults.target import SILENCE_S, nothing_to_hit
 from harness.stack.conversation import converse
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 COUNTED_WITHIN_S = 2.0
 """Toxiproxy counts what crossed a connection a little after its end."""
-
-T = TypeVar("T")
 
 
 def edges_into(fault: NetworkFault, stack: Stack) -> tuple[Edge, ...]:
@@ -39,10 +38,16 @@ def edges_into(fault: NetworkFault, stack: Stack) -> tuple[Edge, ...]:
     return edges
 
 
-def together(look: Callable[[Edge], T], edges: Sequence[Edge]) -> list[tuple[Edge, T]]:
-    """Look at all edges at the same time: one look may take as long as several doses."""
+def look_at(stack: Stack, edges: Sequence[Edge], look: Callable[[Edge], Observation]) -> Observation:
+    """Look at all edges at the same time, since one look may take as long as several doses.
+
+    It waits until the proxy has counted the looks, so that they do not pass for traffic.
+    """
+    before_bytes = client_bytes(stack, edges)
     with ThreadPoolExecutor(len(edges)) as pool:
-        return list(zip(edges, pool.map(look, edges), strict=True))
+        seen = list(pool.map(look, edges))
+    settle(stack, edges, before_bytes)
+    return Observation(all(each.is_delivered for each in seen), ", ".join(each.seen for each in seen))
 
 
 def ask(stack: Stack, edge: Edge, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:

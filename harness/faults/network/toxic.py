@@ -5,15 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from harness.faults.action import Observation
-from harness.faults.network.edges import api_of, client_bytes, edges_into, settle, together
+from harness.faults.network.edges import api_of, client_bytes, edges_into, look_at
 from harness.faults.undo import take_back
 from harness.stack.backends.choice import CONTAINERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from harness.faults.action import Site
+    from harness.faults.action import Observation, Site
     from harness.faults.ledger import Entry, Ledger
     from harness.spec.faults import NetworkFault
     from harness.stack.proxy import Toxic
@@ -74,11 +73,8 @@ class ToxicAction(ABC):
                 self._stack.proxy.add(toxic)
 
     def observe(self) -> Observation:
-        """Look at every edge; wait until the proxy has counted the looks, so that they do not pass for traffic."""
-        before_bytes = self.crossed_bytes()
-        seen = [observation for _, observation in together(self.look, self._edges)]
-        settle(self._stack, self._edges, before_bytes)
-        return Observation(all(each.is_delivered for each in seen), ", ".join(each.seen for each in seen))
+        """Look at every edge."""
+        return look_at(self._stack, self._edges, self.look)
 
     def crossed_bytes(self) -> int:
         """Return what clients sent into all its edges so far."""
