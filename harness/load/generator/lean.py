@@ -255,7 +255,7 @@ class LeanUser(OpenLoopUser, User):
 
 
 def written(request: DeclaredRequest, host: str, mark: str) -> Callable[[int, int], bytes]:
-    """Return what writes a declared request as it goes over a socket, for a key and a number in the run."""
+    """Return what writes a declared request as it goes over a socket, for a key and a number in a load of this mark."""
     head, body = filling(_head(request, host), mark), _body(request, mark)
     return lambda key, number: _written(head, body, key, number)
 
