@@ -36,7 +36,7 @@ random, and one bad request is no proof of an unclean state. At 200/s and 0.1 % 
 FLOW_MIN_RATIO = 0.5
 """Of what was sent on an edge before the fault, a second, that is sent there again when all is over. Less means that
 the service has not taken up what it had left: a pool that stayed empty sends nothing, a breaker that stayed open only
-its probes. Runs of the healthy service come back to 80 % or more."""
+its probes. A choice, not a measurement: too high costs a fresh stack, and never a verdict."""
 
 
 def why_fresh_always(scenario: Scenario) -> str:
