@@ -12,6 +12,7 @@ reports/runs/<id>/              the run
     ├── samples.parquet         every request
     ├── operations.parquet      what remembered requests wrote and read; only if there were any
     ├── echoes.parquet          whose answers requests got; only if that was asked
+    ├── accounts.jsonl          what became of what was only accepted, a line each; only if that was asked
     ├── events.jsonl            the timeline, a line each
     ├── history.json            everything else that was seen: phases, faults, doses, load, machine, failures
     ├── scenario.yaml           the scenario as its author wrote it
@@ -41,6 +42,7 @@ ALLURE_REPORT = "allure"
 SAMPLES_FILE = "samples.parquet"
 OPERATIONS_FILE = "operations.parquet"
 ECHOES_FILE = "echoes.parquet"
+ACCOUNTS_FILE = "accounts.jsonl"
 EVENTS_FILE = "events.jsonl"
 HISTORY_FILE = "history.json"
 SCENARIO_TEXT_FILE = "scenario.yaml"
@@ -66,7 +68,7 @@ EVIDENCE = (
 )
 """What every manifest of an experiment names; logs and `SOMETIMES_EVIDENCE` besides, where they are there."""
 
-SOMETIMES_EVIDENCE = (OPERATIONS_FILE, ECHOES_FILE)
+SOMETIMES_EVIDENCE = (OPERATIONS_FILE, ECHOES_FILE, ACCOUNTS_FILE)
 """What is only written where a scenario's promises need it."""
 
 RUN_EVIDENCE = (VERDICT_FILE, LEDGER_FILE)

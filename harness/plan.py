@@ -156,6 +156,8 @@ def mistakes_in(source: ScenarioSource, settings: Settings, profile: str) -> Ite
     told what it cannot be; a defect is unknown, or is to be caught by what is not promised.
     """
     yield from _said_of_all(source)
+    yield from _unknown_workers(source, settings.system)
+    settings = settings.with_workers(source.scenario.workers)
     yield from _faulty(source, settings, profile)
     yield from _untold(source, settings)
     yield from _unheard(source, settings)
@@ -191,7 +193,7 @@ def check_faults(source: ScenarioSource, settings: Settings, profile: str) -> No
     Raises:
         SpecError: If one cannot; it names each of them with its line and key.
     """
-    mistakes = list(_faulty(source, settings, profile))
+    mistakes = list(_faulty(source, settings.with_workers(source.scenario.workers), profile))
     if mistakes:
         raise all_of(mistakes)
 
@@ -283,6 +285,16 @@ def _not_to_be_told(variable: str, text: str, subject: Subject) -> Iterator[tupl
         yield f"{said}; another value would lead past the fault proxy", "leave it out"
     if placeholders_in(text):
         yield f"{text!r} has a placeholder, and a scenario has none", "say it in readiness.toml"
+
+
+def _unknown_workers(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    """Find the further processes that the service has not."""
+    known = list(system.subject.workers)
+    for name in source.scenario.workers:
+        if name not in known:
+            fix = nearest(name, known) if known else f"name it in readiness.toml: [system.subject.workers.{name}]"
+            where = source.document.place(("workers", name))
+            yield SpecError(f"the service has no worker {name!r}", where=where, fix=fix)
 
 
 def _faults(scenario: Scenario) -> Iterator[tuple[KeyPath, Phase, Fault]]:

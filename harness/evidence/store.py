@@ -4,6 +4,7 @@ samples.parquet   every request, in the columns of `RECORD`, those of `SELDOM` o
                   names and outcomes are strings in a dictionary, so that DuckDB, pandas and Polars read them as they
                   stand
 operations.parquet  what the remembered requests wrote and read, in the columns of `OPERATION`; only if there were any
+accounts.jsonl    what became of what was only accepted, one JSON object a line; only if that was asked
 echoes.parquet    whose answers requests got, in the columns of `ECHO`; only if an answer told
 events.jsonl      the timeline, one JSON object a line, so that a terminal can read it
 history.json      everything else, with sorted keys
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import ReportError
+from harness.history.accounts import Account, Fate
 from harness.history.echoes import ECHO, Echoes, no_echoes
 from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
@@ -31,7 +33,7 @@ from harness.history.machine import Held, MachineSecond
 from harness.history.marks import Beginning, Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
 from harness.history.samples import NAMELESS, RECORD, SELDOM, SampleOutcome, Samples
-from harness.layout import ECHOES_FILE, EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
+from harness.layout import ACCOUNTS_FILE, ECHOES_FILE, EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +67,8 @@ def write_history(history: History, folder: EvidenceFolder) -> None:
         folder.write(OPERATIONS_FILE, _records_parquet(history.operations.records))
     if len(history.echoes):
         folder.write(ECHOES_FILE, _records_parquet(history.echoes.records))
+    if history.accounts:
+        folder.write(ACCOUNTS_FILE, b"".join(_json(dataclasses.asdict(account)) for account in history.accounts))
     folder.write(EVENTS_FILE, b"".join(_json(dataclasses.asdict(event)) for event in history.events))
     folder.write(HISTORY_FILE, _json(_rest_of(history), indent=1))
 
@@ -82,10 +86,15 @@ def read_history(folder: Path) -> History:
     events = _part(folder / EVENTS_FILE, lambda: _events(folder / EVENTS_FILE, rest.pop("events_count")))
     operations = _operations(folder / OPERATIONS_FILE)
     echoes = _echoes(folder / ECHOES_FILE, names.get("told", [NAMELESS]))
-    return _part(
-        folder / HISTORY_FILE,
-        lambda: History(**_values(rest), samples=samples, operations=operations, echoes=echoes, events=events),
-    )
+    accounts = _part(folder / ACCOUNTS_FILE, lambda: _accounts(folder / ACCOUNTS_FILE))
+    seen: dict[str, Any] = {
+        "samples": samples,
+        "operations": operations,
+        "echoes": echoes,
+        "accounts": accounts,
+        "events": events,
+    }
+    return _part(folder / HISTORY_FILE, lambda: History(**_values(rest), **seen))
 
 
 def _json(data: Any, indent: int | None = None) -> bytes:
@@ -97,7 +106,7 @@ def _json(data: Any, indent: int | None = None) -> bytes:
 def _rest_of(history: History) -> dict[str, Any]:
     fields = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
     samples, events = fields.pop("samples"), fields.pop("events")
-    del fields["operations"], fields["echoes"]
+    del fields["operations"], fields["echoes"], fields["accounts"]
     fields["names"] = {plural: list(getattr(samples, plural)) for plural in _NAMED.values()}
     if len(history.echoes):
         fields["names"]["told"] = list(history.echoes.told)
@@ -292,6 +301,18 @@ def _events(path: Path, count: int) -> tuple[Event, ...]:
     if len(lines) != count:
         raise ReportError(f"{len(lines)} events instead of {count}", where=str(path), fix=_FIX)
     return tuple(Event(**json.loads(line)) for line in lines)
+
+
+def _accounts(path: Path) -> tuple[Account, ...]:
+    """Return what became of what was accepted; a run that did not ask has no such file."""
+    if not path.exists():
+        return ()
+    return tuple(_account(json.loads(line)) for line in _text(path).split("\n")[:-1])
+
+
+def _account(said: dict[str, Any]) -> Account:
+    told = {"fate": Fate(said["fate"]), "samples": tuple(said["samples"]), "effects": tuple(said["effects"])}
+    return Account(**{**said, **told})
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from harness.errors import DoomedError, HarnessError, SpecError
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.interim import InterimAnalysis
 from harness.experiment.recorder import Recorder
+from harness.experiment.settling import settled
 from harness.experiment.shared import SharedStack
 from harness.experiment.standing import fresh_stack
 from harness.experiment.timeline import Timeline
@@ -60,17 +61,15 @@ def run_experiment(
         context: What all experiments of the run have in common.
         folder: The experiment's own.
         on: What it is lived through on, where something stands already and stays; else on a stack of its own. What
-            stands already can be told no `environment`.
+            stands already can be told no `environment`, and has the workers that it has.
         shared: What has a stack for several stories, in a run that shares them.
         beginning: On what the story begins there.
         on_cut_short: Told what was seen until then, if the experiment is interrupted.
     """
     recorder = Recorder(context, seed=plan.seed, profile=plan.profile, beginning=beginning)
     try:
-        check_available(plan.scenario.faults, context.backend, context.system)
-        if on and plan.scenario.environment:
-            what = "the service runs already, and hears of no variable"
-            raise SpecError(what, where=f"{plan.path}: environment", fix="give the scenario a stack of its own")
+        check_available(plan.scenario.faults, context.backend, context.system.with_workers(plan.scenario.workers))
+        _check_it_can_be_told(plan, on)
         with _standing(context, plan, folder, on, shared) as stack:
             recorder.has_started(stack)
             _apply_load(plan, context, stack, recorder, folder, counting=shared.counting if shared else _uncounted)
@@ -94,6 +93,21 @@ def _standing(
     if shared is not None:
         return shared.standing(plan, folder)
     return fresh_stack(context, plan, logs=lambda _work: folder / LOGS)
+
+
+def _check_it_can_be_told(plan: Plan, on: Stack | None) -> None:
+    """See that what stands already is not to be started otherwise.
+
+    Raises:
+        SpecError: If it is.
+    """
+    told = {
+        "environment": (plan.scenario.environment, "the service runs already, and hears of no variable"),
+        "workers": (plan.scenario.workers, "the service runs already, with the workers that it has"),
+    }
+    for key, (said, what) in told.items():
+        if on and said:
+            raise SpecError(what, where=f"{plan.path}: {key}", fix="give the scenario a stack of its own")
 
 
 def _uncounted(_phase: str) -> AbstractContextManager[None]:
@@ -123,6 +137,7 @@ def _apply_load(
         compares_echoes=plan.scenario.compares_echoes,
         remembers=plan.scenario.remembers,
         loads_before=len(stories),
+        keeps_accepted=plan.scenario.settles_within_s > 0,
     )
     judged = but_for_before(plan.scenario) if stories else plan.scenario
     with ExitStack() as leaving:
@@ -153,6 +168,7 @@ def _apply_load(
         context.listener.message(f"{plan.name}: waiting for the last answers")
         recorder.has_ended(result := pressure.finish())
         _count_traffic(load, result, recorder)
+        recorder.accounts = settled(plan, context, stack, recorder, result, mark=load.mark)
 
 
 def _check_it_can_judge(plan: Plan, load: LoadRun) -> None:

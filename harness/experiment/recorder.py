@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.experiment.phase import OpenPhase
     from harness.experiment.traffic import TrafficInjection
     from harness.faults.injection import Injection
+    from harness.history.accounts import Account
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat
     from harness.history.machine import MachineSecond
@@ -49,6 +50,7 @@ class Recorder:
         self.machine: list[MachineSecond] = []
         self.injections: list[Injection | TrafficInjection] = []
         self.points: list[PointMark] = []
+        self.accounts: tuple[Account, ...] = ()
         self._failures: list[Failure] = []
 
     def now_s(self) -> float:
@@ -122,5 +124,6 @@ class Recorder:
             samples=self._result.samples if self._result else self._samples,
             operations=self._result.operations if self._result else no_operations(),
             echoes=self._result.echoes if self._result else no_echoes(),
+            accounts=self.accounts,
             tally=self._result.tally if self._result else None,
         )

@@ -50,7 +50,8 @@ def fresh_stack(
         work=work,
         on_spawn=context.ledger.note_process,
     )
-    system = context.system.with_environment(plan.scenario.environment).with_standbys(plan.scenario.standbys)
+    told = plan.scenario
+    system = context.system.with_workers(told.workers).with_environment(told.environment).with_standbys(told.standbys)
     blueprint = Blueprint(system=system, seed=plan.seed, defect=context.defect, hidden=context.hidden)
     try:
         with (

@@ -10,6 +10,7 @@ from harness.history.operations import Operations, no_operations
 from harness.history.samples import Samples, no_samples
 
 if TYPE_CHECKING:
+    from harness.history.accounts import Account
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat, LoadTally
     from harness.history.machine import MachineSecond
@@ -30,6 +31,7 @@ class History:
         samples: Every request.
         operations: What the remembered requests wrote and read.
         echoes: Whose answers the requests got that declare what must be echoed.
+        accounts: What became of what was only accepted, in the order of acceptance.
         tally: The load generator's own count; None if it never finished.
         heartbeats: One a second from the load generator.
         machine: What the machine gave, second by second; nothing where it was not measured.
@@ -51,6 +53,7 @@ class History:
     samples: Samples = field(default_factory=no_samples)
     operations: Operations = field(default_factory=no_operations)
     echoes: Echoes = field(default_factory=no_echoes)
+    accounts: tuple[Account, ...] = ()
     tally: LoadTally | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
     machine: tuple[MachineSecond, ...] = ()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.clock import Clock
+    from harness.history.accounts import Accepted
     from harness.history.samples import Samples
     from harness.load.link import Link
 
@@ -55,6 +56,7 @@ class LoadResult:
     losses: tuple[str, ...] = ()
     operations: Operations = field(default_factory=no_operations)
     echoes: Echoes = field(default_factory=no_echoes)
+    accepted: tuple[Accepted, ...] = ()
 
 
 class LoadRun:
@@ -174,8 +176,14 @@ class LoadRun:
         if not tally.is_whole or recorded != told:
             what = f"the load generator lost count: {tally}, recorded {recorded}"
             raise LoadError(what, where=str(self.folder), fix="this is a bug of ours; keep the folder, and tell us")
-        operations, echoes = self._recorded.operations(), self._recorded.echoes()
-        return LoadResult(samples, tally, tuple(self.beats()), operations=operations, echoes=echoes)
+        return LoadResult(
+            samples,
+            tally,
+            tuple(self.beats()),
+            operations=self._recorded.operations(),
+            echoes=self._recorded.echoes(),
+            accepted=self._recorded.accepted(),
+        )
 
     def _next_line(self, until_s: float, what: str) -> dict[str, Any]:
         while True:

@@ -49,6 +49,7 @@ class LoadPlan:
         remembers: Whether requests that write or read a value are remembered with it, which takes time of the
             generator: only where something is promised of values. Of a group nothing is remembered.
         compares_echoes: Whether answers are looked at for what they echo, which takes time of the generator as well.
+        keeps_accepted: Whether it is kept what answers call the things that they accept.
         traffic: Faults of the load, each with its window.
         loads_before: How many loads of this seed pressed the same system before: what is `{unique}` in this one must
             be none of theirs, or a value that it reads could be its own or another's.
@@ -67,6 +68,7 @@ class LoadPlan:
     allowed_hosts: tuple[str, ...] = ()
     remembers: bool = False
     compares_echoes: bool = False
+    keeps_accepted: bool = False
     traffic: tuple[TrafficWindow, ...] = ()
     loads_before: int = 0
 
@@ -98,7 +100,8 @@ class LoadPlan:
     def needs_bodies(self) -> bool:
         """Tell whether anything is asked of what an answer holds, beside its head."""
         reads = self.remembers and any(request.reads is not None for request in self.load.asked)
-        return reads or (self.compares_echoes and any(request.echoes for request in self.load.asked))
+        echoes = self.compares_echoes and any(request.echoes for request in self.load.asked)
+        return reads or echoes or (self.keeps_accepted and any(request.settles for request in self.load.asked))
 
     @property
     def locustfile(self) -> Path:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import json
 from bisect import bisect_left, bisect_right
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import LoadError
+from harness.history.accounts import Accepted
 from harness.history.echoes import ECHO, Echoes
 from harness.history.operations import OPERATION, Operations
 from harness.history.samples import NAMELESS, RECORD, Samples
@@ -29,6 +31,7 @@ RAW_FILE = "samples.raw"
 NAMES_FILE = "samples.names.json"
 OPERATIONS_FILE = "operations.raw"
 ECHOES_FILE = "echoes.raw"
+ACCEPTED_FILE = "accepted.jsonl"
 
 
 class Names:
@@ -59,6 +62,7 @@ class RawWriter:
         self._held = bytearray()
         self._remembered = bytearray()
         self._echoed = bytearray()
+        self._accepted = bytearray()
         (folder / RAW_FILE).write_bytes(b"")
 
     def append(self, record: bytes) -> None:
@@ -72,6 +76,10 @@ class RawWriter:
     def echo(self, echo: bytes) -> None:
         """Take one `ECHO`, or nothing; its sample is numbered as that of an operation."""
         self._echoed += echo
+
+    def accept(self, sample: int, number: int, called: str) -> None:
+        """Take what an answer calls the thing that it accepts; `sample` is numbered as above."""
+        self._accepted += json.dumps([sample, number, called]).encode() + b"\n"
 
     def flush(self) -> None:
         """Give everything to the files, names first, so that no record has an index without a name.
@@ -96,7 +104,12 @@ class RawWriter:
             records.clear()
 
     def _kept(self) -> tuple[tuple[str, bytearray], ...]:
-        return (RAW_FILE, self._held), (OPERATIONS_FILE, self._remembered), (ECHOES_FILE, self._echoed)
+        return (
+            (RAW_FILE, self._held),
+            (OPERATIONS_FILE, self._remembered),
+            (ECHOES_FILE, self._echoed),
+            (ACCEPTED_FILE, self._accepted),
+        )
 
 
 class Growing:
@@ -181,17 +194,36 @@ class RawFollower:
 
     def _beside(self, file: str, kind: np.dtype[np.void]) -> NDArray[np.void]:
         """Return the records of another table, whose `sample` is by now a row of the samples."""
-        path = self._folder / file
-        try:
-            data = Growing(path).more()
-        except OSError as error:
-            fix = f"look at {LOAD_LOG} there"
-            raise LoadError(f"cannot read what was remembered: {error}", where=str(path), fix=fix) from error
+        data = self._all_of(file)
         records = np.frombuffer(data[: len(data) // kind.itemsize * kind.itemsize], dtype=kind)
-        place = np.argsort(self._rows["number"][: self._count])
+        place = self._places()
         known = records[records["sample"] < self._count].copy()
         known["sample"] = place[known["sample"]]
         return known[np.argsort(known["sample"])]
+
+    def accepted(self) -> tuple[Accepted, ...]:
+        """Return what was accepted by the answers that were read so far; asked once, when all is written down.
+
+        Raises:
+            LoadError: If it cannot be read.
+        """
+        place = self._places()
+        lines = self._all_of(ACCEPTED_FILE).split(b"\n")[:-1]  # half a last line is left out
+        told = [Accepted(sample=sample, number=number, id=called) for sample, number, called in map(json.loads, lines)]
+        known = [replace(each, sample=int(place[each.sample])) for each in told if each.sample < self._count]
+        return tuple(sorted(known, key=lambda each: each.sample))
+
+    def _places(self) -> NDArray[np.int64]:
+        """Return the row of each record, by the number with which it was written."""
+        return np.argsort(self._rows["number"][: self._count])
+
+    def _all_of(self, file: str) -> bytes:
+        path = self._folder / file
+        try:
+            return Growing(path).more()
+        except OSError as error:
+            fix = f"look at {LOAD_LOG} there"
+            raise LoadError(f"cannot read what was remembered: {error}", where=str(path), fix=fix) from error
 
     def _add(self, fresh: NDArray[np.void]) -> None:
         """Put records in their places: all that may come after the earliest of them is sorted again, and no more."""
@@ -247,5 +279,5 @@ def take_raw(folder: Path, piece: dict[str, Any]) -> None:
 
 def remove_raw(folder: Path) -> None:
     """Remove the raw files, once their records are kept elsewhere."""
-    for name in (RAW_FILE, NAMES_FILE, OPERATIONS_FILE, ECHOES_FILE):
+    for name in (RAW_FILE, NAMES_FILE, OPERATIONS_FILE, ECHOES_FILE, ACCEPTED_FILE):
         (folder / name).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import jinja2
 
 from harness.evidence.documents import NEVER_RUN, run_outcome, system_of
 from harness.layout import (
+    ACCOUNTS_FILE,
     ECHOES_FILE,
     EVENTS_FILE,
     HISTORY_FILE,
@@ -48,6 +49,7 @@ FILES = (
     (SAMPLES_FILE, "every request"),
     (OPERATIONS_FILE, "what was written and read"),
     (ECHOES_FILE, "whose answers requests got"),
+    (ACCOUNTS_FILE, "what became of what was accepted"),
     (TIMELINE_FILE, "second by second"),
     (EVENTS_FILE, "the timeline"),
     (HISTORY_FILE, "phases, faults, doses, load"),
@@ -97,7 +99,11 @@ def experiment_page(experiment: Experiment, *, scenario_text: str) -> str:
 
 def _absent(history: History) -> set[str]:
     """Return the files that only some runs leave, and this one did not."""
-    tables: dict[str, Sized] = {OPERATIONS_FILE: history.operations, ECHOES_FILE: history.echoes}
+    tables: dict[str, Sized] = {
+        OPERATIONS_FILE: history.operations,
+        ECHOES_FILE: history.echoes,
+        ACCOUNTS_FILE: history.accounts,
+    }
     return {name for name, table in tables.items() if not len(table)}
 
 

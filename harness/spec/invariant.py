@@ -28,6 +28,8 @@ class Absolute(Model):
         remembers: Whether it needs what requests wrote and read (`history.operations`), which takes time of the load
             generator; else the samples alone tell.
         compares_echoes: Whether it needs to know whose answers requests got (`history.echoes`), which does as well.
+        settles_within_s: For how long, after the last answers, it is asked what became of what was only accepted; not
+            at all, if it is 0.
     """
 
     is_floor: ClassVar[bool] = False
@@ -37,6 +39,11 @@ class Absolute(Model):
     compares_echoes: ClassVar[bool] = False
 
     kind: str
+
+    @property
+    def settles_within_s(self) -> float:
+        """Return 0: most of them ask nothing when the load is over."""
+        return 0.0
 
     def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
         """Return why no request of a load could break it, and how to fix that; None if one could.
@@ -198,13 +205,64 @@ class ReturnsToBaseline(Absolute):
         return f"{self.kind} ({', '.join(said)})"
 
 
+class TasksDoneOnce(Absolute):
+    """Everything that was accepted is done or a dead letter in time, and what it does has happened exactly once.
+
+    Attributes:
+        within: How long after the last answer of the load something may still be to be done.
+    """
+
+    kind: Literal["tasks-done-once"]
+    within: Duration = Field(default=30.0, gt=0, le=3600)
+
+    @property
+    def settles_within_s(self) -> float:
+        """Return for how long to ask."""
+        return self.within
+
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Ask for something that is accepted, and for a way to learn what became of it."""
+        del told
+        return _nothing_accepted(requests)
+
+    def __str__(self) -> str:
+        return f"{self.kind} (within {duration_text(self.within)})"
+
+
+class NoDuplicateEffect(Absolute):
+    """What is asked for again, by a request of the same key, happens once, however often it was accepted.
+
+    Attributes:
+        within: How long after the last answer of the load something may still be to be done.
+    """
+
+    kind: Literal["no-duplicate-effect"]
+    within: Duration = Field(default=30.0, gt=0, le=3600)
+
+    @property
+    def settles_within_s(self) -> float:
+        """Return for how long to ask."""
+        return self.within
+
+    def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
+        """Ask for something that is accepted, and that may be asked for again."""
+        del told
+        missing = _nothing_accepted(requests)
+        if missing is None and not any(each.settles and each.settles.is_repeatable for each in requests):
+            what = "it is about what is asked for again, and no two requests are about the same effects"
+            return what, "let the effects of a request, and its idempotency key, be those of its {key}"
+        return missing
+
+
 Invariant = Annotated[
     NoAcknowledgedWriteLost
     | VersionsOnlyGrow
     | LimiterNeverOverAdmits
     | MonotonicReads
     | ResponsesBelongToRequests
-    | ReturnsToBaseline,
+    | ReturnsToBaseline
+    | TasksDoneOnce
+    | NoDuplicateEffect,
     Field(discriminator="kind"),
 ]
 """Any invariant that a scenario may hold a service to; `kind` says which it is."""
@@ -222,6 +280,13 @@ PROMISES: Mapping[str, type[Promise]] = {
 def word_of(promise: Promise) -> str:
     """Return that word."""
     return next(word for word, kind in PROMISES.items() if kind is type(promise))
+
+
+def _nothing_accepted(requests: Sequence[DeclaredRequest]) -> tuple[str, str] | None:
+    if any(request.settles is not None for request in requests):
+        return None
+    what = "it is about what is accepted and done later, and no request says how to ask what became of it"
+    return what, "say so in the request that submits it: `settles` (docs/load.md)"
 
 
 def _no_values(requests: Sequence[DeclaredRequest]) -> tuple[str, str] | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 """A word in braces. A brace before anything else is itself, so that JSON stands in a body as it is."""
 
-KEY, UNIQUE = "key", "unique"
+KEY, UNIQUE, ID = "key", "unique", "id"
 PLACEHOLDERS = (KEY, UNIQUE)
 
 COUNT_MAX = 255
@@ -41,15 +41,19 @@ def placeholders_in(template: str) -> tuple[str, ...]:
     return tuple(PLACEHOLDER.findall(template))
 
 
-def _of_known_placeholders(template: str) -> str:
+def _of_known_placeholders(template: str, known: Sequence[str] = PLACEHOLDERS) -> str:
     for name in placeholders_in(template):
-        if name not in PLACEHOLDERS:
+        if name not in known:
             raise PydanticCustomError(
                 "unknown_word",
                 "unknown placeholder {word}",
-                {"word": f"{{{name}}}", "known": [f"{{{known}}}" for known in PLACEHOLDERS]},
+                {"word": f"{{{name}}}", "known": [f"{{{each}}}" for each in known]},
             )
     return template
+
+
+def _of_what_is_known_later(template: str) -> str:
+    return _of_known_placeholders(template, (*PLACEHOLDERS, ID))
 
 
 def _of_one_line(template: str) -> str:
@@ -83,6 +87,17 @@ Pointer = Annotated[str, Field(pattern=r"^(/([^~/]|~[01])*)*$")]
 
 
 HeadTemplate = Annotated[Template, AfterValidator(_of_one_line)]
+Path = Annotated[HeadTemplate, Field(pattern=r"^/", max_length=8000), AfterValidator(_of_a_path)]
+LaterPath = Annotated[
+    str,
+    Field(pattern=r"^/", max_length=8000),
+    AfterValidator(_of_what_is_known_later),
+    AfterValidator(_of_one_line),
+    AfterValidator(_of_a_path),
+]
+"""A path that is asked for when the load is over: `{id}` is what the answer called what it accepted."""
+
+EFFECTS_MAX = 16
 Status = Annotated[int, Field(ge=200, le=599)]
 """Of a final answer (RFC 9110, section 15)."""
 
@@ -113,6 +128,36 @@ class Keys(Model):
         return self
 
 
+class Settles(Model):
+    """How to ask, when the load is over, what became of something that an answer only accepted.
+
+    Attributes:
+        id: Where the answer that accepts it names it, a JSON Pointer.
+        path: Where it is asked for then; `{key}` and `{unique}` are those of the request.
+        headers: Of that question, and of those for the effects.
+        state: Where its answer says how far it is. A 404 says that there is no such thing.
+        done: The states that say that it is done.
+        dead: Those that say that it was given up and is kept, as a dead letter is. Any other is still to be done.
+        effects: What it does, if it does: a path for each thing that it alone makes or changes.
+        count: Where an answer to those says how often that has happened, such as the version of an item that nothing
+            else writes. A 404 says never.
+    """
+
+    id: Pointer
+    path: LaterPath
+    headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
+    state: Pointer
+    done: Annotated[tuple[str, ...], Field(min_length=1)]
+    dead: tuple[str, ...] = ()
+    effects: Annotated[tuple[LaterPath, ...], Field(min_length=1, max_length=EFFECTS_MAX)]
+    count: Pointer
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Tell whether two requests may be about the same effects: not where each names its own."""
+        return not any({UNIQUE, ID} & {*placeholders_in(path)} for path in self.effects)
+
+
 class DeclaredRequest(Model):
     """One kind of request; `{key}` and `{unique}` are filled in for each.
 
@@ -133,13 +178,14 @@ class DeclaredRequest(Model):
         reads: Where in the answer stands the value that its key has.
         echoes: What of an answer must be the request's own: where it stands, as a JSON Pointer, and what must stand
             there, such as `"/id" = "{key}"`. An answer that has nothing there tells nothing.
+        settles: How to ask later what became of what its answer only accepts, such as a task.
         expects: The statuses of a proper answer, all of them, where a success (2xx) is not what makes one: a 429 for a
             client that asks too much is as good an answer as a 200.
     """
 
     name: RequestName
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    path: Annotated[HeadTemplate, Field(pattern=r"^/", max_length=8000), AfterValidator(_of_a_path)]
+    path: Path
     body: Template | None = None
     headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
     weight: float = Field(default=1.0, ge=0, le=1_000_000)
@@ -147,6 +193,7 @@ class DeclaredRequest(Model):
     writes: Pointer | None = Field(default=None, exclude_if=is_unsaid)
     reads: Pointer | None = Field(default=None, exclude_if=is_unsaid)
     echoes: dict[Pointer, Template] = Field(default_factory=dict, max_length=ECHOES_MAX, exclude_if=is_unsaid)
+    settles: Settles | None = Field(default=None, exclude_if=is_unsaid)
     expects: tuple[Status, ...] | None = Field(default=None, min_length=1, exclude_if=is_unsaid)
 
     @property

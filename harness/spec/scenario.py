@@ -45,6 +45,10 @@ Extension = Annotated[float, AfterValidator(_doubled), WithJsonSchema({"type": "
 """How many times as long a phase may become: it is doubled as often as its promises are still open."""
 
 
+WORKERS_MAX = 16
+WorkerCount = Annotated[int, Field(ge=0, le=WORKERS_MAX)]
+
+
 def _named_once(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
     names = [phase.name for phase in phases]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -67,6 +71,7 @@ class Scenario(Model):
         environment: Variables of each process of the judged service, in this scenario only: a lower limit, a shorter
             lifetime, so that it can be reached in a minute.
         standbys: Components that have a standby in this scenario, by name: it takes their place in a `failover`.
+        workers: How many of each further process of the service there are, in this scenario only, by name.
         load: One for all phases; where recovery is promised its rate is steady, or a lighter load would do.
         phases: In order of time.
         objectives: Beyond the defaults of readiness.toml, which hold in the phase `baseline`.
@@ -87,6 +92,7 @@ class Scenario(Model):
     story: str = Field(min_length=10, max_length=400)
     environment: dict[Variable, Plain] = Field(default_factory=dict, exclude_if=is_unsaid)
     standbys: Standbys = Field(default_factory=dict, exclude_if=is_unsaid)
+    workers: dict[Slug, WorkerCount] = Field(default_factory=dict, exclude_if=is_unsaid)
     load: Load
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=50), AfterValidator(_named_once)]
     objectives: tuple[Objective, ...] = ()
@@ -123,6 +129,11 @@ class Scenario(Model):
     def compares_echoes(self) -> bool:
         """Return whether it must be known whose answers its requests get."""
         return any(invariant.compares_echoes for invariant in self.all_invariants)
+
+    @property
+    def settles_within_s(self) -> float:
+        """Return for how long to ask, when the load is over, what became of what was accepted; 0: not at all."""
+        return max((invariant.settles_within_s for invariant in self.all_invariants), default=0.0)
 
     @property
     def looks(self) -> int:

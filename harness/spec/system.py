@@ -17,7 +17,7 @@ from harness.spec.path import PathBelow
 from harness.spec.phase import Slug
 from harness.spec.quantity import Duration
 from harness.spec.requests import HeaderName, Requests, ResponseHeaders
-from harness.spec.scenario import Extension
+from harness.spec.scenario import WORKERS_MAX, Extension
 from harness.spec.standby import Replicates, Standbys
 
 if TYPE_CHECKING:
@@ -69,11 +69,13 @@ class Worker(Model):
 
     Attributes:
         command: Program and arguments.
-        count: How many of it.
+        defect_command: Run instead of it when a seeded defect was asked for; `{defect}` tells either which.
+        count: How many of it; a scenario may ask for others, so that none runs (0) where no scenario is about it.
     """
 
     command: Argv
-    count: int = Field(default=1, ge=1, le=16)
+    defect_command: Argv | None = None
+    count: int = Field(default=1, ge=0, le=WORKERS_MAX)
 
 
 class ProxiedDependency(Model):
@@ -186,10 +188,13 @@ class Subject(Model):
         return self
 
     def with_defect(self) -> Subject:
-        """Return what is served when a seeded defect was asked for: what wraps the application, where that is named."""
-        if self.defect_app is None:
-            return self
-        return self.model_copy(update={"app" if self.app else "wsgi": self.defect_app})
+        """Return what runs when a seeded defect was asked for: what wraps application or worker, where one is named."""
+        workers = {
+            name: worker.model_copy(update={"command": worker.defect_command or worker.command})
+            for name, worker in self.workers.items()
+        }
+        served = {} if self.defect_app is None else {"app" if self.app else "wsgi": self.defect_app}
+        return self.model_copy(update={"workers": workers, **served})
 
 
 class Part(Model):
@@ -247,6 +252,14 @@ class System(Model):
     def with_standbys(self, standbys: Mapping[str, Replicates]) -> System:
         """Return the same with these standbys, beside or instead of its own."""
         return self.model_copy(update={"standbys": {**self.standbys, **standbys}})
+
+    def with_workers(self, counts: Mapping[str, int]) -> System:
+        """Return the same with so many of each further process; those that are not named stay as many as they are."""
+        workers = {
+            name: worker.model_copy(update={"count": counts.get(name, worker.count)})
+            for name, worker in self.subject.workers.items()
+        }
+        return self.model_copy(update={"subject": self.subject.model_copy(update={"workers": workers})})
 
     @property
     def stranger(self) -> str | None:
@@ -313,6 +326,10 @@ class Settings(Model):
                     "scenario has no such phase nobody would miss it; promise it in the scenario"
                 )
         return objectives
+
+    def with_workers(self, counts: Mapping[str, int]) -> Settings:
+        """Return the same for a scenario that asks for so many of each further process of the service."""
+        return self.model_copy(update={"system": self.system.with_workers(counts)})
 
     def confidence_of(self, profile: str) -> float:
         """Return the confidence of each one-sided bound in one of the profiles."""

@@ -84,7 +84,9 @@ def _texts(system: System) -> Iterator[tuple[KeyPath, str]]:
         yield (*_SUBJECT, "environment", variable), text
     commands: dict[KeyPath, tuple[str, ...]] = {(*_SUBJECT, "command"): subject.command or ()}
     commands |= {(*_SUBJECT, "init", number): command for number, command in enumerate(subject.init)}
-    commands |= {(*_SUBJECT, "workers", name, "command"): each.command for name, each in subject.workers.items()}
+    for name, each in subject.workers.items():
+        commands[*_SUBJECT, "workers", name, "command"] = each.command
+        commands[*_SUBJECT, "workers", name, "defect_command"] = each.defect_command or ()
     for path, command in commands.items():
         for number, word in enumerate(command[1:], start=1):
             yield (*path, number), word

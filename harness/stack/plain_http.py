@@ -10,6 +10,8 @@ import httpx
 from harness.stack.service import LOOPBACK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.stack.service import Address
 
 # A client makes itself ready for TLS, which nothing here speaks: to read the machine's certificates takes 25 ms of a
@@ -30,10 +32,10 @@ def http_question(path: str, length_bytes: int) -> bytes:
     return (f"{asked}\r\n" * (length_bytes // _LEAST_ANSWER_BYTES) + f"{asked}Connection: close\r\n\r\n").encode()
 
 
-def get(address: Address, path: str, *, within_s: float) -> httpx.Response:
+def get(address: Address, path: str, *, within_s: float, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """Return what is answered to a GET, on a connection of its own.
 
     Raises:
         httpx.HTTPError: If nothing is, or no HTTP; or a pause is longer than `within_s`, seconds.
     """
-    return httpx.get(f"http://{address}{path}", timeout=within_s, trust_env=False, verify=_NO_TLS)
+    return httpx.get(f"http://{address}{path}", timeout=within_s, headers=headers, trust_env=False, verify=_NO_TLS)

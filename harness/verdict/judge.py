@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, assert_never
 from harness.measure.invariants.limiter_never_over_admits import limiter_never_over_admits
 from harness.measure.invariants.monotonic_reads import monotonic_reads
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
+from harness.measure.invariants.no_duplicate_effect import no_duplicate_effect
 from harness.measure.invariants.responses_belong_to_requests import responses_belong_to_requests
 from harness.measure.invariants.returns_to_baseline import returns_to_baseline
+from harness.measure.invariants.tasks_done_once import tasks_done_once
 from harness.measure.invariants.versions_only_grow import versions_only_grow
 from harness.spec.invariant import (
     LimiterNeverOverAdmits,
     MonotonicReads,
     NoAcknowledgedWriteLost,
+    NoDuplicateEffect,
     ResponsesBelongToRequests,
     ReturnsToBaseline,
+    TasksDoneOnce,
     VersionsOnlyGrow,
 )
 from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
@@ -36,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from harness.history.history import History
-    from harness.spec.invariant import Promise
+    from harness.measure.invariants.finding import Finding
+    from harness.spec.invariant import Invariant, Promise
     from harness.spec.scenario import Scenario
 
 
@@ -74,6 +79,13 @@ def claim_of(promise: Promise, scenario: Scenario, history: History, confidence:
             return ratio_claim(promise, scenario, history, confidence)
         case Recovery():
             return recovery_claim(promise, scenario, history)
+        case _:
+            return invariant_claim(promise, _finding(promise, scenario, history))
+
+
+def _finding(promise: Invariant, scenario: Scenario, history: History) -> Finding:
+    """Look for what breaks an invariant."""
+    match promise:
         case NoAcknowledgedWriteLost():
             found = no_acknowledged_write_lost(promise, history)
         case VersionsOnlyGrow():
@@ -86,9 +98,13 @@ def claim_of(promise: Promise, scenario: Scenario, history: History, confidence:
             found = responses_belong_to_requests(scenario.load, history)
         case ReturnsToBaseline():
             found = returns_to_baseline(promise, history)
+        case TasksDoneOnce():
+            found = tasks_done_once(scenario.load, history)
+        case NoDuplicateEffect():
+            found = no_duplicate_effect(scenario.load, history)
         case _:
             assert_never(promise)
-    return invariant_claim(promise, found)
+    return found
 
 
 def _filed(promise: Promise, scenario: Scenario, history: History, confidence: float) -> Claim:

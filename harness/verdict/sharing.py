@@ -167,6 +167,8 @@ def _unlike_others(scenario: Scenario) -> str:
     """Say what a scenario asks of its stack that others do not; empty if nothing."""
     if scenario.environment:
         return f"it tells the service {', '.join(scenario.environment)}"
+    if scenario.workers:
+        return f"it has workers of its own: {', '.join(scenario.workers)}"
     return f"it has a standby of {', '.join(scenario.standbys)}" if scenario.standbys else ""
 
 

@@ -34,6 +34,20 @@ ITEM = {
     "echoes": {"/id": "{key}"},
 }
 LOOK = {"name": "get", "path": "/kv/{key}", "echoes": {"/id": "{key}"}, "weight": 2}
+SUBMIT = {
+    "name": "put",
+    "method": "PUT",
+    "path": "/kv/{key}",
+    "body": "{unique}",
+    "settles": {
+        "id": "/task",
+        "path": "/tasks/{id}",
+        "state": "/state",
+        "done": ["done"],
+        "effects": ["/kv/{key}"],
+        "count": "/version",
+    },
+}
 GET = {"name": "get", "path": "/kv/{key}", "reads": "/a/1/b~1c", "weight": 2}
 
 
@@ -168,3 +182,20 @@ def test_an_answer_that_is_anothers_is_found(tmp_path, client):
 def test_no_answer_is_looked_at_unless_it_is_asked_for(tmp_path, client):
     """It takes time of the generator."""
     assert len(pressed(tmp_path, client, "swaps", ITEM, LOOK, remembers=False).echoes) == 0
+
+
+def test_what_an_answer_accepts_is_known_by_its_name(tmp_path, client):
+    """Each that was granted, with the number of its request; a refusal names nothing, whatever it says."""
+    result = pressed(tmp_path, client, "refuses", SUBMIT, remembers=False, keeps_accepted=True)
+
+    records = result.samples.records
+    granted = np.flatnonzero(result.samples.is_ok()).tolist()
+    assert [each.sample for each in result.accepted] == granted
+    assert [each.id for each in result.accepted] == [f"t-{version}" for version in records["version"][granted]]
+    assert [each.number for each in result.accepted] == granted
+    assert 0 < (records["status"] == 503).sum() == len(records) - len(granted)
+
+
+def test_what_is_accepted_is_not_kept_unless_it_is_asked_for(tmp_path, client):
+    """It takes time of the generator."""
+    assert pressed(tmp_path, client, "honest", SUBMIT, remembers=False).accepted == ()

@@ -18,6 +18,7 @@ from harness.errors import ReportError
 from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.folder import write_atomically
 from harness.evidence.store import read_history, write_history
+from harness.history.accounts import Account
 from harness.history.echoes import ECHO, Echoes
 from harness.history.failures import Failure
 from harness.history.history import History
@@ -102,7 +103,9 @@ HELD = st.lists(
     ),
     max_size=2,
 ).map(tuple)
-
+NUMBERS = st.lists(st.integers(0, 9), max_size=3).map(tuple)
+COUNTS = st.lists(st.none() | st.integers(0, 9), max_size=3).map(tuple)
+ACCOUNTS = made(Account, samples=NUMBERS, effects=COUNTS, asked_s=st.none() | FLOATS)
 HISTORIES = st.builds(
     History,
     run_id=TEXTS,
@@ -114,6 +117,7 @@ HISTORIES = st.builds(
     samples=samples(),
     operations=operations(),
     echoes=echoes(),
+    accounts=st.lists(ACCOUNTS, max_size=3).map(tuple),
     tally=st.none() | made(LoadTally),
     heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
     machine=st.lists(made(MachineSecond, held=HELD), max_size=3).map(tuple),

@@ -41,6 +41,7 @@ def written(folder, moments_s):
         operation = np.zeros(1, dtype=OPERATION)
         operation["sample"], operation["key"] = number, number
         writer.remember(operation.tobytes())
+        writer.accept(number, number + 1, f"t{number}")
         writer.echo(np.array([(number, number % 5 - 1, writer.told.index(f"{number % 5}"))], dtype=ECHO).tobytes())
     writer.flush()
     return (folder / RAW_FILE).read_bytes()
@@ -100,6 +101,10 @@ def test_what_is_remembered_keeps_its_sample(moments_s, cuts):
         assert (Path(place) / OPERATIONS_FILE).is_file() == bool(moments_s)
         assert operations["sample"].tolist() == list(range(max(0, len(moments_s) - 1)))
         assert (samples.records["key"][operations["sample"]] == operations["key"]).all()
+        accepted = follower.accepted()
+        assert [each.sample for each in accepted] == operations["sample"].tolist()
+        assert [each.id for each in accepted] == [f"t{key}" for key in operations["key"].tolist()]
+        assert [each.number for each in accepted] == [key + 1 for key in operations["key"].tolist()]
         assert echoes.records["sample"].tolist() == operations["sample"].tolist()
         numbers = samples.records["key"][echoes.records["sample"]].tolist()
         assert echoes.records["place"].tolist() == [number % 5 - 1 for number in numbers]

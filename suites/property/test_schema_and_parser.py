@@ -118,6 +118,7 @@ NAMED_BY_THEIR_AUTHOR = {
     "components",
     "profiles",
     "standbys",
+    "echoes",
 }
 """Keys of mappings whose own keys are names; `load.headers` and `system.headers` are none of these."""
 

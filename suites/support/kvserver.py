@@ -77,7 +77,8 @@ class _Conversation(asyncio.Protocol):
         version = _Conversation.writes
         if not (is_odd and self.mode == "forgets"):
             self.kept[key] = version, self.body
-        self._answer(503 if is_odd and self.mode == "refuses" else 200, b"{}", version)
+        said = b'{"task": "t-%d"}' % version
+        self._answer(503 if is_odd and self.mode == "refuses" else 200, said, version)
 
     def _read(self, key: str) -> tuple[int, bytes]:
         _Conversation.reads += 1

@@ -12,7 +12,8 @@ from harness.report.terminal import Progress
 from harness.run import opened
 from harness.spec.parser import read_settings
 from harness.spec.scenario import Scenario
-from harness.spec.system import Settings
+from harness.spec.system import Settings, Subject, System, Worker
+from harness.stack.blueprint import Blueprint, processes_of
 from suites.support.made import Stretch, history_of, scenario_of
 from suites.support.servers import PROJECT
 
@@ -641,3 +642,64 @@ def test_what_a_service_cannot_be_told_is_refused_with_its_line(tmp_path, line, 
 def test_a_service_that_runs_already_is_told_nothing(tmp_path):
     with pytest.raises(SpecError, match="runs already, and hears of no variable"):
         telling(tmp_path, "LIMIT: '1'", subject={"external": "http://127.0.0.1:8000"})
+
+
+MAILING = TOLD | {"workers": {"mailer": {"command": ["mail"], "count": 0}, "sweeper": {"command": ["sweep"]}}}
+HURT = """\
+scenario: hurt
+story: A worker is killed.
+workers: {mailer: 2}
+load: {arrivals_per_s: 200}
+phases:
+  - {name: baseline, lasts: 30s}
+  - name: fault
+    lasts: 5s
+    faults:
+      - {kind: kill, target: mailer-2}
+  - {name: recovery, lasts: 8s}
+objectives:
+  - {sli: recovery, within: 2s}
+"""
+
+
+def hurting(folder, text=HURT):
+    (folder / "hurt.yaml").write_text(text)
+    settings = Settings.model_validate(
+        {**SETTINGS.model_dump(), "system": {"name": "made", "subject": MAILING, "components": {}}}
+    )
+    return plan_of(read_source(folder / "hurt.yaml"), settings, profile="quick", seed=1), settings.system
+
+
+def test_a_scenario_may_have_workers_that_no_other_has(tmp_path):
+    """Faults hit them by name; those that it does not name stay as many as they are."""
+    plan, system = hurting(tmp_path)
+
+    assert (plan.scenario.workers, processes_of(system)[2:-2]) == ({"mailer": 2}, ["sweeper-1"])
+    assert processes_of(system.with_workers(plan.scenario.workers))[2:-2] == ["mailer-1", "mailer-2", "sweeper-1"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param("{mailer: 2}", "{mialer: 2}", "hurt.yaml:3: workers.mialer", id="unknown"),
+        pytest.param("{mailer: 2}", "{mailer: 1}", "hurt.yaml:10: phases[1].faults[0].target", id="one too few"),
+        pytest.param("{mailer: 2}", "{mailer: 17}", "hurt.yaml:3: workers.mailer", id="too many"),
+    ],
+)
+def test_workers_that_there_are_not_are_refused_with_their_line(tmp_path, old, new, said):
+    with pytest.raises(SpecError) as refused:
+        hurting(tmp_path, HURT.replace(old, new))
+
+    assert said in str(refused.value)
+
+
+def test_a_defect_is_the_workers_as_well():
+    """Where a program is named that has it; any other is told of it by its environment."""
+    workers = {"mailer": Worker(command=("mail",), defect_command=("broken",)), "other": Worker(command=("other",))}
+    system = System(name="made", subject=Subject(app="made:create_app", workers=workers))
+
+    def commands(defect):
+        return [each.command for each in Blueprint(system=system, seed=1, defect=defect).workers]
+
+    assert commands(None) == [("mail",), ("other",)]
+    assert commands("slow") == [("broken",), ("other",)]

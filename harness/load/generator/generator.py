@@ -14,6 +14,7 @@ from harness.errors import LoadError
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
 from harness.load.dripping import Drips
+from harness.load.generator.accepting import accepting
 from harness.load.generator.control import Control, computing
 from harness.load.generator.lean import LeanUser
 from harness.load.generator.locustfile import NO_REQUEST, environment_of
@@ -57,7 +58,8 @@ class Generator:
             raw.operations.index(name)
         memories = memories_of(plan.load.asked, plan.mark) if plan.remembers else {}
         own = own_echoes_of(plan.load.asked, plan.mark) if plan.compares_echoes else {}
-        self.recorder = Recorder(raw, plan.load.told, memories, own)
+        named = accepting(plan.load.asked) if plan.keeps_accepted else {}
+        self.recorder = Recorder(raw, plan.load.told, memories, own, named)
         self.queue.recorder = self.recorder
         self.issued = 0
         self.lasts_s = plan.lasts_s

@@ -16,6 +16,7 @@ from harness.history.histogram import histogram_of
 from harness.history.load import Heartbeat, LoadTally
 from harness.history.operations import NO_VERSION
 from harness.history.samples import RECORD, SampleOutcome
+from harness.load.generator.accepting import accepted_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ if _PACKED.size != RECORD.itemsize:
 
 _VERSION_MAX = 2**63 - 1
 _NONE: Mapping[int, Memory] = MappingProxyType({})
+_NONE_ACCEPTED: Mapping[int, str] = MappingProxyType({})
 _NO_ECHOES: Mapping[int, OwnEchoes] = MappingProxyType({})
 
 
@@ -43,6 +45,7 @@ class Recorder:
         told: The headers that tell where an answer came from.
         memories: How the requests are remembered that are, by their kind.
         own: What answers must say of whose they are, by the kind of their request.
+        accepting: Where answers name what they accept, by the kind of their request.
     """
 
     def __init__(
@@ -51,10 +54,12 @@ class Recorder:
         told: ResponseHeaders,
         memories: Mapping[int, Memory] = _NONE,
         own: Mapping[int, OwnEchoes] = _NO_ECHOES,
+        accepting: Mapping[int, str] = _NONE_ACCEPTED,
     ) -> None:
         self._raw = raw
         self._memories = memories
         self._own = own
+        self._accepting = accepting
         self._cache, self._replica, self._version = (
             (name or "").lower() for name in (told.cache, told.replica, told.version)
         )
@@ -98,6 +103,10 @@ class Recorder:
         if self._own and was_sent and (own := self._own.get(request.kind)):
             number = sum(self.counts.values()) - 1
             self._raw.echo(own.record(request, outcome, response, sample=number, index_of=self._raw.told.index))
+        if self._accepting and (pointer := self._accepting.get(request.kind)) is not None:
+            called = accepted_id(pointer, outcome, response)
+            if called is not None:
+                self._raw.accept(sum(self.counts.values()) - 1, request.number, called)
         if was_sent and request.is_arrival:
             self._lags_s.append(request.lag_s)
             self._waits_s.append(request.wait_s)
