@@ -94,6 +94,8 @@ class VersionsOnlyGrow(Absolute):
     """No version is given to two values of an item, and no replica answers with an older one than it did before.
 
     Attributes:
+        within: The staleness that the service promises: how long after an answer a replica may give an older one.
+            Nothing, unless it is said; a version is given once all the same.
         stale_from: Sources whose answers say themselves that they are outdated: they may go back.
         by: Request headers that say whose item is asked for, beside its path, such as a tenant's name.
     """
@@ -101,12 +103,16 @@ class VersionsOnlyGrow(Absolute):
     remembers: ClassVar[bool] = True
 
     kind: Literal["versions-only-grow"]
+    within: Duration = Field(default=0.0, ge=0, le=3600, exclude_if=is_unsaid)
     stale_from: tuple[str, ...] = ()
     by: tuple[HeaderName, ...] = ()
 
     def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
         """Ask for answers that tell a version, and for items of which it is known which they are."""
         return _no_versions(told) or _no_items(requests)
+
+    def __str__(self) -> str:
+        return f"{self.kind} (within {duration_text(self.within)})" if self.within else self.kind
 
 
 class LimiterNeverOverAdmits(Absolute):

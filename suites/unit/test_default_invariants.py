@@ -19,7 +19,7 @@ from suites.support.answers import answer, history_of
 from suites.support.servers import PROJECT
 
 SETTINGS = read_settings(PROJECT / "readiness.toml")
-GROWS = VersionsOnlyGrow(kind="versions-only-grow", stale_from=("stale",))
+GROWS = VersionsOnlyGrow(kind="versions-only-grow", within="5s", stale_from=("stale",))
 CALM = """\
 scenario: calm
 story: Nothing is broken here.
@@ -54,8 +54,8 @@ def test_every_scenario_is_held_to_it(tmp_path):
 @pytest.mark.parametrize(
     ("own", "count"),
     [
-        pytest.param("{kind: versions-only-grow, stale_from: [stale]}", 1, id="the very same"),
-        pytest.param("{kind: versions-only-grow, stale_from: [stale, l2]}", 2, id="a laxer one beside it"),
+        pytest.param("{kind: versions-only-grow, within: 5s, stale_from: [stale]}", 1, id="the very same"),
+        pytest.param("{kind: versions-only-grow, within: 5min, stale_from: [stale]}", 2, id="a laxer one beside it"),
     ],
 )
 def test_a_scenario_cannot_weaken_it(tmp_path, own, count):
@@ -69,7 +69,7 @@ def test_a_scenario_cannot_weaken_it(tmp_path, own, count):
 def test_its_claim_says_that_it_is_of_every_scenario(tmp_path):
     """On both pages and in what is told of the plan; one of the scenario's own is told as such."""
     scenario = planned(tmp_path, f"{CALM}invariants:\n  - {{kind: no-acknowledged-write-lost}}\n").scenario
-    history = history_of(scenario.load, [answer(1, 2, version=4), answer(3, 4, version=5), answer(5, 6, version=4)])
+    history = history_of(scenario.load, [answer(1, 2, version=4), answer(3, 4, version=5), answer(9.1, 10, version=4)])
 
     verdict = judge(scenario, history, confidence=0.95)
 
@@ -79,12 +79,14 @@ def test_its_claim_says_that_it_is_of_every_scenario(tmp_path):
     ]
     assert verdict.claims[-2].outcome is Outcome.FAIL
     page = markdown_page(scenario, history, verdict)
-    assert "| versions-only-grow | all phases of every scenario | ✗ fail | 1 broken | – | 1 |" in page
+    assert "| versions-only-grow (within 5s) | all phases of every scenario | ✗ fail | 1 broken | – | 1 |" in page
     assert "all phases of every scenario" in html_page(
         Experiment(scenario, history, verdict, tmp_path), scenario_text=""
     )
     lines = promises_of(scenario, 0.95)
-    assert lines[lines.index("  at all times, as every scenario") + 1].startswith("    versions-only-grow: ")
+    assert lines[lines.index("  at all times, as every scenario") + 1].startswith(
+        "    versions-only-grow (within 5s): "
+    )
     assert lines[lines.index("  at all times") + 1].startswith("    no-acknowledged-write-lost: ")
 
 
@@ -127,4 +129,4 @@ def test_a_load_that_cannot_break_it_is_refused(tmp_path, changed, said):
     """At the place of the load: dropped in silence nobody would miss it, and run it would never be exercised."""
     told = refused(tmp_path, CALM.replace("200", changed))
 
-    assert f"`versions-only-grow`: {said}\n  where: calm.yaml:3: load\n" in told
+    assert f"`versions-only-grow (within 5s)`: {said}\n  where: calm.yaml:3: load\n" in told

@@ -63,6 +63,21 @@ def test_a_replica_goes_back(answers, said):
     assert told(found(answers)) == said
 
 
+@pytest.mark.parametrize(("sent_s", "broken"), [(4.5, 0), (4.501, 1)])
+def test_a_replica_may_go_back_for_as_long_as_is_promised(sent_s, broken):
+    """From the end of the newer answer to the beginning of the older one; what was known longer is known."""
+    seen = found([*BACK[:2], answer(sent_s, 6, version=4)], within="500ms")
+
+    assert (seen.checked, seen.broken) == (broken, broken)
+    assert not broken or seen.first.sentence.endswith("0.501 s before, where 500ms is allowed")
+
+
+def test_a_version_is_given_once_whatever_is_promised():
+    twice = [answer(1, 2, version=4, digest=7), answer(3, 4, version=4, digest=8)]
+
+    assert found(twice, within="1h").broken == 1
+
+
 def test_an_answer_that_says_that_it_is_old_may_go_back():
     """As a cache's in place of an error; it makes nobody know anything either."""
     stale = [*BACK[:2], answer(5, 6, version=4, source="stale"), answer(7, 8, version=5)]

@@ -54,7 +54,12 @@ class GoneBack:
 
 
 def gone_back(
-    samples: Samples, items: NDArray[np.int64], known_by: NDArray[np.int64], chosen: NDArray[np.bool_]
+    samples: Samples,
+    items: NDArray[np.int64],
+    known_by: NDArray[np.int64],
+    chosen: NDArray[np.bool_],
+    *,
+    within_s: float = 0.0,
 ) -> GoneBack:
     """Look for answers that went back.
 
@@ -63,6 +68,7 @@ def gone_back(
         items: What each asked for, as a number; `NOBODY` if that is not known.
         known_by: Who knew the answer, as a number.
         chosen: Which answers count; those without a version never do.
+        within_s: For how long after an answer an older one is allowed.
     """
     records = samples.records
     rows = np.flatnonzero(chosen & (records["version"] > NO_VERSION) & (items != NOBODY) & (known_by != NOBODY))
@@ -76,7 +82,7 @@ def gone_back(
         groups[item, who].append(answer)
     checked, pairs = 0, list[tuple[Answer, Answer]]()
     for (item, _), group in groups.items():
-        for answer, newest in _with_what_was_known(group):
+        for answer, newest in _with_what_was_known(group, within_s):
             checked += newest.version > oldest[item]
             if answer.version < newest.version:
                 pairs.append((answer, newest))
@@ -84,13 +90,13 @@ def gone_back(
     return GoneBack(checked=checked, pairs=tuple(pairs))
 
 
-def _with_what_was_known(answers: Sequence[Answer]) -> Iterator[tuple[Answer, Answer]]:
-    """Return each answer with the newest of those that had come before it was asked for, where there is one."""
+def _with_what_was_known(answers: Sequence[Answer], within_s: float) -> Iterator[tuple[Answer, Answer]]:
+    """Return each answer with the newest of those that had come longer before it was sent, where there is one."""
     ordered = sorted(answers, key=lambda answer: answer.answered_s)
     ends_s = [answer.answered_s for answer in ordered]
     newest = list(accumulate(ordered, _newer))
     for answer in ordered:
-        ended = bisect_left(ends_s, answer.sent_s)
+        ended = bisect_left(ends_s, answer.sent_s - within_s)
         if ended:
             yield answer, newest[ended - 1]
 

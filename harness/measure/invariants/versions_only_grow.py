@@ -17,6 +17,7 @@ from harness.history.samples import NAMELESS
 from harness.measure.asked import NOBODY, clients, items
 from harness.measure.invariants.finding import Counterexample, Finding
 from harness.measure.invariants.going_back import gone_back
+from harness.spec.quantity import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,10 +62,10 @@ def versions_only_grow(invariant: VersionsOnlyGrow, load: Load, history: History
     replicas = np.where(replica == samples.replicas.index(NAMELESS), NOBODY, replica)
     asked = items(samples, load, invariant.by)
     is_fresh = ~samples.came_from(*invariant.stale_from)
-    back = gone_back(samples, asked.numbers, replicas, is_fresh)
+    back = gone_back(samples, asked.numbers, replicas, is_fresh, within_s=invariant.within)
     found = [
         *((other.answered_s, _of_two(other, one)) for other, one in twice),
-        *((answer.answered_s, _backwards(answer, newest, history)) for answer, newest in back.pairs),
+        *((answer.answered_s, _backwards(answer, newest, history, invariant.within)) for answer, newest in back.pairs),
     ]
     first = min(found, key=lambda each: each[0], default=None)
     return Finding(
@@ -106,12 +107,13 @@ def _of_two(other: _Named, one: _Named) -> Counterexample:
     return Counterexample(sentence=sentence, samples=(other.sample, one.sample))
 
 
-def _backwards(answer: Answer, newest: Answer, history: History) -> Counterexample:
+def _backwards(answer: Answer, newest: Answer, history: History, within_s: float) -> Counterexample:
     samples = history.samples
     record = samples.records[answer.row]
+    allowed = f", where {duration_text(within_s)} is allowed" if within_s else ""
     sentence = (
         f"key {record['key']}: {answer} was answered version {answer.version} by "
         f"{samples.replicas[record['replica']]}, which had answered version {newest.version} to {newest}, "
-        f"{answer.sent_s - newest.answered_s:.3f} s before"
+        f"{answer.sent_s - newest.answered_s:.3f} s before{allowed}"
     )
     return Counterexample(sentence=sentence, samples=(answer.row, newest.row))
