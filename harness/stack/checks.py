@@ -10,7 +10,7 @@ from harness.stack.blueprint import ALWAYS_THERE, Blueprint, processes_of, unkno
 from harness.stack.components import COMPONENTS
 from harness.stack.placeholders import placeholders_in, unknown_in
 from harness.stack.service import LOOPBACK, Address
-from harness.stack.stack import SUBJECT
+from harness.stack.stack import MACHINE, REPLICAS, SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,8 +65,8 @@ def _names_taken_twice(system: System, document: Document) -> Iterator[SpecError
     for worker, each in system.subject.workers.items():
         places |= {f"{worker}-{number + 1}": (*_SUBJECT, "workers", worker) for number in range(each.count)}
     for name, path in places.items():
-        if counted[name] > 1 or name in {*ALWAYS_THERE, SUBJECT}:
-            what = f"nothing else can be called {name!r}: the stack has one of that name already"
+        if counted[name] > 1 or name in {*ALWAYS_THERE, SUBJECT, REPLICAS, MACHINE}:
+            what = f"nothing else can be called {name!r}: faults already know something by that name"
             yield SpecError(what, where=document.place(path), fix="give it another name")
 
 

@@ -68,9 +68,9 @@ def test_a_component_that_is_not_there_is_told(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["nginx", "proxy", "replica-2"])
+@pytest.mark.parametrize("name", ["nginx", "proxy", "replica-2", "subject", "replicas", "machine"])
 def test_a_component_cannot_take_a_name_of_the_stack(tmp_path, name):
-    """Two services of one name would be one for every fault."""
+    """Two services of one name would be one for every fault, and `machine` and `replicas` are targets themselves."""
     told = refusal(tmp_path, components=f'[system.components.{name}]\nkind = "redis"')
 
     assert f"nothing else can be called {name!r}" in told
