@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -144,11 +145,19 @@ def test_so_many_descriptors_can_be_opened_as_are_left_and_those_that_are_closed
     assert soft_limit(worker.pid, DESCRIPTORS) == former
 
 
+def limits_of(worker):
+    """Return what the kernel says of each limit of a process, the soft one first."""
+    lines = Path(f"/proc/{worker.pid}/limits").read_text().splitlines()[1:]
+    return {line[:25].strip(): line[25:46].strip() for line in lines}
+
+
 def test_memory_is_refused_beyond_the_room_and_granted_again_afterwards(worker, ledger):
     """A quarter of the room is, twice of it is not."""
     with limited(Memory(kind="memory", target="replica-1", room="16MB"), worker, ledger) as injection:
         assert worker.ask("take", 4 * MB) is True
         assert worker.ask("take", 32 * MB) == "MemoryError"
+        assert "unlimited" not in limits_of(worker)["Max data size"]
+        assert limits_of(worker)["Max address space"].startswith("unlimited")  # a thread reserves 64 MB of that
         dose = injection.observe()
 
     assert dose.is_delivered
