@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.spec.quantity import byte_rate_text, count_text
+from harness.spec.quantity import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def drips_seen(fault: SlowReaders, window: TrafficWindow, beats: Sequence[Heartb
     held, passed_bytes, ended = (sum(column) for column in zip(*told, strict=True))
     each_s = passed_bytes / held if held else 0.0
     said = f"{count_text(round(held / len(told)))} of {count_text(fault.connections)} connections held, with"
-    said += f" {byte_rate_text(round(each_s, 1))} on each; {count_text(ended)} ended or left unanswered"
+    said += f" {round(each_s, 1):g}B/s on each; {count_text(ended)} ended or left unanswered"
     is_held = held >= HELD_RATIO * fault.connections * len(told)
     return is_held and RATE_MIN_RATIO * fault.rate <= each_s <= RATE_MAX_RATIO * fault.rate, said
 
