@@ -41,8 +41,8 @@ def elsewhere():
 
 
 @contextmanager
-def server(host, location=None):
-    """Count what arrives there; send it on to `location`, if there is one."""
+def server(host):
+    """Count what arrives there."""
 
     class Handler(BaseHTTPRequestHandler):
         heard: ClassVar[list[str]] = []
@@ -55,9 +55,8 @@ def server(host, location=None):
                 return
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.heard.append(self.path)
-            self.send_response(302 if location else 200)
-            for name, value in {"Content-Length": "0", **({"Location": location} if location else {})}.items():
-                self.send_header(name, value)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_):
@@ -90,15 +89,6 @@ def test_a_host_that_is_not_named_gets_no_request(tmp_path, elsewhere):
 
         tally = press(url, tmp_path, "staging.example", elsewhere).tally
         assert tally.ok == tally.issued == len(heard) > 20
-
-
-def test_a_redirect_leads_to_no_host_that_is_not_named(tmp_path, elsewhere):
-    """That the load begins here does not matter; nor that some other host is named."""
-    with server(elsewhere) as (url, heard), server("127.0.0.1", location=f"{url}/next") as (here, asked):
-        tally = press(here, tmp_path, "staging.example").tally
-
-        assert len(asked) == tally.issued > 20
-        assert (tally.ok, heard) == (0, [])
 
 
 def test_a_subject_on_a_host_that_is_named_is_judged_there(tmp_path, elsewhere):

@@ -47,8 +47,8 @@ import locust
 from gevent import socket as green
 from harness.load.generator import resolver
 
-for allowed in (False, True):
-    resolver.install(allow_remote=allowed)
+for allowed, hosts in ((False, ("staging.example",)), (False, ("staging.example", "192.0.2.1")), (True, ())):
+    resolver.install(allow_remote=allowed, allowed_hosts=hosts)
     try:
         print(green.getaddrinfo("192.0.2.1", 80)[0][4][0])
     except PermissionError as error:
@@ -57,11 +57,12 @@ for allowed in (False, True):
 
 
 def test_another_machine_is_only_found_where_that_is_allowed():
+    """That some other host is named allows none: wherever a redirect leads, its address is asked for here."""
     said = subprocess.run([sys.executable, "-c", REMOTE], cwd=PROJECT, capture_output=True, text=True, check=True)
 
-    refused, found = said.stdout.splitlines()
+    refused, named, found = said.stdout.splitlines()
     assert refused == "192.0.2.1 is on another machine; load only what you may ([system] allowed_hosts)"
-    assert found == "192.0.2.1"
+    assert (named, found) == ("192.0.2.1", "192.0.2.1")
 
 
 def test_a_number_needs_no_thread_and_a_name_does():
