@@ -73,7 +73,7 @@ def latency(view: Axes, scenario: Scenario, history: History, seconds: Sequence[
     """Draw every request, p50 and p95 of each second, and the limits, on a logarithmic scale."""
     _title(view, "latency from intended start", palette)
     view.set_yscale("log")
-    view.set_ylim(*_latency_range_s(history))
+    view.set_ylim(*_latency_range_s(history, scenario))
     view.yaxis.set_major_formatter(lambda value, _: duration_text(value))
     view.minorticks_off()
     _dots(view, history, palette)
@@ -121,17 +121,21 @@ def _dots(view: Axes, history: History, palette: Palette) -> None:
 
 
 def _latency_limits(view: Axes, scenario: Scenario, palette: Palette) -> None:
-    for over_s in sorted({promise.over for promise in limits_of(scenario.objectives).latency}):
+    for over_s in _limits_s(scenario):
         view.axhline(over_s, color=palette.limit, linewidth=1.0, linestyle=_DASHES, zorder=6)
         _beside(view, over_s, f"limit {duration_text(over_s)}", palette.limit)
 
 
-def _latency_range_s(history: History) -> tuple[float, float]:
+def _limits_s(scenario: Scenario) -> list[float]:
+    return sorted({promise.over for promise in limits_of(scenario.objectives).latency})
+
+
+def _latency_range_s(history: History, scenario: Scenario) -> tuple[float, float]:
     seen_s = history.samples.records["latency_s"]
     low_s = float(np.quantile(seen_s, 0.001)) if len(seen_s) else 1e-3
     high_s = float(seen_s.max()) if len(seen_s) else 1.0
-    # Room above for the legend, and never less than to 400 ms, so that a calm run looks calm.
-    return max(low_s * 0.7, 2e-4), max(high_s, 0.4) * 3.2
+    # Room above for the legend, which no limit may cross; and never less than to 400 ms, so that a calm run looks calm.
+    return max(low_s * 0.7, 2e-4), max(high_s, 0.4, *_limits_s(scenario)) * 3.2
 
 
 def errors(view: Axes, scenario: Scenario, history: History, seconds: Sequence[Second], palette: Palette) -> None:

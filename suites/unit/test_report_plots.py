@@ -12,6 +12,7 @@ import pytest
 from harness.history.marks import FaultMark
 from harness.report import plots
 from harness.report.palette import DARK, LIGHT
+from harness.spec.objective import Slow
 from harness.verdict.judge import judge
 from suites.support import histories
 
@@ -71,6 +72,20 @@ def test_the_picture_names_what_happened():
     assert {"warmup", "baseline", "fault", "recovery"} <= words
     assert {"redis +400ms", "p50", "p95", "limit 100ms", "< 0.1%", "< 1%", "> 70%"} <= words
     assert {"recovered in 3.0 s", "failed (101)", "never finished (6)", "none", "l1", "l2", "l3"} <= words
+
+
+def test_no_limit_crosses_the_legend():
+    """However high a limit is beside what was seen, there is room above it."""
+    scenario, history = histories.control()
+    high = Slow(sli="slow", over="2s", max="1%", during="baseline")
+    scenario = scenario.model_copy(update={"objectives": (*scenario.objectives, high)})
+    figure = plots.picture(scenario, history, judge(scenario, history, confidence=0.95), LIGHT)
+    figure.canvas.draw()
+    view = figure.axes[0]
+
+    drawn = view.get_legend().get_window_extent()
+    limit = view.transData.transform((0.0, high.over))[1]
+    assert limit < drawn.y0
 
 
 def test_a_fault_that_was_not_seen_is_told():
