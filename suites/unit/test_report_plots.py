@@ -74,18 +74,19 @@ def test_the_picture_names_what_happened():
     assert {"recovered in 3.0 s", "failed (101)", "never finished (6)", "none", "l1", "l2", "l3"} <= words
 
 
-def test_no_limit_crosses_the_legend():
-    """However high a limit is beside what was seen, there is room above it."""
-    scenario, history = histories.control()
+def test_no_limit_crosses_a_word():
+    """However high a limit is beside what was seen, there is room above it for the legend, the fault and its recovery."""
+    scenario, history = histories.redis_latency()
     high = Slow(sli="slow", over="2s", max="1%", during="baseline")
     scenario = scenario.model_copy(update={"objectives": (*scenario.objectives, high)})
     figure = plots.picture(scenario, history, judge(scenario, history, confidence=0.95), LIGHT)
     figure.canvas.draw()
     view = figure.axes[0]
 
-    drawn = view.get_legend().get_window_extent()
+    named = [text for text in view.texts if text.get_text().startswith(("redis +400ms", "recovered in"))]
     limit = view.transData.transform((0.0, high.over))[1]
-    assert limit < drawn.y0
+    assert len(named) == 2
+    assert all(limit < words.get_window_extent().y0 for words in (view.get_legend(), *named))
 
 
 def test_a_fault_that_was_not_seen_is_told():
