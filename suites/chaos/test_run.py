@@ -188,7 +188,9 @@ def held(tmp_path_factory):
     (project / "readiness.toml").write_text(SETTINGS.replace('ready = "/"', 'ready = "/"\nsecrets = ["API_TOKEN"]'))
     (project / "scenarios/short.yaml").write_text(SHORT.replace("load: ", "environment: {GREETING: hello}\nload: ", 1))
     leaky = (project / "dummy.py").read_text().replace("from __future__ import annotations", HEAD, 1)
-    leaky = leaky.replace('[(b"content-length", b"2")]', '[(b"content-length", b"2"), (b"x-replica", TOKEN.encode())]')
+    leaky = leaky.replace(
+        '[(b"content-length", b"2"), ', '[(b"content-length", b"2"), (b"x-replica", TOKEN.encode()), '
+    )
     (project / "dummy.py").write_text(leaky)
     run = subprocess.run(
         command("run", "short", "--no-allure", "--seed", "3", "--junit", "junit.xml", "--ctrf", "ctrf.json"),

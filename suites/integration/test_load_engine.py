@@ -56,7 +56,7 @@ def test_every_request_is_accounted_for(tmp_path, mode, client):
     assert tally.planned == tally.issued == len(result.samples) == tally.ok + tally.failed + tally.unfinished
     assert read == tally.issued
     by_outcome = [int(result.samples.has_outcome(outcome).sum()) for outcome in SampleOutcome]
-    assert by_outcome == [tally.ok, tally.failed, tally.unfinished, tally.not_sent]
+    assert by_outcome == [tally.ok, tally.failed, tally.unfinished, tally.not_sent, tally.cancelled]
     expected = {"silent": 0, "errors": tally.issued - tally.issued // 5}
     assert tally.ok == expected.get(mode, tally.issued)
 
