@@ -193,10 +193,10 @@ class Machine:
         )
 
     def _all_used(self) -> Iterator[tuple[int, Used]]:
-        for entry in os.scandir(self._proc):
+        for entry in self._proc.iterdir():
             if entry.name.isdigit():
                 with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
-                    yield int(entry.name), used_by((self._proc / entry.name / "stat").read_text())
+                    yield int(entry.name), used_by((entry / "stat").read_text())
 
     def _own(self, used: Mapping[int, Used]) -> set[int]:
         """Return the numbers of our processes; one whose parent ended stays ours."""
@@ -226,8 +226,9 @@ class Machine:
         found: dict[tuple[int, int], tuple[float, float]] = {}
         for number in _with_descendants(roots, used):
             with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
-                for task in os.scandir(self._proc / str(number) / "task"):
-                    ran_ns, waited_ns, *_ = Path(task.path, "schedstat").read_text().split()
+                # `iterdir` reads a folder whole; what `scandir` holds open stays open if a thread ends meanwhile.
+                for task in (self._proc / str(number) / "task").iterdir():
+                    ran_ns, waited_ns, *_ = (task / "schedstat").read_text().split()
                     found[number, int(task.name)] = (int(ran_ns) / 1e9, int(waited_ns) / 1e9)
         return found or None
 
@@ -237,7 +238,7 @@ class Machine:
             numbers = _with_descendants(set(self._roots(name, own)), used)
             with suppress(OSError, ValueError, IndexError):
                 folders = [self._proc / str(number) for number in sorted(numbers)]
-                descriptors = sum(sum(1 for _ in os.scandir(folder / "fd")) for folder in folders)
+                descriptors = sum(sum(1 for _ in (folder / "fd").iterdir()) for folder in folders)
                 pages = sum(int((folder / "statm").read_text().split()[1]) for folder in folders)
                 if folders:
                     connections = self._connections(folders[0], self._doors.get(name, {}))

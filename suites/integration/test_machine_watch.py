@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -185,6 +187,24 @@ def test_what_a_replica_holds_is_counted():
     assert before.descriptors - after.descriptors == 4 + 7
     assert before.resident_bytes - after.resident_bytes == pytest.approx(2**25, rel=0.1)
     assert gone == ()
+
+
+def test_a_thread_that_ends_meanwhile_leaves_no_folder_open(tmp_path):
+    """Where a file of /proc is gone as soon as it is looked for, as those of a replica are that is killed."""
+    own = tmp_path / str(os.getpid())
+    for folder in ("task/1", "task/2", "fd"):
+        (own / folder).mkdir(parents=True)
+    (tmp_path / "stat").write_text(Path("/proc/stat").read_text())
+    (own / "stat").write_text(Path("/proc/self/stat").read_text())
+    machine = Machine([judged(psutil.Process())], [judged(psutil.Process())], CLOCK.now, proc=tmp_path)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        seen = machine.read()
+        gc.collect()
+
+    assert (seen.threads, seen.held) == (None, ())
+    assert not [str(each.message) for each in warned]
 
 
 def test_the_second_has_what_was_held_at_its_end():
