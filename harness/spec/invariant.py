@@ -211,20 +211,25 @@ class ReturnsToBaseline(Absolute):
         return f"{self.kind} ({', '.join(said)})"
 
 
-class TasksDoneOnce(Absolute):
-    """Everything that was accepted is done or a dead letter in time, and what it does has happened exactly once.
+class OfAccepted(Absolute):
+    """An invariant of what was only accepted: the service is asked at the end what became of it.
 
     Attributes:
         within: How long after the last answer of the load something may still be to be done.
     """
 
-    kind: Literal["tasks-done-once"]
     within: Duration = Field(default=30.0, gt=0, le=3600)
 
     @property
     def settles_within_s(self) -> float:
         """Return for how long to ask."""
         return self.within
+
+
+class TasksDoneOnce(OfAccepted):
+    """Everything that was accepted is done or a dead letter in time, and what it does has happened exactly once."""
+
+    kind: Literal["tasks-done-once"]
 
     def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
         """Ask for something that is accepted, and for a way to learn what became of it."""
@@ -235,20 +240,10 @@ class TasksDoneOnce(Absolute):
         return f"{self.kind} (within {duration_text(self.within)})"
 
 
-class NoDuplicateEffect(Absolute):
-    """What is asked for again, by a request of the same key, happens once, however often it was accepted.
-
-    Attributes:
-        within: How long after the last answer of the load something may still be to be done.
-    """
+class NoDuplicateEffect(OfAccepted):
+    """What is asked for again, by a request of the same key, happens once, however often it was accepted."""
 
     kind: Literal["no-duplicate-effect"]
-    within: Duration = Field(default=30.0, gt=0, le=3600)
-
-    @property
-    def settles_within_s(self) -> float:
-        """Return for how long to ask."""
-        return self.within
 
     def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
         """Ask for something that is accepted, and that may be asked for again."""
