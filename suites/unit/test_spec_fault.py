@@ -111,7 +111,7 @@ def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given
         (Reset(kind="reset", target="redis"), 0.0, "redis resets"),
         (Reset(kind="reset", target="redis", after="2s"), 2.0, "redis resets after 2s"),
         (Bandwidth(kind="bandwidth", target="redis", rate="64KB/s"), 1.0, "redis at 64KB/s"),
-        (Slicer(kind="slicer", target="redis", size="1KB", delay="300ms"), 3.0, "redis answers in pieces of 1KB every 300ms"),
+        (Slicer(kind="slicer", target="redis", size="1KB", delay="300ms"), 12.0, "redis answers in pieces of 1KB every 300ms"),
         (LimitData(kind="limit-data", target="redis", size="1.5KB"), 0.0, "redis ends after 1.5KB"),
         (Restart(kind="restart", target="redis"), 5.0, "redis restarted"),
         (RollingRestart(kind="rolling-restart", target="replicas"), 5.0, "replicas restarted one by one"),

@@ -175,8 +175,8 @@ class Slicer(Windowed):
 
     @property
     def look_s(self) -> float:
-        """Return how long so many pieces take as are looked at."""
-        return PIECES * self.delay
+        """Return how long a look listens: to twice what is looked at, in pieces of half the size at least."""
+        return 4 * PIECES * self.delay
 
     @model_validator(mode="after")
     def _can_be_done(self) -> Self:
