@@ -256,6 +256,65 @@ async def test_cache_does_not_keep_a_write_of_its_own_that_another_one_overtook(
     assert (dict(world.cache._writers), world.cache._heard) == ({}, {})
 
 
+@pytest.mark.parametrize("level", ["the store", "L2"])
+async def test_cache_goes_back_to_no_write_of_its_own_that_is_older_than_an_answer(world, level):
+    """Another replica commits while our write is under way, and a reader finds that; ours, stored later, is older (C6)."""
+    found, go_on, readers = asyncio.Event(), asyncio.Event(), []
+
+    async def wait_in_between() -> None:
+        found.set()
+        await go_on.wait()
+
+    async def commit() -> Document:
+        document = await world.truth.commit()
+        newer = Document(3, b"v3")
+        if level == "L2":
+            world.shared.held["a"] = (newer, world.clock.now() + TTL_S, world.clock.now())
+            world.shared.before_get = wait_in_between
+        else:
+            world.truth.versions["a"] = newer.version
+            world.truth.gate, world.truth.asked = go_on, found
+        readers.append(asyncio.create_task(read(world.cache)))
+        await found.wait()
+        world.shared.before_get = world.truth.gate = None
+        return document
+
+    world.clock.advance(1)
+    assert (await world.cache.write("a", commit)).version == 2
+    go_on.set()
+
+    assert await readers[0] == (3, "l2" if level == "L2" else "l3")
+    assert await read(world.cache) == (3, "l1")
+
+
+async def test_cache_keeps_nothing_of_a_load_that_is_older_than_what_one_before_it_brought(world):
+    """Two loads are under way, and the later one has read less: what the earlier one brings stays (C6)."""
+    readers, early, late = [], asyncio.Event(), asyncio.Event()
+
+    async def begin_to_read(version: int, gate: asyncio.Event) -> None:
+        world.truth.versions["a"], world.truth.gate = version, gate
+        world.truth.asked.clear()
+        readers.append(asyncio.create_task(read(world.cache)))
+        await world.truth.asked.wait()
+
+    async def commit() -> Document:
+        document = await world.truth.commit()
+        await begin_to_read(3, early)
+        return document
+
+    world.shared.is_down = True
+    assert (await world.cache.write("a", commit)).version == 2
+    world.clock.advance(L1_TTL_S)
+    await begin_to_read(2, late)
+    early.set()
+    assert await readers[0] == (3, "l3")
+    late.set()
+    assert await readers[1] == (2, "l3")  # it asked before that
+    world.truth.versions["a"], world.truth.gate = 3, None
+
+    assert await read(world.cache) == (3, "l3")
+
+
 async def test_cache_gives_readers_after_a_write_a_load_of_their_own(world):
     """Whoever asks after the news does not join the load that began before it (C6)."""
     world.truth.gate = asyncio.Event()

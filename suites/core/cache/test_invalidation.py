@@ -141,6 +141,31 @@ async def test_cache_keeps_nothing_of_a_load_that_an_invalidation_overtook(world
     assert await read(world.cache) == (2, "l1")
 
 
+@pytest.mark.parametrize("what", ["key", "tag", "gap"])
+async def test_cache_takes_no_version_of_before_an_invalidation_for_a_newer_one(world, what):
+    """The row is made anew, and its versions begin anew: what an old load brings takes the place of nothing (C6')."""
+    world.truth.versions["a"], world.truth.tags, world.truth.gate = 7, ("shop",), asyncio.Event()
+    old = asyncio.create_task(read(world.cache))
+    await world.truth.asked.wait()
+    world.clock.advance(0.1)
+    world.truth.versions["a"] = 1
+    match what:
+        case "key":
+            await world.cache.invalidate("a")
+        case "tag":
+            await world.cache.invalidate_tag("shop")
+        case "gap":
+            world.cache.drop_all()
+    gate, world.truth.gate = world.truth.gate, None
+    world.clock.advance(0.1)
+    world.shared.leases.clear()
+    assert await read(world.cache) == (1, "l3")
+    gate.set()
+
+    assert await old == (7, "l3")
+    assert await read(world.cache) == (1, "l1")
+
+
 async def test_cache_does_not_keep_what_a_reader_found_in_l2_before_it_was_invalidated(world):
     """The reader's answer is on its way while L2 is told: it is not kept (C6')."""
     await read(world.cache)
