@@ -18,6 +18,7 @@ from harness.spec.faults import (
     CrashLoop,
     DataFault,
     Descriptors,
+    DiskFull,
     Down,
     HalfOpen,
     Kill,
@@ -133,6 +134,8 @@ def _why_no_resource(fault: ResourceFault) -> str:
             return "StressChaos takes memory until the kernel kills a process, where this one is refused"
         case Descriptors():
             return "no kind limits descriptors"
+        case DiskFull():
+            return "IOChaos wants the path of a volume, and no target of a scenario has one"
         case _:
             assert_never(fault)
 

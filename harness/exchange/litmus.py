@@ -20,6 +20,7 @@ from harness.spec.faults import (
     CrashLoop,
     DataFault,
     Descriptors,
+    DiskFull,
     Down,
     HalfOpen,
     Kill,
@@ -150,6 +151,8 @@ def _why_no_resource(fault: ResourceFault) -> str:
             return "pod-memory-hog takes memory until the kernel kills a process, where this one is refused"
         case Descriptors():
             return "no fault limits descriptors"
+        case DiskFull():
+            return "disk-fill fills what a pod has beside its volumes, until it is evicted"
         case _:
             assert_never(fault)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.faults.undo import WORK_PREFIX
+from harness.spec.faults.resource import disks_of
 from harness.stack.backends.choice import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint
 from harness.stack.service import Workspace
@@ -52,7 +53,8 @@ def fresh_stack(
     )
     told = plan.scenario
     system = context.system.with_workers(told.workers).with_environment(told.environment).with_standbys(told.standbys)
-    blueprint = Blueprint(system=system, seed=plan.seed, defect=context.defect, hidden=context.hidden)
+    disks = disks_of(told.faults)
+    blueprint = Blueprint(system=system, seed=plan.seed, defect=context.defect, hidden=context.hidden, disks=disks)
     try:
         with (
             _noted_containers(context),

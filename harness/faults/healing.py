@@ -26,7 +26,7 @@ HEALED_WITHIN_S = 10.0
 """A guardian is done by then; see docs/healing.md."""
 
 IN_TURN: tuple[tuple[Kind, ...], ...] = (
-    ("toxic", "disabled", "paused", "limit", "clock"),
+    ("toxic", "disabled", "paused", "limit", "clock", "disk"),
     ("redis-pause", "redis-memory", "postgres-read-only", "postgres-sessions"),
     ("process",),
     ("containers",),

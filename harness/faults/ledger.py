@@ -35,6 +35,7 @@ Kind = Literal[
     "postgres-sessions",
     "limit",
     "clock",
+    "disk",
 ]
 
 
@@ -49,12 +50,12 @@ class Entry:
             the run's label), `redis-pause` (let a Redis answer again), `redis-memory` (give it its room back),
             `postgres-read-only` (let a PostgreSQL take writes again), `postgres-sessions` (end what a fault has opened
             there), `limit` (give a process and all below it what they might have before), `clock` (set the wall clock
-            of a replica right).
+            of a replica right), `disk` (remove the file that fills it).
         name: What people call it.
         facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`,
             `container`; `host`, `port` and `run_id` of a Redis, `blocks`, `lasts_s`, `maxmemory`, `policy`; `host`,
             `port` and `cluster` of a PostgreSQL, `former`, `held`; `application`; `limit`, `lowered` and `former`;
-            `file` and `monotonic_s`.
+            `file` and `monotonic_s`; `folder` and `file` of a disk, beside `pid` and `started_s` of what keeps it.
     """
 
     number: int

@@ -17,6 +17,7 @@ from harness.spec.faults import (
     Connections,
     Cpu,
     DataFault,
+    DiskFull,
     Down,
     Evict,
     Failover,
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
 CUT = (Down, Blackhole, HalfOpen, Reset, ConnectBlackhole)
 """Kinds through which no answer comes on a new connection."""
 
-BY_ITSELF = (PauseClients, Evict, Full, Connections, Failover)
-"""Faults of a server's data beside which no other of it is seen: by no answer, no room for a mark, no connection, or
-because another server is there in the end."""
+BY_ITSELF = (PauseClients, Evict, Full, Connections, Failover, DiskFull)
+"""Faults of a server's data beside which no other of it is seen: by no answer, no room for a mark or for a setting, no
+connection, or because another server is there in the end."""
 
 LATE_FROM_S = SILENCE_S / 2
 """An answer that comes so late is not told from silence, and a look at data that takes several of them has no end."""
@@ -86,7 +87,7 @@ def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:
         return bool(hit & _processes(fault, system))
     if isinstance(fault, LimitFault | ClockFault):
         return fault.target in hit or (fault.target == other.target and _is_alike_or_unheard(fault, other))
-    if isinstance(fault, DataFault):
+    if isinstance(fault, DataFault | DiskFull):
         return _is_data_hidden(fault, other, system)
     return _is_path_hidden(fault, other, hit, system)
 
@@ -151,9 +152,9 @@ def _is_alike_or_unheard(fault: LimitFault | ClockFault, other: Fault) -> bool:
     return fault.kind == other.kind or (isinstance(fault, ClockFault) and isinstance(other, LimitFault))
 
 
-def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> bool:
+def _is_data_hidden(fault: DataFault | DiskFull, other: SystemFault, system: System) -> bool:
     """Tell whether a fault of data cannot be seen: nothing comes back in time, or another one sets the same server."""
-    if isinstance(other, DataFault):
+    if isinstance(other, DataFault | DiskFull):
         is_set_twice = fault.setting is not None and fault.setting == other.setting
         return other.target == fault.target and (is_set_twice or isinstance(other, BY_ITSELF))
     if isinstance(other, ProcessFault):

@@ -116,6 +116,18 @@ def holds(address: Address) -> str:
         return _shown(server)
 
 
+def begin_segment(address: Address) -> None:
+    """Begin a segment of its log, all of which is on the disk from then on: 16 MB that it can still write there.
+
+    Where a log stood in its segment is chance, and a server that needs another one and has no room for it ends.
+    Source: PostgreSQL 18, 28.4 WAL Configuration, and 27.6 Monitoring Disk Usage, "Disk Full Failure".
+    """
+    with changing(address) as server:
+        server.execute("SELECT pg_switch_wal()")
+        # Without a first record, which is written out at its commit, the segment would not be there yet.
+        server.execute("SELECT pg_logical_emit_message(true, 'readiness', '')")
+
+
 def session_name(fault_id: str, run_id: str) -> str:
     """Return what a fault's sessions are called: the run is known by it, also where a long id is cut."""
     return f"{APPLICATION}{fault_id}-{run_id}"[:LONGEST_NAME]

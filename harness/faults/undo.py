@@ -19,6 +19,7 @@ import psutil
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError, StackError
 from harness.faults.clock_setting import offsets_of, set_right
+from harness.faults.disk_room import is_filled, make_room
 from harness.faults.process_limits import is_lowered, restore
 from harness.stack.backends.process import is_gone, signal_all
 from harness.stack.proxy import ProxyServer
@@ -38,7 +39,7 @@ _SAME_START_S = 0.05
 """Start times are told in ticks of 10 ms."""
 
 
-def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
+def undo(entry: Entry) -> list[str]:  # noqa: C901, PLR0911 - one a kind
     """Undo what `entry` announced; return what was undone, a line each, and nothing if nothing was left of it.
 
     Raises:
@@ -57,6 +58,8 @@ def undo(entry: Entry) -> list[str]:  # noqa: PLR0911 - one a kind
             return _lift(entry)
         case "clock":
             return [f"healed {entry}"] if set_right(entry.facts) else []
+        case "disk":
+            return [f"healed {entry}"] if make_room(entry.facts) else []
         case "process":
             return _end_process(entry)
         case "containers":
@@ -78,6 +81,8 @@ def is_left(entry: Entry) -> bool:  # noqa: PLR0911 - one a kind
             return is_lowered(family_of(entry), entry.facts)
         case "clock":
             return "container" not in entry.facts and bool(offsets_of(entry.facts).wall_s)
+        case "disk":
+            return is_filled(entry.facts)
         case "containers":
             return _has_containers(entry)
         case "folder":

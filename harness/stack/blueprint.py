@@ -10,6 +10,7 @@ from harness.spec.faults import (
     ClockFault,
     Cpu,
     DataFault,
+    DiskFull,
     Failover,
     LimitFault,
     NetworkFault,
@@ -55,12 +56,14 @@ class Blueprint:
         seed: Of the fault proxy's dice.
         defect: Id of the seeded defect that replicas are started with.
         hidden: Variables that each replica gets besides, as they are; their values must never be written.
+        disks: How large a disk each component has for itself, in bytes, by its name; the others stand on the machine's.
     """
 
     system: System
     seed: int
     defect: str | None = None
     hidden: Mapping[str, str] = field(default_factory=dict)
+    disks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def subject(self) -> Subject:
@@ -180,7 +183,7 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
         return f"nothing sets the clock of {fault.target} off: readiness.toml has no [system.subject.clock]"
     if system.subject.external is None or isinstance(fault, TrafficFault) or fault.target in targets_of(fault, system):
         return None
-    if isinstance(fault, DataFault):
+    if isinstance(fault, DataFault | DiskFull):
         return f"{fault.target} was not started here: the subject is external, and its data is not the harness's"
     if isinstance(fault, ProcessFault | LimitFault):
         return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
@@ -210,6 +213,6 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR091
         return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
     if isinstance(fault, Failover):
         return sorted(system.standbys)
-    if isinstance(fault, DataFault):
+    if isinstance(fault, DataFault | DiskFull):
         return sorted(name for name, kind in system.kinds.items() if kind == fault.component)
     assert_never(fault)

@@ -48,6 +48,8 @@ class Recipe:
         environment: Beside the few variables that every child gets.
         cwd: Where it runs; the stack's work folder if None.
         user: Unprivileged user to become; None to stay who we are.
+        data: The folder of what it must not lose, which is empty at first; None if it keeps nothing.
+        disk: The process that keeps a disk of its own for that (`backends/disk.py`); None if it has none.
         ready_within_s: How long it may take until it is ready.
         stop_signal: Its polite end.
         death_signal: What the kernel sends it when we die; one that also ends its own children.
@@ -61,6 +63,8 @@ class Recipe:
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     user: str | None = None
+    data: Path | None = None
+    disk: int | None = None
     ready_within_s: float = READY_WITHIN_S
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
@@ -82,6 +86,8 @@ class ContainerRecipe:
         user: Instead of the image's own.
         memory_mib: More, and the kernel kills it. There is no limit to its processor time: one would throttle it in
             bursts, which looks like the service's own latency.
+        data: The folder inside that holds what it must not lose, whatever image it is; None if it keeps nothing.
+        disk_bytes: How much fits on a disk of its own for that; None if it has none.
         sandbox: What its sandbox does.
         ready_within_s: How long it may take until it is ready.
     """
@@ -96,6 +102,8 @@ class ContainerRecipe:
     files: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     memory_mib: int = 256
+    data: str | None = None
+    disk_bytes: int | None = None
     sandbox: Sequence[str] = IDLE
     ready_within_s: float = READY_WITHIN_S
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from harness.history.marks import Startup
     from harness.stack.clock_file import ReplicaClock
+    from harness.stack.disk import Disk
     from harness.stack.proxy import ProxyServer
     from harness.stack.replication import Replication
     from harness.stack.service import Address, Edge, Service
@@ -73,6 +74,7 @@ class Stack:
         kinds: The kind of each component that was started for it, by name.
         standbys: What can take the place of a component, by the component's name.
         clocks: The clock of each replica that can be set off, by name; none where the service has no such clock.
+        disks: The disk of each component that has one for itself, by the component's name.
     """
 
     backend: str
@@ -84,6 +86,7 @@ class Stack:
     kinds: Mapping[str, str] = field(default_factory=dict)
     standbys: dict[str, Standby] = field(default_factory=dict)
     clocks: Mapping[str, ReplicaClock] = field(default_factory=dict)
+    disks: dict[str, Disk] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:
@@ -113,6 +116,7 @@ class Stack:
         """Know what was the standby of a component by that component's name; what served before is known no more."""
         self.services[component] = self.services.pop(standby_of(component))
         del self.standbys[component]
+        self.disks.pop(component, None)
 
     def sent_bytes(self, target: str) -> int:
         """Return how many bytes clients have sent so far on the edges into `target`, the harness's looks aside."""

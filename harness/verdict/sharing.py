@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.measure.ratios import count, is_kept
+from harness.spec.faults.resource import disks_of
 from harness.spec.objective import recoveries_of
 from harness.verdict.checkers.recovery import phases_before_first_fault, promises_before
 from harness.verdict.feasible import requests_meant
@@ -169,6 +170,8 @@ def _unlike_others(scenario: Scenario) -> str:
         return f"it tells the service {', '.join(scenario.environment)}"
     if scenario.workers:
         return f"it has workers of its own: {', '.join(scenario.workers)}"
+    if disks := disks_of(scenario.faults):
+        return f"it has a disk of its own for {', '.join(disks)}"
     return f"it has a standby of {', '.join(scenario.standbys)}" if scenario.standbys else ""
 
 

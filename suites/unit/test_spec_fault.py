@@ -13,6 +13,7 @@ from harness.spec.faults import (
     Cpu,
     CrashLoop,
     Descriptors,
+    DiskFull,
     Failover,
     Flush,
     HalfOpen,
@@ -93,6 +94,8 @@ def test_one_that_could_not_be_seen_is_refused(delay, jitter, said):
         (Memory, {"room": "1"}, "not a size"),
         (Memory, {}, "room"),
         (Descriptors, {"leaving": -1}, "greater than or equal to 0"),
+        (DiskFull, {"size": "99.999MB"}, "greater than or equal to 100000000"),
+        (DiskFull, {"leaving": "10.001MB"}, "less than or equal to 10000000"),
     ],
 )
 def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given, said):
@@ -126,6 +129,8 @@ def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given
         (Memory(kind="memory", target="redis", room="16MB"), 0.0, "redis has 16MB of memory left"),
         (Descriptors(kind="descriptors", target="redis"), 0.0, "redis has no descriptors left"),
         (Descriptors(kind="descriptors", target="redis", leaving=4), 0.0, "redis has 4 descriptors left"),
+        (DiskFull(kind="disk-full", target="postgres"), 0.0, "postgres has no room left on its disk"),
+        (DiskFull(kind="disk-full", target="postgres", leaving="2MB"), 0.0, "postgres has 2MB left on its disk"),
         (Failover(kind="failover", target="redis"), 5.0, "redis fails over after 2s"),
         (Failover(kind="failover", target="redis", takes="0s", at="1s"), 3.0, "redis fails over after 0s at 1s"),
         (Failover(kind="failover", target="redis", how="planned"), 8.0, "redis fails over, handed over in order"),

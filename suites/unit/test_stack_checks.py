@@ -10,7 +10,7 @@ import pytest
 from harness.errors import SpecError
 from harness.faults.data.failover import REFUSED
 from harness.options import settings_of
-from harness.spec.faults import Down, Failover, Flush, Kill, SlowStart
+from harness.spec.faults import DiskFull, Down, Failover, Flush, Kill, SlowStart
 from harness.stack.blueprint import edges_of, targets_of, why_out_of_reach
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import leads_into
@@ -246,6 +246,8 @@ def test_an_external_subject_can_be_hurt_where_it_was_given_a_path(tmp_path):
     assert targets_of(Kill(kind="kill", target="x"), system) == ["proxy"]
     assert targets_of(Down(kind="down", target="x"), system) == ["redis", "subject.redis"]
     assert targets_of(Flush(kind="flush", target="redis"), system) == []
+    assert targets_of(DiskFull(kind="disk-full", target="postgres"), system) == []
     assert why_out_of_reach(Flush(kind="flush", target="redis"), system) == (
         "redis was not started here: the subject is external, and its data is not the harness's"
     )
+    assert "its data is not the harness's" in why_out_of_reach(DiskFull(kind="disk-full", target="postgres"), system)

@@ -218,6 +218,7 @@ PHASES = [phase.model_dump(mode="json") for phase in story().phases]
         pytest.param({}, "", id="a story as most are"),
         pytest.param({"environment": {"LIMIT": "1"}}, "it tells the service LIMIT", id="environment"),
         pytest.param({"standbys": {"redis": "asynchronous"}}, "it has a standby of redis", id="a standby"),
+        pytest.param({"faults": ({"kind": "disk-full", "target": "postgres"},)}, "it has a disk of its own for postgres", id="a disk"),
         pytest.param({"faults": ()}, "nothing is broken in it", id="the control"),
         pytest.param(
             {"load": {"arrivals_per_s": 10, "schedule": {"kind": "ramp", "to_per_s": 20, "over": "4s"}}, "objectives": [SLOW]},
@@ -285,6 +286,7 @@ def test_only_a_story_that_passed_hands_on_its_stack(outcome):
     [
         pytest.param({"environment": {"LIMIT": "1"}}, "it tells the service LIMIT", id="environment"),
         pytest.param({"standbys": {"redis": "asynchronous"}}, "it has a standby of redis", id="a standby"),
+        pytest.param({"faults": ({"kind": "disk-full", "target": "postgres"},)}, "it has a disk of its own for postgres", id="a disk"),
         pytest.param({"faults": ({"kind": "kill", "target": "redis"},)}, "`redis killed` may leave", id="a trace"),
         pytest.param(
             {"phases": [*PHASES, {"name": "after", "lasts": "3s"}]}, "recovery is not promised of its last phase, after",

@@ -46,7 +46,7 @@ from harness.spec.faults.process import (
     RollingRestart,
     SlowStart,
 )
-from harness.spec.faults.resource import Cpu, Descriptors, LimitFault, Memory, ResourceFault
+from harness.spec.faults.resource import Cpu, Descriptors, DiskFull, LimitFault, Memory, ResourceFault
 from harness.spec.faults.traffic import Cancellations, GreedyClient, HotKey, Retries, SlowReaders, Spike, TrafficFault
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "CrashLoop",
     "DataFault",
     "Descriptors",
+    "DiskFull",
     "Down",
     "Evict",
     "Failover",

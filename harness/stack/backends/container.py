@@ -19,6 +19,7 @@ from harness.clock import is_met_within
 from harness.errors import StackError, SubjectError
 from harness.stack.backends.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, speaking, unless_it_is_so
 from harness.stack.backends.engine import address as engine_address
+from harness.stack.disk import Disk
 from harness.stack.ready import TAIL, its_last_words
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Usage
 
@@ -37,6 +38,9 @@ testcontainers_config.ryuk_disabled = True
 
 _STOP_WITHIN_S = 5
 _PIDS = 512
+_DISK = "/disk"
+"""Where a sandbox has the disk that it keeps."""
+
 _MEBIBYTE = 1 << 20
 
 
@@ -76,6 +80,7 @@ class Container:
         self._recipe = recipe
         self._host = host
         self._container: EngineContainer | None = None
+        self._sandbox: EngineContainer | None = None
         self._clients: list[DockerClient] = []
 
     @property
@@ -134,6 +139,16 @@ class Container:
         if self._container is None or not self.is_alive():
             raise StackError(f"{self.name} does not run", where=str(self.direct), fix="see its log")
         return {"engine": engine_address(), "container": str(self._container.id)}
+
+    def disk(self) -> Disk:
+        """Return the disk that it has for itself, which its sandbox keeps.
+
+        Raises:
+            StackError: If it has not been started.
+        """
+        if self._sandbox is None:
+            raise StackError(f"{self.name} was not started", where=str(self.direct), fix="start it first")
+        return Disk(folder=_DISK, keeper={"engine": engine_address(), "container": str(self._sandbox.id)})
 
     def start(self, *, held: bool = False) -> None:
         """Start it on the same address; the first time, in a new sandbox.
@@ -274,15 +289,32 @@ class Container:
         sandbox.with_network(self._host.network).with_network_aliases(self.name)
         for inside, address in recipe.published.items():
             sandbox.ports[f"{inside}/tcp"] = (address.host, address.port)  # type: ignore[assignment]  # docker's own form
+        volume = self._volume(recipe.disk_bytes) if recipe.disk_bytes else ""
+        if volume:
+            sandbox.with_volume_mapping(volume, _DISK, "rw")
         sandbox.start()
+        self._sandbox = sandbox.get_wrapped_container()
         home = f"container:{sandbox.get_container_id()}"
         # Without `network`, testcontainers would guess one where it takes this machine for a container.
         moves = {"network_mode": home, "network": None, "user": recipe.user}
         service = self._made(self.name, recipe.image, recipe.command, **moves)
         service.with_envs(**recipe.environment)
+        if volume and recipe.data:  # what the image has there is copied into it by the engine, since it is empty
+            service.with_volume_mapping(volume, recipe.data, "rw")
         for path, text in recipe.files.items():
             service.with_copy_into_container(text.encode(), path)
         return service.start().get_wrapped_container()
+
+    def _volume(self, size_bytes: int) -> str:
+        """Make a disk in memory, and return its name; its label is enough to remove it.
+
+        It is empty again when no container has it mounted, so that the sandbox, which never ends, has it as well.
+        """
+        workspace = self._host.workspace
+        name = f"{workspace.work.name}-{self.name}-disk"
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={size_bytes}"}
+        self._clients[0].volumes.create(name, driver="local", driver_opts=options, labels={RUN_LABEL: workspace.run_id})
+        return name
 
     def _made(self, name: str, image: str, command: Sequence[str], **options: str | None) -> DockerContainer:
         """Describe a container that is marked, limited, and cannot gain rights."""

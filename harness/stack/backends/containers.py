@@ -12,7 +12,7 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
@@ -61,7 +61,7 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         plan = _Plan(blueprint, images)
         toxiproxy = proxy.contained(images["proxy"], blueprint.seed, plan.doors)
         components = [each.contained(name, images[each.kind]) for name, each in blueprint.components.items()]
-        building.start(*map(plan.with_standby, components), toxiproxy)
+        building.start(*(plan.with_disk(plan.with_standby(each)) for each in components), toxiproxy)
         server = ProxyServer(toxiproxy.direct, plan.meter(toxiproxy.published[proxy.METER_PORT]))
         for edge in plan.edges:
             server.create(edge.name, plan.upstream(edge.server), Address(ANYWHERE, edge.client_address.port))
@@ -87,6 +87,7 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
             kinds=blueprint.system.kinds,
             standbys={name: plan.standing_by(name, building.services) for name in blueprint.system.standbys},
             clocks=subjects.clocks([each.name for each in replicas], blueprint.subject, lambda _: IN_A_CONTAINER),
+            disks={name: building.services[name].disk() for name in blueprint.disks},
         )
 
 
@@ -115,6 +116,10 @@ class _Plan:
             return recipe
         replication = self._blueprint.replication_of(recipe.name)
         return replication.contained_primary(recipe, standby_of(recipe.name), replicates)
+
+    def with_disk(self, recipe: ContainerRecipe) -> ContainerRecipe:
+        """Give a component the disk that it is to have for itself, if so."""
+        return replace(recipe, disk_bytes=self._blueprint.disks.get(recipe.name))
 
     def standby(self, primary: ContainerRecipe) -> ContainerRecipe:
         """Describe the standby of a component, with an edge of its own to it."""

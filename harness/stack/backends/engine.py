@@ -22,7 +22,7 @@ from docker.errors import APIError, DockerException, NotFound
 from harness.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from docker import DockerClient
 
@@ -177,6 +177,21 @@ def text_of(container_id: str, path: str, client: DockerClient) -> str | None:
     with tarfile.open(fileobj=archive) as files:
         file = files.extractfile(files.next() or tarfile.TarInfo())
         return file.read().decode() if file else None
+
+
+def run_python(container_id: str, script: str, words: Sequence[str], client: DockerClient) -> str:
+    """Run a script in a container that runs, as root there; return what it says.
+
+    Raises:
+        StackError: If the engine refuses, the container is gone, or the script fails.
+    """
+    with speaking(f"run a script in container {container_id}"):
+        container = client.containers.get(container_id)
+        status, said = container.exec_run(["python3", "-I", "-c", script, *words], user="0")
+    if status:
+        *_, last = said.decode(errors="replace").splitlines() or ["nothing"]
+        raise StackError(f"a script failed: {last}", where=f"container {container_id[:12]}", fix="it needs python3")
+    return str(said.decode())
 
 
 def names_of(run_id: str, client: DockerClient) -> list[str]:

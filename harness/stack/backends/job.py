@@ -35,6 +35,7 @@ class Job:
         environment: Beside the few variables that every child gets.
         cwd: Where it runs; the stack's work folder if None.
         user: Unprivileged user to become; None to stay who we are.
+        disk: The process that keeps a disk which it is to see; None for none.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class Job:
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: str | None = None,
+        disk: int | None = None,
     ) -> None:
         self._name = name
         self._log = log
         self._where = where
         self._error = error
-        self._child = spawn(argv, workspace=workspace, log=log, environment=environment, cwd=cwd, user=user)
+        self._child = spawn(argv, workspace=workspace, log=log, environment=environment, cwd=cwd, user=user, disk=disk)
         workspace.on_spawn(name, self._child.pid)
 
     def wait(self, *, within_s: float, clock: Clock) -> None:

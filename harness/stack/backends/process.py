@@ -41,15 +41,17 @@ def spawn(
     user: str | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
     held: bool = False,
+    disk: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a marked child in a session of its own, which dies with us; its output is appended to `log`.
 
-    One that is `held` stops itself before it becomes the program, and goes on at SIGCONT.
+    One that is `held` stops itself before it becomes the program, and goes on at SIGCONT. It sees the disk that the
+    process `disk` keeps, if one is named.
 
     Call this from the main thread: on Linux the child's life is tied to the thread that started it.
     """
     launcher = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), str(int(death_signal))]
-    launched = [*launcher, user or "-", "held" if held else "-", *argv]
+    launched = [*launcher, user or "-", "held" if held else "-", str(disk or "-"), *argv]
     with log.open("ab") as sink:
         return subprocess.Popen(
             launched,
@@ -179,6 +181,7 @@ class LocalProcess:
             user=recipe.user,
             death_signal=recipe.death_signal,
             held=held,
+            disk=recipe.disk,
         )
         self._workspace.on_spawn(self.name, self._child.pid)
         if held:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from harness.errors import NotReadyError, SubjectError
 from harness.history.marks import Startup
 from harness.stack import nginx, proxy, subjects
+from harness.stack.backends.disk import KeptDisk
 from harness.stack.backends.job import Job
 from harness.stack.backends.process import LocalProcess
 from harness.stack.blueprint import ENTRY
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from harness.clock import Clock
     from harness.stack.blueprint import Blueprint
+    from harness.stack.disk import Disk
     from harness.stack.recipe import Recipe
     from harness.stack.replication import Replication
     from harness.stack.service import Address, Service
@@ -52,11 +54,12 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         SubjectError: If the judged service does not start, by itself.
         StackError: If a program is missing, or another part dies or is not ready in time.
     """
-    components = _recipes(blueprint, workspace)
-    prepared = [recipe for recipe in components if recipe.preparation]
+    described = _recipes(blueprint, workspace)
     with ExitStack() as leaving:
         judged = frozenset(each.name for each in (*blueprint.workers, *blueprint.replicas))
         building = _Building(workspace, clock, clock.now(), leaving, judged)
+        components = [building.on_its_disk(recipe, blueprint.disks) for recipe in described]
+        prepared = [recipe for recipe in components if recipe.preparation]
         proxy_api = reserve()
         jobs = [building.job(recipe) for recipe in prepared]
         building.start(*(recipe for recipe in components if not recipe.preparation))
@@ -89,6 +92,7 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             clocks=subjects.clocks(
                 [each.name for each in replicas], blueprint.subject, lambda name: str(local_file(workspace, name))
             ),
+            disks=building.disks,
         )
 
 
@@ -120,8 +124,19 @@ class _Building:
     recipes: dict[str, Recipe] = field(default_factory=dict)
     services: dict[str, LocalProcess] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
+    disks: dict[str, Disk] = field(default_factory=dict)
     startup: list[Startup] = field(default_factory=list)
     waiting: list[tuple[LocalProcess, float]] = field(default_factory=list)
+
+    def on_its_disk(self, recipe: Recipe, sizes: Mapping[str, int]) -> Recipe:
+        """Return how a component is run that sees the disk which it is to have for itself, once that is there."""
+        if recipe.name not in sizes or recipe.data is None:
+            return recipe
+        size_bytes = sizes[recipe.name]
+        kept = KeptDisk(recipe.name, recipe.data, size_bytes, user=recipe.user, workspace=self.workspace)
+        self.leaving.callback(kept.kill)
+        self.disks[recipe.name] = kept.wait(self.clock)
+        return replace(recipe, disk=kept.pid)
 
     def job(self, recipe: Recipe) -> Callable[[], None]:
         """Start what prepares a component; return what waits for it."""
@@ -180,6 +195,7 @@ class _Building:
             environment=recipe.environment,
             cwd=recipe.cwd,
             user=recipe.user,
+            disk=recipe.disk,
         )
         self.leaving.callback(job.kill)  # where something fails before it is waited for
         return partial(job.wait, within_s=within_s, clock=self.clock)

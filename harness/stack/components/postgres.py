@@ -33,6 +33,9 @@ DATABASE = "postgres"
 SSL_REQUEST = bytes((0, 0, 0, 8, 4, 210, 22, 47))
 """Answered with one byte before any authentication. Source: PostgreSQL 18, 54.7 Message Formats, SSLRequest."""
 
+HOME = "/var/lib/postgresql"
+"""Where its cluster is below, in either image: the official one's from version 18 on has a folder for each version."""
+
 _UNPRIVILEGED = "nobody"
 _INITDB_WITHIN_S = 30.0
 _NEEDED = ("bin/postgres", "bin/initdb", "bin/pg_basebackup", "lib", "share")
@@ -89,6 +92,7 @@ def local(name: str, program: Path, workspace: Workspace) -> Recipe:
         probe=PROBE,
         preparation=Preparation(name="initdb", argv=initdb, within_s=_INITDB_WITHIN_S),
         user=user,
+        data=data,
         stop_signal=signal.SIGINT,  # "fast": cut sessions, then a clean end
         death_signal=signal.SIGQUIT,  # "immediate": also ends its children and gives back shared memory
     )
@@ -104,6 +108,7 @@ def contained(name: str, image: str) -> ContainerRecipe:
         command=["postgres", *options_of(Address(ANYWHERE, PORT))],
         environment={"POSTGRES_HOST_AUTH_METHOD": "trust"},  # its network is the run's own
         memory_mib=512,
+        data=HOME,
         probe=PROBE,
     )
 

@@ -59,6 +59,8 @@ def local_standby(name: str, primary: Recipe, door: Address, workspace: Workspac
         argv=[str(programs / "postgres"), *options],
         address=address,
         probe=STANDBY_PROBE,
+        data=data,
+        disk=None,  # a disk is its primary's own
         preparation=Preparation(name="pg_basebackup", argv=copying, within_s=_COPIED_WITHIN_S),
     )
 
@@ -84,6 +86,8 @@ def contained_standby(name: str, primary: ContainerRecipe, door: Address) -> Con
         command=["sh", "-c", script, "sh", *words],
         files={_HBA_PLACE: _HBA},
         user="postgres",
+        data=None,
+        disk_bytes=None,
         probe=STANDBY_PROBE,
     )
 
