@@ -329,6 +329,38 @@ async def test_circuit_breakers_are_shown_each_and_at_a_glance(world):
     assert hurt["calls"]["rejected"] == 2 + hurt["breakers"]["redis"]["rejected"]
 
 
+async def test_the_way_of_each_circuit_is_told(world):
+    """Postgres is cut, found down by a probe, mended and found up; in each state as many calls as were let through."""
+    client = await world.replica(breaker={"recovery_s": 0.2, "recovery_max_s": 0.4, "jitter_ratio": 0})
+
+    async def way() -> list[dict]:
+        return (await client.get("/health/circuit-breakers/trace")).json()["breakers"]["postgres"]["stays"]
+
+    async def is_half_open_and_ends(state: str) -> bool:
+        await put(client, 19, "tried")
+        return [stay["state"] for stay in await way()][-2:] == ["half_open", state]
+
+    await put(client, 19, "well")
+    (closed,) = await way()
+    await world.postgres.cut()
+    for _ in range(7):
+        await put(client, 19, "no")
+    await until(lambda: is_half_open_and_ends("open"), within_s=5.0)
+    await world.postgres.mend()
+    await until(lambda: is_half_open_and_ends("closed"), within_s=5.0)
+
+    told = (await client.get("/health/circuit-breakers/trace")).json()["breakers"]
+    stays = told["postgres"]["stays"]
+    assert (closed["state"], closed["rest_s"]) == ("closed", None)
+    assert stays[0]["ago_s"] > closed["ago_s"]
+    assert [stay["state"] for stay in stays[:4]] == ["closed", "open", "half_open", "open"]
+    assert [stay["rest_s"] and round(stay["rest_s"], 2) for stay in stays[:4]] == [None, 0.2, None, 0.4]
+    assert [stay["admitted"] for stay in stays[1:4]] == [0, 1, 0]
+    assert [stay["admitted"] for stay in stays[-2:]] == [3, 0]
+    assert told["postgres"]["forgotten"] == 0
+    assert [stay["state"] for stay in told["redis"]["stays"]] == ["closed"]
+
+
 async def test_metrics_have_no_label_from_a_request(world):
     """A thousand different paths, clients and methods make no more series than the first ten did."""
     client = await world.replica()

@@ -14,7 +14,14 @@ from suites.support.replicas import quick_settings, serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TELLS_OF_ITSELF = {"/health/live", "/health/circuit-breakers", "/health/queries", "/metrics", "/openapi.json"}
+TELLS_OF_ITSELF = {
+    "/health/live",
+    "/health/circuit-breakers",
+    "/health/circuit-breakers/trace",
+    "/health/queries",
+    "/metrics",
+    "/openapi.json",
+}
 """What this process can say without asking anything, so that it says it while all else is gone."""
 LOOKS_AROUND = {"/health/ready", "/health/dlq", "/health/queries/{statement}/advice"}
 NOT_PAID_FOR = TELLS_OF_ITSELF | LOOKS_AROUND

@@ -17,6 +17,7 @@ WRITTEN_HERE = {
     "/health/live": {"get"},
     "/health/ready": {"get"},
     "/health/circuit-breakers": {"get"},
+    "/health/circuit-breakers/trace": {"get"},
     "/health/dlq": {"get"},
     "/health/queries": {"get"},
     "/health/queries/{statement}/advice": {"post"},

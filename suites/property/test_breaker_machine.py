@@ -6,6 +6,7 @@ from collections import Counter
 from math import inf
 from random import Random
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
@@ -58,6 +59,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.began_s = 0.0
         self.running: dict[int, float] = {}  # probes of this period and when they began
         self.probes_admitted = self.probes_released = self.probes_ok = 0
+        self.way: list[tuple[State, float]] = [(State.CLOSED, self.clock.now())]
 
     def on_transition(self, _name: str, old: State, new: State) -> None:
         """Each transition is told once, and together they form a path of the table (B7)."""
@@ -65,6 +67,7 @@ class BreakerMachine(RuleBasedStateMachine):
         assert new is not old if self.by_hand else new in PATHS[old]
         self.trips += new is State.OPEN and not self.by_hand
         self.state = new
+        self.way.append((new, self.clock.now()))
         self.begin()
 
     def begin(self) -> None:
@@ -164,6 +167,19 @@ class BreakerMachine(RuleBasedStateMachine):
         """In one half-open period no more get in than permits and cancellations allow, nor at a time (B1)."""
         assert self.probes_admitted <= self.policy.probes + self.probes_released
         assert len(self.running) <= self.policy.probes
+
+    @invariant()
+    def its_way_is_remembered(self) -> None:
+        """Each state with its beginning (B7), and what was let through in it that was not given back (B1)."""
+        trace, now_s = self.breaker.trace(), self.clock.now()
+        assert [(stay.state, now_s - stay.ago_s) for stay in trace.stays] == [
+            (state, pytest.approx(at_s, abs=1e-6)) for state, at_s in self.way
+        ]
+        assert sum(stay.admitted for stay in trace.stays) == self.admitted - self.reports["neutral"]
+        for stay in trace.stays:
+            assert stay.admitted <= {"open": 0, "half_open": self.policy.probes}.get(stay.state, self.admitted)
+            longest_s = self.policy.recovery_max_s * 1.1 + 1e-6
+            assert stay.rest_s is None or (stay.state == "open" and 0 < stay.rest_s <= longest_s)
 
     @invariant()
     def every_call_is_accounted_for(self) -> None:

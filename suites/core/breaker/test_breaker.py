@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, Permit, Reason, State
+from fixtures.reference.core.breaker import Breaker, BreakerPolicy, CircuitOpen, Permit, Reason, State, _trace
 from harness.clock import FakeClock
 from suites.support.dice import dice_of
 
@@ -762,3 +762,55 @@ async def _cancelled_call(breaker: Breaker) -> None:
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+
+
+def test_breaker_remembers_its_way_and_what_it_let_through():
+    """Each state, how long ago it began, the rest that it chose, and the calls that were not given back (B1, B7)."""
+    circuit = Circuit()
+    circuit.succeed(2)
+    circuit.clock.advance(10)
+    circuit.fail(5)
+    circuit.clock.advance(61)
+    probe = circuit.breaker.admit()
+    circuit.breaker.released(circuit.breaker.admit())
+    circuit.breaker.failed(probe)
+    circuit.clock.advance(120)
+    circuit.succeed(3)
+    circuit.clock.advance(1)
+    circuit.succeed(4)
+
+    trace = circuit.breaker.trace()
+
+    assert trace.forgotten == 0
+    assert [(stay.state, stay.ago_s, stay.admitted, stay.rest_s) for stay in trace.stays] == [
+        ("closed", 192.0, 7, None),
+        ("open", 182.0, 0, 60.0),
+        ("half_open", 121.0, 1, None),
+        ("open", 121.0, 0, 120.0),
+        ("half_open", 1.0, 3, None),
+        ("closed", 1.0, 4, None),
+    ]
+
+
+def test_breaker_that_is_held_open_chose_no_rest():
+    """Nobody knows when it will be reset; a state that it is in already is no other one."""
+    circuit = Circuit()
+
+    circuit.breaker.force_open()
+    circuit.breaker.force_open()
+
+    assert [(stay.state, stay.rest_s) for stay in circuit.breaker.trace().stays] == [("closed", None), ("open", None)]
+
+
+def test_breaker_forgets_the_beginning_of_a_very_long_way(monkeypatch):
+    """It keeps the last states, and says how many came before them."""
+    monkeypatch.setattr(_trace, "KEPT", 3)
+    circuit = Circuit()
+    for _ in range(2):
+        circuit.breaker.succeeded(circuit.half_open())
+        circuit.succeed(2)
+
+    trace = circuit.breaker.trace()
+
+    assert trace.forgotten == 4
+    assert [(stay.state, stay.admitted) for stay in trace.stays] == [("open", 0), ("half_open", 3), ("closed", 0)]
