@@ -119,5 +119,9 @@ class Stack:
         self.disks.pop(component, None)
 
     def sent_bytes(self, target: str) -> int:
-        """Return how many bytes clients have sent so far on the edges into `target`, the harness's looks aside."""
-        return sum(self.proxy.client_bytes(edge.name) for edge in self.edges_into(target))
+        """Return how many bytes clients have sent so far on the edges into `target`, the harness's looks aside.
+
+        No edge leads into what clients of the system ask, or into a worker: what passes there is what it sends itself.
+        """
+        edges = self.edges_into(target) or tuple(edge for edge in self.edges if edge.client == target)
+        return sum(self.proxy.client_bytes(edge.name) for edge in edges)

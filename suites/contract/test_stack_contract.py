@@ -130,6 +130,21 @@ def test_work_shows_in_what_a_service_uses(stack):
     assert is_met_within(has_worked, deadline_s=20, clock=CLOCK)
 
 
+def test_what_a_service_is_sent_is_counted_also_where_no_edge_leads_into_it(stack):
+    """What clients ask of nginx passes it on; our own questions to it do not count."""
+    before_bytes = {name: stack.sent_bytes(name) for name in NAMES}
+    stack.services["nginx"].round_trip_s(stack.entry)
+    assert {name: stack.sent_bytes(name) for name in NAMES} == before_bytes
+
+    httpx.get(stack.base_url, trust_env=False)
+
+    def has_grown():
+        return {name for name in NAMES if stack.sent_bytes(name) > before_bytes[name]}
+
+    assert is_met_within(lambda: "nginx" in has_grown(), deadline_s=5, clock=CLOCK)
+    assert len(has_grown()) == 2, "nginx, and the replica that it asked"
+
+
 def test_every_edge_leads_to_its_service(stack):
     """What answers behind each door is what stands there."""
     for edge in stack.edges:
