@@ -28,6 +28,7 @@ from harness.spec.faults import (
     NetworkFault,
     Pause,
     ProcessFault,
+    Reload,
     Reset,
     ResourceFault,
     Restart,
@@ -106,7 +107,7 @@ def _network(fault: NetworkFault, cluster: Cluster) -> Translation:  # noqa: PLR
             assert_never(fault)
 
 
-def _process(fault: ProcessFault, cluster: Cluster) -> Translation:
+def _process(fault: ProcessFault, cluster: Cluster) -> Translation:  # noqa: PLR0911 - one answer for each kind
     match fault:
         case Kill():
             return _to_pods(fault.target, cluster, "the process is asked to end first", action="pod-failure")
@@ -122,6 +123,8 @@ def _process(fault: ProcessFault, cluster: Cluster) -> Translation:
             return unsupported("no kind freezes a process; `blackhole` shows its clients nearly the same")
         case SlowStart():
             return unsupported("no kind makes a start slower")
+        case Reload():
+            return unsupported("no kind has a process read its configuration again; `nginx -s reload` does so")
         case _:
             assert_never(fault)
 

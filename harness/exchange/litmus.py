@@ -30,6 +30,7 @@ from harness.spec.faults import (
     NetworkFault,
     Pause,
     ProcessFault,
+    Reload,
     Reset,
     ResourceFault,
     Restart,
@@ -139,6 +140,8 @@ def _process(fault: ProcessFault, lasts_s: int, cluster: Cluster) -> Translation
             return unsupported("no fault freezes a process; `blackhole` shows its clients nearly the same")
         case SlowStart():
             return unsupported("no fault makes a start slower")
+        case Reload():
+            return unsupported("no fault has a process read its configuration again; `nginx -s reload` does so")
         case _:
             assert_never(fault)
 

@@ -15,6 +15,7 @@ from harness.spec.faults import (
     LimitFault,
     NetworkFault,
     ProcessFault,
+    Reload,
     RollingRestart,
     SlowStart,
     TrafficFault,
@@ -203,12 +204,8 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR091
         return replicas_of(system) if system.subject.clock else []
     if isinstance(fault, LimitFault):
         return sorted({*processes_of(system)} - {PROXY})
-    if isinstance(fault, SlowStart):  # a worker listens nowhere, so that it cannot be seen to do so late
-        return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
-    if isinstance(fault, RollingRestart):
-        return [REPLICAS] if replicas_of(system) else []
     if isinstance(fault, ProcessFault):
-        return sorted(processes_of(system))
+        return _targets_of_a_process_fault(fault, system)
     if isinstance(fault, NetworkFault):
         return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
     if isinstance(fault, Failover):
@@ -216,3 +213,15 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR091
     if isinstance(fault, DataFault | DiskFull):
         return sorted(name for name, kind in system.kinds.items() if kind == fault.component)
     assert_never(fault)
+
+
+def _targets_of_a_process_fault(fault: ProcessFault, system: System) -> list[str]:
+    match fault:
+        case SlowStart():  # a worker listens nowhere, so that it cannot be seen to do so late
+            return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
+        case RollingRestart():
+            return [REPLICAS] if replicas_of(system) else []
+        case Reload():
+            return [ENTRY] if replicas_of(system) else []
+        case _:
+            return sorted(processes_of(system))

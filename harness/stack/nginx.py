@@ -48,6 +48,9 @@ _PLACE = "/etc/readiness/nginx.conf"
 
 _ANSWERS_WITHIN_S = 1.0
 
+RELOAD_SIGNAL = signal.SIGHUP
+"""New workers serve by the configuration as it is now, and the former end when they have answered what they had."""
+
 ALIVE = "/nginx-alive"
 """Answered by nginx itself, so that its own health is told from the replicas'."""
 
@@ -132,6 +135,7 @@ def local(workspace: Workspace, upstreams: Sequence[Address], *, sticky: str | N
         argv=[*program, "-e", "stderr", "-g", "daemon off;"],
         address=address,
         probe=PROBE,
+        reload_signal=RELOAD_SIGNAL,
         death_signal=signal.SIGTERM,  # "fast": the master also ends its workers
     )
 
@@ -146,6 +150,7 @@ def contained(image: str, upstreams: Sequence[Address], *, sticky: str | None = 
         command=["nginx", "-p", "/tmp", "-c", _PLACE, "-e", "stderr", "-g", "daemon off;"],  # noqa: S108 - its own
         files={_PLACE: configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"), sticky=sticky)},  # noqa: S108 - its own
         user="101:101",  # as the official image calls its unprivileged user
+        reload_signal=RELOAD_SIGNAL,
         probe=PROBE,
     )
 

@@ -52,6 +52,7 @@ class Recipe:
         disk: The process that keeps a disk of its own for that (`backends/disk.py`); None if it has none.
         ready_within_s: How long it may take until it is ready.
         stop_signal: Its polite end.
+        reload_signal: What has it read its configuration again; None where nothing does.
         death_signal: What the kernel sends it when we die; one that also ends its own children.
     """
 
@@ -67,6 +68,7 @@ class Recipe:
     disk: int | None = None
     ready_within_s: float = READY_WITHIN_S
     stop_signal: signal.Signals = signal.SIGTERM
+    reload_signal: signal.Signals | None = None
     death_signal: signal.Signals = signal.SIGKILL
 
 
@@ -89,6 +91,7 @@ class ContainerRecipe:
         data: The folder inside that holds what it must not lose, whatever image it is; None if it keeps nothing.
         disk_bytes: How much fits on a disk of its own for that; None if it has none.
         sandbox: What its sandbox does.
+        reload_signal: What has it read its configuration again; None where nothing does.
         ready_within_s: How long it may take until it is ready.
     """
 
@@ -105,6 +108,7 @@ class ContainerRecipe:
     data: str | None = None
     disk_bytes: int | None = None
     sandbox: Sequence[str] = IDLE
+    reload_signal: signal.Signals | None = None
     ready_within_s: float = READY_WITHIN_S
 
     @property

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from harness.errors import StackError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -143,6 +145,16 @@ class Service(Protocol):
             StackError: If it does not run.
         """
 
+    def children(self) -> frozenset[int]:
+        """Return the numbers of the processes below its main one, such as its workers; none if it does not run."""
+
+    def reload(self) -> None:
+        """Tell it to read its configuration again, and do not wait for it.
+
+        Raises:
+            StackError: If it does not run, or knows no such order.
+        """
+
     def ask_to_end(self) -> None:
         """Ask it to end, as an operator does, and do not wait for it."""
 
@@ -166,6 +178,12 @@ class Service(Protocol):
 
     def usage(self) -> Usage:
         """Return what it uses right now; zeros if it is not alive."""
+
+
+def cannot_reload(service: Service, why: str) -> StackError:
+    """Return what is said of one that cannot be told to read its configuration again."""
+    what = f"{service.name} cannot read its configuration again: {why}"
+    return StackError(what, where=str(service.direct), fix="restart it, or start it first")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The harness gets SIGKILL at seeded moments of a run with seven faults at once and a worker: ten seconds later nothing of it is left.
+"""The harness gets SIGKILL at seeded moments of a run with eight faults at once and a worker: ten seconds later nothing of it is left.
 
 A moment is a line of the ledger and a delay after it, so that it is the same on a fast machine and on a slow one: while
 the stack starts, while the load begins, between two entries of one fault, while both are there, and while they end.
@@ -38,7 +38,7 @@ LAST = LINES - 3
 RNG = random.Random(20261129)
 DRAWN = [(RNG.randint(2, LAST), round(RNG.uniform(0.0, 0.8), 3)) for _ in range(25)]
 ALL = "READINESS_KILLS" in os.environ
-MOMENTS = DRAWN if ALL else [DRAWN[4], DRAWN[16]]  # while the stack starts, and while all seven faults are there
+MOMENTS = DRAWN if ALL else [DRAWN[4], DRAWN[16]]  # while the stack starts, and while all eight faults are there
 
 RUN = """
 import os, signal, sys, threading, time
@@ -84,6 +84,7 @@ scenario = Scenario.model_validate({
             {"kind": "pause", "target": "postgres", "at": "1s", "until": "5s"},
             {"kind": "descriptors", "target": "worker-1", "at": "1s"},
             {"kind": "cpu", "target": "machine", "strangers": 1, "at": "1s"},
+            {"kind": "reload", "target": "nginx", "at": "1s"},
         ]},
         {"name": "recovery", "lasts": "1s"},
     ],

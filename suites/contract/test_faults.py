@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
 from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
-from harness.errors import FaultError
+from harness.errors import FaultError, StackError
 from harness.faults.action import Observation, Site
 from harness.faults.injection import action_for, injected, unavailable
 from harness.faults.ledger import read_ledger
@@ -40,6 +43,7 @@ from harness.spec.faults import (
     Pause,
     PauseClients,
     ReadOnly,
+    Reload,
     Reset,
     Restart,
     RollingRestart,
@@ -79,6 +83,8 @@ FAULTS = [
     pytest.param(Pause(kind="pause", target="postgres"), id="postgres paused, with all its processes"),
     pytest.param(Pause(kind="pause", target="replica-1"), id="replica paused"),
     pytest.param(Restart(kind="restart", target="postgres"), id="postgres restarted"),
+    pytest.param(Restart(kind="restart", target="nginx"), id="load balancer restarted"),
+    pytest.param(Reload(kind="reload", target="nginx"), id="load balancer reloaded"),
     pytest.param(RollingRestart(kind="rolling-restart", target="replicas"), id="replicas restarted one by one"),
     pytest.param(CrashLoop(kind="crash-loop", target="redis", every="500ms"), id="redis dies again and again"),
     pytest.param(SlowStart(kind="slow-start", target="replica-1", delay="1s"), id="replica starts late"),
@@ -536,6 +542,77 @@ def test_silence_of_another_kind_is_noticed(stack, ledger, fault, undo, seen):
 
     assert not dose.is_delivered
     assert seen in dose.seen
+
+
+RELOADED = Reload(kind="reload", target="nginx")
+
+
+def test_what_is_under_way_when_the_load_balancer_reloads_is_answered(stack, ledger):
+    """By the worker that took it, which is told to end and does so when it has answered; the next one gets what is new."""
+    slow = Latency(kind="latency", target="replicas", delay="400ms")
+    faults = [slow.model_copy(update={"target": each}) for each in ("nginx.replica-1", "nginx.replica-2")]
+    with ExitStack() as leaving, ThreadPoolExecutor() as clients:
+        for number, fault in enumerate(faults):
+            leaving.enter_context(injected(fault, fault_id=f"slow-{number}", into=stack, ledger=ledger, clock=CLOCK))
+        before_bytes = stack.sent_bytes("nginx")
+        asked = clients.submit(httpx.get, stack.base_url, trust_env=False)
+        assert is_met_within(lambda: stack.sent_bytes("nginx") > before_bytes, deadline_s=5, clock=CLOCK)
+        reload = leaving.enter_context(injected(RELOADED, fault_id="reload", into=stack, ledger=ledger, clock=CLOCK))
+        first = reload.observe()
+        assert asked.result().status_code == 200
+        assert httpx.get(stack.base_url, trust_env=False).status_code == 200
+
+        assert first.is_delivered
+        assert first.seen == "nginx has 1 new of 1 workers, and 1 of the former finish"
+        assert is_met_within(
+            lambda: reload.observe().seen.endswith("and 0 of the former finish"), deadline_s=5, clock=CLOCK
+        )
+    assert reload.mark().before_bytes > 0, "the load needs what is reloaded"
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_load_balancer_that_ended_is_no_reload(stack, ledger, how):
+    """Its workers are new ones as well, and every connection was cut: the main process tells."""
+    nginx = stack.services["nginx"]
+    with injected(RELOADED, into=stack, ledger=ledger, clock=CLOCK) as injection:
+        getattr(nginx, how)()
+        dose = injection.observe()
+        if how == "kill":
+            nginx.start()
+
+    assert not dose.is_delivered
+    assert dose.seen == "nginx ended, where its workers should have"
+
+
+def test_a_configuration_that_is_refused_is_no_reload(embedded_stack, ledger):
+    """The main process says so in its log and keeps its workers."""
+    argv = psutil.Process(embedded_stack.services["nginx"].identity()["pid"]).cmdline()
+    path = Path(argv[argv.index("-c") + 1]) if "-c" in argv else Path(re.search(r"-c (\S+)", " ".join(argv))[1])
+    kept = path.read_text()
+    path.write_text(f"{kept}\nnot a directive;\n")
+    try:
+        with injected(RELOADED, into=embedded_stack, ledger=ledger, clock=CLOCK) as injection:
+            dose = injection.observe()
+    finally:
+        path.write_text(kept)
+
+    assert not dose.is_delivered
+    assert dose.seen == "nginx has 0 new of 1 workers, and 1 of the former finish"
+    assert "unknown directive" in embedded_stack.services["nginx"].logs()
+
+
+@pytest.mark.parametrize(("name", "why"), [("redis", "it knows no such order"), ("nginx", "it does not run")])
+def test_what_cannot_read_its_configuration_again_says_why(stack, name, why):
+    """A signal that ends it, or reaches nobody, must not pass for a reload."""
+    service = stack.services[name]
+    if name == "nginx":
+        service.kill()
+    with pytest.raises(StackError, match=f"{name} cannot read its configuration again: {why}"):
+        service.reload()
+    if name == "nginx":
+        assert service.children() == frozenset()
+        service.start()
+    wait_until_ready([service], clock=CLOCK)
 
 
 def test_a_pause_freezes_every_process_of_a_service(embedded_stack, ledger):

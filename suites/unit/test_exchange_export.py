@@ -79,7 +79,8 @@ def refused(tool, *faults, **choices):
 
 def fidelity_of(fault, tool):
     """Return how well a kind is said, beside a fault that can be."""
-    made, _ = export_of(tool, fault, {"kind": "kill", "target": "nginx", "at": "30s"}, lasts="40s", is_partial=True)
+    beside = {"kind": "kill", "target": "redis" if fault.get("target") == "nginx" else "nginx", "at": "30s"}
+    made, _ = export_of(tool, fault, beside, lasts="40s", is_partial=True)
     return made.rows[0][1].fidelity
 
 

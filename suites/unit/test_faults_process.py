@@ -8,9 +8,10 @@ from harness.clock import FakeClock
 from harness.errors import StackError
 from harness.faults.action import Site
 from harness.faults.process.crash_loop import CrashLoopAction
+from harness.faults.process.reload import ReloadAction
 from harness.faults.process.restart import GracefulRestart
 from harness.faults.process.rolling_restart import RollingRestartAction
-from harness.spec.faults import CrashLoop, RollingRestart
+from harness.spec.faults import CrashLoop, Reload, RollingRestart
 from harness.stack.stack import Stack
 
 
@@ -180,3 +181,35 @@ def test_one_that_was_left_alone_or_stays_dead_is_no_crash_loop():
     clock.advance(5.0)
     action.proceed()
     assert part.told[-1] == ("start", 0.0), "it is not killed any more"
+
+
+class Balancer(Part):
+    """A load balancer whose workers are replaced one after the other, each `takes_s` after the one before."""
+
+    def __init__(self, clock, workers, *, takes_s):
+        super().__init__(clock, "nginx")
+        self._workers, self._takes_s, self._told_s = workers, takes_s, float("inf")
+
+    def children(self):
+        since_s = max(0.0, self._clock.now() - self._told_s + 1e-6)
+        new = min(self._workers, int(since_s / self._takes_s))
+        return frozenset(range(self._workers)) | frozenset(range(100, 100 + new))
+
+    def reload(self):
+        self._told_s = self._clock.now()
+
+
+@pytest.mark.parametrize(
+    ("workers", "takes_s", "is_dose", "new"),
+    [(1, 1.9, True, 1), (1, 2.1, False, 0), (3, 0.6, True, 3), (3, 0.9, False, 2), (0, 0.1, False, 0)],
+)
+def test_a_reload_is_waited_for_two_seconds_until_every_worker_has_a_successor(workers, takes_s, is_dose, new):
+    """One that replaced some of them, or never had any, has not been seen to do it."""
+    clock = FakeClock()
+    action = ReloadAction(Reload(kind="reload", target="nginx"), site(clock, Balancer(clock, workers, takes_s=takes_s)))
+    action.begin(None)
+
+    seen = action.observe()
+
+    assert seen.is_delivered == is_dose
+    assert seen.seen == f"nginx has {new} new of {workers} workers, and {workers} of the former finish"

@@ -288,6 +288,10 @@ def test_a_window_that_ends_with_its_phase_does_so_in_any_profile(tmp_path):
         (("kind: latency, target: nginx.replica-1, delay: 1s", "kind: rolling-restart, target: replicas, settles: 0s"), False),
         (("kind: latency, target: replica-1.redis, delay: 1s", "kind: rolling-restart, target: replicas, settles: 0s"), True),
         (("kind: kill, target: redis", "kind: pause, target: redis"), False),
+        (("kind: reload, target: nginx", "kind: restart, target: nginx"), False),
+        (("kind: reload, target: nginx", "kind: reload, target: nginx, at: 3s"), False),
+        (("kind: reload, target: nginx, for: 3s", "kind: reload, target: nginx, at: 3s"), True),
+        (("kind: reload, target: nginx", "kind: latency, target: replica-1, delay: 1s"), True),
         (("kind: kill, target: redis", "kind: pause, target: replica-1"), True),
         (("kind: slow-start, target: redis, delay: 3s", "kind: pause, target: redis, at: 4s, for: 3s"), True),
         (("kind: flush, target: redis", "kind: flush, target: redis, at: 2s"), True),
@@ -513,6 +517,8 @@ def test_a_window_without_one_is_written_as_before_there_were_any(tmp_path):
         ("rolling-restart", "replicas", True),
         ("rolling-restart", "replica-1", False),  # one is no group
         ("restart", "replicas", False),  # nor is a group one process
+        ("reload", "nginx", True),
+        ("reload", "replica-1", False),  # it reads no configuration again
     ],
 )
 def test_what_a_fault_can_hit_depends_on_its_kind(tmp_path, kind, target, is_there):

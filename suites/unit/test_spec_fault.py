@@ -22,6 +22,7 @@ from harness.spec.faults import (
     Lock,
     Memory,
     PauseClients,
+    Reload,
     Reset,
     Restart,
     RollingRestart,
@@ -119,6 +120,7 @@ def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given
         (Restart(kind="restart", target="redis"), 5.0, "redis restarted"),
         (RollingRestart(kind="rolling-restart", target="replicas"), 5.0, "replicas restarted one by one"),
         (CrashLoop(kind="crash-loop", target="redis", every="2s"), 0.0, "redis killed every 2s"),
+        (Reload(kind="reload", target="nginx", at="1s"), 2.0, "nginx reloaded at 1s"),
         (ConnectBlackhole(kind="connect-blackhole", target="redis"), 1.0, "redis lets no connection in"),
         (StaleConnections(kind="stale-connections", target="redis"), 1.0, "redis is silent on open connections"),
         (Cpu(kind="cpu", target="machine", strangers=1), 0.5, "machine has 1 stranger computing"),
@@ -156,9 +158,10 @@ def test_a_pause_of_everything_says_how_long_it_is():
     assert paused(blocks="writes").lasts_s is None
 
 
-def test_a_phase_with_a_flush_does_not_go_on():
+def test_a_phase_with_what_happens_once_does_not_go_on():
     """What is missed is loaded anew meanwhile: a longer phase would be an easier one."""
     assert not Flush(kind="flush", target="redis").spans
+    assert not Reload(kind="reload", target="nginx").spans
     assert not Failover(kind="failover", target="redis").spans
     assert paused(blocks="writes").spans
 

@@ -6,7 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.spec.faults.target import ENDS_WITHIN_S, LOOK_OVERHEAD_S, SILENCE_S, Targeted, Windowed
+from harness.spec.faults.target import (
+    ENDS_WITHIN_S,
+    LOOK_OVERHEAD_S,
+    RELOADS_WITHIN_S,
+    SILENCE_S,
+    Targeted,
+    Windowed,
+)
 from harness.spec.quantity import Duration, duration_text
 
 
@@ -122,6 +129,25 @@ class CrashLoop(Windowed):
         return f"{self.target} killed every {duration_text(self.every)}{self.when}"
 
 
+class Reload(Windowed):
+    """The target, the load balancer, reads its configuration again: new workers serve, and the former finish."""
+
+    kind: Literal["reload"]
+
+    @property
+    def look_s(self) -> float:
+        """Return how long its new workers may take."""
+        return RELOADS_WITHIN_S
+
+    @property
+    def spans(self) -> bool:
+        """Tell that it does not: it happens once, and a longer phase would be an easier one."""
+        return False
+
+    def __str__(self) -> str:
+        return f"{self.target} reloaded{self.when}"
+
+
 ProcessFault = (
     Kill
     | Pause
@@ -129,4 +155,5 @@ ProcessFault = (
     | Restart
     | RollingRestart
     | CrashLoop
+    | Reload
 )  # fmt: skip

@@ -21,7 +21,7 @@ from harness.stack.backends.engine import ANSWER_WITHIN_S, GONE, RUN_LABEL, spea
 from harness.stack.backends.engine import address as engine_address
 from harness.stack.disk import Disk
 from harness.stack.ready import TAIL, its_last_words
-from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Usage
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Usage, cannot_reload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,6 +173,21 @@ class Container:
         if self._container is None or not self.is_alive():
             raise StackError(f"{self.name} does not run", where=str(self.direct), fix="see its log")
         return f"container of {self._container.attrs['State']['StartedAt']}"
+
+    def children(self) -> frozenset[int]:
+        """Return the numbers of the processes below its main one, as the engine counts them."""
+        if self._container is None or not self.is_alive():
+            return frozenset()
+        with speaking(f"look into {self.name}"):
+            return children_in(self._container.top())
+
+    def reload(self) -> None:
+        """Send its own signal for this, and do not wait for it."""
+        number = self._recipe.reload_signal
+        if number is None or self._container is None or not self.is_alive():
+            raise cannot_reload(self, "it does not run" if number else "it knows no such order")
+        with speaking(f"have {self.name} read its configuration again"):
+            self._container.kill(signal=number.name)
 
     def ask_to_end(self) -> None:
         """Send the image's own signal for this, and do not wait for it."""
@@ -332,6 +347,16 @@ class Container:
                 **options,
             )
         )
+
+
+def children_in(said: Mapping[str, Any]) -> frozenset[int]:
+    """Return which of the processes that an engine lists of a container are below another one there.
+
+    The columns are those of `ps -ef` (Docker) or the engine's own (Podman): PID and PPID are in both.
+    """
+    pid, parent = (said["Titles"].index(title) for title in ("PID", "PPID"))
+    parents = {int(row[pid]): int(row[parent]) for row in said["Processes"]}
+    return frozenset(number for number, above in parents.items() if above in parents)
 
 
 def _usage_of(said: Mapping[str, Any]) -> Usage:

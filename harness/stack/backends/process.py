@@ -16,7 +16,7 @@ import psutil
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.faults.target import ENDS_WITHIN_S
-from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address, Usage, Workspace
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address, Usage, Workspace, cannot_reload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -191,6 +191,17 @@ class LocalProcess:
         """Return its process and when that was started."""
         identity = self.identity()
         return f"process {identity['pid']} of {identity['started_s']}"
+
+    def children(self) -> frozenset[int]:
+        """Return the numbers of those of its family that are not its main process, and have not ended."""
+        return frozenset(each.pid for each in self._family()[1:] if not is_gone(each))
+
+    def reload(self) -> None:
+        """Send its own signal for this, and do not wait for it."""
+        number = self._recipe.reload_signal
+        if number is None or not self.is_alive():
+            raise cannot_reload(self, "it does not run" if number else "it knows no such order")
+        self._signal(number)
 
     def ask_to_end(self) -> None:
         """Send its own signal for this, and do not wait for it."""

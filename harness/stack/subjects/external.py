@@ -69,6 +69,14 @@ class ExternalService:
         """Refuse: see the class."""
         self._refuse("told from an earlier life")
 
+    def children(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("looked into")
+
+    def reload(self) -> NoReturn:
+        """Refuse: see the class."""
+        self._refuse("told to read its configuration again")
+
     def ask_to_end(self) -> NoReturn:
         """Refuse: see the class."""
         self._refuse("ended")
