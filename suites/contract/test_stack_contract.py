@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import psutil
 import pytest
@@ -9,6 +11,7 @@ from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError, SubjectError
+from harness.faults.injection import injected
 from harness.spec.faults import Down, Kill, Latency
 from harness.spec.system import Part, Subject, System
 from harness.stack import proxy
@@ -143,6 +146,28 @@ def test_what_a_service_is_sent_is_counted_also_where_no_edge_leads_into_it(stac
 
     assert is_met_within(lambda: "nginx" in has_grown(), deadline_s=5, clock=CLOCK)
     assert len(has_grown()) == 2, "nginx, and the replica that it asked"
+
+
+def test_a_replica_that_is_late_is_given_nothing_while_another_has_less_to_do(stack, ledger):
+    """As long as one request is under way there, all that come one by one go to the other: nobody takes turns with it."""
+
+    def asked_of_the_late_one():
+        return stack.sent_bytes("nginx.replica-2")
+
+    late = Latency(kind="latency", target="nginx.replica-2", delay="2s")
+    with injected(late, into=stack, ledger=ledger, clock=CLOCK), ThreadPoolExecutor() as clients:
+        before_bytes = asked_of_the_late_one()
+        waiting = [clients.submit(httpx.get, stack.base_url, trust_env=False) for _ in range(2)]
+        assert is_met_within(
+            lambda: asked_of_the_late_one() > before_bytes and any(each.done() for each in waiting),
+            deadline_s=5, clock=CLOCK,
+        )  # fmt: skip
+        held_bytes = asked_of_the_late_one()
+        statuses = [httpx.get(stack.base_url, trust_env=False).status_code for _ in range(9)]
+
+        assert statuses == [200] * 9
+        assert asked_of_the_late_one() == held_bytes
+        assert not all(each.done() for each in waiting), "the late one was asked all the while"
 
 
 def test_every_edge_leads_to_its_service(stack):
