@@ -13,6 +13,7 @@ reports/runs/<id>/              the run
     ├── operations.parquet      what remembered requests wrote and read; only if there were any
     ├── echoes.parquet          whose answers requests got; only if that was asked
     ├── accounts.jsonl          what became of what was only accepted, a line each; only if that was asked
+    ├── circuits.jsonl          what circuit breakers did, as replicas told it; only if that was asked
     ├── events.jsonl            the timeline, a line each
     ├── history.json            everything else that was seen: phases, faults, doses, load, machine, failures
     ├── scenario.yaml           the scenario as its author wrote it
@@ -43,6 +44,7 @@ SAMPLES_FILE = "samples.parquet"
 OPERATIONS_FILE = "operations.parquet"
 ECHOES_FILE = "echoes.parquet"
 ACCOUNTS_FILE = "accounts.jsonl"
+CIRCUITS_FILE = "circuits.jsonl"
 EVENTS_FILE = "events.jsonl"
 HISTORY_FILE = "history.json"
 SCENARIO_TEXT_FILE = "scenario.yaml"
@@ -68,7 +70,7 @@ EVIDENCE = (
 )
 """What every manifest of an experiment names; logs and `SOMETIMES_EVIDENCE` besides, where they are there."""
 
-SOMETIMES_EVIDENCE = (OPERATIONS_FILE, ECHOES_FILE, ACCOUNTS_FILE)
+SOMETIMES_EVIDENCE = (OPERATIONS_FILE, ECHOES_FILE, ACCOUNTS_FILE, CIRCUITS_FILE)
 """What is only written where a scenario's promises need it."""
 
 RUN_EVIDENCE = (VERDICT_FILE, LEDGER_FILE)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from harness.spec.document import Document, KeyPath
     from harness.spec.faults import Fault, SystemFault
+    from harness.spec.invariant import Invariant
     from harness.spec.phase import Phase
     from harness.spec.requests import DeclaredRequest
     from harness.spec.system import Settings, Subject, System
@@ -160,6 +161,7 @@ def mistakes_in(source: ScenarioSource, settings: Settings, profile: str) -> Ite
     settings = settings.with_workers(source.scenario.workers)
     yield from _faulty(source, settings, profile)
     yield from _untold(source, settings)
+    yield from _untraced(source, settings)
     yield from _unheard(source, settings)
     yield from _not_proved(source, settings, profile)
     yield from _not_caught(source, settings, profile)
@@ -231,6 +233,19 @@ def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
     yield from unexercised(scenario.invariants, load.told, load.asked, document)
     yield from default_unanswerable(defaults, load.told, load.asked, document.place(("load",)))
     yield from default_unexercised(settings.invariants, load.told, load.asked, document.place(("load",)))
+
+
+def _untraced(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
+    """Find what is promised of the circuit breakers of a service that does not tell what they do."""
+    if settings.system.subject.breakers is not None:
+        return
+    invariants: list[tuple[Invariant, KeyPath]] = [(each, ("load",)) for each in settings.invariants]
+    invariants += [(each, ("invariants", index, "kind")) for index, each in enumerate(source.scenario.invariants)]
+    for invariant, place in invariants:
+        if invariant.traces_breakers:
+            what = f"`{invariant}`: it is about what breakers tell of themselves, and no path is named that does"
+            fix = 'name it in readiness.toml: [system.subject] with breakers = "/PATH" (docs/system.md)'
+            yield SpecError(what, where=source.document.place(place), fix=fix)
 
 
 def _not_proved(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:

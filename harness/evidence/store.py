@@ -5,6 +5,7 @@ samples.parquet   every request, in the columns of `RECORD`, those of `SELDOM` o
                   stand
 operations.parquet  what the remembered requests wrote and read, in the columns of `OPERATION`; only if there were any
 accounts.jsonl    what became of what was only accepted, one JSON object a line; only if that was asked
+circuits.jsonl    what circuit breakers did, as replicas told it, one JSON object an answer; only if that was asked
 echoes.parquet    whose answers requests got, in the columns of `ECHO`; only if an answer told
 events.jsonl      the timeline, one JSON object a line, so that a terminal can read it
 history.json      everything else, with sorted keys
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 
 from harness.errors import ReportError
 from harness.history.accounts import Account, Fate
+from harness.history.circuits import Circuit, CircuitReport, CircuitState, Stay
 from harness.history.echoes import ECHO, Echoes, no_echoes
 from harness.history.failures import UNKNOWN, Failure
 from harness.history.history import History
@@ -33,7 +35,15 @@ from harness.history.machine import Held, MachineSecond
 from harness.history.marks import Beginning, Dose, Event, FaultMark, PhaseMark, PointMark, Startup
 from harness.history.operations import OPERATION, Operations, no_operations
 from harness.history.samples import NAMELESS, RECORD, SELDOM, SampleOutcome, Samples
-from harness.layout import ACCOUNTS_FILE, ECHOES_FILE, EVENTS_FILE, HISTORY_FILE, OPERATIONS_FILE, SAMPLES_FILE
+from harness.layout import (
+    ACCOUNTS_FILE,
+    CIRCUITS_FILE,
+    ECHOES_FILE,
+    EVENTS_FILE,
+    HISTORY_FILE,
+    OPERATIONS_FILE,
+    SAMPLES_FILE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,6 +79,8 @@ def write_history(history: History, folder: EvidenceFolder) -> None:
         folder.write(ECHOES_FILE, _records_parquet(history.echoes.records))
     if history.accounts:
         folder.write(ACCOUNTS_FILE, b"".join(_json(dataclasses.asdict(account)) for account in history.accounts))
+    if history.circuits:
+        folder.write(CIRCUITS_FILE, b"".join(_json(dataclasses.asdict(report)) for report in history.circuits))
     folder.write(EVENTS_FILE, b"".join(_json(dataclasses.asdict(event)) for event in history.events))
     folder.write(HISTORY_FILE, _json(_rest_of(history), indent=1))
 
@@ -87,11 +99,13 @@ def read_history(folder: Path) -> History:
     operations = _operations(folder / OPERATIONS_FILE)
     echoes = _echoes(folder / ECHOES_FILE, names.get("told", [NAMELESS]))
     accounts = _part(folder / ACCOUNTS_FILE, lambda: _accounts(folder / ACCOUNTS_FILE))
+    circuits = _part(folder / CIRCUITS_FILE, lambda: _circuits(folder / CIRCUITS_FILE))
     seen: dict[str, Any] = {
         "samples": samples,
         "operations": operations,
         "echoes": echoes,
         "accounts": accounts,
+        "circuits": circuits,
         "events": events,
     }
     return _part(folder / HISTORY_FILE, lambda: History(**_values(rest), **seen))
@@ -106,7 +120,7 @@ def _json(data: Any, indent: int | None = None) -> bytes:
 def _rest_of(history: History) -> dict[str, Any]:
     fields = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
     samples, events = fields.pop("samples"), fields.pop("events")
-    del fields["operations"], fields["echoes"], fields["accounts"]
+    del fields["operations"], fields["echoes"], fields["accounts"], fields["circuits"]
     fields["names"] = {plural: list(getattr(samples, plural)) for plural in _NAMED.values()}
     if len(history.echoes):
         fields["names"]["told"] = list(history.echoes.told)
@@ -313,6 +327,24 @@ def _accounts(path: Path) -> tuple[Account, ...]:
 def _account(said: dict[str, Any]) -> Account:
     told = {"fate": Fate(said["fate"]), "samples": tuple(said["samples"]), "effects": tuple(said["effects"])}
     return Account(**{**said, **told})
+
+
+def _circuits(path: Path) -> tuple[CircuitReport, ...]:
+    """Return what replicas told of their circuit breakers; a run that did not ask has no such file."""
+    if not path.exists():
+        return ()
+    return tuple(_circuit_report(json.loads(line)) for line in _text(path).split("\n")[:-1])
+
+
+def _circuit_report(said: dict[str, Any]) -> CircuitReport:
+    circuits = tuple(
+        Circuit(**{**circuit, "stays": tuple(_stay(stay) for stay in circuit["stays"])}) for circuit in said["circuits"]
+    )
+    return CircuitReport(**{**said, "circuits": circuits})
+
+
+def _stay(said: dict[str, Any]) -> Stay:
+    return Stay(**{**said, "state": CircuitState(said["state"])})
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import DoomedError, HarnessError, SpecError
+from harness.experiment.circuits import ask_circuits
 from harness.experiment.context import ProgressListener, RunContext
 from harness.experiment.interim import InterimAnalysis
 from harness.experiment.recorder import Recorder
@@ -168,6 +169,7 @@ def _apply_load(
         context.listener.message(f"{plan.name}: waiting for the last answers")
         recorder.has_ended(result := pressure.finish())
         _count_traffic(load, result, recorder)
+        ask_circuits(plan.scenario, context, stack, recorder)
         recorder.accounts = settled(plan, context, stack, recorder, result, mark=load.mark)
 
 

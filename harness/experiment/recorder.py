@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.experiment.traffic import TrafficInjection
     from harness.faults.injection import Injection
     from harness.history.accounts import Account
+    from harness.history.circuits import CircuitReport
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat
     from harness.history.machine import MachineSecond
@@ -51,6 +52,7 @@ class Recorder:
         self.injections: list[Injection | TrafficInjection] = []
         self.points: list[PointMark] = []
         self.accounts: tuple[Account, ...] = ()
+        self.circuits: list[CircuitReport] = []
         self._failures: list[Failure] = []
 
     def now_s(self) -> float:
@@ -125,5 +127,6 @@ class Recorder:
             operations=self._result.operations if self._result else no_operations(),
             echoes=self._result.echoes if self._result else no_echoes(),
             accounts=self.accounts,
+            circuits=tuple(self.circuits),
             tally=self._result.tally if self._result else None,
         )

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import AbortedError
+from harness.experiment.circuits import about_to_be_lost, ask_circuits
 from harness.experiment.phase import OpenPhase
 from harness.experiment.traffic import TrafficInjection
 from harness.faults.injection import Injection, injected
@@ -129,6 +130,8 @@ class Timeline:
             recorder.injections.append(traffic := TrafficInjection(action))
             leaving.callback(lambda: traffic.end(recorder.now_s()))
             return
+        lost = about_to_be_lost(action.spec, self._stack)
+        ask_circuits(self._scenario, self._context, self._stack, recorder, of=lost)
         # An exit stack goes backwards: this is said last, when the fault is undone.
         leaving.callback(recorder.note, "fault", f"{action.spec} healed")
         injection = leaving.enter_context(

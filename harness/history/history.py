@@ -11,6 +11,7 @@ from harness.history.samples import Samples, no_samples
 
 if TYPE_CHECKING:
     from harness.history.accounts import Account
+    from harness.history.circuits import CircuitReport
     from harness.history.failures import Failure
     from harness.history.load import Heartbeat, LoadTally
     from harness.history.machine import MachineSecond
@@ -32,6 +33,7 @@ class History:
         operations: What the remembered requests wrote and read.
         echoes: Whose answers the requests got that declare what must be echoed.
         accounts: What became of what was only accepted, in the order of acceptance.
+        circuits: What replicas told of their circuit breakers, in order of time.
         tally: The load generator's own count; None if it never finished.
         heartbeats: One a second from the load generator.
         machine: What the machine gave, second by second; nothing where it was not measured.
@@ -54,6 +56,7 @@ class History:
     operations: Operations = field(default_factory=no_operations)
     echoes: Echoes = field(default_factory=no_echoes)
     accounts: tuple[Account, ...] = ()
+    circuits: tuple[CircuitReport, ...] = ()
     tally: LoadTally | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
     machine: tuple[MachineSecond, ...] = ()

@@ -16,6 +16,7 @@ import jinja2
 from harness.evidence.documents import NEVER_RUN, run_outcome, system_of
 from harness.layout import (
     ACCOUNTS_FILE,
+    CIRCUITS_FILE,
     ECHOES_FILE,
     EVENTS_FILE,
     HISTORY_FILE,
@@ -50,6 +51,7 @@ FILES = (
     (OPERATIONS_FILE, "what was written and read"),
     (ECHOES_FILE, "whose answers requests got"),
     (ACCOUNTS_FILE, "what became of what was accepted"),
+    (CIRCUITS_FILE, "what circuit breakers did"),
     (TIMELINE_FILE, "second by second"),
     (EVENTS_FILE, "the timeline"),
     (HISTORY_FILE, "phases, faults, doses, load"),
@@ -103,6 +105,7 @@ def _absent(history: History) -> set[str]:
         OPERATIONS_FILE: history.operations,
         ECHOES_FILE: history.echoes,
         ACCOUNTS_FILE: history.accounts,
+        CIRCUITS_FILE: history.circuits,
     }
     return {name for name, table in tables.items() if not len(table)}
 

@@ -28,6 +28,7 @@ class Absolute(Model):
         remembers: Whether it needs what requests wrote and read (`history.operations`), which takes time of the load
             generator; else the samples alone tell.
         compares_echoes: Whether it needs to know whose answers requests got (`history.echoes`), which does as well.
+        traces_breakers: Whether replicas must be asked what their circuit breakers did (`history.circuits`).
         settles_within_s: For how long, after the last answers, it is asked what became of what was only accepted; not
             at all, if it is 0.
     """
@@ -37,6 +38,7 @@ class Absolute(Model):
     unit: ClassVar[Unit] = Unit.COUNT
     remembers: ClassVar[bool] = False
     compares_echoes: ClassVar[bool] = False
+    traces_breakers: ClassVar[bool] = False
 
     kind: str
 
@@ -255,6 +257,40 @@ class NoDuplicateEffect(OfAccepted):
         return missing
 
 
+class BreakerTrace(Absolute):
+    """A circuit breaker goes from closed to open, from there to half open, and from there to either of them.
+
+    While it is open it lets nothing through, for as long as is promised here; when it is half open a few calls.
+
+    Attributes:
+        rest: How long it rests when it has opened.
+        longest: The longest rest, where each opening in a row doubles it; all are alike, where nothing is said.
+        jitter: By what share a rest may be shorter or longer than that.
+        probes: How many calls may be let through in a half-open state, those not counted that were cancelled.
+        of: What the service calls the breakers that this is about; all of them, where none is named.
+    """
+
+    traces_breakers: ClassVar[bool] = True
+
+    kind: Literal["breaker-trace"]
+    rest: Duration = Field(gt=0, le=3600)
+    longest: Duration | None = Field(default=None, gt=0, le=86_400)
+    jitter: Ratio = Field(default=0.0, lt=1)
+    probes: int = Field(ge=1, le=1_000_000)
+    of: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.longest is not None and self.longest < self.rest:
+            raise ValueError("the longest rest is shorter than the first; leave it out where all are alike")
+        return self
+
+    def __str__(self) -> str:
+        named = f" of {', '.join(self.of)}" if self.of else ""
+        longest = f" to {duration_text(self.longest)}" if self.longest is not None else ""
+        return f"{self.kind}{named} (rest {duration_text(self.rest)}{longest}, probes {self.probes})"
+
+
 Invariant = Annotated[
     NoAcknowledgedWriteLost
     | VersionsOnlyGrow
@@ -263,7 +299,8 @@ Invariant = Annotated[
     | ResponsesBelongToRequests
     | ReturnsToBaseline
     | TasksDoneOnce
-    | NoDuplicateEffect,
+    | NoDuplicateEffect
+    | BreakerTrace,
     Field(discriminator="kind"),
 ]
 """Any invariant that a scenario may hold a service to; `kind` says which it is."""

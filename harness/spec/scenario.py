@@ -131,6 +131,11 @@ class Scenario(Model):
         return any(invariant.compares_echoes for invariant in self.all_invariants)
 
     @property
+    def traces_breakers(self) -> bool:
+        """Return whether replicas must be asked what their circuit breakers did."""
+        return any(invariant.traces_breakers for invariant in self.all_invariants)
+
+    @property
     def settles_within_s(self) -> float:
         """Return for how long to ask, when the load is over, what became of what was accepted; 0: not at all."""
         return max((invariant.settles_within_s for invariant in self.all_invariants), default=0.0)

@@ -125,6 +125,8 @@ class Subject(Model):
         ready: Path that answers 200 when a replica can serve.
         ready_within: How long a replica may take until it does.
         metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one.
+        breakers: Path at which a replica tells what its circuit breakers did (docs/system.md); asked only where an
+            invariant is about that. None where it does not tell.
         folder: Where a replica, `init` and the workers run, below the folder that holds readiness.toml; that one if
             None. In a container it is the image's own working directory.
         environment: Variables of each process; `{redis.port}` and the like are filled in at start.
@@ -149,6 +151,7 @@ class Subject(Model):
     ready: str = Field(default="/health/ready", pattern=r"^/")
     ready_within: Duration = Field(default=20.0, gt=0, le=600)
     metrics: str = Field(default="/metrics", pattern=r"^/")
+    breakers: str | None = Field(default=None, pattern=r"^/")
     folder: PathBelow | None = None
     environment: dict[str, Plain] = Field(default_factory=dict)
     secrets: tuple[Variable, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from harness.measure.invariants.breaker_trace import breaker_trace
 from harness.measure.invariants.limiter_never_over_admits import limiter_never_over_admits
 from harness.measure.invariants.monotonic_reads import monotonic_reads
 from harness.measure.invariants.no_acknowledged_write_lost import no_acknowledged_write_lost
@@ -18,6 +19,7 @@ from harness.measure.invariants.returns_to_baseline import returns_to_baseline
 from harness.measure.invariants.tasks_done_once import tasks_done_once
 from harness.measure.invariants.versions_only_grow import versions_only_grow
 from harness.spec.invariant import (
+    BreakerTrace,
     LimiterNeverOverAdmits,
     MonotonicReads,
     NoAcknowledgedWriteLost,
@@ -102,6 +104,8 @@ def _finding(promise: Invariant, scenario: Scenario, history: History) -> Findin
             found = tasks_done_once(scenario.load, history)
         case NoDuplicateEffect():
             found = no_duplicate_effect(scenario.load, history)
+        case BreakerTrace():
+            found = breaker_trace(promise, history)
         case _:
             assert_never(promise)
     return found

@@ -19,6 +19,7 @@ from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.folder import write_atomically
 from harness.evidence.store import read_history, write_history
 from harness.history.accounts import Account
+from harness.history.circuits import Circuit, CircuitReport, Stay
 from harness.history.echoes import ECHO, Echoes
 from harness.history.failures import Failure
 from harness.history.history import History
@@ -106,6 +107,9 @@ HELD = st.lists(
 NUMBERS = st.lists(st.integers(0, 9), max_size=3).map(tuple)
 COUNTS = st.lists(st.none() | st.integers(0, 9), max_size=3).map(tuple)
 ACCOUNTS = made(Account, samples=NUMBERS, effects=COUNTS, asked_s=st.none() | FLOATS)
+STAYS = st.lists(made(Stay, admitted=st.none() | st.integers(0)), max_size=3).map(tuple)
+CIRCUITS = st.lists(made(Circuit, stays=STAYS), max_size=2).map(tuple)
+REPORTS = st.lists(made(CircuitReport, circuits=CIRCUITS), max_size=2).map(tuple)
 HISTORIES = st.builds(
     History,
     run_id=TEXTS,
@@ -118,6 +122,7 @@ HISTORIES = st.builds(
     operations=operations(),
     echoes=echoes(),
     accounts=st.lists(ACCOUNTS, max_size=3).map(tuple),
+    circuits=REPORTS,
     tally=st.none() | made(LoadTally),
     heartbeats=st.lists(made(Heartbeat), max_size=3).map(tuple),
     machine=st.lists(made(MachineSecond, held=HELD), max_size=3).map(tuple),
