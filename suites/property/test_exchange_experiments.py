@@ -20,6 +20,8 @@ from suites.support.chaostoolkit import ACTIONS, TOXICS, action, experiment, pro
 
 PROXIES = ("redis", "Postgres", "replica-1.redis")
 WORDS = st.text(max_size=60)
+LONGER_THAN_A_LOOK_S = 450
+"""The longest look is at a slicer: 40 pieces, ten seconds apart."""
 
 TOXIC = st.one_of(
     st.builds(lambda ms: ("create_latency_toxic", {"latency": ms}), st.integers(5, 60_000)),
@@ -51,8 +53,8 @@ def methods(draw):
         if draw(st.booleans()):
             last, on, begun_s = open_.pop(draw(st.integers(0, len(open_) - 1)))
             gone = python(TOXICS, "delete_toxic", for_proxy=on, toxic_name=f"t{last}")
-            activities.append(action(gone, before=200))  # longer than the longest look
-            at_s += 200
+            activities.append(action(gone, before=LONGER_THAN_A_LOOK_S))
+            at_s += LONGER_THAN_A_LOOK_S
             expected.append((on.lower(), begun_s, at_s))
     expected += [(proxy.lower(), begun_s, None) for _, proxy, begun_s in open_]
     return activities, expected, at_s
