@@ -43,6 +43,19 @@ def told(seen):
         pytest.param(
             [*BACK[:2], answer(5, 9, version=4), answer(6, 8, version=4)], (2, 2, (3, 1)), id="the first to be answered"
         ),
+        pytest.param(
+            [*BACK[:2], answer(5, 9, version=4), *(answer(6 + n, 6.5 + n, key=1, version=5 - n) for n in range(2))],
+            (2, 2, (4, 3)),
+            id="of two items the first to be answered",
+        ),
+        pytest.param(
+            [*BACK[:2], answer(5, 6, version=5), answer(7, 8, version=4)], (2, 1, (3, 1)), id="told twice before"
+        ),
+        pytest.param(
+            [answer(1, 10, version=9), *(answer(2 * n, 2 * n + 1, version=5 - n % 2) for n in (1, 2, 3))],
+            (1, 1, (3, 2)),
+            id="answered in another order than asked",
+        ),
     ],
 )
 def test_a_client_reads_back(answers, said):
@@ -62,6 +75,13 @@ def test_the_counterexample_can_be_looked_up():
         "6.000 s (sample 2), after version 5 by replica-1 to the request sent at 3.000 s and answered at 4.000 s "
         "(sample 1), 1.000 s before"
     )
+
+
+def test_the_counterexample_names_its_own_client_and_no_replica_that_was_not_told():
+    """Whoever was answered first in the run."""
+    berts = [answer(3 + each, 3.5 + each, "bert", version=5 - each, replica="") for each in range(2)]
+
+    assert "client 'bert' was answered version 4 to the request" in found([*BACK[:1], *berts]).first.sentence
 
 
 def test_it_is_a_promise_like_every_other():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.history.accounts import Account, Fate
@@ -140,6 +141,21 @@ def test_requests_that_share_no_effect_are_nobodys_repetition():
 
     assert no_duplicate_effect(LOAD, seen(account(0, effects=(2,)), asked=asked)).checked == 0
     assert no_duplicate_effect(LOAD, seen(account(1), asked=lost)).checked == 1
+
+
+def test_a_request_that_was_never_sent_repeats_nothing():
+    """Its key was drawn, and nobody was asked."""
+    history = seen(account(0))
+    history.samples.records["sent_s"][2] = np.nan
+
+    assert no_duplicate_effect(LOAD, history).checked == 0
+
+
+def test_of_several_repetitions_the_first_to_be_asked_for_is_told():
+    """Whichever the service told of first."""
+    found = no_duplicate_effect(LOAD, seen(account(1, effects=(1, 2)), account(0, 2, effects=(1, 2))))
+
+    assert (found.broken, found.first.samples) == (2, (0, 2))
 
 
 def test_the_repetition_can_be_looked_up():
