@@ -58,6 +58,17 @@ def asked(*moments_s, name="greedy", **said):
         pytest.param([*asked(1, 1, 1), answer(0.999, 2.1, "greedy")], (0, 0, None), id="paid perhaps later"),
         pytest.param([*asked(1, 1, 1), answer(0.5, 1, "greedy")], (1, 1, (3, 0, 1, 2)), id="paid just before"),
         pytest.param([*asked(1, 1, 1, 1), *asked(5, 5, 5, 5, 5)], (3, 3, (0, 1, 2, 3)), id="the first to end"),
+        pytest.param(
+            [*asked(5, 5, 5, 5), *asked(1, 1, 1, 1, name="modest")], (2, 2, (4, 5, 6, 7)), id="of two clients the first"
+        ),
+        pytest.param(
+            [*asked(1, 1, 1, 1, name="modest"), *asked(1, 1, 1, 1)],
+            (2, 2, (4, 5, 6, 7)),
+            id="both at once, as declared",
+        ),
+        pytest.param(
+            [*asked(1, 1, 1), answer(1, 5, "greedy"), *asked(1)], (1, 1, (0, 1, 2, 4)), id="before one that is slow"
+        ),
         pytest.param(asked(0, 1, 1, 1, 1), (1, 1, (1, 2, 3, 4)), id="no longer than it must be"),
         pytest.param([answer(1, 1, "each", key=key) for key in (1, 1, 1, 2, 2)], (0, 0, None), id="keys are clients"),
         pytest.param([answer(1, 1, "each", key=1)] * 4, (1, 1, (0, 1, 2, 3)), id="and one key is one client"),
@@ -66,6 +77,15 @@ def asked(*moments_s, name="greedy", **said):
 def test_a_stretch_of_time_has_too_many(answers, said):
     """A burst of two and one a second: only what was sent and answered within it counts, and only if it was admitted."""
     assert told(found(answers)) == said
+
+
+def test_a_request_that_was_sent_late_was_answered_when_it_was():
+    """Its latency counts from when it was meant to be sent, and the limiter was asked when it was."""
+    history = history_of(LOAD, asked(1, 1, 1, 1))
+    history.samples.records["intended_s"] -= 2.0
+    history.samples.records["latency_s"] += 2.0
+
+    assert told(limiter_never_over_admits(limit(), LOAD, history)) == (1, 1, (0, 1, 2, 3))
 
 
 def test_a_limiter_may_refuse_in_its_own_words():

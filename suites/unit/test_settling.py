@@ -100,6 +100,7 @@ def test_what_is_done_is_asked_for_once_and_its_effects_are_counted():
         pytest.param([state("running"), Told(503)], Fate.PENDING, "running", 41, id="as it was last known"),
         pytest.param([Told(503)], Fate.UNKNOWN, "", 41, id="it does not say"),
         pytest.param([None], Fate.UNKNOWN, "", 41, id="no answer"),
+        pytest.param([Told(500, state("done").content)], Fate.UNKNOWN, "", 41, id="it fails, whatever it says"),
         pytest.param([Told(200, b"<html>")], Fate.UNKNOWN, "", 41, id="nonsense"),
     ],
 )
@@ -119,7 +120,7 @@ def test_what_is_not_settled_is_asked_for_until_its_time_is_over(said, fate, wor
         pytest.param([Told(410)], 0, 1, id="never happened"),
         pytest.param([version("many")], None, 121, id="no number"),
         pytest.param([Told(200, b"{}")], None, 121, id="it does not say"),
-        pytest.param([Told(500)], None, 121, id="not told"),
+        pytest.param([Told(500, version(1).content)], None, 121, id="it fails, whatever it says"),
     ],
 )
 def test_an_effect_is_counted_once_it_is_told(said, count, times):
@@ -139,6 +140,17 @@ def test_one_thing_that_was_accepted_twice_is_one():
 
     assert [(each.id, each.samples) for each in told] == [("b", (0, 4)), ("a", (3,))]
     assert (service.asked["/tasks/b"], service.asked["/items/4"], service.asked["/items/8"]) == (1, 1, 0)
+
+
+def test_of_several_only_what_is_not_answered_is_asked_for_again():
+    """Neither what is settled, nor what is counted."""
+    slow = {"/tasks/b": [state("running"), state("done")], "/items/8": [None, version(1)]}
+
+    told, service, time = accounts(ONE, Accepted(sample=4, number=13, id="b"), **{"/tasks/a": [state("done")], **slow})
+
+    assert [each.effects for each in told] == [(1, 1), (1, 1)]
+    assert [service.asked[path] for path in ("/tasks/a", "/tasks/b", "/items/7", "/items/8")] == [1, 2, 1, 2]
+    assert time.now_s == 100.5
 
 
 def test_an_id_stays_in_its_place():
