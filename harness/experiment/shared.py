@@ -9,14 +9,17 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from harness.clock import is_met_within
 from harness.errors import HarnessError
 from harness.experiment.standing import fresh_stack
 from harness.history.marks import Beginning
 from harness.layout import LOGS
+from harness.stack.metrics import exposed, value_of
 from harness.verdict.sharing import (
     flows_unlike,
     kept_by,
     promised_before,
+    unlike_declared,
     why_fresh_after,
     why_fresh_always,
     why_leaves_a_trace,
@@ -31,8 +34,16 @@ if TYPE_CHECKING:
     from harness.faults.ledger import Ledger
     from harness.plan import Plan
     from harness.spec.scenario import Scenario
+    from harness.spec.system import Subject
     from harness.stack.stack import Stack
     from harness.verdict.outcome import Verdict
+
+CLEAN_WITHIN_S = 5.0
+"""How long replicas may take until they say of themselves what is declared clean, seconds: what is under way when a
+story ends needs its moment, and a breaker's window its length (5 s in the reference service). A choice: a fresh stack
+takes six times as long, with the baseline that it has to prove."""
+
+_LOOK_EVERY_S = 0.1
 
 
 class SharedStack:
@@ -124,7 +135,7 @@ class SharedStack:
         self._why_fresh = why_not_handed_on(scenario, verdict)
         if self._stack is not None and not self._why_fresh:
             seen = (*unclean(self._stack, self._lives, self._context.ledger), *flows_unlike(scenario, self._flows))
-            self._why_fresh = "; ".join(seen)
+            self._why_fresh = "; ".join(seen or self._unlike_declared(self._stack))
         if self._why_fresh:
             self.end(f"{name} does not hand on its stack: {self._why_fresh}")
             return
@@ -170,17 +181,43 @@ class SharedStack:
                 kept.write(data[taken:])
             self._taken[log.name] = len(data)
 
+    def _unlike_declared(self, stack: Stack) -> tuple[str, ...]:
+        """Find what replicas say of themselves that is not declared clean, when all of it is or their time is over."""
+        subject = self._context.system.subject
+        found: tuple[str, ...] = ()
+
+        def is_clean() -> bool:
+            nonlocal found
+            found = unlike_declared(subject.clean, said_of(subject, stack))
+            return not found
+
+        is_met_within(is_clean, deadline_s=CLEAN_WITHIN_S, clock=self._context.clock, every_s=_LOOK_EVERY_S)
+        return found
+
     def _what_was_seen(self, stack: Stack, scenario: Scenario, verdict: Verdict) -> tuple[str, ...]:
         last = scenario.phases[-1].name
         kept = tuple(claim.sentence.removeprefix("pass: ") for claim in verdict.claims if claim.phase == last)
         edges = [edge.name for edge in stack.edges]
         flowing = [edge for edge, per_s in self._flows.get(last, {}).items() if per_s > 0]
+        clean = self._context.system.subject.clean
         return (
             *kept,
             f"nothing is left to undo, and {len(edges)} of {len(edges)} edges are whole",
             f"{len(flowing)} of {len(edges)} edges carry bytes{', as before the fault' if scenario.faults else ''}",
             f"{len(self._lives)} of {len(self._lives)} services are ready, each in its first life",
+            *([f"each of {len(stack.replicas)} replicas says {', '.join(map(str, clean))}"] if clean else []),
         )
+
+
+def said_of(subject: Subject, stack: Stack) -> dict[str, tuple[float | None, ...]]:
+    """Return what each replica says of each metric that is declared clean, asked directly; nothing is None."""
+    if not subject.clean:
+        return {}
+    said = {name: exposed(address, subject.metrics) for name, address in stack.replicas.items()}
+    return {
+        name: tuple(value_of(samples, bound.metric, bound.labels) for bound in subject.clean)
+        for name, samples in said.items()
+    }
 
 
 def unclean(stack: Stack, lives: Mapping[str, str], ledger: Ledger) -> Iterator[str]:

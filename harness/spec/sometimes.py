@@ -7,11 +7,14 @@ Source of the idea: Antithesis, "Sometimes assertions".
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from harness.spec.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
 """A metric's or a label's name, as Prometheus writes them."""
@@ -44,7 +47,7 @@ class Metric(Model):
     during: str = "fault"
 
     def __str__(self) -> str:
-        return f"{_selected(self)} ≥ {self.at_least:g}"
+        return f"{selected(self.metric, self.labels)} ≥ {self.at_least:g}"
 
 
 class Grows(Model):
@@ -63,12 +66,13 @@ class Grows(Model):
     during: str = "fault"
 
     def __str__(self) -> str:
-        return f"{_selected(self)} grows by {self.by:g}"
+        return f"{selected(self.metric, self.labels)} grows by {self.by:g}"
 
 
-def _selected(point: Metric | Grows) -> str:
-    labels = ", ".join(f"{name}={value}" for name, value in point.labels.items())
-    return f"{point.metric}{{{labels}}}" if labels else point.metric
+def selected(metric: str, labels: Mapping[str, str]) -> str:
+    """Return which samples are meant, as Prometheus would write it but for quotes."""
+    said = ", ".join(f"{name}={value}" for name, value in labels.items())
+    return f"{metric}{{{said}}}" if said else metric
 
 
 Measured = Metric | Grows

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
+from harness.spec.clean import CleanMetric
 from harness.spec.invariant import Invariant
 from harness.spec.model import Model, Plain, Variable
 from harness.spec.objective import Objective, usual_phase
@@ -95,8 +96,19 @@ class ProxiedDependency(Model):
 KINDS = ("app", "wsgi", "command", "external")
 """What a subject can be; it is exactly one."""
 
-_NOT_STARTED = ("init", "workers", "environment", "secrets", "defects", "clock", "folder", "image", "dockerfile")
-"""What says how a subject is started, and so means nothing where it runs already."""
+_NOT_STARTED = (
+    "init",
+    "workers",
+    "environment",
+    "secrets",
+    "defects",
+    "clock",
+    "clean",
+    "folder",
+    "image",
+    "dockerfile",
+)
+"""What says how a subject is started, or what it is when it was, and so means nothing where it runs already."""
 
 
 class SubjectClock(Model):
@@ -127,6 +139,9 @@ class Subject(Model):
         metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one.
         breakers: Path at which a replica tells what its circuit breakers did (docs/system.md); asked only where an
             invariant is about that. None where it does not tell.
+        metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one, and
+            for those that are `clean`.
+        clean: What its metrics say when nothing of a story is left in it; asked before another one begins there.
         folder: Where a replica, `init` and the workers run, below the folder that holds readiness.toml; that one if
             None. In a container it is the image's own working directory.
         environment: Variables of each process; `{redis.port}` and the like are filled in at start.
@@ -152,6 +167,7 @@ class Subject(Model):
     ready_within: Duration = Field(default=20.0, gt=0, le=600)
     metrics: str = Field(default="/metrics", pattern=r"^/")
     breakers: str | None = Field(default=None, pattern=r"^/")
+    clean: Annotated[tuple[CleanMetric, ...], Field(max_length=50)] = ()
     folder: PathBelow | None = None
     environment: dict[str, Plain] = Field(default_factory=dict)
     secrets: tuple[Variable, ...] = ()

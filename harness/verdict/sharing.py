@@ -19,9 +19,10 @@ from harness.verdict.feasible import requests_meant
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.history.history import History
+    from harness.spec.clean import CleanMetric
     from harness.spec.objective import RatioObjective
     from harness.spec.phase import Phase
     from harness.spec.scenario import Scenario
@@ -111,6 +112,21 @@ def flows_unlike(scenario: Scenario, flows: Mapping[str, Mapping[str, float]]) -
         f"{edge} carries {after.get(edge, 0.0):.0f} bytes a second, of {before_per_s:.0f} before the fault"
         for edge, before_per_s in sorted(before.items())
         if before_per_s > 0 and after.get(edge, 0.0) < FLOW_MIN_RATIO * before_per_s
+    )
+
+
+def unlike_declared(clean: Sequence[CleanMetric], said: Mapping[str, Sequence[float | None]]) -> tuple[str, ...]:
+    """Return what replicas say of themselves that a clean one would not say, a clause each.
+
+    Args:
+        clean: What readiness.toml declares; nothing else is asked.
+        said: By replica, the value of each of those; None where it says nothing, which is no sign of a clean one.
+    """
+    return tuple(
+        f"{replica} says {'nothing' if value is None else format(value, 'g')} where `{bound}` is clean"
+        for replica, values in said.items()
+        for bound, value in zip(clean, values, strict=True)
+        if value is None or not bound.allows(value)
     )
 
 

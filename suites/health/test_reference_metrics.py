@@ -25,8 +25,12 @@ HELD = {
     "reference_gzip_bytes": "test_ratio_of_gzip_is_what_went_over_the_wire",
     "reference_gzip_ratio": "test_ratio_of_gzip_is_what_went_over_the_wire",
     "reference_bus_gaps": "test_each_lost_subscription_is_a_gap",
+    "reference_bus_listening": "test_each_lost_subscription_is_a_gap",
     "reference_breaker_state": "test_state_of_a_breaker_is_one_of_three",
     "reference_breaker_calls": "test_calls_of_a_breaker_are_counted_by_what_became_of_them",
+    "reference_breaker_recent_failures": "test_what_a_breaker_remembers_is_told_until_it_has_forgotten_it",
+    "reference_breaker_trips": "test_what_a_breaker_remembers_is_told_until_it_has_forgotten_it",
+    "reference_pool_connections": "test_connections_of_the_pool_are_told_by_what_they_do",
     "reference_queries": "test_queries_are_counted_by_how_they_ended",
     "reference_queries_slow": "test_queries_are_counted_by_how_they_ended",
     "reference_queries_repeated": "test_request_that_asks_one_by_one_is_found_out",
@@ -278,15 +282,18 @@ async def test_ratio_of_gzip_is_what_went_over_the_wire(world):
 async def test_each_lost_subscription_is_a_gap(world):
     """The first subscription is one; cut off and back, it is one more."""
     client = await world.replica()
-    assert (await series_of(client))["reference_bus_gaps_total[]"] == 1
+
+    async def is_at(gaps: int, listening: int) -> bool:
+        seen = await series_of(client)
+        return (seen["reference_bus_gaps_total[]"], seen["reference_bus_listening[]"]) == (gaps, listening)
+
+    assert await is_at(1, 1)
 
     await world.redis.cut()
+    await until(lambda: is_at(1, 0))
     await world.redis.mend()
 
-    async def is_one_more() -> bool:
-        return (await series_of(client))["reference_bus_gaps_total[]"] == 2
-
-    await until(is_one_more)
+    await until(lambda: is_at(2, 1))
 
 
 async def test_state_of_a_breaker_is_one_of_three(world):
@@ -325,3 +332,46 @@ async def test_calls_of_a_breaker_are_counted_by_what_became_of_them(world):
     for _ in range(3):
         await put(client, 54, "no")
     assert (before, calls(await series_of(client))) == ([1, 0, 0], [7, 3, 1])
+
+
+async def test_what_a_breaker_remembers_is_told_until_it_has_forgotten_it(world):
+    """Four failures are four of its window; the fifth opens the circuit, which forgets all of it when it closes."""
+    client = await world.replica()
+
+    async def is_at(failures: int, trips: int) -> bool:
+        seen = await series_of(client)
+        told = [seen[f"reference_breaker_{what}['postgres']"] for what in ("recent_failures", "trips")]
+        return told == [failures, trips]
+
+    await world.postgres.cut()
+    for _ in range(4):
+        await put(client, 55, "no")
+    assert await is_at(4, 0)
+    await put(client, 55, "no")
+    assert await is_at(5, 1)
+    await world.postgres.mend()
+
+    async def is_closed_by_a_write() -> bool:
+        await put(client, 55, "yes")
+        return await is_at(0, 0)
+
+    await until(is_closed_by_a_write)
+
+
+async def test_connections_of_the_pool_are_told_by_what_they_do(world):
+    """A write that waits for a silent Postgres has one; one that has ended has none, and all are kept."""
+    client = await world.replica(pool={"max_connections": 3, "min_idle": 3}, postgres={"timeout_s": 5.0})
+
+    async def is_at(**counts: int) -> bool:
+        seen = await series_of(client)
+        return all(seen[f"reference_pool_connections['{state}']"] == count for state, count in counts.items())
+
+    await until(lambda: is_at(in_use=0, idle=3, opening=0, checking=0, closing=0))
+    world.postgres.silence()
+    waiting = asyncio.create_task(put(client, 56, "late"))
+    await until(lambda: is_at(in_use=1, idle=2))
+
+    await world.postgres.mend()
+    await waiting
+
+    await until(lambda: is_at(in_use=0, opening=0))

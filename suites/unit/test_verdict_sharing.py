@@ -13,6 +13,7 @@ from harness.evidence.redaction import NO_SECRETS
 from harness.evidence.store import read_history, write_history
 from harness.history.marks import Beginning
 from harness.report.formatting import beginning_of, command_of
+from harness.spec.clean import CleanMetric
 from harness.spec.faults import DataFault, Fault, NetworkFault, ProcessFault
 from harness.spec.scenario import Scenario
 from harness.verdict.judge import judge
@@ -23,6 +24,7 @@ from harness.verdict.sharing import (
     kept_by,
     shortened,
     unkept_before,
+    unlike_declared,
     vouched_for,
     why_fresh_after,
     why_fresh_always,
@@ -362,6 +364,34 @@ def test_what_was_not_counted_is_not_known_to_flow(flows):
     """But where nothing was broken, nothing had to come back."""
     assert flows_unlike(story(), flows) == ("what is sent on the edges was not counted",)
     assert flows_unlike(control(), flows) == ()
+
+
+CLEAN = (CleanMetric(metric="trips", at_most=0), CleanMetric(metric="hears", at_least=1))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param({"replica-1": (0, 1), "replica-2": (0, 1)}, (), id="all is as declared"),
+        pytest.param({"replica-1": (0, 1), "replica-2": (3, 1)}, ("replica-2 says 3 where `trips ≤ 0` is clean",), id="one"),
+        pytest.param(
+            {"replica-1": (0.5, None)},
+            ("replica-1 says 0.5 where `trips ≤ 0` is clean", "replica-1 says nothing where `hears ≥ 1` is clean"),
+            id="silence is no sign of a clean one",
+        ),
+        pytest.param(
+            {"replica-1": (None, 1), "replica-2": (None, 1)},
+            tuple(f"replica-{number} says nothing where `trips ≤ 0` is clean" for number in (1, 2)),
+            id="each replica is told",
+        ),
+    ],
+)  # fmt: skip
+def test_a_replica_says_what_is_declared_clean_or_ends_the_stack(said, told):
+    assert unlike_declared(CLEAN, said) == told
+
+
+def test_where_nothing_is_declared_nothing_is_unlike_it():
+    assert unlike_declared((), {"replica-1": ()}) == ()
 
 
 def test_the_command_of_a_story_runs_those_before_it_as_well():
