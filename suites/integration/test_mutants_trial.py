@@ -130,6 +130,18 @@ def test_a_mistake_is_gone_when_its_trial_is_over(trials):
     assert not Path(cache_from_source(str(path))).exists()
 
 
+@pytest.mark.parametrize(("anew", "fate"), [("part", Fate.KILLED), ("", Fate.SURVIVED), ("par", Fate.SURVIVED)])
+def test_a_mistake_in_what_was_imported_before_the_fork_is_imported_anew(project, anew, fate):
+    """A child that went on with what its parent had imported would test the text without the mistake."""
+    tried = mutant(test="test_half")
+    with closing(Trials(project, imported=["part"])) as trials:
+        assert trials.run([tried.killed_by], limit_s=60).fate is Fate.SURVIVED  # by then it is imported
+        with applied(tried, project):
+            ran = trials.run([tried.killed_by], limit_s=60, anew=anew)
+
+    assert ran.fate is fate, ran.said
+
+
 def test_children_are_told_what_the_trials_were_given(trials):
     """Such as where servers listen: a test that could not know it would fail with every mistake, and without one."""
     assert trials.run(["test_part.py::test_that_is_told"], limit_s=60).fate is Fate.SURVIVED
