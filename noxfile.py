@@ -214,7 +214,7 @@ def steady(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Realistic mistakes in the reference core, each on the test that must notice: minutes; `-- breaker` tries a part.
 
-    All of them write docs/mutants.md. `-- --drawn 60 --seed 1` tries others, drawn at random, on whole suites.
+    Each part is written into docs/mutants.md. `-- --drawn 60 --seed 1` tries others, drawn at random, on whole suites.
     """
     _install(session, "test")
     _compile(session)

@@ -11,7 +11,7 @@ from importlib import import_module
 import pytest
 
 from fixtures.defects.mutants import PROJECT, Mutant, mutants, mutants_of, parts
-from fixtures.defects.mutants._page import Tally, is_as_said, page, tally
+from fixtures.defects.mutants._page import Tally, is_as_said, page, parts_in, tally
 from fixtures.defects.mutants._trial import Fate
 
 ALL = [pytest.param(mutant, id=mutant.id) for mutant in mutants()]
@@ -136,8 +136,44 @@ def test_the_page_tells_of_each_mutant_what_became_of_it():
         [NOTICED, HARMLESS], {NOTICED.id: Fate.KILLED, HARMLESS.id: Fate.SURVIVED}, day="2026-11-29", commit="abc1234"
     )
 
-    assert "2026-11-29, at abc1234: **1 of 2 killed, 50.0% (at least 2.5% at 95 %)**" in text
-    assert "| store | 2 | 1 | 1 |" in text
+    assert "**1 of 2 killed, 50.0% (at least 2.5% at 95 %)**" in text
+    assert "| store | 2 | 1 | 1 | 2026-11-29, abc1234 |" in text
     test = f"[`{NOTICED.killed_by.split('::')[1]}`](../{NOTICED.killed_by.split('::')[0]})"
     assert f"| store-noticed | a \\| b | killed | {test} |" in text
     assert f"| store-harmless | a \\| b | survived: the same number | {test} |" in text
+
+
+OTHER = replace(mutants_of("pool")[0], id="pool-noticed", breaks="c")
+KILLED = {NOTICED.id: Fate.KILLED, HARMLESS.id: Fate.SURVIVED, OTHER.id: Fate.KILLED}
+
+
+def test_a_part_that_is_tried_leaves_what_is_told_of_others():
+    """With the commit that each was tried at; the rate is that of all."""
+    before = page([NOTICED, HARMLESS], KILLED, day="2026-11-29", commit="abc1234")
+
+    both = page([OTHER], KILLED, day="2026-11-30", commit="def5678", before=before)
+    again = page([NOTICED], KILLED, day="2026-12-01", commit="abc9999", before=both)
+
+    assert [line for line in both.splitlines() if line.startswith(("| pool |", "| store |"))] == [
+        "| pool | 1 | 1 | 0 | 2026-11-30, def5678 |",
+        "| store | 2 | 1 | 1 | 2026-11-29, abc1234 |",
+    ]
+    assert "**2 of 3 killed" in both
+    assert parts_in(both)["store"] == parts_in(before)["store"]
+    assert "| store | 1 | 1 | 0 | 2026-12-01, abc9999 |" in again
+    assert "store-harmless" not in again
+
+
+def test_a_part_that_is_listed_no_more_is_told_no_more():
+    before = page([replace(NOTICED, part="gone")], KILLED, day="2026-11-29", commit="abc1234")
+
+    assert list(parts_in(page([OTHER], KILLED, day="2026-11-30", commit="def5678", before=before))) == ["pool"]
+
+
+def test_the_page_is_what_its_lists_are():
+    """Every part that it tells of has a list, and a row for each mutant that it counts."""
+    told = parts_in((PROJECT / "docs/mutants.md").read_text())
+
+    assert set(told) <= set(parts())
+    for part in told.values():
+        assert len(part.rows) == part.tally.total
