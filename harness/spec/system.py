@@ -136,7 +136,6 @@ class Subject(Model):
         defect_app: Served instead of `app` or `wsgi` when a seeded defect was asked for; it wraps the app from outside.
         ready: Path that answers 200 when a replica can serve.
         ready_within: How long a replica may take until it does.
-        metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one.
         breakers: Path at which a replica tells what its circuit breakers did (docs/system.md); asked only where an
             invariant is about that. None where it does not tell.
         metrics: Path of its metrics in Prometheus' format; asked only where a scenario's `sometimes` speaks of one, and
