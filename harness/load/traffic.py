@@ -228,7 +228,7 @@ def _heated(schedule: ArrivalSchedule, fault: HotKey, window: TrafficWindow, loa
 
 
 def _impatient(schedule: ArrivalSchedule, fault: Cancellations, window: TrafficWindow, seed: int) -> ArrivalSchedule:
-    """Let the clients of a share of the requests of a window give up; a request of less patience keeps it."""
+    """Let the clients of a share of the requests of a window give up."""
     chosen = np.random.default_rng(_seeds(window, seed)).random(len(schedule)) < fault.share
     chosen &= (schedule.intended_s >= window.starts_s) & (schedule.intended_s < window.ends_s)
     return replace(schedule, patiences_s=np.where(chosen, fault.after, schedule.patiences_s))
