@@ -126,20 +126,7 @@ def _apply_load(
 ) -> None:
     """Put the load on, and go through the phases under it."""
     stories = recorder.beginning.after if recorder.beginning else ()
-    load = LoadPlan(
-        base_url=stack.base_url,
-        load=plan.scenario.load,
-        lasts_s=plan.scenario.longest_s,
-        seed=plan.seed,
-        project=str(context.project),
-        connect_within_s=connect_within_s(tightest_s(plan.scenario.objectives)),
-        traffic=plan.scenario.traffic,
-        allowed_hosts=context.system.allowed_hosts,
-        compares_echoes=plan.scenario.compares_echoes,
-        remembers=plan.scenario.remembers,
-        loads_before=len(stories),
-        keeps_accepted=plan.scenario.settles_within_s > 0,
-    )
+    load = _load_plan(plan, context, stack, loads_before=len(stories))
     judged = but_for_before(plan.scenario) if stories else plan.scenario
     with ExitStack() as leaving:
         pressure = leaving.enter_context(
@@ -155,7 +142,7 @@ def _apply_load(
         recorder.has_begun(pressure)
         leaving.enter_context(_watching_machine(context, stack, recorder))
         at_origin = {fault.target: stack.sent_bytes(fault.target) for fault in plan.scenario.faults if fault.target}
-        course = Timeline(
+        timeline = Timeline(
             scenario=plan.scenario,
             interim=InterimAnalysis(judged, plan.confidence),
             context=context,
@@ -165,12 +152,31 @@ def _apply_load(
             sent_bytes_at_origin=at_origin,
             counting=counting,
         )
-        course.go()
+        timeline.go()
         context.listener.message(f"{plan.name}: waiting for the last answers")
         recorder.has_ended(result := pressure.finish())
         _count_traffic(load, result, recorder)
         ask_circuits(plan.scenario, context, stack, recorder)
         recorder.accounts = settled(plan, context, stack, recorder, result, mark=load.mark)
+
+
+def _load_plan(plan: Plan, context: RunContext, stack: Stack, *, loads_before: int) -> LoadPlan:
+    """Return the load of a plan on a stack that so many loads were on before."""
+    scenario = plan.scenario
+    return LoadPlan(
+        base_url=stack.base_url,
+        load=scenario.load,
+        lasts_s=scenario.longest_s,
+        seed=plan.seed,
+        project=str(context.project),
+        connect_within_s=connect_within_s(tightest_s(scenario.objectives)),
+        traffic=scenario.traffic,
+        allowed_hosts=context.system.allowed_hosts,
+        compares_echoes=scenario.compares_echoes,
+        remembers=scenario.remembers,
+        loads_before=loads_before,
+        keeps_accepted=scenario.settles_within_s > 0,
+    )
 
 
 def _check_it_can_judge(plan: Plan, load: LoadRun) -> None:
