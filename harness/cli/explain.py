@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.evidence.redaction import plain
-from harness.library.story import source_of, told
+from harness.library.story import explained, source_of
 from harness.options import check_profile, settings_of
 from harness.plan import plan_of
 
@@ -25,4 +25,4 @@ def explain(
     settings = settings_of(project)
     check_profile(settings, profile)
     plan = plan_of(source_of(scenario, project), settings, profile=profile, seed=0)
-    typer.echo(plain(told(plan, settings)))
+    typer.echo(plain(explained(plan, settings)))

@@ -41,7 +41,7 @@ def source_of(name: str, project: Path) -> ScenarioSource:
     return found[0]
 
 
-def told(plan: Plan, settings: Settings) -> str:
+def explained(plan: Plan, settings: Settings) -> str:
     """Return the whole story of a plan, as text of several paragraphs."""
     scenario = plan.scenario
     return "\n\n".join(

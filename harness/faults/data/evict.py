@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
 from harness.faults.data.doors import ask_redis
-from harness.faults.data.memory import MemoryAction
+from harness.faults.data.memory import RedisMemoryAction
 from harness.faults.redis_server import memory_use
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.stack.service import Edge
 
 
-class EvictAction(MemoryAction):
+class EvictAction(RedisMemoryAction):
     """Leaves room for a share of what is there now, beside what Redis needs for itself."""
 
     def __init__(self, fault: Evict, site: Site) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.faults.action import Observation
 from harness.faults.data.doors import ask_redis
-from harness.faults.data.memory import MemoryAction
+from harness.faults.data.memory import RedisMemoryAction
 from harness.faults.data.pause_clients import READ, WRITE
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ LEAST_BYTES = 1
 """Less than any Redis uses; 0 would be no bound at all."""
 
 
-class FullAction(MemoryAction):
+class FullAction(RedisMemoryAction):
     """Bounds the memory to less than is used, and has nothing dropped."""
 
     def begin(self, ledger: Ledger) -> None:

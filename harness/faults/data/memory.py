@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from harness.faults.ledger import Entry, Ledger
 
 
-class MemoryAction(DataAction):
+class RedisMemoryAction(DataAction):
     """Bounds the memory, and sets what was set before at its end."""
 
     def _limit(self, ledger: Ledger, limit_bytes: int, policy: str) -> None:
