@@ -20,6 +20,7 @@ from harness.spec.faults import (
     Failover,
     GreedyClient,
     HotKey,
+    Reload,
     Retries,
     SlowReaders,
     TrafficFault,
@@ -206,6 +207,7 @@ def _faulty(source: ScenarioSource, settings: Settings, profile: str) -> Iterato
     yield from wrong
     system = settings.system.with_standbys({} if wrong else scenario.standbys)
     yield from _missing_targets(source, system)
+    yield from _nobody_left(source, system)
     yield from (impossible := list(_impossible_windows(source, scenario)))
     if not impossible:  # what cannot be is late for no other reason
         yield from _late_faults(source, scenario)
@@ -334,6 +336,19 @@ def _missing_targets(source: ScenarioSource, system: System) -> Iterator[SpecErr
             yield SpecError(
                 nothing_to_hit(fault), where=where, fix=nearest(fault.target, known) if known else _how_to_have(fault)
             )
+
+
+def _nobody_left(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    """Find a load balancer that is to leave out a replica that is not there, or the only one."""
+    replicas = replicas_of(system)
+    for path, _, fault in _faults(source.scenario):
+        if not isinstance(fault, Reload) or fault.without is None or not replicas:
+            continue
+        what, where = f"nothing is left without {fault.without}", source.document.place((*path, "without"))
+        if fault.without not in replicas:
+            yield SpecError(f"there is no {fault.without}", where=where, fix=nearest(fault.without, replicas))
+        elif len(replicas) == 1:
+            yield SpecError(what, where=where, fix="let there be another one: `replicas` in readiness.toml")
 
 
 def _how_to_have(fault: SystemFault) -> str:

@@ -44,7 +44,8 @@ CMD ["nginx", "-e", "stderr", "-c", "/etc/readiness/nginx.conf", "-g", "daemon o
 """,
 )
 
-_PLACE = "/etc/readiness/nginx.conf"
+PLACE = "/etc/readiness/nginx.conf"
+"""Its configuration in a container."""
 
 _ANSWERS_WITHIN_S = 1.0
 
@@ -93,7 +94,7 @@ http {{
     }}
     server {{
         listen {listen} backlog=1024;
-        location = {alive} {{ return 200; }}
+        location = {alive} {{ return 200 "{shares}"; }}
         location / {{
             error_page 418 = @upgraded;
             if ($http_upgrade ~* ^websocket$) {{ return 418; }}
@@ -129,10 +130,7 @@ http {{
 def local(workspace: Workspace, upstreams: Sequence[Address], *, sticky: str | None = None) -> Recipe:
     """Write the configuration into the work folder and describe nginx as a local process."""
     address = reserve()
-    path = workspace.work / "nginx.conf"
-    # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
-    user = "user root;" if os.geteuid() == 0 else ""
-    path.write_text(configuration(address, upstreams, workspace.work, user=user, sticky=sticky))
+    path = configure(workspace, address, upstreams, sticky=sticky)
     program = [str(PROGRAM.find()), "-p", str(workspace.work), "-c", str(path)]
     return Recipe(
         name="nginx",
@@ -144,6 +142,17 @@ def local(workspace: Workspace, upstreams: Sequence[Address], *, sticky: str | N
     )
 
 
+def configure(
+    workspace: Workspace, address: Address, upstreams: Sequence[Address], *, sticky: str | None = None
+) -> Path:
+    """Write the configuration of a local process, which it reads when it starts or reloads; return where it is."""
+    path = workspace.work / "nginx.conf"
+    # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
+    user = "user root;" if os.geteuid() == 0 else ""
+    path.write_text(configuration(address, upstreams, workspace.work, user=user, sticky=sticky))
+    return path
+
+
 def contained(image: str, upstreams: Sequence[Address], *, sticky: str | None = None) -> ContainerRecipe:
     """Describe nginx as a container."""
     return ContainerRecipe(
@@ -151,12 +160,17 @@ def contained(image: str, upstreams: Sequence[Address], *, sticky: str | None = 
         image=image,
         port=PORT,
         published={PORT: reserve()},
-        command=["nginx", "-p", "/tmp", "-c", _PLACE, "-e", "stderr", "-g", "daemon off;"],  # noqa: S108 - its own
-        files={_PLACE: configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"), sticky=sticky)},  # noqa: S108 - its own
+        command=["nginx", "-p", "/tmp", "-c", PLACE, "-e", "stderr", "-g", "daemon off;"],  # noqa: S108 - its own
+        files={PLACE: configuration_inside(upstreams, sticky=sticky)},
         user="101:101",  # as the official image calls its unprivileged user
         reload_signal=RELOAD_SIGNAL,
         probe=PROBE,
     )
+
+
+def configuration_inside(upstreams: Sequence[Address], *, sticky: str | None = None) -> str:
+    """Return the text of nginx.conf in a container."""
+    return configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"), sticky=sticky)  # noqa: S108 - its own
 
 
 def configuration(
@@ -173,7 +187,10 @@ def configuration(
     """
     client = f"$http_{sticky.lower().replace('-', '_')}" if sticky else "$remote_addr"
     servers = "\n".join(f"        server {address} max_fails=1 fail_timeout=1s;" for address in upstreams)
-    return _CONFIGURATION.format(listen=listen, servers=servers, work=work, user=user, alive=ALIVE, client=client)
+    shares = " ".join(map(str, upstreams))
+    return _CONFIGURATION.format(
+        listen=listen, servers=servers, work=work, user=user, alive=ALIVE, client=client, shares=shares
+    )
 
 
 def is_answering(address: Address) -> bool:
@@ -182,6 +199,18 @@ def is_answering(address: Address) -> bool:
         return get(address, ALIVE, within_s=_ANSWERS_WITHIN_S).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
+
+
+def shares(address: Address) -> frozenset[str]:
+    """Return the replicas among which requests on a new connection are shared out, as `host:port`.
+
+    Raises:
+        OSError: If it does not answer.
+    """
+    try:
+        return frozenset(get(address, ALIVE, within_s=_ANSWERS_WITHIN_S).text.split())
+    except httpx.HTTPError as error:
+        raise ConnectionError(str(error)) from error
 
 
 def version(address: Address) -> str:

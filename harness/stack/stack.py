@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from harness.history.marks import Startup
     from harness.stack.clock_file import ReplicaClock
@@ -75,6 +75,7 @@ class Stack:
         standbys: What can take the place of a component, by the component's name.
         clocks: The clock of each replica that can be set off, by name; none where the service has no such clock.
         disks: The disk of each component that has one for itself, by the component's name.
+        configure: Writes the load balancer's configuration, without these replicas; it is read at its next reload.
     """
 
     backend: str
@@ -87,6 +88,7 @@ class Stack:
     standbys: dict[str, Standby] = field(default_factory=dict)
     clocks: Mapping[str, ReplicaClock] = field(default_factory=dict)
     disks: dict[str, Disk] = field(default_factory=dict)
+    configure: Callable[[Collection[str]], object] = lambda _: None
 
     @property
     def base_url(self) -> str:

@@ -85,6 +85,7 @@ FAULTS = [
     pytest.param(Restart(kind="restart", target="postgres"), id="postgres restarted"),
     pytest.param(Restart(kind="restart", target="nginx"), id="load balancer restarted"),
     pytest.param(Reload(kind="reload", target="nginx"), id="load balancer reloaded"),
+    pytest.param(Reload(kind="reload", target="nginx", without="replica-2"), id="load balancer reloaded without one"),
     pytest.param(RollingRestart(kind="rolling-restart", target="replicas"), id="replicas restarted one by one"),
     pytest.param(CrashLoop(kind="crash-loop", target="redis", every="500ms"), id="redis dies again and again"),
     pytest.param(SlowStart(kind="slow-start", target="replica-1", delay="1s"), id="replica starts late"),
@@ -548,26 +549,58 @@ RELOADED = Reload(kind="reload", target="nginx")
 
 
 def test_what_is_under_way_when_the_load_balancer_reloads_is_answered(stack, ledger):
-    """By the worker that took it, which is told to end and does so when it has answered; the next one gets what is new."""
-    slow = Latency(kind="latency", target="replicas", delay="400ms")
-    faults = [slow.model_copy(update={"target": each}) for each in ("nginx.replica-1", "nginx.replica-2")]
+    """By the worker that took it, which was told to end, and does so when it has answered."""
+    slow = Latency(kind="latency", target="replica-1", delay="2s")
     with ExitStack() as leaving, ThreadPoolExecutor() as clients:
-        for number, fault in enumerate(faults):
+        for number in (1, 2):
+            fault = slow.model_copy(update={"target": f"nginx.replica-{number}"})
             leaving.enter_context(injected(fault, fault_id=f"slow-{number}", into=stack, ledger=ledger, clock=CLOCK))
         before_bytes = stack.sent_bytes("nginx")
         asked = clients.submit(httpx.get, stack.base_url, trust_env=False)
         assert is_met_within(lambda: stack.sent_bytes("nginx") > before_bytes, deadline_s=5, clock=CLOCK)
         reload = leaving.enter_context(injected(RELOADED, fault_id="reload", into=stack, ledger=ledger, clock=CLOCK))
         first = reload.observe()
-        assert asked.result().status_code == 200
-        assert httpx.get(stack.base_url, trust_env=False).status_code == 200
 
         assert first.is_delivered
         assert first.seen == "nginx has 1 new of 1 workers, and 1 of the former finish"
-        assert is_met_within(
-            lambda: reload.observe().seen.endswith("and 0 of the former finish"), deadline_s=5, clock=CLOCK
-        )
+        assert asked.result().status_code == 200
+
+        def have_finished():
+            return reload.observe().seen.endswith("and 0 of the former finish")
+
+        assert is_met_within(have_finished, deadline_s=5, clock=CLOCK)
     assert reload.mark().before_bytes > 0, "the load needs what is reloaded"
+
+
+def test_a_replica_that_the_load_balancer_leaves_out_gets_nothing_until_the_fault_ends(stack, ledger):
+    """Each question goes to the other one; and to both again, when another reload has brought it back."""
+
+    def asked_of():  # a worker that was told to end may take another connection before it looks
+        assert is_met_within(lambda: len(stack.services["nginx"].children()) == 1, deadline_s=5, clock=CLOCK)
+        before = [stack.sent_bytes(f"nginx.replica-{number}") for number in (1, 2)]
+        for _ in range(6):
+            assert httpx.get(stack.base_url, trust_env=False).status_code == 200
+        return [stack.sent_bytes(f"nginx.replica-{number}") > then for number, then in zip((1, 2), before, strict=True)]
+
+    fault = RELOADED.model_copy(update={"without": "replica-2"})
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as reload:
+        dose = reload.observe()
+        assert asked_of() == [True, False]
+    assert asked_of() == [True, True]
+
+    assert dose.is_delivered
+    assert dose.seen.endswith("; it leaves out replica-2")
+
+
+def test_a_replica_that_is_asked_again_behind_the_faults_back_is_noticed(stack, ledger):
+    """Somebody else reloads it, by another configuration."""
+    fault = RELOADED.model_copy(update={"without": "replica-2"})
+    with injected(fault, into=stack, ledger=ledger, clock=CLOCK) as reload:
+        stack.configure(())
+        stack.services["nginx"].reload()
+        assert is_met_within(lambda: not reload.observe().is_delivered, deadline_s=5, clock=CLOCK)
+
+    assert reload.doses[-1].seen.endswith("; it still asks replica-2")
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])

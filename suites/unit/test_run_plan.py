@@ -532,6 +532,27 @@ def test_what_a_fault_can_hit_depends_on_its_kind(tmp_path, kind, target, is_the
             plan_of(source, SETTINGS, profile="quick", seed=1)
 
 
+@pytest.mark.parametrize(
+    ("without", "replicas", "said"),
+    [
+        ("replica-2", 2, None),
+        ("replica-2", 1, "there is no replica-2"),
+        ("replica-1", 1, "nothing is left without replica-1"),
+        ("replica-3", 2, "there is no replica-3"),
+    ],
+)
+def test_a_load_balancer_leaves_out_one_of_several(tmp_path, without, replicas, said):
+    """One that is there, and not the only one: else the story is another than its file tells."""
+    source = written(tmp_path, ("reload", f"nginx, without: {without}"))
+    settings = SETTINGS.model_copy(update={"system": SETTINGS.system.model_copy(update={"replicas": replicas})})
+
+    if said is None:
+        plan_of(source, settings, profile="quick", seed=1)
+    else:
+        with pytest.raises(SpecError, match=f"{said}[\\s\\S]*hurt.yaml:9: phases.1..faults.0..without"):
+            plan_of(source, settings, profile="quick", seed=1)
+
+
 CAUGHT = SETTINGS.model_copy(
     update={
         "system": SETTINGS.system.model_copy(

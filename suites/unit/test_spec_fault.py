@@ -121,6 +121,7 @@ def test_a_dose_that_no_look_would_see_or_no_proxy_can_do_is_refused(kind, given
         (RollingRestart(kind="rolling-restart", target="replicas"), 5.0, "replicas restarted one by one"),
         (CrashLoop(kind="crash-loop", target="redis", every="2s"), 0.0, "redis killed every 2s"),
         (Reload(kind="reload", target="nginx", at="1s"), 2.0, "nginx reloaded at 1s"),
+        (Reload(kind="reload", target="nginx", without="replica-2"), 2.0, "nginx reloaded without replica-2"),
         (ConnectBlackhole(kind="connect-blackhole", target="redis"), 1.0, "redis lets no connection in"),
         (StaleConnections(kind="stale-connections", target="redis"), 1.0, "redis is silent on open connections"),
         (Cpu(kind="cpu", target="machine", strangers=1), 0.5, "machine has 1 stranger computing"),

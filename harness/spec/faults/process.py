@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ from harness.spec.faults.target import (
     Windowed,
 )
 from harness.spec.quantity import Duration, duration_text
+
+ReplicaName = Annotated[str, Field(pattern=r"^replica-[1-9][0-9]?$")]
 
 
 class Kill(Windowed):
@@ -130,9 +132,15 @@ class CrashLoop(Windowed):
 
 
 class Reload(Windowed):
-    """The target, the load balancer, reads its configuration again: new workers serve, and the former finish."""
+    """The target, the load balancer, reads its configuration again: new workers serve, and the former finish.
+
+    Attributes:
+        without: A replica that the configuration leaves out while the fault is there, as one that is drained; another
+            reload at its end brings it back. None where the configuration is as it was.
+    """
 
     kind: Literal["reload"]
+    without: ReplicaName | None = None
 
     @property
     def look_s(self) -> float:
@@ -145,7 +153,8 @@ class Reload(Windowed):
         return False
 
     def __str__(self) -> str:
-        return f"{self.target} reloaded{self.when}"
+        without = f" without {self.without}" if self.without else ""
+        return f"{self.target} reloaded{without}{self.when}"
 
 
 ProcessFault = (

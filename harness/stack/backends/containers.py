@@ -19,7 +19,7 @@ from harness.errors import StackError
 from harness.history.marks import Startup
 from harness.stack import nginx, proxy, subjects
 from harness.stack.backends.container import Container, ContainerHost, network_for
-from harness.stack.backends.engine import connect, remove_all_of
+from harness.stack.backends.engine import connect, put_text, remove_all_of
 from harness.stack.backends.images import resolve
 from harness.stack.blueprint import ENTRY, edges_of
 from harness.stack.clock_file import IN_A_CONTAINER
@@ -71,8 +71,8 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         building.run_to_its_end(plan)
         workers = [plan.process(each) for each in blueprint.workers]
         replicas = [plan.process(each) for each in blueprint.replicas]
-        doors = [edge.client_address for edge in plan.edges if edge.client == ENTRY]
-        balancer = nginx.contained(images["nginx"], doors, sticky=blueprint.system.sticky)
+        doors = {edge.server: edge.client_address for edge in plan.edges if edge.client == ENTRY}
+        balancer = nginx.contained(images["nginx"], list(doors.values()), sticky=blueprint.system.sticky)
         judged = {each.name for each in (*workers, *replicas)}
         building.start(*workers, *replicas, balancer, judged=judged)
         for worker in workers:
@@ -88,6 +88,14 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
             standbys={name: plan.standing_by(name, building.services) for name in blueprint.system.standbys},
             clocks=subjects.clocks([each.name for each in replicas], blueprint.subject, lambda _: IN_A_CONTAINER),
             disks={name: building.services[name].disk() for name in blueprint.disks},
+            configure=lambda without: put_text(
+                str(building.services[ENTRY].identity()["container"]),
+                nginx.PLACE,
+                nginx.configuration_inside(
+                    [doors[each] for each in doors if each not in without], sticky=blueprint.system.sticky
+                ),
+                client,
+            ),
         )
 
 

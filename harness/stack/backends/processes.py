@@ -75,7 +75,8 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         workers = [building.process(each, blueprint, server) for each in blueprint.workers]
         replicas = [building.process(each, blueprint, server) for each in blueprint.replicas]
         edges = [building.edge(server, ENTRY, recipe) for recipe in replicas]
-        balancer = nginx.local(workspace, [edge.listen for edge in edges], sticky=blueprint.system.sticky)
+        doors, sticky = {edge.server: edge.listen for edge in edges}, blueprint.system.sticky
+        balancer = nginx.local(workspace, list(doors.values()), sticky=sticky)
         building.start(*workers, *replicas, balancer)
         building.wait_until_ready()
         for worker in workers:  # being alive is all that is known of one; by now it would have ended if it cannot run
@@ -93,6 +94,9 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
                 [each.name for each in replicas], blueprint.subject, lambda name: str(local_file(workspace, name))
             ),
             disks=building.disks,
+            configure=lambda without: nginx.configure(
+                workspace, balancer.address, [doors[each] for each in doors if each not in without], sticky=sticky
+            ),
         )
 
 
