@@ -78,6 +78,7 @@ def _asked_inside(asked: str, facts: Mapping[str, Any], leaving_bytes: int = 0) 
     from harness.stack.backends import engine  # noqa: PLC0415 - a Docker client, only where it is needed
 
     script = Path(filling.__file__).read_text(encoding="utf-8")
-    words = [asked, str(facts["folder"]), str(facts["file"]), str(leaving_bytes)]
+    folder = str(facts["folder"])
+    words = [asked, folder, str(facts["file"]), str(leaving_bytes)]
     with closing(engine.connect(facts["engine"])) as client:
-        return int(engine.run_python(facts["container"], script, words, client))
+        return int(engine.run_python_on(folder, script, words, facts["container"], client))

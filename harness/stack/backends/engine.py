@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from docker import DockerClient
+    from docker.models.containers import Container
 
 RUN_LABEL = "readiness.run"
 """Label of every container, network and volume that a run makes; its value is the run's id."""
@@ -179,18 +180,26 @@ def text_of(container_id: str, path: str, client: DockerClient) -> str | None:
         return file.read().decode() if file else None
 
 
-def run_python(container_id: str, script: str, words: Sequence[str], client: DockerClient) -> str:
-    """Run a script in a container that runs, as root there; return what it says.
+def run_python_on(folder: str, script: str, words: Sequence[str], container_id: str, client: DockerClient) -> str:
+    """Run a script in a container that runs, as who owns a folder there; return what it says.
+
+    Root has no rights over other users' files where a container may gain none (Docker 20.10, `no-new-privileges`).
 
     Raises:
         StackError: If the engine refuses, the container is gone, or the script fails.
     """
     with speaking(f"run a script in container {container_id}"):
         container = client.containers.get(container_id)
-        status, said = container.exec_run(["python3", "-I", "-c", script, *words], user="0")
+        owner = _said_by(container, ["stat", "--format", "%u:%g", folder], user="0").strip()
+        return _said_by(container, ["python3", "-I", "-c", script, *words], user=owner)
+
+
+def _said_by(container: Container, command: Sequence[str], *, user: str) -> str:
+    status, said = container.exec_run(list(command), user=user)
     if status:
         *_, last = said.decode(errors="replace").splitlines() or ["nothing"]
-        raise StackError(f"a script failed: {last}", where=f"container {container_id[:12]}", fix="it needs python3")
+        what, where = f"{command[0]} failed: {last}", f"container {container.id[:12]}"
+        raise StackError(what, where=where, fix=f"it needs {command[0]}")
     return str(said.decode())
 
 
