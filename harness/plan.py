@@ -28,6 +28,7 @@ from harness.spec.faults import (
 from harness.spec.faults.network import REPLICA_RATE_MAX
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
+from harness.spec.objective import processors_of
 from harness.spec.parser import text_of, validated
 from harness.spec.quantity import byte_rate_text, duration_text
 from harness.spec.scenario import Scenario
@@ -163,6 +164,7 @@ def mistakes_in(source: ScenarioSource, settings: Settings, profile: str) -> Ite
     yield from _faulty(source, settings, profile)
     yield from _untold(source, settings)
     yield from _untraced(source, settings)
+    yield from _unmeasured(source, settings)
     yield from _unheard(source, settings)
     yield from _not_proved(source, settings, profile)
     yield from _not_caught(source, settings, profile)
@@ -248,6 +250,18 @@ def _untraced(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]
             what = f"`{invariant}`: it is about what breakers tell of themselves, and no path is named that does"
             fix = 'name it in readiness.toml: [system.subject] with breakers = "/PATH" (docs/system.md)'
             yield SpecError(what, where=source.document.place(place), fix=fix)
+
+
+def _unmeasured(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
+    """Find what is promised of processes that the harness does not know: of the file, and of readiness.toml."""
+    scenario, document = source.scenario, source.document
+    if settings.system.subject.external is None:
+        return
+    places = {id(each): ("objectives", index, "sli") for index, each in enumerate(scenario.objectives)}
+    for budget in processors_of(scenario.promising(settings.objectives).objectives):
+        what = f"`{budget}` is about processes of the service, which runs already: none of them is known here"
+        fix = "leave it out, or let the service be started here"
+        yield SpecError(what, where=document.place(places.get(id(budget), ())), fix=fix)
 
 
 def _not_proved(source: ScenarioSource, settings: Settings, profile: str) -> Iterator[SpecError]:

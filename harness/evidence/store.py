@@ -138,9 +138,12 @@ def _rest_of(history: History) -> dict[str, Any]:
 
 
 def _second_data(second: MachineSecond) -> dict[str, Any]:
-    """Return a second as plain data; what replicas held was not looked at before 2026-12, nor is it everywhere."""
+    """Return a second as plain data; what replicas held and spent was not known before 2026-12, nor everywhere."""
     data = dataclasses.asdict(second)
-    return data if second.held else {name: value for name, value in data.items() if name != "held"}
+    unknown = {
+        name for name, is_known in (("held", second.held), ("spent_s", second.spent_s is not None)) if not is_known
+    }
+    return {name: value for name, value in data.items() if name not in unknown}
 
 
 def _plain(value: Any) -> Any:

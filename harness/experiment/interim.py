@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.history.history import History
-from harness.spec.objective import ratios_of
-from harness.verdict.checkers.ratio import is_beyond_doubt, ratio_claim
+from harness.spec.objective import RatioObjective, shares_of
+from harness.verdict.checkers.ratio import is_beyond_doubt
+from harness.verdict.judge import claim_of
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from harness.history.machine import MachineSecond
     from harness.history.marks import PhaseMark
     from harness.history.samples import Samples
-    from harness.spec.objective import RatioObjective
+    from harness.spec.objective import ShareObjective
     from harness.spec.scenario import Scenario
 
 DOUBT_FOR_S = 5.0
@@ -42,19 +43,20 @@ class InterimAnalysis:
     def is_open(self, samples: Samples, mark: PhaseMark, machine: Sequence[MachineSecond] = ()) -> bool:
         """Tell whether a promise of the phase is neither kept nor broken by what is known."""
         history = _so_far(samples, mark, machine)
-        claims = [ratio_claim(each, self._plan, history, self._confidence) for each in self._promises(mark)]
+        claims = [claim_of(each, self._plan, history, self._confidence) for each in self._promises(mark)]
         return any(claim.outcome is Outcome.INCONCLUSIVE for claim in claims)
 
     def hopeless(
         self, samples: Samples, mark: PhaseMark, machine: Sequence[MachineSecond] = ()
     ) -> RatioObjective | None:
-        """Return the first promise of the phase that is broken beyond doubt, if there is one."""
+        """Return the first promise of the phase's requests that is broken beyond doubt, if there is one."""
         history = _so_far(samples, replace(mark, was_stopped=True), machine)
-        old = (each for each in self._promises(mark) if mark.after(each.after).lasted_s >= DOUBT_FOR_S)
+        asked = (each for each in self._promises(mark) if isinstance(each, RatioObjective))
+        old = (each for each in asked if mark.after(each.after).lasted_s >= DOUBT_FOR_S)
         return next((each for each in old if is_beyond_doubt(each, self._plan, history)), None)
 
-    def _promises(self, mark: PhaseMark) -> list[RatioObjective]:
-        return [objective for objective in ratios_of(self._plan.objectives) if objective.during == mark.name]
+    def _promises(self, mark: PhaseMark) -> list[ShareObjective]:
+        return [objective for objective in shares_of(self._plan.objectives) if objective.during == mark.name]
 
 
 def _so_far(samples: Samples, mark: PhaseMark, machine: Sequence[MachineSecond]) -> History:

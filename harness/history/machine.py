@@ -1,4 +1,8 @@
-"""What the machine gave a run, a value a second: who used its processors, and how long the judged service waited."""
+"""What the machine gave a run, a value a second: who used its processors, and how long the judged service waited.
+
+Also whether it was strangers that took what the service lacked, which is asked of a single second: the judge asks so of
+a promise that was broken, and whoever waits for a service that starts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+TAKEN_RATIO = 0.2
+"""Of the time that the service was ready to run. With less taken, a request takes at most a quarter longer than it
+would."""
+
+CLEAN_RATIO = 0.1
+"""Of the same. Between the two a second gives no alibi, but is no witness against the service either."""
+
+NOISE_S = 0.05
+"""In each second. Processor time is counted in ticks of 10 ms and by a dozen processes, so less is noise."""
+
+IDLE_MAX_RATIO = 0.25
+"""Of all processors: where more of them stood idle, whoever was ready could have had one, and strangers took nothing.
+
+A service of many threads that wait for each other is ready, and has no processor, for 40 % of the little time it asks
+for, on a machine that is mostly idle (seen: sixteen threads, strangers at a twentieth of the machine).
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +63,8 @@ class MachineSecond:
         strangers_s: Processor time of everything else.
         stolen_s: Processor time that the hypervisor gave to other machines.
         judged_s: Processor time of the judged service's processes, a part of `own_s`.
+        spent_s: The same off other counters, ticks of 10 ms, which know as well what ended meanwhile, threads and
+            children alike. None in a second in which a replica began or ended, or none ran: what it used is not known.
         waited_s: Time that the judged service's threads were ready to run and had no processor, added up.
         throttled_s: Time that the control group which the run is in was kept from running by its quota.
         cpu_pressure: Share of the time in which something waited for a processor.
@@ -56,6 +80,7 @@ class MachineSecond:
     strangers_s: float
     stolen_s: float
     judged_s: float | None = None
+    spent_s: float | None = None
     waited_s: float | None = None
     throttled_s: float | None = None
     cpu_pressure: float | None = None
@@ -67,3 +92,32 @@ class MachineSecond:
     def began_s(self) -> float:
         """Return its beginning, seconds since the origin."""
         return self.at_s - self.lasted_s
+
+
+def taken_s(second: MachineSecond) -> float:
+    """Return the processor time that strangers took and the service lacked: no more than either of the two."""
+    return min(second.waited_s or 0.0, second.strangers_s + second.stolen_s)
+
+
+def is_taken(second: MachineSecond, ratio: float = TAKEN_RATIO) -> bool:
+    """Tell whether strangers took what the service lacked; not, where it is not known what it lacked.
+
+    Args:
+        second: What the machine gave.
+        ratio: How much of the time that the service was ready to run.
+    """
+    if second.judged_s is None or second.waited_s is None:
+        return False
+    lacked_s = taken_s(second)
+    is_noise = lacked_s < NOISE_S * second.lasted_s or _idle_ratio(second) > IDLE_MAX_RATIO
+    return not is_noise and lacked_s >= ratio * (second.judged_s + second.waited_s)
+
+
+def _idle_ratio(second: MachineSecond) -> float:
+    had_s = second.cores * second.lasted_s
+    return 1 - (second.own_s + second.strangers_s + second.stolen_s) / had_s if had_s else 0.0
+
+
+def is_clean(second: MachineSecond) -> bool:
+    """Tell whether what was slow in a second was slow by itself, as far as strangers go."""
+    return not is_taken(second, CLEAN_RATIO)

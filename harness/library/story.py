@@ -8,7 +8,7 @@ from harness.errors import SpecError, nearest
 from harness.library.drawing import timeline_of
 from harness.library.files import SCENARIOS_FOLDER, scenario_files
 from harness.plan import read_source
-from harness.spec.objective import RatioObjective, Recovery
+from harness.spec.objective import Processor, RatioObjective, Recovery
 from harness.spec.quantity import count_text, duration_text, percent_text
 from harness.verdict.feasible import evidence_at
 from harness.verdict.looks import confidence_at
@@ -111,6 +111,9 @@ def promises_of(scenario: Scenario, confidence: float) -> list[str]:
 def _need(promise: Promise, scenario: Scenario, confidence: float) -> str:
     if isinstance(promise, RatioObjective):
         return _evidence(promise, scenario, confidence)
+    if isinstance(promise, Processor):
+        needed, there = evidence_at(1, promise, scenario, confidence)
+        return f"{count_text(needed)} {promise.ideal} seconds at the least, and there are {count_text(int(there))}"
     if isinstance(promise, Recovery):
         lasts_s = next(phase.lasts for phase in scenario.phases if phase.name == promise.during)
         return f"seen in {duration_text(promise.needs_s)} after healing, and there are {duration_text(lasts_s)}"

@@ -75,15 +75,25 @@ class _Blocks:
         self._totals = np.bincount(self._index, minlength=count)
 
     def effective_total(self, indicator: NDArray[np.bool_]) -> float:
-        """Return p (1 - p) n² / V: with a variance V of the events, that many coins would vary as much."""
-        total, happened = len(indicator), int(indicator.sum())
-        if happened in {0, total}:
-            return float(total)
-        share = happened / total
+        """Return how many independent requests vary as much as these; see `worth`."""
         counts = np.bincount(self._index[indicator], minlength=len(self._totals))
-        surplus = [k - share * n for k, n in zip(counts.tolist(), self._totals.tolist(), strict=True)]
-        variance = len(surplus) * long_run_variance(surplus)
-        return min(float(total), share * (1 - share) * total**2 / variance) if variance > 0 else float(total)
+        return worth(counts.tolist(), self._totals.tolist())
+
+
+def worth(events: Sequence[int], totals: Sequence[int]) -> float:
+    """Return p (1 - p) n² / V: with a variance V of the events, that many coins would vary as much; at most n.
+
+    Args:
+        events: How often it happened in each block of time, in order.
+        totals: How often it could have, in each.
+    """
+    total, happened = sum(totals), sum(events)
+    if happened in {0, total}:
+        return float(total)
+    share = happened / total
+    surplus = [k - share * n for k, n in zip(events, totals, strict=True)]
+    variance = len(surplus) * long_run_variance(surplus)
+    return min(float(total), share * (1 - share) * total**2 / variance) if variance > 0 else float(total)
 
 
 def long_run_variance(series: Sequence[float]) -> float:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.history.machine import is_clean, is_taken
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,25 +24,8 @@ if TYPE_CHECKING:
     from harness.history.samples import Samples
     from harness.spec.objective import RatioObjective
 
-TAKEN_RATIO = 0.2
-"""Of the time that the service was ready to run. With less taken, a request takes at most a quarter longer than it
-would."""
-
-CLEAN_RATIO = 0.1
-"""Of the same. Between the two a second gives no alibi, but is no witness against the service either."""
-
 CLEAN_SECONDS_MIN = 3
 """Fewer seconds without strangers show nothing of a service that is still answering what waited because of them."""
-
-TAKEN_MIN_S = 0.05
-"""In each second. Processor time is counted in ticks of 10 ms and by a dozen processes, so less is noise."""
-
-IDLE_MAX_RATIO = 0.25
-"""Of all processors: where more of them stood idle, whoever was ready could have had one, and strangers took nothing.
-
-A service of many threads that wait for each other is ready, and has no processor, for 40 % of the little time it asks
-for, on a machine that is mostly idle (seen: sixteen threads, strangers at a twentieth of the machine).
-"""
 
 AFTER_S = 1.0
 """What waited in a queue because strangers took the processor is answered up to this much later."""
@@ -65,35 +50,6 @@ class Taken:
     cores: int
     strangers_cores: float
     waited_ratio: float
-
-
-def taken_s(second: MachineSecond) -> float:
-    """Return the processor time that strangers took and the service lacked: no more than either of the two."""
-    return min(second.waited_s or 0.0, second.strangers_s + second.stolen_s)
-
-
-def is_taken(second: MachineSecond, ratio: float = TAKEN_RATIO) -> bool:
-    """Tell whether strangers took what the service lacked; not, where it is not known what it lacked.
-
-    Args:
-        second: What the machine gave.
-        ratio: How much of the time that the service was ready to run.
-    """
-    if second.judged_s is None or second.waited_s is None:
-        return False
-    lacked_s = taken_s(second)
-    is_noise = lacked_s < TAKEN_MIN_S * second.lasted_s or _idle_ratio(second) > IDLE_MAX_RATIO
-    return not is_noise and lacked_s >= ratio * (second.judged_s + second.waited_s)
-
-
-def _idle_ratio(second: MachineSecond) -> float:
-    had_s = second.cores * second.lasted_s
-    return 1 - (second.own_s + second.strangers_s + second.stolen_s) / had_s if had_s else 0.0
-
-
-def is_clean(second: MachineSecond) -> bool:
-    """Tell whether what was slow in a second was slow by itself, as far as strangers go."""
-    return not is_taken(second, CLEAN_RATIO)
 
 
 def taken_between(machine: Sequence[MachineSecond], began_s: float, ended_s: float) -> Taken | None:

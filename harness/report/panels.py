@@ -15,7 +15,7 @@ from harness.evidence.redaction import line
 from harness.history.samples import SampleOutcome
 from harness.measure.series import NO_LEVEL
 from harness.report.formatting import thousands
-from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
+from harness.spec.objective import Errors, Hits, Late, Processor, Recovery, Slow
 from harness.spec.quantity import duration_text, percent_text
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def limits_of(objectives: Iterable[Objective]) -> Limits:
                 limits.errors.append(objective)
             case Hits():
                 limits.hits.append(objective)
+            case Processor():
+                pass  # no line: what is drawn of the processors is not a share of an answer
             case Recovery():
                 pass  # no line: `plots` draws how long it took, which its claim knows
             case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, nearest
-from harness.spec.objective import Hits, Recovery
+from harness.spec.objective import Hits, Processor, Recovery
 from harness.spec.sometimes import Answered
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _unbroken(
 def _untold(
     objective: Objective, headers: ResponseHeaders, requests: Sequence[DeclaredRequest], about: str, of: str
 ) -> Iterator[SpecError]:
-    if isinstance(objective, Recovery):
+    if isinstance(objective, Recovery | Processor):
         return
     known = [request.name for request in requests]
     for name in [objective.of] if isinstance(objective.of, str) else objective.of or ():

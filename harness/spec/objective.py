@@ -1,4 +1,4 @@
-"""What is promised: each objective is a bound on a share of requests, or on a time to recover.
+"""What is promised: each objective is a bound on a share of requests or of seconds, or on a time to recover.
 
 "p95 below 100 ms" is written as what it means: fewer than 5 % of requests slower than 100 ms. So one exact
 statistic serves all ratios, and each maps onto an OpenSLO ratio metric.
@@ -54,13 +54,12 @@ class Requests(Protocol):
         """Tell which were answered by one of these sources."""
 
 
-class OfRequests(Model):
-    """What all promises about a share of requests have in common.
+class OfPhase(Model):
+    """What all promises about a share of a phase have in common, be it one of its requests or of its seconds.
 
     Attributes:
-        during: The phase whose requests are counted.
-        after: Requests that were meant to start earlier than this after the phase began are not counted, seconds: what
-            a fault does before it is noticed happens once, and a promise of its own says what may come of that.
+        during: The phase that it is about.
+        after: What came earlier than this after the phase began is not counted, seconds.
     """
 
     is_statistical: ClassVar[bool] = True
@@ -73,6 +72,16 @@ class OfRequests(Model):
     def since(self) -> str:
         """Return ` after 2s` where not the whole phase is meant, or nothing."""
         return f" after {duration_text(self.after)}" if self.after else ""
+
+
+class OfRequests(OfPhase):
+    """What all promises about a share of requests have in common.
+
+    Attributes:
+        during: The phase whose requests are counted.
+        after: Requests that were meant to start earlier than this after the phase began are not counted, seconds: what
+            a fault does before it is noticed happens once, and a promise of its own says what may come of that.
+    """
 
 
 class Slow(OfRequests):
@@ -223,6 +232,39 @@ class Hits(OfRequests):
         return f"hits > {percent_text(self.min)}{self.since}"
 
 
+class Processor(OfPhase):
+    """Bound the share of seconds in which the replicas used more processor time than `over` for each answer.
+
+    What they did beside the requests counts as well: it is what a request costs on a machine that is full. Linux only,
+    and of what the run has started.
+
+    Attributes:
+        over: The budget: processor time of all replicas together, for each answer that came in the second, whatever it
+            says.
+        max: Of the seconds, the share that may be over the budget.
+    """
+
+    is_floor: ClassVar[bool] = False
+    ideal: ClassVar[str] = "cheap"
+
+    sli: Literal["processor"]
+    over: Duration = Field(gt=0, le=60)
+    max: Ratio = Field(gt=0, lt=1)
+
+    @property
+    def limit(self) -> float:
+        """Return the bound, a ratio."""
+        return self.max
+
+    @property
+    def measured(self) -> str:
+        """Return what is counted, in a word or two."""
+        return "processor"
+
+    def __str__(self) -> str:
+        return f"{self.measured} (over {duration_text(self.over)} an answer) < {percent_text(self.max)}{self.since}"
+
+
 class Recovery(Model):
     """Bound the time from healing to the end of the last bad second, under unchanged load."""
 
@@ -255,7 +297,10 @@ Its class says, beside the facts below, what a request is called that keeps it (
 towards the share (`counts`).
 """
 
-Objective = Annotated[RatioObjective | Recovery, Field(discriminator="sli")]
+ShareObjective = RatioObjective | Processor
+"""A promise about a share of anything: of requests, or of seconds. Bounds decide, and chance has its part in them."""
+
+Objective = Annotated[ShareObjective | Recovery, Field(discriminator="sli")]
 """Any promise that a scenario may hold a service to; `sli` says which it is.
 
 The class of each says:
@@ -273,6 +318,16 @@ KINDS: Mapping[str, type[Objective]] = {
 def ratios_of(objectives: Iterable[Objective]) -> tuple[RatioObjective, ...]:
     """Return those that bound a share of requests."""
     return tuple(each for each in objectives if isinstance(each, RatioObjective))
+
+
+def shares_of(objectives: Iterable[Objective]) -> tuple[ShareObjective, ...]:
+    """Return those that bound a share, of requests or of seconds."""
+    return tuple(each for each in objectives if isinstance(each, ShareObjective))
+
+
+def processors_of(objectives: Iterable[Objective]) -> tuple[Processor, ...]:
+    """Return those that bound processor time."""
+    return tuple(each for each in objectives if isinstance(each, Processor))
 
 
 def recoveries_of(objectives: Iterable[Objective]) -> tuple[Recovery, ...]:

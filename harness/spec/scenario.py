@@ -18,7 +18,7 @@ from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.mistakes import check_all
 from harness.spec.model import Model, Plain, Variable, is_unsaid
-from harness.spec.objective import Hits, Objective, RatioObjective, Recovery, recoveries_of
+from harness.spec.objective import Hits, Objective, OfPhase, Recovery, recoveries_of
 from harness.spec.path import below
 from harness.spec.phase import Phase, Slug
 from harness.spec.quantity import duration_text, rate_text
@@ -321,7 +321,7 @@ def _check_phase(each: Objective | Sometimes, lengths: Mapping[str, float]) -> N
         raise ValueError(
             f"`{each}` is about the phase {each.during!r}, which is not there; its phases: {', '.join(lengths)}"
         )
-    if isinstance(each, RatioObjective) and each.after >= lengths[each.during]:
+    if isinstance(each, OfPhase) and each.after >= lengths[each.during]:
         raise ValueError(
             f"`{each}` counts nothing: the phase {each.during!r} lasts {duration_text(lengths[each.during])}; make "
             "`after` shorter than that"

@@ -68,6 +68,7 @@ class Counters:
         busy_s: Processor time that was used since the machine started.
         stolen_s: Processor time that the hypervisor gave to others.
         own: The run's own processes, by number.
+        judged: Which of them are the judged service's.
         threads: Of each thread of the judged service, by process and thread: how long it ran, and how long it waited
             for a processor while it was ready, seconds; None if the kernel does not count that.
         pressures_s: How long something waited, by what for.
@@ -80,6 +81,7 @@ class Counters:
     busy_s: float
     stolen_s: float
     own: Mapping[int, Used]
+    judged: frozenset[int] = frozenset()
     threads: Mapping[tuple[int, int], tuple[float, float]] | None = None
     pressures_s: Mapping[str, float] = field(default_factory=dict)
     throttled_s: float | None = None
@@ -105,6 +107,7 @@ def second_between(before: Counters, after: Counters, *, origin_s: float) -> Mac
         strangers_s=round(max(0.0, after.busy_s - before.busy_s - own_s), 3),
         stolen_s=round(max(0.0, after.stolen_s - before.stolen_s), 3),
         judged_s=ran_s,
+        spent_s=_spent_between(before, after),
         waited_s=waited_s,
         held=after.held,
         throttled_s=round((after.throttled_s or 0) - (before.throttled_s or 0), 3) if is_throttled_known else None,
@@ -126,6 +129,19 @@ def _own_between(before: Mapping[int, Used], after: Mapping[int, Used]) -> float
         if number not in after or after[number].began != then.began
     )
     return max(0.0, ran_s) + max(0.0, ended_s - known_s)
+
+
+def _spent_between(before: Counters, after: Counters) -> float | None:
+    """Return the processor time of the judged service; None if a replica ended, or began: its last time is lost."""
+    if not after.judged or _mains(before) != _mains(after):
+        return None
+    used = ({number: at.own[number] for number in at.judged} for at in (before, after))
+    return round(_own_between(*used), 3)
+
+
+def _mains(at: Counters) -> set[tuple[int, int]]:
+    """Return the main processes of the judged service, each with its beginning: those that no other of it started."""
+    return {(number, at.own[number].began) for number in at.judged if at.own[number].parent not in at.judged}
 
 
 def _threads_between(before: Counters, after: Counters) -> tuple[float | None, float | None]:
@@ -180,13 +196,15 @@ class Machine:
         busy_s, stolen_s, cores = processors((self._proc / "stat").read_text())
         used = dict(self._all_used())
         own = self._own(used)
+        judged = self._all_judged(own, used)
         return Counters(
             at_s=at_s,
             cores=cores,
             busy_s=busy_s,
             stolen_s=stolen_s,
             own={number: used[number] for number in own},
-            threads=self._threads(own, used),
+            judged=frozenset(judged & own),
+            threads=self._threads(judged),
             pressures_s={name: found for name in _PRESSURES if (found := self._pressure_s(name)) is not None},
             throttled_s=self._throttled_s(),
             held=tuple(self._held(own, used)),
@@ -220,11 +238,14 @@ class Machine:
             return next((name for name, container in self._containers.items() if container in groups), None)
         return None
 
-    def _threads(self, own: set[int], used: Mapping[int, Used]) -> dict[tuple[int, int], tuple[float, float]] | None:
+    def _all_judged(self, own: set[int], used: Mapping[int, Used]) -> set[int]:
+        """Return the numbers of the judged service's processes."""
+        return _with_descendants({pid for name in self._judged for pid in self._roots(name, own)}, used)
+
+    def _threads(self, judged: set[int]) -> dict[tuple[int, int], tuple[float, float]] | None:
         """Return the times of the judged service's threads; None if the kernel does not count them."""
-        roots = {pid for name in self._judged for pid in self._roots(name, own)}
         found: dict[tuple[int, int], tuple[float, float]] = {}
-        for number in _with_descendants(roots, used):
+        for number in judged:
             with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
                 # `iterdir` reads a folder whole; what `scandir` holds open stays open if a thread ends meanwhile.
                 for task in (self._proc / str(number) / "task").iterdir():

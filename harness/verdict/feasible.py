@@ -9,7 +9,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import SpecError, all_of
-from harness.spec.objective import RatioObjective, Recovery, recoveries_of
+from harness.history.machine import NOISE_S
+from harness.spec.objective import Processor, RatioObjective, Recovery, recoveries_of
 from harness.spec.quantity import count_text, duration_text
 from harness.verdict.bounds import requests_needed
 from harness.verdict.checkers.recovery import promises_before
@@ -18,6 +19,7 @@ from harness.verdict.looks import confidence_at
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.spec.objective import ShareObjective
     from harness.spec.scenario import Scenario
 
 
@@ -39,8 +41,8 @@ class Evidence(NamedTuple):
     """What it takes to prove a promise about a share, and what there will be.
 
     Attributes:
-        needed: The fewest requests that prove it, if not one of them is bad.
-        sent: How many requests of its kind the schedule has for its phase, on average.
+        needed: The fewest requests that prove it, if not one of them is bad; of a budget of processor time, seconds.
+        sent: How many requests of its kind the schedule has for its phase, on average; or how many seconds that has.
     """
 
     needed: int
@@ -70,6 +72,8 @@ def unprovable(scenario: Scenario, confidence: float) -> Iterator[Unprovable]:
     """Find everything that could not be proved; arguments are those of `check_can_conclude`."""
     yield from _survival_not_seen(scenario)
     for index, objective in enumerate(scenario.objectives):
+        if isinstance(objective, Processor):
+            yield from _budget_not_proved(index, objective, scenario, confidence)
         if not isinstance(objective, RatioObjective):
             continue
         needed, sent = evidence(objective, scenario, confidence)
@@ -80,6 +84,26 @@ def unprovable(scenario: Scenario, confidence: float) -> Iterator[Unprovable]:
                 f"{what}, this profile sends {count_text(int(sent))}",
                 f"raise load.arrivals_per_s, or make the phase {objective.during} longer, or loosen the promise",
             )
+
+
+def _budget_not_proved(index: int, objective: Processor, scenario: Scenario, confidence: float) -> Iterator[Unprovable]:
+    """See that a budget has seconds enough, and is more in each than what cannot be told from nothing."""
+    needed, there = evidence(objective, scenario, confidence)
+    named = f"`{objective}` during {objective.during}"
+    if there < needed:
+        what = (
+            f"{named} needs {count_text(needed)} {objective.ideal} seconds, this profile has {count_text(int(there))}"
+        )
+        yield Unprovable(index, what, f"make the phase {objective.during} longer, or loosen the promise")
+    per_s = _rate_per_s(scenario, objective)
+    if 0 < (budget_s := round(objective.over * per_s, 6)) < NOISE_S:
+        least = duration_text(math.ceil(1000 * NOISE_S / per_s) / 1000)
+        what = f"{named} is {duration_text(round(budget_s, 4))} of processor time a second at this rate"
+        yield Unprovable(
+            index,
+            f"{what}, and less than {duration_text(NOISE_S)} is noise: it is counted in ticks of 10 ms",
+            f"let `over` be {least} or more, or raise load.arrivals_per_s",
+        )
 
 
 def _survival_not_seen(scenario: Scenario) -> Iterator[Unprovable]:
@@ -115,24 +139,27 @@ def _after_last_fault(scenario: Scenario) -> list[str]:
     return [phase.name for phase in scenario.phases[last + 1 :]]
 
 
-def evidence(objective: RatioObjective, scenario: Scenario, confidence: float) -> Evidence:
-    """Return how many requests are needed and sent, at the look that comes closest: a later one sees more."""
+def evidence(objective: ShareObjective, scenario: Scenario, confidence: float) -> Evidence:
+    """Return how many requests, or seconds, are needed and sent, at the look that comes closest."""
     looks = range(1, scenario.looks_during(objective.during) + 1)
     found = [evidence_at(look, objective, scenario, confidence) for look in looks]
     return min(found, key=lambda each: each.needed / max(1.0, each.sent))
 
 
-def evidence_at(look: int, objective: RatioObjective, scenario: Scenario, confidence: float) -> Evidence:
+def evidence_at(look: int, objective: ShareObjective, scenario: Scenario, confidence: float) -> Evidence:
     """Return the same at one look, 1 being the first: before each but that, the phase has become twice as long."""
     most = scenario.looks_during(objective.during)
+    there = (
+        _seconds_of(scenario, objective) if isinstance(objective, Processor) else requests_meant(scenario, objective)
+    )
     return Evidence(
         needed=fewest_requests(objective, confidence_at(look, looks=most, confidence=confidence)),
-        sent=requests_meant(scenario, objective) * 2 ** (look - 1),
+        sent=there * 2 ** (look - 1),
     )
 
 
-def fewest_requests(objective: RatioObjective, confidence: float) -> int:
-    """Return how many requests prove `objective` if not one of them is bad."""
+def fewest_requests(objective: ShareObjective, confidence: float) -> int:
+    """Return how many requests, or seconds, prove `objective` if not one of them is bad."""
     if not objective.is_floor:
         return requests_needed(objective.limit, confidence)
     # The lower bound of n hits in n is (1 - confidence)^(1/n); it has to come above the limit.
@@ -147,3 +174,19 @@ def requests_meant(scenario: Scenario, objective: RatioObjective) -> float:
         for phase, began_s, end_s in scenario.windows
         if phase.name == objective.during
     )
+
+
+def _seconds_of(scenario: Scenario, objective: Processor) -> int:
+    """Return how many whole seconds a budget's part of its phase has."""
+    lasts_s = next(phase.lasts for phase in scenario.phases if phase.name == objective.during) - objective.after
+    return math.floor(round(lasts_s, 6))  # a difference of decimals is off by 1e-16
+
+
+def _rate_per_s(scenario: Scenario, objective: Processor) -> float:
+    """Return how many requests a second come in a budget's part of its phase, on average."""
+    began_s, ended_s = next(
+        (began_s + objective.after, ended_s)
+        for phase, began_s, ended_s in scenario.windows
+        if phase.name == objective.during
+    )
+    return scenario.load.expected(began_s, ended_s) / (ended_s - began_s)

@@ -18,16 +18,16 @@ from harness.verdict.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.spec.objective import RatioObjective
+    from harness.spec.objective import ShareObjective
     from harness.verdict.outcome import Claim
 
 
-def p_value(objective: RatioObjective, events: float, total: float) -> float:
+def p_value(objective: ShareObjective, events: float, total: float) -> float:
     """Return the chance to see this, or worse, of a service that just keeps `objective`; at most 1.
 
     Args:
         objective: The promise.
-        events: What it counts, in independent requests.
+        events: What it counts, in independent requests, or seconds.
         total: Of so many.
     """
     limit = objective.limit

@@ -29,8 +29,9 @@ from harness.spec.invariant import (
     TasksDoneOnce,
     VersionsOnlyGrow,
 )
-from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
+from harness.spec.objective import Errors, Hits, Late, Processor, Recovery, Slow
 from harness.verdict.checkers.invariant import EVERYWHERE, invariant_claim
+from harness.verdict.checkers.processor import processor_claim
 from harness.verdict.checkers.ratio import ratio_claim
 from harness.verdict.checkers.recovery import recovery_claim
 from harness.verdict.holm import beyond_chance
@@ -79,6 +80,8 @@ def claim_of(promise: Promise, scenario: Scenario, history: History, confidence:
     match promise:
         case Slow() | Errors() | Late() | Hits():
             return ratio_claim(promise, scenario, history, confidence)
+        case Processor():
+            return processor_claim(promise, scenario, history, confidence)
         case Recovery():
             return recovery_claim(promise, scenario, history)
         case _:

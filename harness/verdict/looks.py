@@ -23,3 +23,16 @@ def confidence_at(look: int, *, looks: int, confidence: float) -> float:
         return confidence
     share = FIRST_LOOK_RATIO if look == 1 else (1 - FIRST_LOOK_RATIO) / (looks - 1)
     return 1 - share * (1 - confidence)
+
+
+def p_value_at(p: float, *, sure: float, confidence: float) -> float:
+    """Return a p-value, made larger where the error that is allowed is divided among several looks.
+
+    Holm's procedure compares it with the whole; what one look may spend of that is a part.
+
+    Args:
+        p: By the evidence of the look alone.
+        sure: The confidence of its bounds.
+        confidence: Of all looks together.
+    """
+    return float(f"{min(1.0, p * (1 - confidence) / (1 - sure)):.3g}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.measure.ratios import count, is_kept
 from harness.spec.faults.resource import disks_of
-from harness.spec.objective import recoveries_of
+from harness.spec.objective import processors_of, recoveries_of
 from harness.verdict.checkers.recovery import phases_before_first_fault, promises_before
 from harness.verdict.feasible import requests_meant
 from harness.verdict.outcome import Outcome
@@ -52,9 +52,10 @@ def why_fresh_always(scenario: Scenario) -> str:
         return f"its schedule {scenario.load.schedule.kind!r} is laid out from its beginning on"
     if len(promised) != 1:
         return f"it promises something of {len(promised)} phases before its first fault, and one can be shortened"
-    if any(point.during in before for point in scenario.sometimes):
-        return "a point must be reached before its first fault"
-    return ""
+    if any(budget.during in before for budget in processors_of(scenario.objectives)):
+        return "it has a budget of processor time before its first fault, and a look is too short to judge one"
+    is_reached_before = any(point.during in before for point in scenario.sometimes)
+    return "a point must be reached before its first fault" if is_reached_before else ""
 
 
 def why_fresh_after(scenario: Scenario, first: Scenario, verdict: Verdict) -> str:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from harness.evidence.experiment import read_experiment
-from harness.measure.machine import is_taken
+from harness.history.machine import is_taken
 from harness.verdict.outcome import Outcome
 
 SERVICE = """

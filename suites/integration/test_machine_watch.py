@@ -147,6 +147,63 @@ def test_the_judged_service_is_asked_how_long_it_ran_and_waited():
     assert seen.own_s >= 0.7
 
 
+SHORT_LIVED = """
+import os, sys, threading, time
+
+def burn():
+    until = time.thread_time() + 0.2
+    while time.thread_time() < until: pass
+
+print("ready", flush=True)
+sys.stdin.readline()
+thread = threading.Thread(target=burn)
+thread.start()
+thread.join()
+child = os.fork()
+if not child:
+    burn()
+    os._exit(0)
+os.waitpid(child, 0)
+print("done", flush=True)
+sys.stdin.readline()
+"""
+"""Computes for 0.2 s in a thread and for 0.2 s in a child, both of which are gone by the next look."""
+
+
+def test_what_a_service_spent_in_what_has_ended_since_is_known():
+    """A service may have a thread, or a process, for each request: what they used is its own, and in no list any more."""
+    command = [sys.executable, "-c", SHORT_LIVED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        machine = Machine([judged(child)], [judged(child)], CLOCK.now)
+        before = machine.read()
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        seen = second_between(before, machine.read(), origin_s=0.0)
+        child.communicate(b"\n")
+
+    assert seen.spent_s == pytest.approx(0.42, abs=0.06)
+    assert seen.judged_s < 0.2
+
+
+def test_what_a_service_spent_is_not_known_of_the_second_in_which_it_was_started_anew():
+    """What it had used until then is lost; afterwards it is counted from where the new one is."""
+    with busy() as child, busy() as other:
+        running = [child]
+        service = SimpleNamespace(
+            name="replica-1", identity=lambda: {"pid": running[-1].pid, "started_s": 0.0}, is_alive=lambda: True
+        )
+        machine = Machine([service], [service], CLOCK.now)
+        before = machine.read()
+        running.append(other)
+        changed = machine.read()
+        seen = seen_while(machine, other.pid)
+
+    assert second_between(before, changed, origin_s=0.0).spent_s is None
+    assert seen.spent_s == pytest.approx(0.41, abs=0.05)
+
+
 def test_a_service_that_does_not_run_just_now_is_not_known():
     """As while it is down by a fault."""
 
@@ -159,7 +216,7 @@ def test_a_service_that_does_not_run_just_now_is_not_known():
     with busy() as child:
         seen = seen_while(machine, child.pid, uses_s=0.1)
 
-    assert (seen.judged_s, seen.waited_s) == (None, None)
+    assert (seen.judged_s, seen.waited_s, seen.spent_s) == (None, None, None)
 
 
 def test_what_a_replica_holds_is_counted():

@@ -30,7 +30,7 @@ from harness.spec.faults import (
     StaleConnections,
 )
 from harness.spec.invariant import NoAcknowledgedWriteLost
-from harness.spec.objective import Errors, Hits, Recovery, Slow
+from harness.spec.objective import Errors, Hits, Late, Processor, Recovery, Slow
 from harness.spec.phase import Phase
 from harness.spec.quantity import count_text
 from harness.spec.requests import PLACEHOLDERS, DeclaredRequest
@@ -133,7 +133,9 @@ def test_the_requests_and_headers_of_the_page_on_the_load_are_read(tmp_path):
         Grows,
         Slow,
         Errors,
+        Late,
         Hits,
+        Processor,
         Recovery,
         NoAcknowledgedWriteLost,
     ],

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from harness.history.machine import MachineSecond
 from harness.spec.invariant import NoAcknowledgedWriteLost
-from harness.spec.objective import Errors, Hits, Late, Recovery, Slow
+from harness.spec.objective import Errors, Hits, Late, Processor, Recovery, Slow
 from harness.testing import check_checker, checkers
 from harness.verdict.judge import claim_of
 from harness.verdict.outcome import Outcome
@@ -25,6 +26,15 @@ def seen(*stretches, scenario=CALM):
     return history_of(scenario, stretches)
 
 
+def spending(spent_s):
+    """Return thirty seconds of a hundred answers each, for which the replicas used so much in every one of them."""
+    machine = tuple(
+        MachineSecond(at_s=at_s, lasted_s=1.0, cores=2, own_s=1.0, strangers_s=0.0, stolen_s=0.0, spent_s=spent_s)
+        for at_s in range(1, 31)
+    )
+    return replace(seen(WELL), machine=machine)
+
+
 KINDS = {
     "slow": (SLOW, CALM, seen(WELL), seen(replace(WELL, slow=600))),
     "errors": (Errors(sli="errors", max="1%"), CALM, seen(WELL), seen(replace(WELL, failed=600))),
@@ -35,6 +45,7 @@ KINDS = {
         seen(WELL),
         seen(replace(WELL, misses=2000)),
     ),
+    "processor": (Processor(sli="processor", over="5ms", max="20%"), CALM, spending(0.3), spending(0.7)),
     "recovery": (
         Recovery(sli="recovery", within="5s"),
         HURT,

@@ -18,10 +18,11 @@ from harness.measure.effective_sample import effective_total
 from harness.measure.machine import CLEAN_SECONDS_MIN, Taken, is_excused, taken_between
 from harness.measure.outage import longest_outage_s
 from harness.measure.ratios import Count, count, is_kept
-from harness.spec.quantity import count_text, percent_text
+from harness.spec.quantity import count_text
 from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
+from harness.verdict.checkers.wording import label_of, share_text, stable, taken_text
 from harness.verdict.holm import p_value
-from harness.verdict.looks import confidence_at
+from harness.verdict.looks import confidence_at, p_value_at
 from harness.verdict.outcome import Claim, Outcome
 from harness.verdict.sequential import is_hopeless
 
@@ -117,10 +118,10 @@ def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History,
         sli=objective.sli,
         phase=objective.during,
         outcome=outcome,
-        sentence=_sentence(objective, outcome, found, _label(scenario, objective)),
+        sentence=_sentence(objective, outcome, found, label_of(scenario, objective)),
         estimate=seen.share,
-        lower=_stable(found.lower) if seen.total else None,
-        upper=_stable(found.upper) if seen.total else None,
+        lower=stable(found.lower) if seen.total else None,
+        upper=stable(found.upper) if seen.total else None,
         limit=objective.limit,
         events=seen.events,
         total=seen.total,
@@ -130,12 +131,8 @@ def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History,
 
 
 def _p_value(objective: RatioObjective, found: _Evidence, confidence: float) -> float:
-    """Return the p-value, made larger where the error that is allowed is divided among several looks.
-
-    Holm's procedure compares it with the whole; what this look may spend of that is a part.
-    """
-    p = p_value(objective, found.events, found.effective) * (1 - confidence) / (1 - found.confidence)
-    return float(f"{min(1.0, p):.3g}")
+    p = p_value(objective, found.events, found.effective)
+    return p_value_at(p, sure=found.confidence, confidence=confidence)
 
 
 def is_beyond_doubt(objective: RatioObjective, scenario: Scenario, history: History) -> bool:
@@ -228,16 +225,11 @@ def _outcome(objective: RatioObjective, found: _Evidence) -> Outcome:
     return Outcome.PASS if good else Outcome.INCONCLUSIVE
 
 
-_RELATIONS = {Outcome.PASS: ("<", ">"), Outcome.FAIL: (">", "<"), Outcome.INCONCLUSIVE: ("vs", "vs")}
-
-
 def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, label: str) -> str:
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
     if found.seen.share is None:
         return f"{outcome}: {objective.measured} unknown during {label}; no requests{_beside(found)}"
-    relation = _RELATIONS[outcome][objective.is_floor]
-    bounds = f"[{_percent(found.lower)}, {_percent(found.upper)}]"
-    said = f"{outcome}: {objective.measured} {_percent(found.seen.share)} % {bounds} {relation} {_limit(objective)}"
+    said = share_text(objective, outcome, found.seen.share, (found.lower, found.upper))
     total = f"n = {count_text(found.seen.total)}{_beside(found)}"
     return f"{said} during {label}; {total}{_remarks(objective, outcome, found)}"
 
@@ -260,12 +252,7 @@ def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> s
 
 
 def _alibi_said(alibi: _Alibi) -> str:
-    taken, rest, computed = alibi.taken, alibi.without.seen, alibi.computed
-    said = (
-        f"strangers had {taken.strangers_cores:.1f} of {taken.cores} processors in {taken.seconds} of"
-        f" {taken.of_seconds} s, in which the service waited for one {percent_text(round(taken.waited_ratio, 2))} of"
-        f" its time"
-    )
+    said, rest, computed = taken_text(alibi.taken), alibi.without.seen, alibi.computed
     said += f"; without those {rest.events} of {count_text(rest.total)} requests broke it" if rest.total else ""
     if alibi.is_broken and computed:
         said += f", and {computed.events} of {computed.total} requests of a control that computes as long"
@@ -280,23 +267,3 @@ def _wish(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
     worth = found.effective / seen.total
     needed = requests_needed(objective.limit, found.confidence, seen.events * worth) / worth
     return f", {count_text(math.ceil(needed))} would prove it with {seen.events} such"
-
-
-def _label(scenario: Scenario, objective: RatioObjective) -> str:
-    named = objective.during
-    faults = [str(fault) for phase in scenario.phases if phase.name == named for fault in phase.faults]
-    return (f"{named} ({', '.join(faults)})" if faults else named) + objective.since
-
-
-def _limit(objective: RatioObjective) -> str:
-    return percent_text(objective.limit).replace("%", " %")
-
-
-def _percent(share: float) -> str:
-    """Return a share in percent, with the digits that matter near the limits we judge (0.1 %, 5 %, 70 %)."""
-    return f"{share * 100:.3f}" if share < 0.005 else f"{share * 100:.1f}"
-
-
-def _stable(share: float) -> float:
-    """Return a bound without the digits in which two machines' mathematics may differ."""
-    return round(share, 9)
