@@ -6,7 +6,8 @@ HarnessError                 what happened, where, how to fix it; exit 3
 ├── StackError               what is to run cannot be had, or does not do as it is told
 │   ├── MissingError         a program, a package or an image is not there
 │   ├── NotReadyError        a component died while starting, or is not ready in time
-│   │   └── SubjectError     the judged service did, by itself: the verdict is `fail`
+│   │   ├── SubjectError     the judged service did, by itself: the verdict is `fail`
+│   │   └── StarvedError     it is not ready in time for want of processors that strangers took: `inconclusive`
 │   ├── FaultProxyError      the fault proxy does not do as it is told
 │   └── RefusedError         the operating system refused, such as room on a disk
 ├── FaultError               a fault could not be injected, its dose was not seen, or it could not be undone
@@ -119,6 +120,12 @@ class SubjectError(NotReadyError):
     """The judged service died while starting, or is not ready in time, by itself: the verdict is `fail`."""
 
     kind = "subject"
+
+
+class StarvedError(NotReadyError):
+    """The judged service is not ready in time, and strangers took the processors: the verdict is `inconclusive`."""
+
+    kind = "starved"
 
 
 class FaultProxyError(StackError):

@@ -7,10 +7,13 @@ a promise that was broken, and whoever waits for a service that starts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from harness.spec.quantity import percent_text
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 TAKEN_RATIO = 0.2
@@ -94,6 +97,34 @@ class MachineSecond:
         return self.at_s - self.lasted_s
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What strangers took of what the service lacked, in the seconds of a phase in which that mattered.
+
+    Attributes:
+        seconds: How many such seconds there were.
+        of_seconds: Of so many that were measured.
+        clean: In how many of those strangers took next to nothing, and nothing in the second before.
+        cores: Processors that were there.
+        strangers_cores: How many of them strangers had, on average over those seconds.
+        waited_ratio: Of the time in which the service was ready to run, the share in which it had no processor.
+    """
+
+    seconds: int
+    of_seconds: int
+    clean: int
+    cores: int
+    strangers_cores: float
+    waited_ratio: float
+
+    def __str__(self) -> str:
+        return (
+            f"strangers had {self.strangers_cores:.1f} of {self.cores} processors in {self.seconds} of"
+            f" {self.of_seconds} s, in which the service waited for one {percent_text(round(self.waited_ratio, 2))} of"
+            f" its time"
+        )
+
+
 def taken_s(second: MachineSecond) -> float:
     """Return the processor time that strangers took and the service lacked: no more than either of the two."""
     return min(second.waited_s or 0.0, second.strangers_s + second.stolen_s)
@@ -121,3 +152,22 @@ def _idle_ratio(second: MachineSecond) -> float:
 def is_clean(second: MachineSecond) -> bool:
     """Tell whether what was slow in a second was slow by itself, as far as strangers go."""
     return not is_taken(second, CLEAN_RATIO)
+
+
+def taken_between(machine: Sequence[MachineSecond], began_s: float, ended_s: float) -> Taken | None:
+    """Return what strangers took in a stretch of time; None if there was no second in which that mattered."""
+    measured = [second for second in machine if began_s <= second.at_s - second.lasted_s / 2 < ended_s]
+    taken = [second for second in measured if is_taken(second)]
+    if not taken:
+        return None
+    waited_s = sum(second.waited_s or 0.0 for second in taken)
+    ready_s = waited_s + sum(second.judged_s or 0.0 for second in taken)
+    return Taken(
+        seconds=len(taken),
+        of_seconds=len(measured),
+        clean=sum(is_clean(before) and is_clean(second) for before, second in pairwise([measured[0], *measured])),
+        cores=taken[0].cores,
+        strangers_cores=sum(second.strangers_s + second.stolen_s for second in taken)
+        / sum(second.lasted_s for second in taken),
+        waited_ratio=waited_s / ready_s,
+    )

@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.history.machine import taken_between
 from harness.measure.control import controls_between_s, is_control_broken
-from harness.measure.machine import AFTER_S, taken_between
+from harness.measure.machine import AFTER_S
 from harness.measure.ratios import count, is_kept
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ class HealthProbe:
         long_question: A question whose answer has at least so many bytes, after which the server ends the connection;
             it changes nothing there. None for what listens nowhere.
         version: See `Service.version`.
+        is_refusing: Tells whether it answers, and not that it is not ready yet: to wait longer would change nothing.
         seen: Says in one clause what it answers, for the one who waits in vain; nothing if there is nothing to say.
     """
 
@@ -34,6 +35,7 @@ class HealthProbe:
     question: bytes
     long_question: Callable[[int], bytes] | None
     version: Callable[[Address], str]
+    is_refusing: Callable[[Address], bool] = lambda _: False
     seen: Callable[[Address], str] = lambda _: ""
 
     def round_trip_s(self, via: Address, within_s: float) -> float:

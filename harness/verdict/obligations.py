@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import DoomedError, SubjectError, UnavailableError
+from harness.errors import DoomedError, StarvedError, SubjectError, UnavailableError
 from harness.history.samples import SampleOutcome
 from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Answered
@@ -30,6 +30,7 @@ NOTHING_WAS_ASKED = {
     UnavailableError.kind: Outcome.INCONCLUSIVE,
     DoomedError.kind: Outcome.INCONCLUSIVE,
     SubjectError.kind: Outcome.FAIL,
+    StarvedError.kind: Outcome.INCONCLUSIVE,
 }
 """What ends an experiment before its first request, and what it means; any other failure is an error of the harness."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from harness.evidence.experiment import read_experiment
 from harness.history.machine import is_taken
+from harness.measure.processor import spent_per_answer_s, spent_seconds
+from harness.spec.objective import Processor
 from harness.verdict.outcome import Outcome
+from suites.support.strangers import strangers
 
 SERVICE = """
 import asyncio
@@ -55,22 +57,10 @@ phases:
 objectives:
   - {sli: slow, over: 100ms, max: 5%, during: only}
 """
-BUSY = "import time\nuntil = time.monotonic() + 120\nwhile time.monotonic() < until: pass"
-"""Ends by itself, should nothing end it."""
+BUDGETS = [Processor(sli="processor", over=over, max="20%", during="only") for over in ("10ms", "60ms")]
+"""Half of what a request takes, and three times that."""
 
 pytestmark = [pytest.mark.alone, pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts it")]
-
-
-@contextmanager
-def strangers(count):
-    """Keep processors busy, each from a session of its own: a scheduler may share them out by session."""
-    command = [sys.executable, "-c", BUSY]
-    with ExitStack() as ending:
-        for _ in range(count):
-            child = subprocess.Popen(command, start_new_session=True)
-            ending.callback(child.wait)
-            ending.callback(child.kill)
-        yield
 
 
 def run(folder, *, sleeps_s):
@@ -109,6 +99,10 @@ def test_a_service_that_is_truly_slow_fails_on_a_quiet_machine(tmp_path):
     assert claim.outcome is Outcome.FAIL, claim.sentence
     assert len(computed) >= 3
     assert computed[0] == pytest.approx(0.02, rel=0.5)
+    tight, wide = (spent_seconds(budget, history) for budget in BUDGETS)
+    assert spent_per_answer_s(tight) == pytest.approx(0.022, rel=0.3)
+    assert {each.is_over for each in tight} == {True}
+    assert {each.is_over for each in wide} == {False}
     assert [second.at_s for second in history.machine[1:6]] == pytest.approx([1, 2, 3, 4, 5], abs=0.3)
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from harness.evidence import NO_SECRETS, EvidenceFolder
 from harness.evidence.store import read_history, write_history
 from harness.experiment.interim import InterimAnalysis
-from harness.history.machine import MachineSecond, is_clean, is_taken, taken_s
+from harness.history.machine import MachineSecond, is_clean, is_taken, taken_between, taken_s
 from harness.history.marks import PhaseMark
 from harness.measure.control import compute_s, computed_count, is_computing_broken
-from harness.measure.machine import is_excused, taken_between
+from harness.measure.machine import is_excused
 from harness.measure.ratios import Count
 from harness.report import plots
 from harness.report.palette import LIGHT

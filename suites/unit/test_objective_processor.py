@@ -236,6 +236,22 @@ def test_a_second_look_is_taken_at_its_own_bound():
     assert judge(going_on, history, confidence=0.95).claims[0].outcome is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(("looks", "enough"), [(1, 15), (2, 21)])
+def test_each_look_has_its_part_of_the_error(looks, enough):
+    """Four fifths of it belong to the first, a fifth to the second; a p-value is as much larger."""
+    outcomes, p_values = [], []
+    for count, spent_s in ((enough - 1, CHEAP_S), (enough, CHEAP_S), (10, DEAR_S)):
+        scenario, history = made(machine(*[spent_s] * count))
+        marks = tuple(replace(mark, looks=looks) for mark in history.phases)
+        seen = replace(history, phases=marks)
+        claim = judge(scenario.model_copy(update={"extends_to": 2.0}), seen, confidence=0.95).claims[0]
+        outcomes.append(claim.outcome)
+        p_values.append(claim.p_value)
+
+    assert outcomes == [Outcome.INCONCLUSIVE, Outcome.PASS, Outcome.FAIL]
+    assert p_values[-1] == pytest.approx(0.2**10 / {1: 0.8, 2: 0.2}[looks], rel=0.01)
+
+
 def test_a_phase_goes_on_while_its_budget_is_open_and_is_never_given_up_for_it():
     """Nothing of it is beyond doubt early."""
     scenario, history = made(machine(*[DEAR_S] * 20))

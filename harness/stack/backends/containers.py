@@ -25,7 +25,7 @@ from harness.stack.blueprint import ENTRY, edges_of
 from harness.stack.clock_file import IN_A_CONTAINER
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
-from harness.stack.ready import check_is_alive, wait_until_ready
+from harness.stack.ready import check_is_alive, start_alibi, wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import ANYWHERE, Address, Edge
 from harness.stack.stack import Stack, Standby, standby_of
@@ -226,7 +226,16 @@ class _Building:
         began_s = self.clock.now()
         with ThreadPoolExecutor(len(services)) as pool:
             list(pool.map(Container.start, services))
-        ready = wait_until_ready(services, clock=self.clock, is_its_own_doing=lambda each: each.name in judged)
+        probes = {recipe.name: recipe.probe for recipe in recipes}
+        alibi = start_alibi(
+            [each for each in services if each.name in judged],
+            self.services.values(),
+            self.clock,
+            lambda each: probes[each.name].is_refusing(each.direct),
+        )
+        ready = wait_until_ready(
+            services, clock=self.clock, is_its_own_doing=lambda each: each.name in judged, alibi=alibi
+        )
         since_s = began_s - self.began_s
         for service, ready_s in zip(services, ready, strict=True):
             part = Startup(part=service.name, began_s=since_s, took_s=ready_s - began_s, version=service.version())

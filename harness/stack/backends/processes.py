@@ -21,13 +21,13 @@ from harness.stack.blueprint import ENTRY
 from harness.stack.clock_file import local_file
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
-from harness.stack.ready import check_is_alive, wait_until_ready
+from harness.stack.ready import StartAlibi, check_is_alive, start_alibi, wait_until_ready
 from harness.stack.recipe import with_variables
 from harness.stack.service import Edge, Workspace
 from harness.stack.stack import Stack, Standby, standby_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from harness.clock import Clock
     from harness.stack.blueprint import Blueprint
@@ -217,12 +217,24 @@ class _Building:
     def wait_until_ready(self) -> None:
         """Wait for all that are waiting, and note how long each took."""
         services = [service for service, _ in self.waiting]
-        ready = wait_until_ready(services, clock=self.clock, is_its_own_doing=self._is_its_own_doing)
+        ready = wait_until_ready(
+            services, clock=self.clock, is_its_own_doing=self._is_its_own_doing, alibi=self._alibi(services)
+        )
         for (service, began_s), ready_s in zip(self.waiting, ready, strict=True):
             since_s = began_s - self.began_s
             part = Startup(part=service.name, began_s=since_s, took_s=ready_s - began_s, version=service.version())
             self.startup.append(part)
         self.waiting.clear()
+
+    def _alibi(self, services: Sequence[LocalProcess]) -> StartAlibi | None:
+        """Look at the machine while processes of the judged service are among what starts."""
+        judged = [each for each in services if each.name in self.judged]
+        return start_alibi(
+            judged,
+            self.services.values(),
+            self.clock,
+            lambda each: self.recipes[each.name].probe.is_refusing(each.direct),
+        )
 
     def _is_its_own_doing(self, service: Service) -> bool:
         is_taken = isinstance(service, LocalProcess) and service.is_address_taken()

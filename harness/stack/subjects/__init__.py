@@ -32,6 +32,8 @@ PORT = 8000
 """Where a replica listens in a container."""
 
 _ANSWER_WITHIN_S = 2.0
+_OF_A_START = (None, httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE)
+"""What a service that is starting says: nothing, or that it is not ready yet (RFC 9110, section 15.6.4)."""
 _KEYS = "readiness.toml: system.subject"
 
 
@@ -197,6 +199,7 @@ def health(path: str, version: str) -> HealthProbe:
         question=f"GET {path} HTTP/1.0\r\n\r\n".encode(),
         long_question=partial(http_question, path),
         version=lambda _: version,
+        is_refusing=lambda address: _status(address, path) not in _OF_A_START,
         seen=partial(_seen, path=path),
     )
 

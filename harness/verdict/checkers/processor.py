@@ -10,13 +10,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.history.machine import is_clean
+from harness.history.machine import Taken, is_clean, taken_between
 from harness.measure.effective_sample import worth
-from harness.measure.machine import CLEAN_SECONDS_MIN, Taken, taken_between
+from harness.measure.machine import CLEAN_SECONDS_MIN
 from harness.measure.processor import spent_per_answer_s, spent_seconds
 from harness.measure.ratios import Count
 from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
-from harness.verdict.checkers.wording import label_of, share_text, stable, taken_text
+from harness.verdict.checkers.wording import label_of, share_text, stable
 from harness.verdict.holm import p_value
 from harness.verdict.looks import confidence_at, p_value_at
 from harness.verdict.outcome import Claim, Outcome
@@ -166,6 +166,5 @@ def _wish(objective: Processor, found: _Evidence, sure: float) -> str:
 
 def _alibi_text(alibi: _Alibi) -> str:
     rest = alibi.without.seen
-    return f", but {taken_text(alibi.taken)}" + (
-        f"; without those {rest.events} of {rest.total} s broke it" if rest.total else ""
-    )
+    said = f", but {alibi.taken}"
+    return f"{said}; without those {rest.events} of {rest.total} s broke it" if rest.total else said

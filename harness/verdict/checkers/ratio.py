@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.history.machine import Taken, taken_between
 from harness.measure.control import (
     computed_between,
     computed_count,
@@ -15,12 +16,12 @@ from harness.measure.control import (
     is_control_broken,
 )
 from harness.measure.effective_sample import effective_total
-from harness.measure.machine import CLEAN_SECONDS_MIN, Taken, is_excused, taken_between
+from harness.measure.machine import CLEAN_SECONDS_MIN, is_excused
 from harness.measure.outage import longest_outage_s
 from harness.measure.ratios import Count, count, is_kept
 from harness.spec.quantity import count_text
 from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
-from harness.verdict.checkers.wording import label_of, share_text, stable, taken_text
+from harness.verdict.checkers.wording import label_of, share_text, stable
 from harness.verdict.holm import p_value
 from harness.verdict.looks import confidence_at, p_value_at
 from harness.verdict.outcome import Claim, Outcome
@@ -252,7 +253,7 @@ def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> s
 
 
 def _alibi_said(alibi: _Alibi) -> str:
-    said, rest, computed = taken_text(alibi.taken), alibi.without.seen, alibi.computed
+    said, rest, computed = str(alibi.taken), alibi.without.seen, alibi.computed
     said += f"; without those {rest.events} of {count_text(rest.total)} requests broke it" if rest.total else ""
     if alibi.is_broken and computed:
         said += f", and {computed.events} of {computed.total} requests of a control that computes as long"

@@ -8,7 +8,6 @@ from harness.spec.quantity import percent_text
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
-    from harness.measure.machine import Taken
     from harness.spec.objective import OfPhase, ShareObjective
     from harness.spec.scenario import Scenario
 
@@ -28,15 +27,6 @@ def label_of(scenario: Scenario, objective: OfPhase) -> str:
     named = objective.during
     faults = [str(fault) for phase in scenario.phases if phase.name == named for fault in phase.faults]
     return (f"{named} ({', '.join(faults)})" if faults else named) + objective.since
-
-
-def taken_text(taken: Taken) -> str:
-    """Say what strangers took."""
-    return (
-        f"strangers had {taken.strangers_cores:.1f} of {taken.cores} processors in {taken.seconds} of"
-        f" {taken.of_seconds} s, in which the service waited for one {percent_text(round(taken.waited_ratio, 2))} of"
-        f" its time"
-    )
 
 
 def stable(share: float) -> float:
