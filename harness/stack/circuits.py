@@ -66,13 +66,25 @@ def circuit_report(replica: str, address: Address, path: str, now_s: Callable[[]
     if answer.status_code != httpx.codes.OK:
         return _untold(replica, asked_s, f"GET {path} was answered with {answer.status_code}")
     try:
-        told = _Told.model_validate_json(answer.content)
+        circuits = circuits_in(answer.content, asked_s)
+    except ValueError as error:
+        return _untold(replica, asked_s, f"GET {path} says of {error}")
+    return CircuitReport(replica=replica, asked_s=round(asked_s, 3), circuits=circuits)
+
+
+def circuits_in(answer: bytes, asked_s: float) -> tuple[Circuit, ...]:
+    """Return what an answer tells, on the time by which it was asked for at `asked_s`.
+
+    Raises:
+        ValueError: If it tells something else; it says of what, and what is wrong with that.
+    """
+    try:
+        told = _Told.model_validate_json(answer)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "its answer"
-        return _untold(replica, asked_s, f"GET {path} says of {place}: {first['msg']}")
-    circuits = tuple(_circuit(name, each, asked_s) for name, each in told.breakers.items())
-    return CircuitReport(replica=replica, asked_s=round(asked_s, 3), circuits=circuits)
+        raise ValueError(f"{place}: {first['msg']}") from error
+    return tuple(_circuit(name, each, asked_s) for name, each in told.breakers.items())
 
 
 def _untold(replica: str, asked_s: float, error: str) -> CircuitReport:
