@@ -113,14 +113,14 @@ def test_a_run_serves_the_product_and_with_a_defect_its_wrapper():
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
-def test_each_defect_changes_the_design_and_says_what_it_breaks(defect):
+def test_each_defect_changes_the_design_or_encloses_it_and_says_what_it_breaks(defect):
     """Every row of the table names a module that changes something, and begins by saying what that is."""
     row = DEFECTS[defect]
-    said = import_module(f"fixtures.defects.{row.module}").__doc__
+    module = import_module(f"fixtures.defects.{row.module}")
 
-    assert installed(defect, Design()) != Design()
+    assert (installed(defect, Design()) != Design()) != hasattr(module, "enclose")
     assert row.module == defect.replace("-", "_")
-    assert said.startswith(f"`{defect}`: ")
+    assert module.__doc__.startswith(f"`{defect}`: ")
     assert row.breaks
 
 

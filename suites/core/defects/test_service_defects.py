@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from fixtures.defects import installed
+from fixtures.defects.newcomers_held_back import LATE_BY_S
 from fixtures.reference.parts import Design
 from suites.support.replicas import put, series_of, until
 from suites.support.served import APP, served
@@ -125,6 +126,22 @@ async def test_a_replica_that_ends_says_so_before_it_is_gone_unless_untold(
         await until(is_gone)
 
     assert (503 in statuses) == told
+
+
+@pytest.mark.parametrize(("defect", "waits"), [("", False), ("newcomers-held-back", True)])
+async def test_a_new_connection_is_served_at_once_unless_it_is_held_back(
+    redis_port, postgres_port, tmp_path, defect, waits
+):
+    """Each of ten, as after a restart of the load balancer; of a healthy one a busy machine may delay some."""
+    app, took_s = BROKEN if defect else APP, []
+    async with served(tmp_path, redis_port, postgres_port, app=app, defect=defect) as replica:
+        for _ in range(10):
+            async with httpx.AsyncClient(base_url=replica.client.base_url, trust_env=False) as newcomer:
+                began_s = asyncio.get_running_loop().time()
+                assert (await newcomer.get("/health/live")).status_code == 200
+                took_s.append(asyncio.get_running_loop().time() - began_s)
+
+    assert (min(took_s) >= LATE_BY_S) == waits
 
 
 @pytest.mark.parametrize(("defect", "repeated"), [("", 0), ("queries-shared-by-requests", 1)])
