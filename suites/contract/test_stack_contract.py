@@ -147,6 +147,13 @@ def test_what_a_service_is_sent_is_counted_also_where_no_edge_leads_into_it(stac
     assert is_met_within(lambda: "nginx" in has_grown(), deadline_s=5, clock=CLOCK)
     assert len(has_grown()) == 2, "nginx, and the replica that it asked"
 
+    (door,) = stack.edges_into("replica-1.redis")
+    before_bytes = {name: stack.sent_bytes(name) for name in NAMES}
+    with Redis(host=door.listen.host, port=door.listen.port) as replica:
+        replica.ping()
+    assert is_met_within(lambda: "redis" in has_grown(), deadline_s=5, clock=CLOCK)
+    assert has_grown() == {"redis"}, "what a replica sends itself is no need of it"
+
 
 def test_a_replica_that_is_late_is_given_nothing_while_another_has_less_to_do(stack, ledger):
     """As long as one request is under way there, all that come one by one go to the other: nobody takes turns with it."""

@@ -193,8 +193,8 @@ class LocalProcess:
         return f"process {identity['pid']} of {identity['started_s']}"
 
     def children(self) -> frozenset[int]:
-        """Return the numbers of those of its family that are not its main process, and have not ended."""
-        return frozenset(each.pid for each in self._family()[1:] if not is_gone(each))
+        """Return the numbers of those of its family that are not its main process."""
+        return frozenset(each.pid for each in self._family()[1:])
 
     def reload(self) -> None:
         """Send its own signal for this, and do not wait for it."""
