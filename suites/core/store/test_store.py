@@ -435,6 +435,24 @@ async def test_store_takes_an_answer_to_a_statement_for_an_answer(made):
     assert store.breaker.recent()[0] == 0
 
 
+@pytest.mark.parametrize("code", ["53100", "25006"])
+async def test_store_reads_on_where_postgres_can_keep_no_write(made, postgres_port, database, code):
+    """Its disk is full, or it takes no write: each is refused as one that was not made, and no read is."""
+    store = await prepared(made(failures=1))
+    admin = await asyncpg.connect(host="127.0.0.1", port=postgres_port, user="postgres", database=database)
+    refusing = f"BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END"
+    await admin.execute(f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {refusing} $$")
+    await admin.execute("CREATE TRIGGER refuses BEFORE INSERT OR UPDATE ON items EXECUTE FUNCTION refuse()")
+    await admin.close()
+
+    for _ in range(3):
+        with pytest.raises(DependencyFailed) as refused:
+            await store.write(1, "new")
+        assert not refused.value.may_have_acted
+    assert (await store.read(1)).value == "seeded 1"
+    assert store.breaker.state is State.CLOSED
+
+
 async def test_store_says_when_a_write_may_have_been_made(made, admin, database):
     """Its session was ended while it ran: Postgres is blamed, and it is not known whether the write is there."""
     store = await prepared(made(most=1))
