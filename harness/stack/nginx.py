@@ -59,7 +59,8 @@ ALIVE = "/nginx-alive"
 # that answered 400 ms late made 2.5 % late, where taking turns made it half, and one that was frozen for ten seconds
 # lost 0.3 %, where taking turns lost a quarter (measured 2026-11).
 # max_fails and fail_timeout: a replica that fails once is left alone for a second, then tried with one request.
-# proxy_next_upstream: a request that met a dead replica goes to the other one; PUT is idempotent, so it may too.
+# proxy_next_upstream: a request that met a dead replica goes to the next; PUT is idempotent, so it may too. It may go
+# to each: with two tries and two of three dead, one request a second met both (measured 2026-11).
 # keepalive_timeout is shorter than the replicas' 75 s, so that nginx is the one who closes idle connections.
 # @upgraded: a WebSocket's own way. Its client comes back to the replica that it was on, as long as that one is there,
 # because the client's name is hashed; "consistent" moves only those of a replica that is gone. A replica that is full
@@ -106,7 +107,7 @@ http {{
             proxy_connect_timeout 500ms;
             proxy_read_timeout 5s;
             proxy_next_upstream error timeout;
-            proxy_next_upstream_tries 2;
+            proxy_next_upstream_tries {tries};
             proxy_next_upstream_timeout 2s;
         }}
         location @upgraded {{
@@ -119,7 +120,7 @@ http {{
             proxy_connect_timeout 500ms;
             proxy_read_timeout 75s;
             proxy_next_upstream error timeout http_503;
-            proxy_next_upstream_tries 2;
+            proxy_next_upstream_tries {tries};
             proxy_next_upstream_timeout 2s;
         }}
     }}
@@ -189,7 +190,14 @@ def configuration(
     servers = "\n".join(f"        server {address} max_fails=1 fail_timeout=1s;" for address in upstreams)
     shares = " ".join(map(str, upstreams))
     return _CONFIGURATION.format(
-        listen=listen, servers=servers, work=work, user=user, alive=ALIVE, client=client, shares=shares
+        listen=listen,
+        servers=servers,
+        work=work,
+        user=user,
+        alive=ALIVE,
+        client=client,
+        shares=shares,
+        tries=len(upstreams),
     )
 
 

@@ -11,20 +11,23 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import StackError
 from harness.spec.parser import read_settings
-from harness.stack import program
+from harness.stack import nginx, program
 from harness.stack.backends.process import LocalProcess, is_gone
 from harness.stack.backends.processes import embedded_stack
 from harness.stack.blueprint import Blueprint
 from harness.stack.components import COMPONENTS
 from harness.stack.ports import reserve
 from harness.stack.ready import wait_until_ready
+from harness.stack.subjects.external import address_of
 from harness.testing import started
+from suites.support.httpserver import http_server
 from suites.support.servers import PROJECT, workspace_for
 
 CLOCK = SystemClock()
@@ -49,6 +52,21 @@ def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
                 wait_until_ready([service], clock=CLOCK, deadline_s=0.5)
         finally:
             service.stop()
+
+
+def test_a_request_is_passed_on_until_it_meets_the_replica_that_lives(tmp_path):
+    """Two of three are dead: whichever is asked first, nobody hears of it."""
+    with workspace_for(tmp_path) as workspace, http_server("fast") as server:
+        upstreams = [reserve(), reserve(), address_of(server.base_url)]
+        service = LocalProcess(nginx.local(workspace, upstreams), workspace)
+        service.start()
+        try:
+            wait_until_ready([service], clock=CLOCK)
+            statuses = [httpx.get(f"http://{service.direct}/", trust_env=False).status_code for _ in range(3)]
+        finally:
+            service.stop()
+
+    assert statuses == [200, 200, 200]
 
 
 def test_a_missing_program_is_named(monkeypatch):
