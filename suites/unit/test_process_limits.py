@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults.process_limits import has_sys_resource, why_not
+from harness.faults.process_limits import data_bytes, has_sys_resource, why_not
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux'")
 
@@ -48,3 +49,15 @@ def test_the_kernel_agrees():
 
     assert is_allowed == has_sys_resource(Path("/proc/self/status").read_text())
     assert (why_not(is_contained=True) is None) == is_allowed
+
+
+def test_our_own_processes_are_limited_without_that_right():
+    """Those of a container are the engine's."""
+    assert why_not(is_contained=False) is None
+
+
+def test_memory_is_counted_in_bytes():
+    """The kernel tells KiB of it."""
+    before_bytes = data_bytes(os.getpid())
+    with mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):
+        assert data_bytes(os.getpid()) - before_bytes >= 64 << 20
