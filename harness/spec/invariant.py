@@ -288,7 +288,8 @@ class BreakerTrace(Absolute):
     def __str__(self) -> str:
         named = f" of {', '.join(self.of)}" if self.of else ""
         longest = f" to {duration_text(self.longest)}" if self.longest is not None else ""
-        return f"{self.kind}{named} (rest {duration_text(self.rest)}{longest}, probes {self.probes})"
+        jitter = f" ±{percent_text(self.jitter)}" if self.jitter else ""
+        return f"{self.kind}{named} (rest {duration_text(self.rest)}{longest}{jitter}, probes {self.probes})"
 
 
 Invariant = Annotated[

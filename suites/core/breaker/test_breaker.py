@@ -802,6 +802,16 @@ def test_breaker_that_is_held_open_chose_no_rest():
     assert [(stay.state, stay.rest_s) for stay in circuit.breaker.trace().stays] == [("closed", None), ("open", None)]
 
 
+def test_breaker_tells_the_rest_that_it_chose_however_long_it_took_to_open():
+    """A process that is stopped in the middle of it has chosen no shorter one."""
+    circuit = Circuit()
+    circuit.breaker._now = lambda: circuit.clock.advance(0.5) or circuit.clock.now()
+
+    circuit.fail(5)
+
+    assert circuit.breaker.trace().stays[-1].rest_s == 60.0
+
+
 def test_breaker_forgets_the_beginning_of_a_very_long_way(monkeypatch):
     """It keeps the last states, and says how many came before them."""
     monkeypatch.setattr(_trace, "KEPT", 3)
