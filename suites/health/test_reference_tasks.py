@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fixtures.reference.core.deadletter import Failure
-from suites.support.replicas import series_of, until
+from suites.support.replicas import put, series_of, until
 from suites.support.servers import PROJECT
 
 
@@ -20,10 +20,10 @@ def items(*numbers: int, value: str = "imported"):
 
 
 @asynccontextmanager
-async def worker(world, log):
+async def worker(world, log, **variables):
     """Run the worker as it runs in production; killed in the end if it still runs."""
-    told = {"REFERENCE_REDIS_PORT": world.redis.port, "REFERENCE_POSTGRES_PORT": world.postgres.port}
-    environment = {**os.environ, **{name: str(value) for name, value in told.items()}}
+    told = {"redis_port": world.redis.port, "postgres_port": world.postgres.port, **variables}
+    environment = {**os.environ, **{f"REFERENCE_{name.upper()}": str(value) for name, value in told.items()}}
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "fixtures.reference.work", cwd=PROJECT, env=environment, stderr=stderr
@@ -78,6 +78,43 @@ async def test_task_writes_items_of_the_tenant_that_asked(world, tmp_path):
     assert (await client.get("/items/2102")).status_code == 404
 
 
+async def test_copy_is_tried_until_what_it_copies_is_there(world, tmp_path):
+    """It was submitted too early: it rests, and is done when a client has written the other item."""
+    client = await world.replica()
+    place = (await client.post("/tasks", json={"kind": "copy", "source": 2104, "target": 2105})).headers["location"]
+
+    async def is_(state: str) -> bool:
+        return (await client.get(place)).json()["state"] == state
+
+    async with worker(world, tmp_path / "log", worker_max_attempts=1000, worker_backoff_max_s=0.1):
+        await until(lambda: is_("resting"))
+        await put(client, 2104, "written late")
+        await until(lambda: is_("done"))
+
+    assert (await client.get("/items/2105")).json() == {"id": 2105, "value": "written late", "version": 1}
+    known = (await client.get(place)).json()
+    assert (known["written"], known["error"]) == (1, "")
+    assert 0 < known["took_s"] < 100
+
+
+async def test_copy_of_what_is_never_there_is_a_dead_letter(world, tmp_path):
+    """After as many attempts as are declared, with its reason, and without effect."""
+    client = await world.replica()
+    told = {"kind": "copy", "source": 2106, "target": 2107}
+    place = (await client.post("/tasks", json=told, headers={"x-tenant": "acme"})).headers["location"]
+
+    async def is_dead() -> bool:
+        return (await client.get(place)).json()["state"] == "dead"
+
+    async with worker(world, tmp_path / "log", worker_max_attempts=3, worker_backoff_s=0.01):
+        await until(is_dead)
+
+    known = (await client.get(place)).json()
+    assert (known["attempts"], known["error"], known["written"]) == (3, "NoSuchItem", None)
+    assert (await client.get("/health/dlq")).json()["by_error"] == {"NoSuchItem": 1}
+    assert (await client.get("/items/2107", headers={"x-tenant": "acme"})).status_code == 404
+
+
 async def test_idempotency_key_puts_a_task_there_once(world):
     """The same again is the same task; another one with its key is refused; another tenant's key is another."""
     client = await world.replica()
@@ -100,6 +137,8 @@ async def test_idempotency_key_puts_a_task_there_once(world):
     [
         pytest.param({"kind": "other", "items": [{"item": 1, "value": "x"}]}, id="another kind"),
         pytest.param({"kind": "import", "items": []}, id="nothing to do"),
+        pytest.param({"kind": "import", "source": 1, "target": 2}, id="what another kind does"),
+        pytest.param({"kind": "copy", "source": 1, "target": -2}, id="no such number to copy to"),
         pytest.param({"kind": "import", "items": [{"item": -1, "value": "x"}]}, id="no such number"),
         pytest.param({"kind": "import", "items": [{"item": 1.5, "value": "x"}]}, id="no whole number"),
         pytest.param({"kind": "import", "items": [{"item": "1", "value": "x"}]}, id="text"),

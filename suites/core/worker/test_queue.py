@@ -68,6 +68,7 @@ async def test_task_is_known_from_its_submission_on(tasks, queue):
     before_s = int((await said(queue._link, "TIME"))[0])
     submitted = await queue.submit("mail", b"")
     queued = await queue.state(submitted.task)
+    await said(queue._link, "HINCRBY", queue.record_of(submitted.task), "submitted", -90_000)
     (taken,) = await queue.take("a", 1)
     running = await queue.state(submitted.task)
     await queue.complete(taken, b"result")
@@ -77,6 +78,8 @@ async def test_task_is_known_from_its_submission_on(tasks, queue):
     assert [each.attempts for each in (queued, running, done)] == [0, 1, 1]
     assert (done.kind, done.result, done.error, done.entry) == ("mail", b"result", "", "")
     assert before_s <= queued.submitted_s <= before_s + 60
+    assert (queued.took_s, running.took_s) == (None, None)
+    assert 90 <= done.took_s <= 150
     assert await queue.state("unknown") is None
     assert await queue.depth() == Depth(new=0, pending=0, submitted=1, done=1)
 
