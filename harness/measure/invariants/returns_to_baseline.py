@@ -12,13 +12,15 @@ before and the least that is held since. A replica that was started anew meanwhi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from harness.measure.invariants.finding import Counterexample, Finding
 from harness.spec.quantity import duration_text, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness.history.history import History
     from harness.history.machine import Held
@@ -26,6 +28,25 @@ if TYPE_CHECKING:
 
 _LEAST_SHARE = 0.5
 """Of the seconds to be compared: where fewer were measured, as on a machine that hardly ran, nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Thing:
+    """One thing that is bounded.
+
+    Attributes:
+        what: What it is, in words.
+        held: How much of it a replica holds.
+        more: How much more it may be, in its own unit.
+        more_ratio: By what share more, a ratio.
+        is_bytes: Whether it is counted in bytes.
+    """
+
+    what: str
+    held: Callable[[Held], int]
+    more: int = 0
+    more_ratio: float = 0.0
+    is_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,35 +114,31 @@ def _compared(invariant: ReturnsToBaseline, history: History) -> Iterator[_Compa
 def _of_replica(
     invariant: ReturnsToBaseline, replica: str, before: Sequence[Held], since: Sequence[Held]
 ) -> Iterator[_Compared]:
+    for thing in _bounded(invariant, (*before, *since)):
+        most = max(map(thing.held, before))
+        yield _Compared(
+            replica=replica,
+            what=thing.what,
+            before=most,
+            since=min(map(thing.held, since)),
+            allowed=most * (1 + thing.more_ratio) + thing.more,
+            is_bytes=thing.is_bytes,
+        )
+
+
+def _bounded(invariant: ReturnsToBaseline, seen: Sequence[Held]) -> Iterator[_Thing]:
+    """Return what is bounded, of what is told in each second."""
     if invariant.connections is not None:
-        for name in sorted(set.intersection(*({*each.connections} for each in (*before, *since)))):
-            most = max(each.connections[name] for each in before)
-            yield _Compared(
-                replica=replica,
-                what=f"connections to {name}",
-                before=most,
-                since=min(each.connections[name] for each in since),
-                allowed=most + invariant.connections,
-            )
+        for name in sorted(set.intersection(*({*each.connections} for each in seen))):
+            yield _Thing(f"connections to {name}", partial(_connections, name), more=invariant.connections)
     if invariant.descriptors is not None:
-        most = max(each.descriptors for each in before)
-        yield _Compared(
-            replica=replica,
-            what="file descriptors",
-            before=most,
-            since=min(each.descriptors for each in since),
-            allowed=most + invariant.descriptors,
-        )
+        yield _Thing("file descriptors", attrgetter("descriptors"), more=invariant.descriptors)
     if invariant.memory is not None:
-        most = max(each.resident_bytes for each in before)
-        yield _Compared(
-            replica=replica,
-            what="resident memory",
-            before=most,
-            since=min(each.resident_bytes for each in since),
-            allowed=most * (1 + invariant.memory),
-            is_bytes=True,
-        )
+        yield _Thing("resident memory", attrgetter("resident_bytes"), more_ratio=invariant.memory, is_bytes=True)
+
+
+def _connections(name: str, held: Held) -> int:
+    return held.connections[name]
 
 
 def _windows(invariant: ReturnsToBaseline, history: History) -> tuple[tuple[float, float], tuple[float, float]] | None:
