@@ -328,8 +328,8 @@ def _accounts(path: Path) -> tuple[Account, ...]:
 
 
 def _account(said: dict[str, Any]) -> Account:
-    told = {"fate": Fate(said["fate"]), "samples": tuple(said["samples"]), "effects": tuple(said["effects"])}
-    return Account(**{**said, **told})
+    listed: dict[str, Any] = {name: tuple(said[name]) for name in ("samples", "effects", "amiss") if name in said}
+    return Account(**{**said, **listed, "fate": Fate(said["fate"])})
 
 
 def _circuits(path: Path) -> tuple[CircuitReport, ...]:

@@ -57,6 +57,8 @@ class Account:
         state: The service's own word for that, when it was last asked.
         asked_s: When that was, seconds since the origin; None if it never said.
         effects: How often each of its effects has happened, in the order of their declaration; None if not told.
+        took_s: How long it took to be done, in the service's own words, seconds; None if not told, or not done.
+        amiss: What the service says of it, now that it is done or dead, that is not what it must say.
     """
 
     id: str
@@ -65,3 +67,5 @@ class Account:
     state: str
     asked_s: float | None
     effects: tuple[int | None, ...]
+    took_s: float | None = None
+    amiss: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ counted. What the service does not say stays unknown, which proves nothing.
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -55,7 +56,7 @@ class _Question:
 
     Attributes:
         how: As its request declares it.
-        path, headers, effects: Filled in.
+        path, headers, effects, says: Filled in.
         account: What is known of it.
     """
 
@@ -63,6 +64,7 @@ class _Question:
     path: str
     headers: dict[str, str]
     effects: tuple[str, ...]
+    says: dict[str, str]
     account: Account
 
 
@@ -114,6 +116,9 @@ class Settling:
         if fate is Fate.UNKNOWN:
             return question  # what was known before still is
         account = replace(question.account, fate=fate, state=state, asked_s=self._now_s())
+        if told is not None and fate in SETTLED:
+            took_s = _took_s(question.how, told) if fate is Fate.DONE else None
+            account = replace(account, took_s=took_s, amiss=_amiss(question.says, told))
         return replace(question, account=account)
 
     def _count(self, question: _Question) -> _Question:
@@ -178,6 +183,25 @@ def _fate(how: Settles, told: Told | None) -> tuple[Fate, str]:
     return (Fate.DONE if word in how.done else Fate.DEAD if word in how.dead else Fate.PENDING), word
 
 
+def _took_s(how: Settles, told: Told) -> float | None:
+    value = None if how.took is None else value_at(how.took, told.content)
+    try:
+        took_s = float(value or b"")
+    except ValueError:
+        return None
+    return took_s if math.isfinite(took_s) else None
+
+
+def _amiss(says: Mapping[str, str], told: Told) -> tuple[str, ...]:
+    """Return what an answer does not say as it must, in words."""
+    found = {pointer: value_at(pointer, told.content) for pointer in says}
+    return tuple(
+        f"says {'nothing' if value is None else repr(value.decode(errors='replace')[:80])} at {pointer}, not {wanted!r}"
+        for (pointer, value), wanted in zip(found.items(), says.values(), strict=True)
+        if value != wanted.encode()
+    )
+
+
 def _spread(questions: list[_Question]) -> list[_Question]:
     """Return as many as may be asked for, spread evenly."""
     step = max(1, -(-len(questions) // MOST))  # rounded up
@@ -216,4 +240,5 @@ def _question(request: DeclaredRequest, accepted: Sequence[Accepted], key: int, 
         effects=(None,) * len(how.effects),
     )
     headers = {name: filled(template) for name, template in how.headers.items()}
-    return _Question(how, filled(how.path), headers, tuple(map(filled, how.effects)), account)
+    says = {pointer: filled(template) for pointer, template in sorted(how.says.items())}
+    return _Question(how, filled(how.path), headers, tuple(map(filled, how.effects)), says, account)

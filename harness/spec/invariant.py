@@ -229,17 +229,28 @@ class OfAccepted(Absolute):
 
 
 class TasksDoneOnce(OfAccepted):
-    """Everything that was accepted is done or a dead letter in time, and what it does has happened exactly once."""
+    """Everything that was accepted is done or a dead letter in time, and what it does has happened exactly once.
+
+    Attributes:
+        each: How long one may take, from being accepted until it is done, in the service's own words. What it gives up
+            takes the time of all its attempts, which this is not about.
+    """
 
     kind: Literal["tasks-done-once"]
+    each: Duration | None = Field(default=None, gt=0, le=3600, exclude_if=is_unsaid)
 
     def missing(self, requests: Sequence[DeclaredRequest], told: ResponseHeaders) -> tuple[str, str] | None:
-        """Ask for something that is accepted, and for a way to learn what became of it."""
+        """Ask for something that is accepted, and for a way to learn what became of it, and how long it took."""
         del told
-        return _nothing_accepted(requests)
+        missing = _nothing_accepted(requests)
+        if missing is None and self.each is not None and not any(one.settles and one.settles.took for one in requests):
+            what = "it is about how long each takes, and no request says where the service tells that"
+            return what, "say so in the request that submits it: `took` in its `settles` (docs/load.md)"
+        return missing
 
     def __str__(self) -> str:
-        return f"{self.kind} (within {duration_text(self.within)})"
+        each = "" if self.each is None else f", each {duration_text(self.each)}"
+        return f"{self.kind} (within {duration_text(self.within)}{each})"
 
 
 class NoDuplicateEffect(OfAccepted):

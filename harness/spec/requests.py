@@ -141,6 +141,9 @@ class Settles(Model):
         effects: What it does, if it does: a path for each thing that it alone makes or changes.
         count: Where an answer to those says how often that has happened, such as the version of an item that nothing
             else writes. A 404 says never.
+        took: Where the answer that says that it is done tells how long it took, from being accepted on, in seconds.
+        says: What the answer that says that it is done or given up must tell besides: where it stands, and what, such
+            as `"/attempts" = "5"`.
     """
 
     id: Pointer
@@ -151,6 +154,8 @@ class Settles(Model):
     dead: tuple[str, ...] = ()
     effects: Annotated[tuple[LaterPath, ...], Field(min_length=1, max_length=EFFECTS_MAX)]
     count: Pointer
+    took: Pointer | None = Field(default=None, exclude_if=is_unsaid)
+    says: dict[Pointer, Template] = Field(default_factory=dict, max_length=ECHOES_MAX, exclude_if=is_unsaid)
 
     @property
     def is_repeatable(self) -> bool:

@@ -104,7 +104,7 @@ def _finding(promise: Invariant, scenario: Scenario, history: History) -> Findin
         case ReturnsToBaseline():
             found = returns_to_baseline(promise, history)
         case TasksDoneOnce():
-            found = tasks_done_once(scenario.load, history)
+            found = tasks_done_once(promise, scenario.load, history)
         case NoDuplicateEffect():
             found = no_duplicate_effect(scenario.load, history)
         case BreakerTrace():

@@ -31,6 +31,8 @@ LOAD = load_of(
             "dead": ["dead"],
             "effects": ["/items/{key}", "/of/{unique}"],
             "count": "/version",
+            "took": "/took_s",
+            "says": {"/tenant": "t{key}", "/attempts": "5"},
         },
     },
     {"name": "read", "path": "/items/{key}"},
@@ -58,8 +60,8 @@ class Service:
         return said[min(self.asked[path], len(said)) - 1]
 
 
-def state(word):
-    return Told(200, json.dumps({"state": word}).encode())
+def state(word, **said):
+    return Told(200, json.dumps({"state": word, "tenant": "t7", "attempts": 5, **said}).encode())
 
 
 def version(count):
@@ -130,6 +132,30 @@ def test_an_effect_is_counted_once_it_is_told(said, count, times):
     assert told.effects == (count, 1)
     assert (service.asked["/items/7"], service.asked["/of/a-12"]) == (times, 1)
     assert time.now_s == 100.0 + 0.25 * (times - 1) <= 100.0 + COUNTED_WITHIN_S
+
+
+@pytest.mark.parametrize(
+    ("said", "took_s", "amiss"),
+    [
+        pytest.param(state("done", took_s=2.5), 2.5, (), id="as it should"),
+        pytest.param(state("dead", took_s=2.5), None, (), id="what is given up takes no time to be done"),
+        pytest.param(state("done", took_s=None), None, (), id="it does not say how long"),
+        pytest.param(state("done", took_s="NaN"), None, (), id="no time"),
+        pytest.param(state("dead", attempts=7), None, ("says '7' at /attempts, not '5'",), id="tried too often"),
+        pytest.param(
+            Told(200, b'{"state": "dead", "tenant": "t8"}'),
+            None,
+            ("says nothing at /attempts, not '5'", "says 't8' at /tenant, not 't7'"),
+            id="another's",
+        ),
+        pytest.param(state("running", attempts=7, took_s=2.5), None, (), id="not yet"),
+    ],
+)
+def test_what_is_said_of_one_is_compared_when_it_is_settled(said, took_s, amiss):
+    """With what its request says, by its own key."""
+    (told,), _, _ = accounts(ONE, **{"/tasks/a": [said]})
+
+    assert (told.took_s, told.amiss) == (took_s, amiss)
 
 
 def test_one_thing_that_was_accepted_twice_is_one():

@@ -37,7 +37,8 @@ LOAD = load_of(
     },
     {"name": "read", "path": "/items/{key}"},
 )
-ONCE, NO_DUPLICATE = TasksDoneOnce(kind="tasks-done-once"), NoDuplicateEffect(kind="no-duplicate-effect")
+ONCE, SOON = TasksDoneOnce(kind="tasks-done-once"), TasksDoneOnce(kind="tasks-done-once", each="2s")
+NO_DUPLICATE = NoDuplicateEffect(kind="no-duplicate-effect")
 ASKED = [answer(1, 2, "import", key=7), answer(3, 4, "import", key=8), answer(5, 6, "import", key=7)]
 
 
@@ -83,21 +84,50 @@ def killed_at(at_s):
     ],
 )
 def test_what_was_accepted_is_done_once(accounts, said):
-    found = tasks_done_once(LOAD, seen(*accounts))
+    found = tasks_done_once(ONCE, LOAD, seen(*accounts))
 
     assert (found.checked, found.broken, found.first and found.first.samples) == said
+
+
+@pytest.mark.parametrize(
+    ("accounts", "said"),
+    [
+        pytest.param([account(0, took_s=2.0)], (1, 0, None), id="in time"),
+        pytest.param([account(0, took_s=2.0), account(1, took_s=2.001)], (2, 1, (1,)), id="late"),
+        pytest.param([account(0)], (0, 0, None), id="it does not say how long it took"),
+        pytest.param([account(0, fate=Fate.DEAD)], (1, 0, None), id="given up, however long that took"),
+        pytest.param([account(0, fate=Fate.DEAD, amiss=("says otherwise",))], (1, 1, (0,)), id="given up otherwise"),
+        pytest.param([account(0, took_s=9.0, effects=(0, 1))], (1, 1, (0,)), id="late, and not done"),
+    ],
+)
+def test_each_is_done_in_time_where_that_is_promised(accounts, said):
+    """By the service's own word; what it does not say is not checked."""
+    found = tasks_done_once(SOON, LOAD, seen(*accounts))
+
+    assert (found.checked, found.broken, found.first and found.first.samples) == said
+    assert tasks_done_once(ONCE, LOAD, seen(account(0, took_s=9.0))).broken == 0
+
+
+def test_one_that_is_late_says_how_late():
+    """And what is worse is told first."""
+    late, twice = account(1, took_s=2.5), account(1, took_s=2.5, effects=(2, 1))
+
+    assert tasks_done_once(SOON, LOAD, seen(late)).first.sentence.endswith(
+        "as 't1' was done after 2.500 s, where 2s is allowed, asked at 40.000 s"
+    )
+    assert "has happened 2 times" in tasks_done_once(SOON, LOAD, seen(twice)).first.sentence
 
 
 def test_only_what_was_accepted_under_the_fault_was_put_to_the_test():
     """What is broken is broken whenever it was accepted."""
     told = [account(0, fate=Fate.GONE), account(1), account(2)]
     again = account(0, 2)  # it may have been done long before it was accepted once more
-    assert tasks_done_once(LOAD, seen(again, faults=[killed_at(4.0)])).checked == 0
+    assert tasks_done_once(ONCE, LOAD, seen(again, faults=[killed_at(4.0)])).checked == 0
 
-    found = tasks_done_once(LOAD, seen(*told, faults=[killed_at(4.0)]))
+    found = tasks_done_once(ONCE, LOAD, seen(*told, faults=[killed_at(4.0)]))
 
     assert (found.checked, found.broken) == (2, 1)
-    assert "since worker-1 killed began" in tasks_done_once(LOAD, seen(told[0], faults=[killed_at(3.0)])).wanted
+    assert "since worker-1 killed began" in tasks_done_once(ONCE, LOAD, seen(told[0], faults=[killed_at(3.0)])).wanted
 
 
 @pytest.mark.parametrize(
@@ -107,11 +137,20 @@ def test_only_what_was_accepted_under_the_fault_was_put_to_the_test():
         (account(1, fate=Fate.PENDING), "as 't1' is still running, asked at 40.000 s"),
         (account(1, effects=(1, 0)), "as 't1' is done, and has not happened, as /items/81 says, asked at 40.000 s"),
         (account(1, effects=(1, 3)), "as 't1' has happened 3 times, as /items/81 says, asked at 40.000 s"),
+        (
+            account(1, fate=Fate.DEAD, effects=(0, 2)),
+            "as 't1' has happened 2 times, as /items/81 says, asked at 40.000 s",
+        ),
+        (account(1, effects=(2, 4)), "as 't1' has happened 4 times, as /items/81 says, asked at 40.000 s"),
+        (
+            account(1, fate=Fate.DEAD, effects=(None, None), amiss=("says '7' at /attempts, not '5'", "and more")),
+            "as 't1' is dead, and says '7' at /attempts, not '5', asked at 40.000 s",
+        ),
     ],
 )
 def test_the_counterexample_can_be_looked_up(told, said):
     """Key, times, row and id, and where what it did can be seen."""
-    found = tasks_done_once(LOAD, seen(told))
+    found = tasks_done_once(ONCE, LOAD, seen(told))
 
     assert found.first.sentence == f"key 8: the import sent at 3.000 s and accepted at 4.000 s (sample 1) {said}"
 
@@ -176,6 +215,10 @@ def test_they_need_a_way_to_ask():
     assert "no request says how to ask" in ONCE.missing(LOAD.asked[2:], headers)[0]
     assert "no request says how to ask" in NO_DUPLICATE.missing(LOAD.asked[2:], headers)[0]
     assert ONCE.missing(LOAD.asked[1:], headers) is None
+    assert "no request says where the service tells that" in SOON.missing(LOAD.asked, headers)[0]
+    telling = load_of({"name": "import", "method": "POST", "path": "/tasks", "settles": {**SETTLES, "took": "/took_s"}})
+    assert SOON.missing(telling.asked, headers) is None
+    assert (str(ONCE), str(SOON)) == ("tasks-done-once (within 30s)", "tasks-done-once (within 30s, each 2s)")
     assert "no two requests are about the same" in NO_DUPLICATE.missing(LOAD.asked[1:], headers)[0]
 
 

@@ -156,6 +156,49 @@ async def test_a_task_of_a_killed_worker_is_done_unless_the_queue_let_go_of_it(t
     assert (await queue.state(task)).state == state
 
 
+@pytest.mark.parametrize(("defect", "is_done"), [("", True), ("queue-blocks-on-poison", False)])
+async def test_others_are_done_while_a_task_rests_unless_it_is_waited_for(tasks, defect, is_done):
+    """A worker with room for one is given one that fails, and then another; the rest of the first is over by hand (D1)."""
+    queue, has_failed = tasks(defect), asyncio.Event()
+
+    async def fails(_task, _claim) -> bytes:
+        has_failed.set()
+        raise ConnectionResetError
+
+    async def goes(_task, _claim) -> bytes:
+        return b""
+
+    await queue.submit("poison")
+    async with queue.working({"poison": fails, "plain": goes}, concurrency=1, backoff_s=600.0, drain_s=0.1) as working:
+        await asyncio.wait_for(has_failed.wait(), 30)
+        other = await queue.submit("plain")
+        states = await asyncio.gather(queue.ended(other, within_s=1.0 if defect else 100.0), return_exceptions=True)
+        await working.crash()
+
+    assert isinstance(states[0], TimeoutError) != is_done
+
+
+@pytest.mark.parametrize(("defect", "last"), [("", 3), ("worker-never-gives-up", 5)])
+async def test_poison_is_dead_after_its_attempts_unless_it_is_never_given_up(tasks, defect, last):
+    """It fails each time, and three attempts are agreed; it is looked at until it is dead, or was tried for the fifth time."""
+    queue, attempts = tasks(defect), []
+
+    async def fails(task, _claim) -> bytes:
+        attempts.append(task.attempt)
+        raise ConnectionResetError
+
+    task = await queue.submit("poison")
+
+    async def is_over() -> bool:
+        return len(attempts) >= 5 or (await queue.state(task)).state == "dead"
+
+    async with queue.working({"poison": fails}, max_attempts=3, backoff_s=0.01, backoff_max_s=0.01):
+        await until(is_over)
+
+    assert attempts[:5] == list(range(1, last + 1))
+    assert ((await queue.state(task)).state == "dead") is not bool(defect)
+
+
 @pytest.mark.parametrize(("defect", "count"), [("", 1), ("queue-ignores-keys", 2)])
 async def test_a_task_submitted_again_is_the_same_unless_keys_are_ignored(world, item, defect, count):
     """A client that did not hear the answer asks again, with the same idempotency key."""
