@@ -73,6 +73,8 @@ def start_alibi(
         clock: The time.
         is_refusing: See `StartAlibi`.
     """
+    if not judged:
+        return None
     machine = Machine(judged, services, clock.now)
     return None if machine.why_not() else StartAlibi(machine, clock, is_refusing)
 
