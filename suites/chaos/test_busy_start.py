@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -84,7 +85,10 @@ def test_a_start_that_strangers_held_up_is_inconclusive_with_the_numbers(tmp_pat
         verdict = verdict_of(tmp_path, COMPUTING)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.sentence.startswith("inconclusive: replica-1 gave no healthy answer within 8 s, but strangers had ")
+    # It is given up at the first look, one a second, at which more than eight seconds are over.
+    assert re.match(
+        "inconclusive: replica-1 gave no healthy answer within (8|9|10) s, but strangers had ", verdict.sentence
+    )
 
 
 def test_the_same_start_fails_on_a_quiet_machine(tmp_path):

@@ -205,7 +205,12 @@ def test_a_user_who_may_not_mount_has_a_disk_in_a_namespace_of_its_own():
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         done = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY, folder, *scripts], capture_output=True, text=True, check=False, timeout=30
+            [sys.executable, "-c", AS_NOBODY, folder, *scripts],
+            cwd="/",  # that user may not enter the folder of the project, and who joins a disk goes back to where it was
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         )
     if done.stderr.strip() == "no namespace":
         pytest.skip("this machine gives a user who is not root no namespace")
