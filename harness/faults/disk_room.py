@@ -6,16 +6,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from harness.errors import FaultError, StackError
 from harness.faults import filling
+from harness.faults.ledger import noted_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_SAME_START_S = 0.05
-"""Start times are told in ticks of 10 ms."""
 
 
 def fill(facts: Mapping[str, Any], leaving_bytes: int) -> None:
@@ -67,9 +63,8 @@ def is_filled(facts: Mapping[str, Any]) -> bool:
 
 def _folder(facts: Mapping[str, Any]) -> str:
     """Return where the disk is seen from here: through the process that keeps it, if that is still the same one."""
-    with suppress(psutil.NoSuchProcess):
-        if abs(psutil.Process(int(facts["pid"])).create_time() - float(facts["started_s"])) < _SAME_START_S:
-            return f"/proc/{facts['pid']}/root{facts['folder']}"
+    if noted_process(facts):
+        return f"/proc/{facts['pid']}/root{facts['folder']}"
     raise FaultError("the disk is gone", where=str(facts["folder"]), fix="see the log of what kept it")
 
 

@@ -18,9 +18,12 @@ import psutil
 from harness.errors import FaultError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from io import FileIO
     from pathlib import Path
 
+_SAME_START_S = 0.05
+"""Start times are told in ticks of 10 ms."""
 
 Kind = Literal[
     "process",
@@ -172,6 +175,14 @@ class LedgerSnapshot:
             return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
+
+
+def noted_process(facts: Mapping[str, Any]) -> psutil.Process | None:
+    """Return the process that facts name by `pid` and `started_s`; None if it is gone, or another one by now."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(int(facts["pid"]))
+        return process if abs(process.create_time() - float(facts["started_s"])) < _SAME_START_S else None
+    return None
 
 
 def read_ledger(path: Path) -> LedgerSnapshot:

@@ -20,6 +20,7 @@ from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError, StackError
 from harness.faults.clock_setting import offsets_of, set_right
 from harness.faults.disk_room import is_filled, make_room
+from harness.faults.ledger import noted_process
 from harness.faults.process_limits import is_lowered, restore
 from harness.stack.backends.process import is_gone, signal_all
 from harness.stack.proxy import ProxyServer
@@ -34,9 +35,6 @@ WORK_PREFIX = "readiness-"
 """Every work folder is `<temp>/readiness-<run id>`; nothing else is ever removed."""
 
 _GONE_WITHIN_S = 5.0
-
-_SAME_START_S = 0.05
-"""Start times are told in ticks of 10 ms."""
 
 
 def undo(entry: Entry) -> list[str]:  # noqa: C901, PLR0911 - one a kind
@@ -208,9 +206,8 @@ def _end_process(entry: Entry) -> list[str]:
 def family_of(entry: Entry) -> list[psutil.Process]:
     """Find the process that an entry names, if it is still the same one, and all below it."""
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(int(entry.facts["pid"]))
-        if abs(process.create_time() - float(entry.facts["started_s"])) < _SAME_START_S:
-            return [process, *process.children(recursive=True)]
+        process = noted_process(entry.facts)
+        return [process, *process.children(recursive=True)] if process else []
     return []
 
 

@@ -154,9 +154,14 @@ def is_clean(second: MachineSecond) -> bool:
     return not is_taken(second, CLEAN_RATIO)
 
 
+def seconds_between(machine: Sequence[MachineSecond], began_s: float, ended_s: float) -> list[MachineSecond]:
+    """Return the seconds of a stretch of time: each belongs to where its middle lies."""
+    return [second for second in machine if began_s <= second.at_s - second.lasted_s / 2 < ended_s]
+
+
 def taken_between(machine: Sequence[MachineSecond], began_s: float, ended_s: float) -> Taken | None:
     """Return what strangers took in a stretch of time; None if there was no second in which that mattered."""
-    measured = [second for second in machine if began_s <= second.at_s - second.lasted_s / 2 < ended_s]
+    measured = seconds_between(machine, began_s, ended_s)
     taken = [second for second in measured if is_taken(second)]
     if not taken:
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.history.machine import NOISE_S
+from harness.history.machine import NOISE_S, seconds_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,11 +49,8 @@ def spent_seconds(objective: Processor, history: History) -> tuple[SpentSecond, 
     mark = history.phase(objective.during, after_s=objective.after)
     if mark is None:
         return ()
-    seconds = [
-        second
-        for second in history.machine
-        if mark.began_s <= second.at_s - second.lasted_s / 2 < mark.ended_s and second.lasted_s >= SHORTEST_S
-    ]
+    measured = seconds_between(history.machine, mark.began_s, mark.ended_s)
+    seconds = [second for second in measured if second.lasted_s >= SHORTEST_S]
     samples = history.samples
     intended_s = samples.records["intended_s"]
     asked = _counted(intended_s, seconds)
