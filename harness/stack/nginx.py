@@ -49,6 +49,9 @@ PLACE = "/etc/readiness/nginx.conf"
 
 _ANSWERS_WITHIN_S = 1.0
 
+WORKERS = 1
+"""How many processes answer; more are there only while those of an earlier configuration finish."""
+
 RELOAD_SIGNAL = signal.SIGHUP
 """New workers serve by the configuration as it is now, and the former end when they have answered what they had."""
 
@@ -66,7 +69,7 @@ ALIVE = "/nginx-alive"
 # because the client's name is hashed; "consistent" moves only those of a replica that is gone. A replica that is full
 # or about to stop says 503, and the next one is asked. Silence is ended by the replica, whose pings come within 75 s.
 _CONFIGURATION = """\
-worker_processes 1;
+worker_processes {workers};
 error_log stderr warn;
 pid {work}/nginx.pid;
 {user}
@@ -190,6 +193,7 @@ def configuration(
     servers = "\n".join(f"        server {address} max_fails=1 fail_timeout=1s;" for address in upstreams)
     shares = " ".join(map(str, upstreams))
     return _CONFIGURATION.format(
+        workers=WORKERS,
         listen=listen,
         servers=servers,
         work=work,

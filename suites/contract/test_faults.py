@@ -548,8 +548,14 @@ def test_silence_of_another_kind_is_noticed(stack, ledger, fault, undo, seen):
 RELOADED = Reload(kind="reload", target="nginx")
 
 
+def wait_for_one_worker(stack):
+    """Those of an earlier reload have finished."""
+    assert is_met_within(lambda: len(stack.services["nginx"].children()) == 1, deadline_s=5, clock=CLOCK)
+
+
 def test_what_is_under_way_when_the_load_balancer_reloads_is_answered(stack, ledger):
     """By the worker that took it, which was told to end, and does so when it has answered."""
+    wait_for_one_worker(stack)
     slow = Latency(kind="latency", target="replica-1", delay="2s")
     with ExitStack() as leaving, ThreadPoolExecutor() as clients:
         for number in (1, 2):
@@ -576,7 +582,7 @@ def test_a_replica_that_the_load_balancer_leaves_out_gets_nothing_until_the_faul
     """Each question goes to the other one; and to both again, when another reload has brought it back."""
 
     def asked_of():  # a worker that was told to end may take another connection before it looks
-        assert is_met_within(lambda: len(stack.services["nginx"].children()) == 1, deadline_s=5, clock=CLOCK)
+        wait_for_one_worker(stack)
         before = [stack.sent_bytes(f"nginx.replica-{number}") for number in (1, 2)]
         for _ in range(6):
             assert httpx.get(stack.base_url, trust_env=False).status_code == 200

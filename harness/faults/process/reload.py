@@ -47,7 +47,10 @@ class ReloadAction:
         self._reload()
 
     def observe(self) -> Observation:
-        """See that its main process lives on, and as many new workers with it as it had; those may still finish."""
+        """See that its main process lives on, with a full set of new workers; the former may still finish.
+
+        They may be those of several reloads: how many there were says nothing of how many there should be.
+        """
         if not self._life:
             said = f"{self._service.name} was not told to read its configuration again"
             return Observation(is_delivered=False, seen=said)
@@ -88,14 +91,14 @@ class ReloadAction:
         service = self._service
         if not service.is_alive() or service.life() != self._life:
             return Observation(is_delivered=False, seen=f"{service.name} ended, where its workers should have")
-        now, had = service.children(), len(self._former)
+        now = service.children()
         new, former = len(now - self._former), len(now & self._former)
-        said = f"{service.name} has {new} new of {had} workers, and {former} of the former finish"
+        said = f"{service.name} has {new} new of {nginx.WORKERS} workers, and {former} of the former finish"
         if self._without is None:
-            return Observation(0 < had <= new, said)
+            return Observation(new >= nginx.WORKERS, said)
         is_left_out = self._is_left_out()
         said += f"; it {'leaves out' if is_left_out else 'still asks'} {self._without}"
-        return Observation(0 < had <= new and is_left_out, said)
+        return Observation(new >= nginx.WORKERS and is_left_out, said)
 
     def _is_left_out(self) -> bool:
         """Tell whether it says so itself: a new connection is a new worker's, or one's that still takes some."""
