@@ -6,7 +6,6 @@ seconds as these are worth.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,10 @@ from harness.measure.effective_sample import worth
 from harness.measure.machine import CLEAN_SECONDS_MIN
 from harness.measure.processor import spent_per_answer_s, spent_seconds
 from harness.measure.ratios import Count
-from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
-from harness.verdict.checkers.wording import label_of, share_text, stable
-from harness.verdict.holm import p_value
-from harness.verdict.looks import confidence_at, p_value_at
-from harness.verdict.outcome import Claim, Outcome
+from harness.verdict.checkers.share import Share, share_claim
+from harness.verdict.checkers.wording import label_of, share_text
+from harness.verdict.looks import confidence_at
+from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,28 +26,7 @@ if TYPE_CHECKING:
     from harness.measure.processor import SpentSecond
     from harness.spec.objective import Processor
     from harness.spec.scenario import Scenario
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    """What seconds say of a budget.
-
-    Attributes:
-        seen: How many were over it, of those of which that is known.
-        effective: How many independent seconds they are worth.
-        lower: One-sided lower bound of the share.
-        upper: One-sided upper bound of the share.
-    """
-
-    seen: Count
-    effective: float
-    lower: float
-    upper: float
-
-    @property
-    def events(self) -> float:
-        """Return how many of the independent seconds were over the budget."""
-        return (self.seen.share or 0.0) * self.effective
+    from harness.verdict.outcome import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +40,7 @@ class _Alibi:
     """
 
     taken: Taken
-    without: _Evidence
+    without: Share
     is_broken: bool
 
 
@@ -79,7 +56,7 @@ def processor_claim(objective: Processor, scenario: Scenario, history: History, 
     mark, seconds = history.phase(objective.during), spent_seconds(objective, history)
     looks = scenario.looks_during(objective.during)
     sure = confidence_at(mark.looks if mark else 1, looks=looks, confidence=confidence)
-    found = _evidence(seconds, sure)
+    found = _share(seconds, sure)
     alibi = _alibi(objective, history, seconds, sure) if _outcome(objective, found) is Outcome.FAIL else None
     is_excused = alibi is not None and not alibi.is_broken
     outcome = Outcome.INCONCLUSIVE if is_excused else _outcome(objective, found)
@@ -87,34 +64,16 @@ def processor_claim(objective: Processor, scenario: Scenario, history: History, 
     if alibi and is_excused:
         sentence += _alibi_text(alibi)
     elif outcome is Outcome.INCONCLUSIVE:
-        sentence += _wish(objective, found, sure)
+        sentence += _wish(objective, found)
     # What fails with and without the seconds of strangers must be no chance without them.
     deciding = alibi.without if alibi and alibi.is_broken else found
-    p, seen = p_value(objective, deciding.events, deciding.effective), found.seen
-    return Claim(
-        objective=str(objective),
-        sli=objective.sli,
-        phase=objective.during,
-        outcome=outcome,
-        sentence=sentence,
-        estimate=seen.share,
-        lower=stable(found.lower) if seen.total else None,
-        upper=stable(found.upper) if seen.total else None,
-        limit=objective.limit,
-        events=seen.events,
-        total=seen.total,
-        effective=round(found.effective, 1),
-        p_value=p_value_at(p, sure=sure, confidence=confidence) if seen.total else None,
-    )
+    return share_claim(objective, found, outcome, sentence, p_value=deciding.chance(objective, confidence))
 
 
-def _evidence(seconds: Sequence[SpentSecond], sure: float) -> _Evidence:
+def _share(seconds: Sequence[SpentSecond], sure: float) -> Share:
     over = [each.is_over is True for each in seconds]
     known = [each.is_over is not None for each in seconds]
-    seen = Count(sum(over), sum(known))
-    effective = worth(over, known)
-    events = (seen.share or 0.0) * effective
-    return _Evidence(seen, effective, lower_bound(events, effective, sure), upper_bound(events, effective, sure))
+    return Share(Count(sum(over), sum(known)), worth(over, known), sure)
 
 
 def _alibi(objective: Processor, history: History, seconds: Sequence[SpentSecond], sure: float) -> _Alibi | None:
@@ -123,21 +82,19 @@ def _alibi(objective: Processor, history: History, seconds: Sequence[SpentSecond
     taken = taken_between(history.machine, mark.began_s, mark.ended_s) if mark else None
     if taken is None:
         return None
-    without = _evidence([each for each in seconds if is_clean(each.machine)], sure)
+    without = _share([each for each in seconds if is_clean(each.machine)], sure)
     is_broken = without.seen.total >= CLEAN_SECONDS_MIN and _outcome(objective, without) is Outcome.FAIL
     return _Alibi(taken, without, is_broken)
 
 
-def _outcome(objective: Processor, found: _Evidence) -> Outcome:
+def _outcome(objective: Processor, found: Share) -> Outcome:
     """Decide from the bounds; of no seconds they are 0 and 1, which is inconclusive by itself."""
     if found.lower > objective.limit:
         return Outcome.FAIL
     return Outcome.PASS if found.upper < objective.limit else Outcome.INCONCLUSIVE
 
 
-def _sentence(
-    objective: Processor, outcome: Outcome, found: _Evidence, seconds: Sequence[SpentSecond], label: str
-) -> str:
+def _sentence(objective: Processor, outcome: Outcome, found: Share, seconds: Sequence[SpentSecond], label: str) -> str:
     """Say `fail: processor 100.0 % [86.1, 100.0] > 20 % during fault (redis down); n = 20 s, 8.1ms an answer`."""
     seen, total = found.seen, len(seconds)
     if seen.share is None:
@@ -148,20 +105,18 @@ def _sentence(
     return f"{said} during {label}; {counted}{_remarks(found, seconds)}"
 
 
-def _remarks(found: _Evidence, seconds: Sequence[SpentSecond]) -> str:
-    said = f", worth {int(found.effective)} independent ones" if found.effective < 0.95 * found.seen.total else ""
+def _remarks(found: Share, seconds: Sequence[SpentSecond]) -> str:
+    said = f", worth {int(found.effective)} independent ones" if found.is_worth_less else ""
     spent_s = spent_per_answer_s(seconds)
     return said if spent_s is None else f"{said}, {spent_s * 1000:.3g}ms an answer"
 
 
-def _wish(objective: Processor, found: _Evidence, sure: float) -> str:
+def _wish(objective: Processor, found: Share) -> str:
     """Say how many seconds would have been enough, where the share itself looks good."""
     seen = found.seen
     if seen.share is None or seen.share >= objective.limit:
         return ""
-    worth_ratio = found.effective / seen.total
-    needed = requests_needed(objective.limit, sure, seen.events * worth_ratio) / worth_ratio
-    return f", {math.ceil(needed)} s would prove it with {seen.events} such"
+    return f", {found.needed(objective.limit)} s would prove it with {seen.events} such"
 
 
 def _alibi_text(alibi: _Alibi) -> str:

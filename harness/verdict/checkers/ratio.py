@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,10 @@ from harness.measure.machine import CLEAN_SECONDS_MIN, is_excused
 from harness.measure.outage import longest_outage_s
 from harness.measure.ratios import Count, count, is_kept
 from harness.spec.quantity import count_text
-from harness.verdict.bounds import lower_bound, requests_needed, upper_bound
-from harness.verdict.checkers.wording import label_of, share_text, stable
-from harness.verdict.holm import p_value
-from harness.verdict.looks import confidence_at, p_value_at
-from harness.verdict.outcome import Claim, Outcome
+from harness.verdict.checkers.share import Share, share_claim
+from harness.verdict.checkers.wording import label_of, share_text
+from harness.verdict.looks import confidence_at
+from harness.verdict.outcome import Outcome
 from harness.verdict.sequential import is_hopeless
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from harness.history.samples import Samples
     from harness.spec.objective import RatioObjective
     from harness.spec.scenario import Scenario
+    from harness.verdict.outcome import Claim
 
 OUTAGE_LIMIT_MAX = 0.25
 """Half of what makes a second count as out: a promise that allows more than that is judged by its bounds alone."""
@@ -68,11 +67,7 @@ class _Evidence:
     """What a phase says of one promise.
 
     Attributes:
-        seen: The requests as they were counted.
-        effective: How many independent ones they are worth.
-        lower: One-sided lower bound of the share.
-        upper: One-sided upper bound of the share.
-        confidence: Of each bound.
+        share: Of the requests that count, as they were counted.
         outage_s: How long the service was gone, where that alone breaks the promise; else 0.
         is_hopeless: Whether the run was stopped because of this promise, and rightly.
         controls: Requests to a server that does nothing, as the promise would count them, where they broke it as well.
@@ -81,21 +76,12 @@ class _Evidence:
             service lacked.
     """
 
-    seen: Count
-    effective: float
-    lower: float
-    upper: float
-    confidence: float
+    share: Share
     outage_s: int
     is_hopeless: bool
     controls: Count | None
     beside: int = 0
     alibi: _Alibi | None = None
-
-    @property
-    def events(self) -> float:
-        """Return how many of the independent requests count towards the share."""
-        return (self.seen.share or 0.0) * self.effective
 
 
 def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History, confidence: float) -> Claim:
@@ -110,30 +96,13 @@ def ratio_claim(objective: RatioObjective, scenario: Scenario, history: History,
     found = _evidence(objective, scenario, history, confidence)
     if history.machine and _outcome(objective, found) is Outcome.FAIL:
         found = replace(found, alibi=_alibi(objective, scenario, history, confidence))
-    seen, outcome = found.seen, _outcome(objective, found)
+    outcome = _outcome(objective, found)
     # What fails with and without the seconds of strangers must be no chance without them.
     deciding = found.alibi.without if found.alibi and found.alibi.is_broken else found
     is_chance = not (deciding.outage_s or deciding.is_hopeless)
-    return Claim(
-        objective=str(objective),
-        sli=objective.sli,
-        phase=objective.during,
-        outcome=outcome,
-        sentence=_sentence(objective, outcome, found, label_of(scenario, objective)),
-        estimate=seen.share,
-        lower=stable(found.lower) if seen.total else None,
-        upper=stable(found.upper) if seen.total else None,
-        limit=objective.limit,
-        events=seen.events,
-        total=seen.total,
-        effective=round(found.effective, 1),
-        p_value=_p_value(objective, deciding, confidence) if is_chance and seen.total else None,
-    )
-
-
-def _p_value(objective: RatioObjective, found: _Evidence, confidence: float) -> float:
-    p = p_value(objective, found.events, found.effective)
-    return p_value_at(p, sure=found.confidence, confidence=confidence)
+    sentence = _sentence(objective, outcome, found, label_of(scenario, objective))
+    p_value = deciding.share.chance(objective, confidence) if is_chance else None
+    return share_claim(objective, found.share, outcome, sentence, p_value=p_value)
 
 
 def is_beyond_doubt(objective: RatioObjective, scenario: Scenario, history: History) -> bool:
@@ -172,19 +141,15 @@ def _evidence(objective: RatioObjective, scenario: Scenario, history: History, c
     considered = during.of(objective.of) if objective.of else during
     seen = count(objective, during)
     effective = effective_total(objective, considered, mark) if mark and seen.total else 0.0
-    events = (seen.share or 0.0) * effective
     most = scenario.looks_during(objective.during)
     sure = confidence_at(mark.looks if mark else 1, looks=most, confidence=confidence)
+    share = Share(seen, effective, sure)
     latencies_s = controls_s(history.heartbeats, mark) if mark else ()
     is_broken = is_control_broken(objective, latencies_s)
     return _Evidence(
-        seen=seen,
-        effective=effective,
-        lower=lower_bound(events, effective, sure),
-        upper=upper_bound(events, effective, sure),
-        confidence=sure,
+        share=share,
         outage_s=_outage_s(objective, considered, mark, seen),
-        is_hopeless=mark is not None and mark.was_stopped and is_hopeless(objective, events, effective),
+        is_hopeless=mark is not None and mark.was_stopped and is_hopeless(objective, share.events, effective),
         controls=control_count(objective, latencies_s) if is_broken else None,
         beside=_asked(objective, history) - seen.total,
     )
@@ -211,13 +176,9 @@ def _outage_s(objective: RatioObjective, considered: Samples, mark: PhaseMark | 
     return lasted_s if lasted_s >= OUTAGE_S else 0
 
 
-def _lasted(outage_s: int) -> str:
-    return f", with an outage of {outage_s} s" if outage_s else ""
-
-
 def _outcome(objective: RatioObjective, found: _Evidence) -> Outcome:
     """Decide from the bounds; of no requests they are 0 and 1, which is inconclusive by itself."""
-    is_below, is_above = found.upper < objective.limit, found.lower > objective.limit
+    is_below, is_above = found.share.upper < objective.limit, found.share.lower > objective.limit
     good, bad = (is_above, is_below) if objective.is_floor else (is_below, is_above)
     if bad or found.outage_s or found.is_hopeless:
         # Where a server that does nothing breaks the promise too, it is the machine, and nothing is known.
@@ -228,10 +189,11 @@ def _outcome(objective: RatioObjective, found: _Evidence) -> Outcome:
 
 def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, label: str) -> str:
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
-    if found.seen.share is None:
+    share = found.share
+    if share.seen.share is None:
         return f"{outcome}: {objective.measured} unknown during {label}; no requests{_beside(found)}"
-    said = share_text(objective, outcome, found.seen.share, (found.lower, found.upper))
-    total = f"n = {count_text(found.seen.total)}{_beside(found)}"
+    said = share_text(objective, outcome, share.seen.share, (share.lower, share.upper))
+    total = f"n = {count_text(share.seen.total)}{_beside(found)}"
     return f"{said} during {label}; {total}{_remarks(objective, outcome, found)}"
 
 
@@ -241,8 +203,8 @@ def _beside(found: _Evidence) -> str:
 
 
 def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
-    worth = f", worth {count_text(int(found.effective))} independent ones"
-    said = worth if found.effective < 0.95 * found.seen.total else ""
+    worth = f", worth {count_text(int(found.share.effective))} independent ones"
+    said = worth if found.share.is_worth_less else ""
     said += f", with an outage of {found.outage_s} s" if found.outage_s else ""
     said += ", stopped early: beyond doubt" if found.is_hopeless else ""
     if found.controls:
@@ -253,7 +215,7 @@ def _remarks(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> s
 
 
 def _alibi_said(alibi: _Alibi) -> str:
-    said, rest, computed = str(alibi.taken), alibi.without.seen, alibi.computed
+    said, rest, computed = str(alibi.taken), alibi.without.share.seen, alibi.computed
     said += f"; without those {rest.events} of {count_text(rest.total)} requests broke it" if rest.total else ""
     if alibi.is_broken and computed:
         said += f", and {computed.events} of {computed.total} requests of a control that computes as long"
@@ -262,9 +224,7 @@ def _alibi_said(alibi: _Alibi) -> str:
 
 def _wish(objective: RatioObjective, outcome: Outcome, found: _Evidence) -> str:
     """Say how many requests would have been enough, where the share itself looks good."""
-    seen = found.seen
+    seen = found.share.seen
     if outcome is not Outcome.INCONCLUSIVE or objective.is_floor or not is_kept(objective, seen):
         return ""
-    worth = found.effective / seen.total
-    needed = requests_needed(objective.limit, found.confidence, seen.events * worth) / worth
-    return f", {count_text(math.ceil(needed))} would prove it with {seen.events} such"
+    return f", {count_text(found.share.needed(objective.limit))} would prove it with {seen.events} such"
