@@ -68,7 +68,7 @@ def translated(fault: Fault, cluster: Cluster) -> Translation:
     if isinstance(fault, ProcessFault):
         return _process(fault, cluster)
     if isinstance(fault, DataFault):
-        return unsupported("no kind changes what a server holds, takes or grants")
+        return unsupported(_why_no_data(fault))
     if isinstance(fault, ResourceFault):
         return unsupported(_why_no_resource(fault))
     if isinstance(fault, ClockFault):
@@ -129,6 +129,12 @@ def _process(fault: ProcessFault, cluster: Cluster) -> Translation:  # noqa: PLR
             assert_never(fault)
 
 
+def _why_no_data(fault: DataFault) -> str:
+    if isinstance(fault, DiskFull):
+        return "IOChaos wants the path of a volume, and no target of a scenario has one"
+    return "no kind changes what a server holds, takes or grants"
+
+
 def _why_no_resource(fault: ResourceFault) -> str:
     match fault:
         case Cpu():
@@ -137,8 +143,6 @@ def _why_no_resource(fault: ResourceFault) -> str:
             return "StressChaos takes memory until the kernel kills a process, where this one is refused"
         case Descriptors():
             return "no kind limits descriptors"
-        case DiskFull():
-            return "IOChaos wants the path of a volume, and no target of a scenario has one"
         case _:
             assert_never(fault)
 

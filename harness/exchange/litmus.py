@@ -79,7 +79,7 @@ def _translated(fault: Fault, lasts_s: int, cluster: Cluster) -> Translation:
     if isinstance(fault, ProcessFault):
         return _process(fault, lasts_s, cluster)
     if isinstance(fault, DataFault):
-        return unsupported("no fault changes what a server holds, takes or grants")
+        return unsupported(_why_no_data(fault))
     if isinstance(fault, ResourceFault):
         return unsupported(_why_no_resource(fault))
     if isinstance(fault, ClockFault):
@@ -146,6 +146,12 @@ def _process(fault: ProcessFault, lasts_s: int, cluster: Cluster) -> Translation
             assert_never(fault)
 
 
+def _why_no_data(fault: DataFault) -> str:
+    if isinstance(fault, DiskFull):
+        return "disk-fill fills what a pod has beside its volumes, until it is evicted"
+    return "no fault changes what a server holds, takes or grants"
+
+
 def _why_no_resource(fault: ResourceFault) -> str:
     match fault:
         case Cpu():
@@ -154,8 +160,6 @@ def _why_no_resource(fault: ResourceFault) -> str:
             return "pod-memory-hog takes memory until the kernel kills a process, where this one is refused"
         case Descriptors():
             return "no fault limits descriptors"
-        case DiskFull():
-            return "disk-fill fills what a pod has beside its volumes, until it is evicted"
         case _:
             assert_never(fault)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.faults.undo import WORK_PREFIX
-from harness.spec.faults.resource import disks_of
+from harness.spec.faults.data import disks_of
 from harness.stack.backends.choice import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint
 from harness.stack.service import Workspace

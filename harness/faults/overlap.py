@@ -87,7 +87,7 @@ def _is_hidden(fault: Fault, other: Fault, system: System) -> bool:
         return bool(hit & _processes(fault, system))
     if isinstance(fault, LimitFault | ClockFault):
         return fault.target in hit or (fault.target == other.target and _is_alike_or_unheard(fault, other))
-    if isinstance(fault, DataFault | DiskFull):
+    if isinstance(fault, DataFault):
         return _is_data_hidden(fault, other, system)
     return _is_path_hidden(fault, other, hit, system)
 
@@ -152,9 +152,9 @@ def _is_alike_or_unheard(fault: LimitFault | ClockFault, other: Fault) -> bool:
     return fault.kind == other.kind or (isinstance(fault, ClockFault) and isinstance(other, LimitFault))
 
 
-def _is_data_hidden(fault: DataFault | DiskFull, other: SystemFault, system: System) -> bool:
+def _is_data_hidden(fault: DataFault, other: SystemFault, system: System) -> bool:
     """Tell whether a fault of data cannot be seen: nothing comes back in time, or another one sets the same server."""
-    if isinstance(other, DataFault | DiskFull):
+    if isinstance(other, DataFault):
         is_set_twice = fault.setting is not None and fault.setting == other.setting
         return other.target == fault.target and (is_set_twice or isinstance(other, BY_ITSELF))
     if isinstance(other, ProcessFault):

@@ -10,7 +10,6 @@ from harness.spec.faults import (
     ClockFault,
     Cpu,
     DataFault,
-    DiskFull,
     Failover,
     LimitFault,
     NetworkFault,
@@ -184,7 +183,7 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
         return f"nothing sets the clock of {fault.target} off: readiness.toml has no [system.subject.clock]"
     if system.subject.external is None or isinstance(fault, TrafficFault) or fault.target in targets_of(fault, system):
         return None
-    if isinstance(fault, DataFault | DiskFull):
+    if isinstance(fault, DataFault):
         return f"{fault.target} was not started here: the subject is external, and its data is not the harness's"
     if isinstance(fault, ProcessFault | LimitFault):
         return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
@@ -210,7 +209,7 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR091
         return sorted({name for client, server in edges_of(system) for name in (server, f"{client}.{server}")})
     if isinstance(fault, Failover):
         return sorted(system.standbys)
-    if isinstance(fault, DataFault | DiskFull):
+    if isinstance(fault, DataFault):
         return sorted(name for name, kind in system.kinds.items() if kind == fault.component)
     assert_never(fault)
 

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.measure.ratios import count, is_kept
-from harness.spec.faults.resource import disks_of
+from harness.spec.faults.data import disks_of
 from harness.spec.objective import processors_of, recoveries_of
 from harness.verdict.checkers.recovery import phases_before_first_fault, promises_before
 from harness.verdict.feasible import requests_meant

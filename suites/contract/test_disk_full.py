@@ -11,12 +11,12 @@ from psycopg.errors import DiskFull as Refused
 from harness.clock import SystemClock, is_met_within
 from harness.errors import FaultError
 from harness.faults.action import Site
+from harness.faults.data import disk_full
 from harness.faults.data.doors import Answer
 from harness.faults.disk_room import free_bytes, is_filled
 from harness.faults.healing import heal
 from harness.faults.injection import action_for, injected, unavailable
 from harness.faults.ledger import read_ledger
-from harness.faults.resource import disk_full
 from harness.spec.faults import DiskFull
 from harness.stack.backends.choice import standing
 from harness.stack.blueprint import Blueprint

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from harness.faults.data.connections import ConnectionsAction
+from harness.faults.data.disk_full import DiskFullAction
 from harness.faults.data.evict import EvictAction
 from harness.faults.data.failover import FailoverAction
 from harness.faults.data.flush import FlushAction
@@ -15,6 +16,7 @@ from harness.faults.data.pause_clients import PauseClientsAction
 from harness.faults.data.read_only import ReadOnlyAction
 from harness.spec.faults import (
     Connections,
+    DiskFull,
     Evict,
     Failover,
     Flush,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from harness.spec.faults import DataFault
 
 
-def data_action(fault: DataFault) -> type[Action]:  # noqa: PLR0911 - one a kind
+def data_action(fault: DataFault) -> type[Action]:  # noqa: C901, PLR0911 - one a kind
     """Return what does a fault of this kind."""
     match fault:
         case Flush():
@@ -49,6 +51,8 @@ def data_action(fault: DataFault) -> type[Action]:  # noqa: PLR0911 - one a kind
             return LongTransactionAction
         case Connections():
             return ConnectionsAction
+        case DiskFull():
+            return DiskFullAction
         case Failover():
             return FailoverAction
         case _:

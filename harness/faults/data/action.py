@@ -15,7 +15,7 @@ from harness.spec.faults.target import nothing_to_hit
 if TYPE_CHECKING:
     from harness.faults.action import Site
     from harness.faults.ledger import Entry, Ledger
-    from harness.spec.faults import DataFault, DiskFull
+    from harness.spec.faults import DataFault
     from harness.stack.service import Edge, Service
     from harness.stack.stack import Stack
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class DataAction(ABC):
     """Hurts a component at its own address, and looks at it through every edge that leads there."""
 
-    def __init__(self, fault: DataFault | DiskFull, site: Site) -> None:
+    def __init__(self, fault: DataFault, site: Site) -> None:
         self._service = component_of(fault, site.stack)
         self._edges = site.stack.edges_into(fault.target)
         self._stack = site.stack
@@ -68,7 +68,7 @@ class DataAction(ABC):
             return Observation(is_delivered=False, seen=f"{edge.name} does not answer: {type(error).__name__}")
 
 
-def component_of(fault: DataFault | DiskFull, stack: Stack) -> Service:
+def component_of(fault: DataFault, stack: Stack) -> Service:
     """Return the component that `fault` hurts.
 
     Raises:

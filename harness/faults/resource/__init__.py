@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from harness.faults.resource.cpu import CpuAction
 from harness.faults.resource.descriptors import DescriptorsAction
-from harness.faults.resource.disk_full import DiskFullAction
 from harness.faults.resource.memory import MemoryAction
-from harness.spec.faults import Cpu, Descriptors, DiskFull, Memory
+from harness.spec.faults import Cpu, Descriptors, Memory
 
 if TYPE_CHECKING:
     from harness.faults.action import Action
@@ -24,7 +23,5 @@ def resource_action(fault: ResourceFault) -> type[Action]:
             return MemoryAction
         case Descriptors():
             return DescriptorsAction
-        case DiskFull():
-            return DiskFullAction
         case _:
             assert_never(fault)

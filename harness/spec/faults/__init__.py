@@ -15,6 +15,7 @@ from harness.spec.faults.clock import ClockFault, ClockSkew
 from harness.spec.faults.data import (
     Connections,
     DataFault,
+    DiskFull,
     Evict,
     Failover,
     Flush,
@@ -47,7 +48,7 @@ from harness.spec.faults.process import (
     RollingRestart,
     SlowStart,
 )
-from harness.spec.faults.resource import Cpu, Descriptors, DiskFull, LimitFault, Memory, ResourceFault
+from harness.spec.faults.resource import Cpu, Descriptors, LimitFault, Memory, ResourceFault
 from harness.spec.faults.traffic import Cancellations, GreedyClient, HotKey, Retries, SlowReaders, Spike, TrafficFault
 
 __all__ = [

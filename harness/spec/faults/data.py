@@ -5,12 +5,15 @@ Its process runs and its network is well: what it holds, takes or grants is not 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from harness.spec.faults.target import ENDS_WITHIN_S, SILENCE_S, Windowed
-from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
+from harness.spec.quantity import Duration, Ratio, Size, duration_text, percent_text, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Table = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?$")]
 
@@ -23,6 +26,15 @@ UNNOTICED_S = 2.0
 
 PROMOTED_WITHIN_S = 3.0
 """What promoting and leading the paths there may take: thirty times what it does on two idle cores (0.1 s)."""
+
+DISK_BYTES = 256_000_000
+"""A cluster that is new has 40 MB, and its log grows by segments of 16 MB; what is not written takes no memory."""
+
+LEAST_DISK_BYTES = 100_000_000
+"""Less is full before a story has begun: a new cluster, and the segment that is begun for the fault, have 56 MB."""
+
+MOST_LEFT_BYTES = 10_000_000
+"""A look at the dose has to want more than is left."""
 
 
 class Flush(Windowed):
@@ -203,6 +215,31 @@ class Connections(Windowed):
         return f"{self.target} has {self.leaving or 'no'} connections left{self.when}"
 
 
+class DiskFull(Windowed):
+    """The target has no room left on its disk: it may write over what it has there, and add nothing.
+
+    Its data stand on a small disk of their own from its start on, which is memory, and which one file fills.
+
+    Attributes:
+        size: How large that disk is.
+        leaving: How much the file leaves, to the block of the disk.
+    """
+
+    component: ClassVar[str] = POSTGRES
+    kind: Literal["disk-full"]
+    size: Size = Field(default=DISK_BYTES, ge=LEAST_DISK_BYTES, le=10_000_000_000)
+    leaving: Size = Field(default=0, ge=0, le=MOST_LEFT_BYTES)
+
+    @property
+    def setting(self) -> str:
+        """Return what it takes that there is one of."""
+        return "disk"
+
+    def __str__(self) -> str:
+        left = size_text(self.leaving) if self.leaving else "no room"
+        return f"{self.target} has {left} left on its disk{self.when}"
+
+
 class Failover(Windowed):
     """The target is gone, and its standby takes its place: every path of a client leads there from then on.
 
@@ -252,4 +289,13 @@ class Failover(Windowed):
         return f"{self.target} fails over{after}{self.when}"
 
 
-DataFault = Flush | PauseClients | Evict | Full | ReadOnly | Lock | LongTransaction | Connections | Failover
+DataFault = Flush | PauseClients | Evict | Full | ReadOnly | Lock | LongTransaction | Connections | DiskFull | Failover
+
+
+def disks_of(faults: Iterable[Any]) -> dict[str, int]:
+    """Return how large a disk for itself each component needs that one of `faults` fills, in bytes, by its name."""
+    sizes = dict[str, int]()
+    for fault in faults:
+        if isinstance(fault, DiskFull):
+            sizes[fault.target] = max(fault.size, sizes.get(fault.target, 0))
+    return sizes

@@ -5,30 +5,16 @@ Nothing is broken, and nothing is in the way: what is asked for is not to be had
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from harness.spec.faults.data import POSTGRES
 from harness.spec.faults.target import Windowed
 from harness.spec.quantity import Size, size_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 COMPUTED_FOR_S = 0.5
 """How long strangers are watched, at the least: their time is counted to the tick of a processor's scheduler, some
 milliseconds, so that half a second shows what they had to a few per cent."""
-
-
-DISK_BYTES = 256_000_000
-"""A cluster that is new has 40 MB, and its log grows by segments of 16 MB; what is not written takes no memory."""
-
-LEAST_DISK_BYTES = 100_000_000
-"""Less is full before a story has begun: a new cluster, and the segment that is begun for the fault, have 56 MB."""
-
-MOST_LEFT_BYTES = 10_000_000
-"""A look at the dose has to want more than is left."""
 
 
 class Cpu(Windowed):
@@ -79,41 +65,7 @@ class Descriptors(Windowed):
         return f"{self.target} has {self.leaving or 'no'} descriptors left{self.when}"
 
 
-class DiskFull(Windowed):
-    """The target has no room left on its disk: it may write over what it has there, and add nothing.
-
-    Its data stand on a small disk of their own from its start on, which is memory, and which one file fills.
-
-    Attributes:
-        size: How large that disk is.
-        leaving: How much the file leaves, to the block of the disk.
-    """
-
-    component: ClassVar[str] = POSTGRES
-    kind: Literal["disk-full"]
-    size: Size = Field(default=DISK_BYTES, ge=LEAST_DISK_BYTES, le=10_000_000_000)
-    leaving: Size = Field(default=0, ge=0, le=MOST_LEFT_BYTES)
-
-    @property
-    def setting(self) -> str:
-        """Return what it takes that there is one of."""
-        return "disk"
-
-    def __str__(self) -> str:
-        left = size_text(self.leaving) if self.leaving else "no room"
-        return f"{self.target} has {left} left on its disk{self.when}"
-
-
 LimitFault = Memory | Descriptors
 """What is done to the processes of one service."""
 
-ResourceFault = Cpu | LimitFault | DiskFull
-
-
-def disks_of(faults: Iterable[Any]) -> dict[str, int]:
-    """Return how large a disk for itself each component needs that one of `faults` fills, in bytes, by its name."""
-    sizes = dict[str, int]()
-    for fault in faults:
-        if isinstance(fault, DiskFull):
-            sizes[fault.target] = max(fault.size, sizes.get(fault.target, 0))
-    return sizes
+ResourceFault = Cpu | LimitFault
