@@ -6,23 +6,29 @@ signal, with everything healed and stopped.
 
 from __future__ import annotations
 
+import ast
 import gc
+import platform
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from keyword import iskeyword
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
 from harness.cli.faultproxy import AS_GIVEN
 from harness.errors import HarnessError, refusal
-from harness.verdict.outcome import Outcome
+
+if TYPE_CHECKING:
+    from typer._click import Context, HelpFormatter
 
 COMMANDS = (
     "run", "explain", "lint", "catalogue", "schema", "heal", "report", "verify", "diff", "slo", "load", "worker",
@@ -55,7 +61,7 @@ class Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        word = f"{name}_" if iskeyword(name) else name
+        word = _word_of(name)
         with uncollected():
             command = getattr(import_module(f"harness.cli.{word}"), word)
         if not isinstance(command, typer.Typer):
@@ -78,6 +84,30 @@ class Readiness(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": cast("dict[str, Any]", Commands())})
 
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """List the commands by what their files say of them, and import none: that takes two seconds."""
+        commands, self.commands = self.commands, {name: TyperCommand(name, help=_said_of(name)) for name in COMMANDS}
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.commands = commands
+
+
+def _said_of(name: str) -> str:
+    """Read the help of a command in its file: the docstring of its function, or what its group is given as `help`."""
+    word = _word_of(name)
+    for node in ast.parse(Path(__file__).with_name(f"{word}.py").read_bytes()).body:
+        match node:
+            case ast.FunctionDef(name=found) if found == word:
+                return ast.get_docstring(node) or ""
+            case ast.Assign(targets=[ast.Name(id=found)], value=ast.Call(keywords=given)) if found == word:
+                return str(next(ast.literal_eval(each.value) for each in given if each.arg == "help"))
+    raise LookupError(f"harness/cli/{word}.py defines no {word}")
+
+
+def _word_of(name: str) -> str:
+    return f"{name}_" if iskeyword(name) else name
+
 
 app = typer.Typer(
     name="readiness",
@@ -88,7 +118,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.callback()(lambda: None)  # without one, Typer wants a command by now
+
+
+def _told_version(is_asked: bool) -> None:  # noqa: FBT001 - Typer's
+    if is_asked:
+        typer.echo(f"readiness-harness {version('readiness-harness')}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def readiness(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_told_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,14 +141,19 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = app(arguments, standalone_mode=False)
     except HarnessError as error:
-        typer.echo(f"error: {error}", err=True)
-        status = Outcome.ERROR.exit_code
+        status = _refused(str(error))
     except OSError as error:
-        typer.echo(f"error: {refusal(error)}", err=True)
-        status = Outcome.ERROR.exit_code
+        status = _refused(str(refusal(error)))
     except TyperException as error:
-        typer.echo(f"error: {error.format_message()}\n  fix:   readiness --help lists what there is", err=True)
-        status = Outcome.ERROR.exit_code  # the usual 2 would mean `inconclusive`
+        status = _refused(f"{error.format_message()}\n  fix:   readiness --help lists what there is")
     except (KeyboardInterrupt, typer.Abort):
         status = 128 + signal.SIGINT
     sys.exit(status)
+
+
+def _refused(why: str) -> int:
+    """Say why a command was not done, and return the code of an error: the usual 2 would mean `inconclusive`."""
+    from harness.verdict.outcome import Outcome  # noqa: PLC0415 - it takes as long to import as `--help` to be written
+
+    typer.echo(f"error: {why}", err=True)
+    return Outcome.ERROR.exit_code
