@@ -123,6 +123,11 @@ class Samples:
         """Tell for each request whether it ended in one of `outcomes`."""
         return np.isin(self.records["outcome"], outcomes)
 
+    @property
+    def is_source_told(self) -> bool:
+        """Tell whether any answer of the run named a cache's level."""
+        return len(self.sources) > 1
+
     def came_from(self, *sources: str) -> NDArray[np.bool_]:
         """Tell for each request whether its answer named one of `sources`."""
         return self.is_named("source", self.sources, sources)

@@ -53,6 +53,36 @@ def test_a_ratio_is_judged_by_its_whole_bound(objective, stretch, outcome):
     assert claim(objective, stretch).outcome is outcome
 
 
+def says_no_level(history):
+    samples = history.samples
+    samples.records["source"] = 0
+    return replace(history, samples=replace(samples, sources=("",)))
+
+
+def test_hits_are_unknown_where_no_answer_said_where_it_came_from():
+    """That a service says nothing of its cache is no miss; one answer that does makes misses of the others."""
+    scenario = scenario_of(faults=False, objectives=[ERRORS, HITS])
+    history = says_no_level(history_of(scenario, [Stretch(lasts_s=30)]))
+
+    errors, hits = judge(scenario, history, confidence=0.95).claims
+
+    assert errors.outcome is Outcome.PASS
+    assert (hits.outcome, hits.estimate, hits.total, hits.p_value) == (Outcome.INCONCLUSIVE, None, 0, None)
+    assert hits.sentence == "inconclusive: hits unknown during baseline; no answer said where it came from"
+    named = replace(history, samples=replace(history.samples, sources=("", "l1")))
+    assert judge(scenario, named, confidence=0.95).claims[1].outcome is Outcome.FAIL
+
+
+def test_a_second_in_which_no_answer_says_where_it_came_from_is_no_bad_one():
+    """Where hits are all that was promised no second is good or bad; beside errors, these decide."""
+    stretches = [Stretch(lasts_s=30), Stretch(lasts_s=10), Stretch(lasts_s=10)]
+    for promised, outcome in (([ERRORS, HITS], Outcome.PASS), ([HITS], Outcome.INCONCLUSIVE)):
+        scenario = scenario_of(objectives=[*promised, RECOVERY])
+        history = says_no_level(history_of(scenario, stretches))
+
+        assert judge(scenario, history, confidence=0.95).claims[-1].outcome is outcome
+
+
 def test_a_sentence_holds_the_numbers():
     """Estimate, bounds, limit, phase with its fault, and sample size: enough to check it by hand."""
     scenario = scenario_of(objectives=[{**SLOW, "during": "fault"}])

@@ -17,7 +17,7 @@ from harness.measure.control import (
 from harness.measure.effective_sample import effective_total
 from harness.measure.machine import CLEAN_SECONDS_MIN, is_excused
 from harness.measure.outage import longest_outage_s
-from harness.measure.ratios import Count, count, is_kept
+from harness.measure.ratios import Count, count, is_kept, is_told
 from harness.spec.quantity import count_text
 from harness.verdict.checkers.share import Share, share_claim
 from harness.verdict.checkers.wording import label_of, share_text
@@ -72,6 +72,7 @@ class _Evidence:
         is_hopeless: Whether the run was stopped because of this promise, and rightly.
         controls: Requests to a server that does nothing, as the promise would count them, where they broke it as well.
         beside: Requests of the phase that no promise is about: see `Samples.judged`.
+        is_told: Whether answers say what the promise is about.
         alibi: What the machine has to say for the service, where the promise is broken and strangers took what the
             service lacked.
     """
@@ -81,6 +82,7 @@ class _Evidence:
     is_hopeless: bool
     controls: Count | None
     beside: int = 0
+    is_told: bool = True
     alibi: _Alibi | None = None
 
 
@@ -152,6 +154,7 @@ def _evidence(objective: RatioObjective, scenario: Scenario, history: History, c
         is_hopeless=mark is not None and mark.was_stopped and is_hopeless(objective, share.events, effective),
         controls=control_count(objective, latencies_s) if is_broken else None,
         beside=_asked(objective, history) - seen.total,
+        is_told=is_told(objective, history.samples),
     )
 
 
@@ -191,7 +194,8 @@ def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, lab
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
     share = found.share
     if share.seen.share is None:
-        return f"{outcome}: {objective.measured} unknown during {label}; no requests{_beside(found)}"
+        why = f"no requests{_beside(found)}" if found.is_told else "no answer said where it came from"
+        return f"{outcome}: {objective.measured} unknown during {label}; {why}"
     said = share_text(objective, outcome, share.seen.share, (share.lower, share.upper))
     total = f"n = {count_text(share.seen.total)}{_beside(found)}"
     return f"{said} during {label}; {total}{_remarks(objective, outcome, found)}"
