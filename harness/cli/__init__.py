@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
 COMMANDS = (
-    "run", "explain", "lint", "catalogue", "schema", "heal", "report", "verify", "diff", "slo", "load", "worker",
-    "images", "faultproxy", "baseline", "check", "import", "export", "journal",
+    "init", "run", "explain", "lint", "catalogue", "schema", "heal", "report", "verify", "diff", "slo", "load",
+    "worker", "images", "faultproxy", "baseline", "check", "import", "export", "journal",
 )  # fmt: skip
 """In the order of `readiness --help`; each is a file beside this one, and the function or the group in it; one whose
 name is a word of Python has a `_` behind it there."""

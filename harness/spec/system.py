@@ -24,13 +24,19 @@ from harness.spec.standby import Replicates, Standbys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+_APPLICATION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 Argv = Annotated[tuple[Plain, ...], Field(min_length=1)]
 """Program and arguments; no shell reads them."""
 
 _ON_THIS_MACHINE = ("127.0.0.1", "localhost")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def _application(text: str) -> str:
+    if not re.fullmatch(_APPLICATION, text):
+        raise ValueError(f"{text!r} names no application; write package.module:name, such as shop.main:create_app")
+    return text
 
 
 def _host(text: str) -> str:
@@ -54,6 +60,9 @@ def _local_address(text: str) -> str:
         raise ValueError(f"{text!r} is no address on this machine; write 127.0.0.1:PORT")
     return text
 
+
+Application = Annotated[str, AfterValidator(_application), Field(json_schema_extra={"pattern": _APPLICATION})]
+"""An application, or a function that makes one, by its module."""
 
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 """The base address of a service; on this machine, or on one that `allowed_hosts` names."""
@@ -156,12 +165,12 @@ class Subject(Model):
             the build is given, as far as .dockerignore leaves it (docs/containers.md).
     """
 
-    app: str | None = Field(default=None, pattern=_FACTORY)
-    wsgi: str | None = Field(default=None, pattern=_FACTORY)
+    app: Application | None = None
+    wsgi: Application | None = None
     command: Argv | None = None
     external: ServiceUrl | None = None
     factory: bool = True
-    defect_app: str | None = Field(default=None, pattern=_FACTORY)
+    defect_app: Application | None = None
     ready: str = Field(default="/health/ready", pattern=r"^/")
     ready_within: Duration = Field(default=20.0, gt=0, le=600)
     metrics: str = Field(default="/metrics", pattern=r"^/")

@@ -20,6 +20,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """How something that a project uses shows in its files, by which `readiness init` knows it.
+
+    Attributes:
+        packages: Client libraries, as their registries call them: Python's, npm's, Go's module paths.
+        images: What its images are called, without registry and tag.
+        variables: Names of variables by which services learn of it, each a pattern, and what it gets, in which
+            `{host}` and the like are the placeholders of the component.
+        scheme: What a URL of it begins with; a variable whose value has another one is somebody else's.
+    """
+
+    packages: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    scheme: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
     """A kind of server that services depend on, such as Redis.
 
@@ -36,6 +54,7 @@ class Component:
         contained: Describes it as a container, given its name and the image's reference.
         gives: Placeholders beside `{name.host}` and `{name.port}`, as text in which `{host}` and `{port}` stand for
             where a replica finds it: `url` becomes `{redis.url}`.
+        traces: How one knows that a project uses it.
     """
 
     kind: str
@@ -46,6 +65,7 @@ class Component:
     probe: HealthProbe
     contained: Callable[[str, str], ContainerRecipe]
     gives: Mapping[str, str] = field(default_factory=dict)
+    traces: Traces = Traces()
 
     def placeholders(self, name: str, address: Address) -> dict[str, str]:
         """Return what the placeholders of one that is called `name` stand for, for a client that finds it there."""

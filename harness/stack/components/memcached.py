@@ -6,7 +6,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from harness.stack.component import Component
+from harness.stack.component import Component, Traces
 from harness.stack.health_probe import HealthProbe
 from harness.stack.image import Image, Pin
 from harness.stack.ports import reserve
@@ -81,4 +81,13 @@ COMPONENT = Component(
     probe=PROBE,
     contained=contained,
     gives={"address": "{host}:{port}"},
+    traces=Traces(
+        packages=("pymemcache", "pylibmc", "aiomcache", "memcached", "memjs", "github.com/bradfitz/gomemcache"),
+        images=("memcached",),
+        variables={
+            r"MEMCACHED?_(ADDR(ESS)?|SERVERS?|URL)": "{address}",
+            r"MEMCACHED?_HOST": "{host}",
+            r"MEMCACHED?_PORT": "{port}",
+        },
+    ),
 )

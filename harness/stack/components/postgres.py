@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from harness.errors import StackError
-from harness.stack.component import Component
+from harness.stack.component import Component, Traces
 from harness.stack.health_probe import HealthProbe
 from harness.stack.image import Image, Pin, Wheel
 from harness.stack.ports import reserve
@@ -252,4 +252,31 @@ COMPONENT = Component(
     probe=PROBE,
     contained=contained,
     gives={"user": USER, "database": DATABASE, "url": f"postgresql://{USER}@{{host}}:{{port}}/{DATABASE}"},
+    traces=Traces(
+        packages=(
+            "psycopg",
+            "psycopg2",
+            "psycopg2-binary",
+            "psycopg-binary",
+            "asyncpg",
+            "pg8000",
+            "aiopg",
+            "pg",
+            "postgres",
+            "pg-promise",
+            "slonik",
+            "github.com/jackc/pgx",
+            "github.com/lib/pq",
+        ),
+        images=("postgres", "postgresql", "postgis", "pgvector", "timescaledb"),
+        variables={
+            r"(SQLALCHEMY_)?(DATABASE|DB|POSTGRES|POSTGRESQL|PG)_(URL|URI|DSN)": "{url}",
+            r"(DATABASE|DB|POSTGRES|POSTGRESQL|PG)_?HOST(NAME)?": "{host}",
+            r"(DATABASE|DB|POSTGRES|POSTGRESQL|PG)_?PORT": "{port}",
+            r"(DATABASE|DB|POSTGRES|POSTGRESQL|PG)_?USER(NAME)?": "{user}",
+            r"(DATABASE|DB|POSTGRES|POSTGRESQL|PG)_?(DATABASE|NAME|DB|DBNAME)": "{database}",
+            r"(DATABASE|DB|POSTGRES|POSTGRESQL|PG)_?PASS(WORD)?": "any",  # it trusts any user here
+        },
+        scheme="postgres",
+    ),
 )

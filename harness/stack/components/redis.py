@@ -8,7 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from harness.stack.component import Component
+from harness.stack.component import Component, Traces
 from harness.stack.health_probe import HealthProbe
 from harness.stack.image import Image, Pin, Wheel
 from harness.stack.ports import reserve
@@ -127,4 +127,30 @@ COMPONENT = Component(
     probe=PROBE,
     contained=contained,
     gives={"url": "redis://{host}:{port}/0"},
+    traces=Traces(
+        packages=(
+            "redis",
+            "aioredis",
+            "valkey",
+            "coredis",
+            "ioredis",
+            "@redis/client",
+            "iovalkey",
+            "bull",
+            "bullmq",
+            "github.com/redis/go-redis",
+            "github.com/go-redis/redis",
+            "github.com/gomodule/redigo",
+            "github.com/redis/rueidis",
+        ),
+        images=("redis", "valkey", "redis-stack", "redis-stack-server", "keydb"),
+        variables={
+            r"(\w+_)?(REDIS|VALKEY)(_\w+)?_(URL|URI|DSN)": "{url}",
+            r"(CELERY_)?BROKER_URL": "{url}",
+            r"(\w+_)?(REDIS|VALKEY)(_\w+)?_ADDR(ESS)?": "{host}:{port}",
+            r"(\w+_)?(REDIS|VALKEY)(_\w+)?_HOST(NAME)?": "{host}",
+            r"(\w+_)?(REDIS|VALKEY)(_\w+)?_PORT": "{port}",
+        },
+        scheme="redis",
+    ),
 )
