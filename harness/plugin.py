@@ -17,7 +17,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
 from harness.evidence.redaction import line, plain
-from harness.library.files import SCENARIO_SUFFIXES, SCENARIOS_FOLDER
+from harness.library.files import SCENARIO_SUFFIXES, SCENARIOS_FOLDER, is_scenario_file, project_of
 from harness.options import Options, check_options, new_run_id, new_seed, settings_of, shares_stack, tiers_of
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
@@ -101,7 +101,7 @@ class OpenRun:
     def get(self) -> Run:
         """Return the run, opening it first if need be."""
         if self.run is None:
-            invocation = invocation_of(self._config)
+            invocation = self._config.stash[INVOCATION]
             self.run = self._closing.enter_context(
                 opened(
                     invocation.options,
@@ -152,9 +152,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
-    """Collect YAML files below a folder `scenarios`, and any that is named on the command line."""
-    is_scenario = SCENARIOS_FOLDER in file_path.parts or parent.session.isinitpath(file_path)
-    if file_path.suffix in SCENARIO_SUFFIXES and is_scenario:
+    """Collect YAML files below the folder `scenarios` of a project, and any that is named on the command line."""
+    project = project_of(file_path)
+    is_projects = project is not None and file_path.is_relative_to(project / SCENARIOS_FOLDER)
+    if is_scenario_file(file_path) and (is_projects or parent.session.isinitpath(file_path)):
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
 
@@ -193,7 +194,8 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file; a mistake in it, or a promise that it cannot prove, is a collection error that says so."""
-        invocation = invocation_of(self.config)
+        _check_runs_alone(self.config)
+        invocation = invocation_of(self.config, project_of(self.path) or self.config.rootpath)
         source = invocation.sources.get(self.path.resolve()) or read_source(self.path)
         self.config.stash[OPEN_RUN].take(source.scenario.scenario, self.path)
         options = invocation.options
@@ -203,6 +205,8 @@ class ScenarioFile(pytest.File):
         plan = plan_of(source, invocation.settings, profile=options.profile, seed=options.seed)
         item = ScenarioItem.from_parent(self, name=plan.name)
         item.plan = plan
+        if self.config.pluginmanager.hasplugin("timeout"):  # a scenario takes as long as its profile says
+            item.add_marker(pytest.mark.timeout(0))
         item.user_properties.append(("story", plan.scenario.story))
         yield item
 
@@ -270,27 +274,51 @@ def raise_unless_pass(experiment: Experiment) -> None:
             raise BrokenExperiment(f"[{failures[0].kind}] {evidence}" if failures else evidence)
 
 
-def invocation_of(config: pytest.Config) -> Invocation:
+def invocation_of(config: pytest.Config, project: Path) -> Invocation:
     """Return what this pytest session was asked for; from pytest's own options where the command line is pytest's.
 
+    Args:
+        config: Of the session.
+        project: The folder of the readiness.toml that a scenario belongs to; one run has one.
+
     Raises:
-        SpecError: If readiness.toml cannot be read, or an option is unknown.
+        SpecError: If readiness.toml cannot be read, an option is unknown, or the session has another project's
+            scenarios already.
     """
     if INVOCATION not in config.stash:
-        settings = settings_of(config.rootpath)
-        options = _options(config, settings)
+        settings = settings_of(project)
+        options = _options(config, settings, project)
         check_options(settings, options)
         config.stash[INVOCATION] = Invocation(options, settings)
-    return config.stash[INVOCATION]
+    invocation = config.stash[INVOCATION]
+    if project.resolve() != invocation.options.project.resolve():
+        where, fix = f"{invocation.options.project} and {project}", "run the scenarios of one project at a time"
+        raise SpecError("these scenarios are of two projects", where=where, fix=fix)
+    return invocation
 
 
-def _options(config: pytest.Config, settings: Settings) -> Options:
+def _check_runs_alone(config: pytest.Config) -> None:
+    """See that pytest runs a scenario once, and no other one beside it.
+
+    Raises:
+        SpecError: If it would: two at a time measure each other, and a gate that is asked until it passes proves
+            nothing.
+    """
+    if hasattr(config, "workerinput"):
+        what, fix = "pytest-xdist would run scenarios beside each other", "leave out -n, or add -n 0"
+        raise SpecError(what, where="-n, in the command or in addopts", fix=fix)
+    if getattr(config.option, "reruns", None):
+        what, fix = "pytest would run a scenario again until it passes", "leave out --reruns, or add --reruns 0"
+        raise SpecError(what, where="--reruns, in the command or in addopts", fix=fix)
+
+
+def _options(config: pytest.Config, settings: Settings, project: Path) -> Options:
     seed, profile = config.getoption("--readiness-seed"), config.getoption("--readiness-profile")
     asked = config.getoption("--readiness-tier") or []
     files = [argument for argument in config.args if Path(argument.partition("::")[0]).suffix in SCENARIO_SUFFIXES]
     are_named = bool(files or config.getoption("keyword"))
     return Options(
-        project=config.rootpath,
+        project=project,
         profile=profile,
         backend=config.getoption("--readiness-backend"),
         defect=config.getoption("--readiness-defect"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +31,19 @@ from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+
+_OF_NO_PROJECT = (
+    "-c", os.devnull, "--noconftest", "--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "allure_pytest",
+)  # fmt: skip
+"""pytest as it comes, with Allure's plugin: a project's own options, plugins and conftest.py are for its tests.
+
+They would measure coverage of a run, repeat it, end it after a minute, or refuse to start without a plugin of theirs.
+"""
+
+_OF_NO_USER = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+"""The same from the environment."""
 
 
 def run(
@@ -86,8 +100,7 @@ def run(
     check_options(settings, options)
     files, sources = chosen(scenarios or [], options.project)
     invocation = plugin.Invocation(options, settings, sources)
-    # Locust's own plugin patches sockets in mid-run.
-    arguments = [*map(str, files), f"--rootdir={options.project}", "-p", "no:locust"]
+    arguments = [*map(str, files), f"--rootdir={options.project}", *_OF_NO_PROJECT]
     arguments += ["-k", keyword] if keyword else []
     if collect_only:
         raise typer.Exit(_listed(arguments, invocation))
@@ -131,8 +144,19 @@ def _by_name(name: str, sources: Mapping[Path, ScenarioSource]) -> list[Path]:
 
 
 def _listed(arguments: list[str], invocation: plugin.Invocation) -> int:
-    status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[plugin, invocation])
+    with _plain_environment():
+        status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[plugin, invocation])
     return 0 if status is pytest.ExitCode.OK else Outcome.ERROR.exit_code
+
+
+@contextmanager
+def _plain_environment() -> Iterator[None]:
+    """Hide from pytest what the user's environment says to it, and from nothing else."""
+    hidden = {name: os.environ.pop(name) for name in _OF_NO_USER if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _run_and_report(
@@ -150,7 +174,8 @@ def _run_and_report(
         arguments = [*arguments, "-s", f"--alluredir={options.folder / ALLURE_RESULTS}"]
         arguments += [f"--junitxml=/dev/fd/{xml.fileno()}"] if results.junit else []
         try:
-            pytest.main(arguments, plugins=[plugin, invocation, watcher])
+            with _plain_environment():
+                pytest.main(arguments, plugins=[plugin, invocation, watcher])
             return _reported(watcher, options, builds_allure=builds_allure)
         finally:
             xml.seek(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError
+from harness.options import SETTINGS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +15,19 @@ SCENARIOS_FOLDER = "scenarios"
 SCENARIO_SUFFIXES = (".yaml", ".yml")
 
 
+def project_of(file: Path) -> Path | None:
+    """Return the nearest folder above a file that holds a readiness.toml; None where there is none."""
+    return next((folder for folder in file.absolute().parents if (folder / SETTINGS_FILE).is_file()), None)
+
+
+def is_scenario_file(path: Path) -> bool:
+    """Tell whether a file is a scenario by its name; hidden ones are an editor's, or somebody's draft."""
+    return path.suffix in SCENARIO_SUFFIXES and not path.name.startswith(".")
+
+
 def scenario_files(folder: Path) -> list[Path]:
     """Return all scenario files below a folder, in order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix in SCENARIO_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if is_scenario_file(path) and path.is_file())
 
 
 def files_of(paths: Sequence[Path], project: Path) -> list[Path]:
