@@ -147,8 +147,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep a place for the run."""
+    """Keep a place for the run, and say what scenarios are marked with."""
     config.stash[OPEN_RUN] = OpenRun(config)
+    config.addinivalue_line(
+        "markers", "scenario: a scenario of readiness, which takes a minute; -m 'not scenario' leaves them out"
+    )
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
@@ -205,6 +208,7 @@ class ScenarioFile(pytest.File):
         plan = plan_of(source, invocation.settings, profile=options.profile, seed=options.seed)
         item = ScenarioItem.from_parent(self, name=plan.name)
         item.plan = plan
+        item.add_marker(pytest.mark.scenario)
         if self.config.pluginmanager.hasplugin("timeout"):  # a scenario takes as long as its profile says
             item.add_marker(pytest.mark.timeout(0))
         item.user_properties.append(("story", plan.scenario.story))

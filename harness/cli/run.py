@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from harness.cli.watcher import Watcher
 from harness.errors import SpecError, nearest
 from harness.evidence.folder import EvidenceFolder
 from harness.layout import ALLURE_REPORT, ALLURE_RESULTS, PAGE_FILE
+from harness.library.agenda import agenda
 from harness.library.files import SCENARIOS_FOLDER, scenario_files
 from harness.options import Options, check_options, new_run_id, new_seed, settings_of, shares_stack, tiers_of
 from harness.plan import ScenarioSource, read_source
@@ -32,6 +34,8 @@ from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from harness.spec.system import Settings
 
 
 _OF_NO_PROJECT = (
@@ -63,6 +67,9 @@ def run(
     keyword: Annotated[str | None, typer.Option("-k", help="Only scenarios that match, as in pytest -k.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
     ctrf: Annotated[Path | None, typer.Option(help="Also write CTRF JSON here.")] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of the run's folder below --out; by default the time and a number.")
+    ] = None,
     *,
     shared_stack: Annotated[
         bool | None,
@@ -73,6 +80,9 @@ def run(
     ] = None,
     stop_early: Annotated[
         bool, typer.Option("--stop-early", help="End a scenario as soon as a promise is broken beyond doubt.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only tell what each profile would run, and for how long.")
     ] = False,
     collect_only: Annotated[bool, typer.Option("--collect-only", help="Only list the scenarios.")] = False,
     allure: Annotated[bool, typer.Option(help="Build the Allure page at the end.")] = True,
@@ -85,6 +95,8 @@ def run(
       readiness run redis-latency --defect redis-no-timeout    see the gate catch a broken service
     """
     settings = settings_of(Path.cwd())
+    if plan:
+        raise typer.Exit(_planned(scenarios or [], settings))
     options = Options(
         project=Path.cwd(),
         profile=profile,
@@ -92,7 +104,7 @@ def run(
         defect=defect,
         seed=new_seed() if seed is None else seed,
         out=out,
-        run_id=new_run_id(),
+        run_id=_run_id(run_id, out),
         stops_early=stop_early,
         tiers=tiers_of(settings, profile, asked=tier or [], are_named=bool(scenarios or keyword)),
         shares_stack=shares_stack(settings, profile, asked=shared_stack),
@@ -141,6 +153,33 @@ def _by_name(name: str, sources: Mapping[Path, ScenarioSource]) -> list[Path]:
         fix = nearest(name, [source.scenario.scenario for source in sources.values()])
         raise SpecError(f"unknown scenario {name!r}", where=f"{SCENARIOS_FOLDER}/", fix=fix)
     return found
+
+
+def _planned(names: list[str], settings: Settings) -> int:
+    """Tell what each profile would run, and for how long: the load alone, since a start takes what a service takes."""
+    files, sources = chosen(names, Path.cwd())
+    scenarios = [(sources.get(file.resolve()) or read_source(file)).scenario for file in files]
+    rows = list(agenda(scenarios, settings.profiles))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _run_id(asked: str | None, out: Path) -> str:
+    """Return the name of the run's folder.
+
+    Raises:
+        SpecError: If what was asked for is no name of one, or of one that is there.
+    """
+    if asked is None:
+        return new_run_id()
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", asked):
+        fix = "letters, digits, dots and dashes, 100 at most, such as --run-id release-42"
+        raise SpecError(f"{asked!r} names no folder", where="--run-id", fix=fix)
+    if (out / asked).exists():
+        raise SpecError(f"{out / asked} is there already", where="--run-id", fix="say another one: evidence is kept")
+    return asked
 
 
 def _listed(arguments: list[str], invocation: plugin.Invocation) -> int:

@@ -143,6 +143,13 @@ def pytest_collection_modifyitems(items):
     assert "limits [(0,)]" in told.stdout
 
 
+def test_scenarios_can_be_left_out_by_their_marker(project):
+    """Of an ordinary `pytest` of the project, which is to be over in a second."""
+    told = run_by_pytest(project(LOADED), "--collect-only", "-q", "--strict-markers", "-m", "not scenario")
+
+    assert "1 deselected" in told.stdout
+
+
 def test_a_project_below_a_folder_called_scenarios_keeps_its_other_files(project):
     """Only those of its own folder are scenarios: a checkout may lie anywhere."""
     folder = project({**LOADED, "data/menu.yaml": "soup: 3\n"}, folder="scenarios/shop")
