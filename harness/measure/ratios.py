@@ -34,15 +34,10 @@ class Count:
 
 def count(objective: RatioObjective, samples: Samples) -> Count:
     """Count what `objective` is about in `samples`; nothing where they do not tell it."""
-    if not is_told(objective, samples):
+    if not objective.is_told(samples):
         return Count(0, 0)
     considered = samples.of(objective.of) if objective.of else samples
     return Count(int(objective.counts(considered).sum()), len(considered))
-
-
-def is_told(objective: RatioObjective, samples: Samples) -> bool:
-    """Tell whether answers say what `objective` is about: where none names a cache's level, none is a miss either."""
-    return not objective.is_floor or samples.is_source_told
 
 
 def is_kept(objective: RatioObjective, seen: Count) -> bool:

@@ -50,6 +50,10 @@ class Requests(Protocol):
     def is_slower_than(self, over_s: float) -> Mask:
         """Tell which took longer, from their intended start."""
 
+    @property
+    def is_source_told(self) -> bool:
+        """Tell whether any answer of the run named a source."""
+
     def came_from(self, *sources: str) -> Mask:
         """Tell which were answered by one of these sources."""
 
@@ -82,6 +86,10 @@ class OfRequests(OfPhase):
         after: Requests that were meant to start earlier than this after the phase began are not counted, seconds: what
             a fault does before it is noticed happens once, and a promise of its own says what may come of that.
     """
+
+    def is_told(self, requests: Requests) -> bool:  # noqa: ARG002 - some kinds ask
+        """Tell whether answers say what the promise is about; how they ended, and when, they always do."""
+        return True
 
 
 class Slow(OfRequests):
@@ -222,6 +230,10 @@ class Hits(OfRequests):
     def counts(self, requests: Requests) -> Mask:
         """Tell which requests a cache level answered."""
         return requests.is_ok() & requests.came_from(*self.levels)
+
+    def is_told(self, requests: Requests) -> bool:
+        """Tell whether answers say where they came from: of a service that never does, none is a miss."""
+        return requests.is_source_told
 
     def answered_from(self, levels: tuple[str, ...], of: tuple[str, ...]) -> Hits:
         """Return the same with everything said: what its service declares, where it says nothing itself."""

@@ -290,6 +290,8 @@ NOT_STARTED = ("failed", "Service does not start")
 def test_the_exit_code_is_the_verdict(project, change, status, said, in_allure):
     """Every way not to pass has a code of its own, and a place of its own in Allure."""
     (project / "scenarios/short.yaml").write_text(SHORT.replace(*change))
+    told = (project / "dummy.py").read_text().replace(CLOCK_HEADER, f'{CLOCK_HEADER}, (b"x-cache", b"miss")', 1)
+    (project / "dummy.py").write_text(told)
 
     ended = readiness(
         project, "run", "--no-allure", "--seed", "7",  # with it, 77 of some 100 requests are in the fault

@@ -17,7 +17,7 @@ from harness.measure.control import (
 from harness.measure.effective_sample import effective_total
 from harness.measure.machine import CLEAN_SECONDS_MIN, is_excused
 from harness.measure.outage import longest_outage_s
-from harness.measure.ratios import Count, count, is_kept, is_told
+from harness.measure.ratios import Count, count, is_kept
 from harness.spec.quantity import count_text
 from harness.verdict.checkers.share import Share, share_claim
 from harness.verdict.checkers.wording import label_of, share_text
@@ -154,7 +154,7 @@ def _evidence(objective: RatioObjective, scenario: Scenario, history: History, c
         is_hopeless=mark is not None and mark.was_stopped and is_hopeless(objective, share.events, effective),
         controls=control_count(objective, latencies_s) if is_broken else None,
         beside=_asked(objective, history) - seen.total,
-        is_told=is_told(objective, history.samples),
+        is_told=objective.is_told(history.samples),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.measure.ratios import is_told
 from harness.measure.recovery import bad_seconds, until_last_s
 from harness.spec.objective import KINDS, Recovery, ratios_of
 from harness.spec.quantity import count_text
@@ -83,7 +82,7 @@ def _watched(objective: Recovery, scenario: Scenario, history: History) -> tuple
     Where not one whole second beyond the time allowed was watched, a late return would not have been seen.
     """
     mark = history.phase(objective.during)
-    promises = [each for each in promises_before(scenario) if is_told(each, history.samples)]
+    promises = [each for each in promises_before(scenario) if each.is_told(history.samples)]
     healed_s = max((fault.healed_s for fault in history.faults if fault.healed_s is not None), default=None)
     if mark is None or healed_s is None or not promises or not len(history.during(objective.during)):
         return None
