@@ -194,7 +194,8 @@ def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, lab
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
     share = found.share
     if share.seen.share is None:
-        why = f"no requests{_beside(found)}" if found.is_told else "no answer said where it came from"
+        is_untold = found.beside and not found.is_told
+        why = "no answer said where it came from" if is_untold else f"no requests{_beside(found)}"
         return f"{outcome}: {objective.measured} unknown during {label}; {why}"
     said = share_text(objective, outcome, share.seen.share, (share.lower, share.upper))
     total = f"n = {count_text(share.seen.total)}{_beside(found)}"
