@@ -87,6 +87,12 @@ class LoadPlan:
         if parts.scheme != "http" or not parts.hostname or not _has_port(parts):
             fix = "write it as http://host:port"
             raise LoadError("this is no address that can be loaded", where=self.base_url, fix=fix)
+        if parts.username or parts.password:
+            fix = "send them in a header of [[system.requests]]: what stands in an address is shown"
+            raise LoadError("an address holds no credentials", where=parts.netloc.rpartition("@")[2], fix=fix)
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            fix = "say what is asked in [[system.requests]] of readiness.toml, or in a locustfile"
+            raise LoadError("an address to be loaded has no path", where=self.base_url, fix=fix)
         if parts.hostname not in {*LOOPBACK_HOSTS, *self.allowed_hosts} and not self.allow_remote:
             fix = "load only what you may: name it in readiness.toml, [system] allowed_hosts, or add --allow-remote"
             raise LoadError("the address is on another machine", where=self.base_url, fix=fix)
@@ -101,7 +107,9 @@ class LoadPlan:
         """Tell whether anything is asked of what an answer holds, beside its head."""
         reads = self.remembers and any(request.reads is not None for request in self.load.asked)
         echoes = self.compares_echoes and any(request.echoes for request in self.load.asked)
-        return reads or echoes or (self.keeps_accepted and any(request.settles for request in self.load.asked))
+        checks = any(check.at is not None for request in self.load.asked for check in request.checks)
+        accepted = self.keeps_accepted and any(request.settles for request in self.load.asked)
+        return reads or echoes or checks or accepted
 
     @property
     def locustfile(self) -> Path:

@@ -163,6 +163,39 @@ class Settles(Model):
         return not any({UNIQUE, ID} & {*placeholders_in(path)} for path in self.effects)
 
 
+class Check(Model):
+    """Something that a proper answer shows beside its status: what stands in its JSON, or in a header.
+
+    Attributes:
+        at: Where in the answer, a JSON Pointer; the whole body is `""`.
+        header: Or which header.
+        equals: What stands there: a text as it is, anything else as JSON, such as `true`.
+        contains: Or what is in what stands there.
+        absent: Or that nothing stands there, as no error in an answer that says 200. In what is no JSON nothing stands
+            but the whole body.
+    """
+
+    at: Pointer | None = Field(default=None, exclude_if=is_unsaid)
+    header: HeaderName | None = Field(default=None, exclude_if=is_unsaid)
+    equals: Template | None = Field(default=None, exclude_if=is_unsaid)
+    contains: Annotated[Template, Field(min_length=1)] | None = Field(default=None, exclude_if=is_unsaid)
+    absent: Literal[True] | None = Field(default=None, exclude_if=is_unsaid)
+
+    @property
+    def wanted(self) -> str | None:
+        """Return the template of what must be there; None where nothing may."""
+        return self.equals if self.equals is not None else self.contains
+
+    @model_validator(mode="after")
+    def _looks_at_one_thing(self) -> Self:
+        if (self.at is None) == (self.header is None):
+            raise ValueError("a check looks at one place; say `at`, a pointer into the answer, or `header`")
+        said = [key for key in ("equals", "contains", "absent") if getattr(self, key) is not None]
+        if len(said) != 1:
+            raise ValueError(f"it wants {' and '.join(said) or 'nothing'}; say one of equals, contains and absent")
+        return self
+
+
 class DeclaredRequest(Model):
     """One kind of request; `{key}` and `{unique}` are filled in for each.
 
@@ -186,6 +219,7 @@ class DeclaredRequest(Model):
         settles: How to ask later what became of what its answer only accepts, such as a task.
         expects: The statuses of a proper answer, all of them, where a success (2xx) is not what makes one: a 429 for a
             client that asks too much is as good an answer as a 200.
+        checks: What a proper answer shows besides; one that does not has failed, whatever its status.
     """
 
     name: RequestName
@@ -200,6 +234,7 @@ class DeclaredRequest(Model):
     echoes: dict[Pointer, Template] = Field(default_factory=dict, max_length=ECHOES_MAX, exclude_if=is_unsaid)
     settles: Settles | None = Field(default=None, exclude_if=is_unsaid)
     expects: tuple[Status, ...] | None = Field(default=None, min_length=1, exclude_if=is_unsaid)
+    checks: tuple[Check, ...] = Field(default=(), max_length=ECHOES_MAX, exclude_if=is_unsaid)
 
     @property
     def is_remembered(self) -> bool:

@@ -97,12 +97,12 @@ def test_the_settings_of_somebody_else_are_read(tmp_path):
 def test_the_requests_and_headers_of_the_page_on_the_load_are_read(tmp_path):
     """Both examples, below a service; and every placeholder and every method stands on the page."""
     page = (PROJECT / "docs/load.md").read_text()
-    requests, headers = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "readiness.toml").write_text(f"{requests}\n{headers}\n{SERVICE}")
+    requests, checked, headers = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "readiness.toml").write_text(f"{requests}\n{checked}\n{headers}\n{SERVICE}")
 
     system = settings_of(tmp_path).system
 
-    assert [request.name for request in system.requests] == ["order", "look"]
+    assert [request.name for request in system.requests] == ["order", "look", "graph"]
     assert system.headers.hits == ("l1", "l2")
     assert all(f"| `{{{name}}}` |" in page for name in PLACEHOLDERS)
     assert all(method in page for method in get_args(DeclaredRequest.model_fields["method"].annotation))

@@ -15,6 +15,7 @@ from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
 from harness.load.dripping import Drips
 from harness.load.generator.accepting import accepting
+from harness.load.generator.checking import checks_of
 from harness.load.generator.control import Control, computing
 from harness.load.generator.lean import LeanUser
 from harness.load.generator.locustfile import NO_REQUEST, environment_of
@@ -51,7 +52,11 @@ class Generator:
     ) -> None:
         self.plan = plan
         self.schedule = plan.arrivals()
-        self.queue = RequestQueue(retrying=policy_of(plan.traffic, plan.load), ends_s=plan.lasts_s)
+        self.queue = RequestQueue(
+            retrying=policy_of(plan.traffic, plan.load),
+            ends_s=plan.lasts_s,
+            checks=checks_of(plan.load.asked, plan.mark),
+        )
         raw = RawWriter(folder)
         self._names = tuple(request.name for request in plan.load.asked) or (NO_REQUEST,)
         for name in self._names:  # numbered before any answer comes, whichever is the first to

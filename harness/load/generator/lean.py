@@ -208,7 +208,8 @@ class LeanUser(OpenLoopUser, User):
     def prepared(plan: LoadPlan) -> dict[str, Any]:
         """Return what a plan asks, ready to be sent, and what it wants to be told, as attributes of a class."""
         host, told = urlsplit(plan.base_url).netloc, plan.load.told
-        names = [name.lower() for name in (told.cache, told.replica, told.version) if name]
+        checked = [check.header for request in plan.load.asked for check in request.checks]
+        names = [name.lower() for name in (told.cache, told.replica, told.version, *checked) if name]
         kinds = tuple(
             (filling(_head(each, host), plan.mark), _body(each, plan.mark), each.proper) for each in plan.load.asked
         )

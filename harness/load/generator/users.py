@@ -25,6 +25,7 @@ from harness.load.generator.filling import ready
 if TYPE_CHECKING:
     from geventhttpclient import HTTPClient
 
+    from harness.load.generator.checking import Checks
     from harness.load.generator.filling import ReadyRequest
     from harness.load.generator.recorder import Recorder
     from harness.load.generator.request import Request
@@ -58,6 +59,7 @@ class RequestQueue:
         seated: Users that are ready for requests.
         retrying: What clients ask again; None where they do not.
         ends_s: No request is asked again at or after this, seconds since the origin.
+        checks: What answers must show beside their status.
     """
 
     origin_s: float = 0.0
@@ -68,6 +70,7 @@ class RequestQueue:
     seated: int = 0
     retrying: RetryPolicy | None = None
     ends_s: float = math.inf
+    checks: Checks = field(default_factory=dict)
 
     def now_s(self) -> float:
         """Return seconds since the origin."""
@@ -95,6 +98,9 @@ class RequestQueue:
         if self.recorder is None:
             raise RuntimeError("a user was given a request before there was a recording")
         ended_s = self.now_s() if ended_s is None else ended_s
+        checks = self.checks.get(request.kind, ()) if outcome is SampleOutcome.OK and response is not None else ()
+        if not all(check.holds(request, response) for check in checks):
+            outcome = SampleOutcome.FAILED
         self.recorder.record(request, outcome, response, ended_s=ended_s)
         del self.taken[id(request)]
         if self.retrying is not None and outcome is SampleOutcome.FAILED:
