@@ -11,6 +11,7 @@ from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
     from harness.history.history import History
+    from harness.measure.failing import Failing
     from harness.verdict.outcome import Claim, Verdict
 
 NOTHING = "–"
@@ -56,6 +57,12 @@ def at(seconds: float) -> str:
 def thousands(number: int) -> str:
     """Return `12 000`; the space does not break a line."""
     return f"{number:,}".replace(",", "\u00a0")
+
+
+def failing_of(failing: Failing) -> str:
+    """Return `123 of 2 000 (6.2 %)`: requests that failed in one way, of those of their name in the phase."""
+    share = failing.count / failing.total
+    return f"{thousands(failing.count)} of {thousands(failing.total)} ({share * 100:.2g} %)"
 
 
 def estimate_of(claim: Claim) -> str:

@@ -30,6 +30,7 @@ from harness.layout import (
     TIMELINE_FILE,
     VERDICT_FILE,
 )
+from harness.measure.failing import what_failed
 from harness.report import formatting
 from harness.report.markdown import run_sentence
 from harness.spec.objective import Unit
@@ -90,6 +91,7 @@ def experiment_page(experiment: Experiment, *, scenario_text: str) -> str:
         scenario=scenario,
         history=history,
         verdict=verdict,
+        failed=what_failed(scenario, history),
         gauges=[gauge_of(claim) for claim in verdict.claims],
         startup_s=max((part.began_s + part.took_s for part in history.startup), default=0.0) or 1.0,
         system=system_of(history),
@@ -162,6 +164,7 @@ def _template(name: str) -> jinja2.Template:
         "beginning": formatting.beginning_of,
         "bounds": formatting.bounds_of,
         "estimate": formatting.estimate_of,
+        "failing": formatting.failing_of,
         "lasted": _lasted,
         "percent": formatting.percent_of,
         "reason": formatting.reason_of,

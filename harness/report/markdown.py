@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.evidence.documents import NEVER_RUN, run_outcome
 from harness.evidence.redaction import line
 from harness.layout import MARKDOWN_FILE, PLOT_PNG_FILE
+from harness.measure.failing import what_failed
 from harness.report.formatting import (
     NOTHING,
     SYMBOLS,
@@ -19,6 +20,7 @@ from harness.report.formatting import (
     bounds_of,
     command_of,
     estimate_of,
+    failing_of,
     outcome_text,
     reason_of,
     seconds_of,
@@ -27,7 +29,7 @@ from harness.report.formatting import (
 from harness.verdict.outcome import Outcome, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.evidence.experiment import Experiment
     from harness.history.history import History
@@ -66,6 +68,7 @@ def experiment_page(scenario: Scenario, history: History, verdict: Verdict) -> s
         _catches(scenario),
         "## Load",
         _load(history),
+        *_failed(scenario, history),
         "## Faults",
         _faults(history.faults),
         "## Start-up",
@@ -185,6 +188,19 @@ def _load(history: History) -> str:
             )
         ],
     )
+
+
+def _failed(scenario: Scenario, history: History) -> Iterator[str]:
+    found = what_failed(scenario, history)
+    if found:
+        yield "## What failed"
+        yield _table(
+            ("during", "request", "how", "how many", "promised"),
+            (
+                (each.phase, each.request, each.how, failing_of(each), "" if each.is_promised else "! nothing of it")
+                for each in found
+            ),
+        )
 
 
 def _faults(marks: Sequence[FaultMark]) -> str:
