@@ -110,6 +110,7 @@ _NOT_STARTED = (
     "workers",
     "environment",
     "secrets",
+    "python",
     "defects",
     "clock",
     "clean",
@@ -142,6 +143,8 @@ class Subject(Model):
         external: The address of a service that runs already, `http://127.0.0.1:8000`; it is not started, nor ended. On
             another machine it must be one of the system's `allowed_hosts`.
         factory: Whether `app` or `wsgi` names a function that makes the application, or the application itself.
+        python: The Python that serves `app` or `wsgi`, and that `python` means in commands, such as `.venv/bin/python`;
+            the one that runs the harness if None. In a container it is the image's own.
         defect_app: Served instead of `app` or `wsgi` when a seeded defect was asked for; it wraps the app from outside.
         ready: Path that answers 200 when a replica can serve.
         ready_within: How long a replica may take until it does.
@@ -170,6 +173,7 @@ class Subject(Model):
     command: Argv | None = None
     external: ServiceUrl | None = None
     factory: bool = True
+    python: Annotated[Plain, Field(min_length=1)] | None = None
     defect_app: Application | None = None
     ready: str = Field(default="/health/ready", pattern=r"^/")
     ready_within: Duration = Field(default=20.0, gt=0, le=600)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -20,10 +20,11 @@ from harness.stack.service import ANYWHERE, Address
 from harness.stack.stack import REPLICA
 from harness.stack.subjects import asgi, wsgi
 from harness.stack.subjects.command import filled_in, found
+from harness.stack.subjects.module import check_application
+from harness.stack.subjects.python import python_of, served_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from harness.spec.system import Subject
     from harness.stack.service import Workspace
@@ -76,10 +77,14 @@ def check_is_here(subject: Subject, workspace: Workspace) -> None:
     """See that all that the service runs is on this machine, before anything is started for it.
 
     Raises:
-        MissingError: If a program or the server that serves it is not.
+        MissingError: If a program, the server that serves it, or the application in its module is not.
     """
     for each in (replica("replica", subject), *workers(subject), *init(subject)):
         _program(each, subject, workspace)
+    for kind, application in (("app", subject.app), ("wsgi", subject.wsgi)):
+        if application:
+            where, folder = f"{_KEYS}.{kind}", _folder(subject, workspace)
+            check_application(application, folder, where=where, is_ours=subject.python is None)
 
 
 def local(process: Process, subject: Subject, workspace: Workspace, placeholders: Mapping[str, str]) -> Recipe:
@@ -98,9 +103,12 @@ def local(process: Process, subject: Subject, workspace: Workspace, placeholders
     known = {**placeholders, "host": address.host, "port": str(address.port)}
     return Recipe(
         name=process.name,
-        argv=[_program(process, subject, workspace), *_arguments(process, subject, address, known)],
+        argv=[
+            _program(process, subject, workspace),
+            *_arguments(process, subject, address, known, is_ours=subject.python is None),
+        ],
         address=address,
-        probe=_probe(process, subject, _described(process, subject)),
+        probe=_probe(process, subject, _described(process, subject, workspace)),
         environment=_environment(subject, known, str(local_file(workspace, process.name))),
         cwd=_folder(subject, workspace),
         ready_within_s=subject.ready_within,
@@ -124,7 +132,7 @@ def contained(process: Process, subject: Subject, image: str, placeholders: Mapp
         image=image,
         port=PORT,
         published={PORT: reserve()},
-        command=[program, *_arguments(process, subject, listen, known)],
+        command=[program, *_arguments(process, subject, listen, known, is_ours=True)],
         environment=_environment(subject, known, IN_A_CONTAINER),
         probe=_probe(process, subject, f"{_called(process, subject)} in {image}"),
         ready_within_s=subject.ready_within,
@@ -133,33 +141,36 @@ def contained(process: Process, subject: Subject, image: str, placeholders: Mapp
 
 def _program(process: Process, subject: Subject, workspace: Workspace) -> str:
     """Return the path of the program that a process runs on this machine."""
+    python = python_of(subject, workspace.project)
     if process.command is None:
-        _server(subject)
-        return sys.executable
-    return found(process.command[0], _folder(subject, workspace), where=process.key)
+        served_by(_server(subject), python)
+        return python
+    return found(process.command[0], _folder(subject, workspace), where=process.key, beside=Path(python).parent)
 
 
-def _arguments(process: Process, subject: Subject, listen: Address, known: Mapping[str, str]) -> list[str]:
+def _arguments(
+    process: Process, subject: Subject, listen: Address, known: Mapping[str, str], *, is_ours: bool
+) -> list[str]:
     if process.command:
         return filled_in(process.command[1:], known)
     if subject.app:
-        return asgi.arguments(subject.app, listen, is_factory=subject.factory)
+        return asgi.arguments(subject.app, listen, is_factory=subject.factory, is_ours=is_ours)
     return wsgi.arguments(str(subject.wsgi), listen, is_factory=subject.factory)
 
 
 def _server(subject: Subject) -> str:
-    return asgi.server() if subject.app else wsgi.server()
+    return asgi.SERVER if subject.app else wsgi.SERVER
 
 
 def _called(process: Process, subject: Subject) -> str:
     return shlex.join(process.command) if process.command else str(subject.app or subject.wsgi)
 
 
-def _described(process: Process, subject: Subject) -> str:
-    """Return what a process is, with the versions of what is ours."""
+def _described(process: Process, subject: Subject, workspace: Workspace) -> str:
+    """Return what a process is, with the versions of what serves it."""
     if process.command:
         return _called(process, subject)
-    return f"{_called(process, subject)} on {_server(subject)}, Python {sys.version.split()[0]}"
+    return f"{_called(process, subject)} on {served_by(_server(subject), python_of(subject, workspace.project))}"
 
 
 def _folder(subject: Subject, workspace: Workspace) -> Path:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.stack.subjects.asgi import installed
-
 if TYPE_CHECKING:
     from harness.stack.service import Address
+
+SERVER = "waitress"
 
 THREADS = 16
 """How many requests a replica works on at once; waitress' own four are fewer than one slow dependency takes up."""
@@ -20,14 +20,5 @@ THREADS = 16
 def arguments(app: str, address: Address, *, is_factory: bool) -> list[str]:
     """Return what Python is told to serve `app` at `address`."""
     factory = ["--call"] if is_factory else []
-    serve = ["-m", "waitress", "--host", address.host, "--port", str(address.port), "--threads", str(THREADS)]
+    serve = ["-m", SERVER, "--host", address.host, "--port", str(address.port), "--threads", str(THREADS)]
     return [*serve, *factory, app]
-
-
-def server() -> str:
-    """Return which waitress serves.
-
-    Raises:
-        MissingError: If there is none.
-    """
-    return installed("waitress")
