@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from harness.options import BESIDE_VARIABLE
 from suites.support.dice import seed_of_the_run
 
 pytest_plugins = ["harness.plugin", "suites.support.stack", "suites.support.turns"]
@@ -21,6 +22,9 @@ settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True
 settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
+
+os.environ[BESIDE_VARIABLE] = "1"
+"""Suites run side by side, and so do the runs that they start: each would wait for all others, or be refused."""
 
 LIMIT_S = 300.0
 """A test that hangs is one failure, with the place where it hung, and not the end of everything.

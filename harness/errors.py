@@ -9,6 +9,7 @@ HarnessError                 what happened, where, how to fix it; exit 3
 │   │   ├── SubjectError     the judged service did, by itself: the verdict is `fail`
 │   │   └── StarvedError     it is not ready in time for want of processors that strangers took: `inconclusive`
 │   ├── FaultProxyError      the fault proxy does not do as it is told
+│   ├── BesideError          another run is measuring on this machine
 │   └── RefusedError         the operating system refused, such as room on a disk
 ├── FaultError               a fault could not be injected, its dose was not seen, or it could not be undone
 ├── UnavailableError         a fault cannot be done on this machine or backend: the verdict is `inconclusive`
@@ -132,6 +133,12 @@ class FaultProxyError(StackError):
     """The fault proxy does not do as it is told."""
 
     kind = "fault-proxy"
+
+
+class BesideError(StackError):
+    """Another run is measuring on this machine, and two would measure each other."""
+
+    kind = "beside"
 
 
 class RefusedError(StackError):

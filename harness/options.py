@@ -11,6 +11,7 @@ from harness.errors import SpecError, all_of, nearest
 from harness.spec.answers import unanswerable
 from harness.spec.claim import TIERS
 from harness.spec.parser import text_of, validated
+from harness.spec.quantity import duration_s
 from harness.spec.system import Settings
 from harness.spec.toml import read_toml
 from harness.stack.backends.choice import AUTO, BACKENDS
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from harness.spec.claim import Tier
 
 SETTINGS_FILE = "readiness.toml"
+
+BESIDE_VARIABLE = "READINESS_BESIDE"
+"""Where it is set, runs measure beside each other: for whoever tests such runs, several at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,7 @@ class Options:
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
         tiers: Of the scenarios that are run, as `tiers_of` chooses them.
         shares_stack: Whether a scenario may begin where another one has left its stack clean.
+        wait_s: How long another run on this machine is waited for; None to measure beside it.
     """
 
     project: Path
@@ -52,6 +57,7 @@ class Options:
     stops_early: bool = False
     tiers: tuple[Tier, ...] = TIERS
     shares_stack: bool = False
+    wait_s: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -77,6 +83,18 @@ def new_run_id() -> str:
 def new_seed() -> int:
     """Return a new random seed."""
     return randbelow(1 << 31)
+
+
+def lasting_s(option: str, text: str) -> float:
+    """Return the seconds that an option says.
+
+    Raises:
+        SpecError: If that is no duration; it names the option.
+    """
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise SpecError(str(error), where=option, fix=f"such as {option} 30s, or {option} 2min") from error
 
 
 def settings_of(project: Path) -> Settings:

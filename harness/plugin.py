@@ -18,7 +18,17 @@ from harness.clock import SystemClock
 from harness.errors import HarnessError, SpecError, refusal
 from harness.evidence.redaction import line, plain
 from harness.library.files import SCENARIO_SUFFIXES, SCENARIOS_FOLDER, is_scenario_file, project_of
-from harness.options import Options, check_options, new_run_id, new_seed, settings_of, shares_stack, tiers_of
+from harness.options import (
+    BESIDE_VARIABLE,
+    Options,
+    check_options,
+    lasting_s,
+    new_run_id,
+    new_seed,
+    settings_of,
+    shares_stack,
+    tiers_of,
+)
 from harness.plan import Plan, ScenarioSource, plan_of, read_source
 from harness.report import attach_experiment
 from harness.report.terminal import Progress
@@ -140,6 +150,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--readiness-shared-stack", action="store_true", help=wanted, **sharing)
     unwanted = "give each scenario a stack of its own"
     group.addoption("--readiness-no-shared-stack", action="store_false", help=unwanted, **sharing)
+    group.addoption("--readiness-wait", default="0s", help="how long another run on this machine is waited for")
+    is_beside = bool(os.environ.get(BESIDE_VARIABLE))
+    beside = {"action": "store_true", "default": is_beside}
+    group.addoption("--readiness-beside", help="measure beside another run on this machine", **beside)
     group.addoption("--readiness-defect", default=None, help="start the subject with this seeded defect")
     group.addoption("--readiness-seed", default=None, type=int, help="of everything random (default: a new one)")
     group.addoption("--readiness-run-id", default=None, help="name of the run's folder (default: a new one)")
@@ -321,6 +335,7 @@ def _options(config: pytest.Config, settings: Settings, project: Path) -> Option
     asked = config.getoption("--readiness-tier") or []
     files = [argument for argument in config.args if Path(argument.partition("::")[0]).suffix in SCENARIO_SUFFIXES]
     are_named = bool(files or config.getoption("keyword"))
+    waits_s = lasting_s("--readiness-wait", config.getoption("--readiness-wait"))
     return Options(
         project=project,
         profile=profile,
@@ -332,4 +347,5 @@ def _options(config: pytest.Config, settings: Settings, project: Path) -> Option
         stops_early=config.getoption("--readiness-stop-early"),
         tiers=tiers_of(settings, profile, asked=asked, are_named=are_named),
         shares_stack=shares_stack(settings, profile, asked=config.getoption("readiness_shared_stack")),
+        wait_s=None if config.getoption("--readiness-beside") else waits_s,
     )

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.environment import is_for_libpq, unset
 from harness.errors import SpecError, StackError
 from harness.evidence import EvidenceFolder, Experiment, Secrets, write_manifest, write_run_manifest
 from harness.evidence.documents import never_run
@@ -27,11 +28,13 @@ from harness.layout import LEDGER_FILE, MANIFEST_FILE
 from harness.options import SETTINGS_FILE, check_options
 from harness.report import write_experiment, write_run
 from harness.stack.backends.choice import CONTAINERS, choose, prepare
+from harness.turn import turn
 from harness.verdict.judge import claims_made, judge
 from harness.verdict.sharing import judged_part, shortened, unkept_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from harness.clock import Clock
     from harness.experiment import ProgressListener
@@ -162,40 +165,49 @@ def opened(
     Raises:
         SpecError: If an option is unknown, or a secret is not set.
         FaultError: If an earlier run died and left something that `readiness heal` can undo.
+        BesideError: If another run is measuring on this machine, and is not to be waited for any longer.
         StackError: If there is not enough room, no engine answers that was asked for, or an image cannot be had.
     """
     check_options(settings, options)
     hidden = hidden_variables(settings, os.environ)
-    choice = choose(options.backend, settings.system, options.project)
-    listener.message(str(choice))
-    prepare(choice, settings.system, options.project, listener.message)
-    check_clean(options.out, clock)
-    make_folder(options.folder)
-    ledger = Ledger(options.folder / LEDGER_FILE, options.run_id)
-    context = RunContext(
-        run_id=options.run_id,
-        system=settings.system,
-        project=options.project.resolve(),
-        backend=choice.backend,
-        defect=options.defect,
-        ledger=ledger,
-        clock=clock,
-        listener=listener,
-        stops_early=options.stops_early,
-        hidden=hidden,
-    )
-    with guarded(ledger.path):
-        shared = _shared_stack(context, scenarios) if options.shares_stack else None
-        with closing(shared) if shared else nullcontext():
-            yield Run(
-                options=options,
-                context=context,
-                family=family,
-                scenarios=scenarios,
-                shared=shared,
-                folder=EvidenceFolder(options.folder, Secrets(hidden.values())),
-            )
-        ledger.close()
+    with unset(is_for_libpq), _turn(options, clock, listener):
+        choice = choose(options.backend, settings.system, options.project)
+        listener.message(str(choice))
+        prepare(choice, settings.system, options.project, listener.message)
+        check_clean(options.out, clock)
+        make_folder(options.folder)
+        ledger = Ledger(options.folder / LEDGER_FILE, options.run_id)
+        context = RunContext(
+            run_id=options.run_id,
+            system=settings.system,
+            project=options.project.resolve(),
+            backend=choice.backend,
+            defect=options.defect,
+            ledger=ledger,
+            clock=clock,
+            listener=listener,
+            stops_early=options.stops_early,
+            hidden=hidden,
+        )
+        with guarded(ledger.path):
+            shared = _shared_stack(context, scenarios) if options.shares_stack else None
+            with closing(shared) if shared else nullcontext():
+                yield Run(
+                    options=options,
+                    context=context,
+                    family=family,
+                    scenarios=scenarios,
+                    shared=shared,
+                    folder=EvidenceFolder(options.folder, Secrets(hidden.values())),
+                )
+            ledger.close()
+
+
+def _turn(options: Options, clock: Clock, listener: ProgressListener) -> AbstractContextManager[None]:
+    """Return what keeps other runs off this machine for as long as this one measures, unless it may be beside them."""
+    if options.wait_s is None:
+        return nullcontext()
+    return turn(options.folder, clock=clock, wait_s=options.wait_s, say=listener.message)
 
 
 def _shared_stack(context: RunContext, scenarios: Sequence[str]) -> SharedStack | None:

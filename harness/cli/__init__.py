@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -138,6 +139,9 @@ def readiness(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; the process ends with one of our exit codes."""
+    for stream in (sys.stdout, sys.stderr):  # one that takes Latin alone is told `\\u2713`: a verdict is always said
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(arguments, standalone_mode=False)
     except HarnessError as error:

@@ -22,4 +22,4 @@ def faultproxy(
     """
     sys.stdout.flush()
     # It becomes this process, so that signals, exit code and memory are its own.
-    os.execv(sys.executable, [sys.executable, "-m", "harness.faultproxy", *(flags or [])])  # noqa: S606 - no shell wanted
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.faultproxy", *(flags or [])])  # noqa: S606 - no shell wanted

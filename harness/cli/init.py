@@ -206,7 +206,7 @@ def _measured(folder: Path) -> Limits:
     Raises:
         SpecError: If it did not end, or proved nothing.
     """
-    program = [sys.executable, "-c", "from harness.cli import main; main()"]
+    program = [sys.executable, "-P", "-c", "from harness.cli import main; main()"]
     before = set((folder / OUT).glob(f"*/{BASELINE}"))
     ended = subprocess.run([*program, "run", BASELINE, "--no-allure"], cwd=folder, check=False)
     (found, *_) = [*sorted(set((folder / OUT).glob(f"*/{BASELINE}")) - before), None]

@@ -8,10 +8,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from pydantic import ValidationError
 
-from harness.cli.options import WORKER_TOKEN, lasting_s
+from harness.cli.options import WORKER_TOKEN
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
 from harness.errors import LoadError, SpecError
@@ -19,7 +20,7 @@ from harness.load.engine import LoadPlan
 from harness.load.group import apply_load_together
 from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.measure.series import percentile_s
-from harness.options import SETTINGS_FILE, new_seed, settings_of
+from harness.options import SETTINGS_FILE, lasting_s, new_seed, settings_of
 from harness.report.terminal import Progress
 from harness.spec.load import Load
 from harness.spec.quantity import count_text
@@ -55,13 +56,13 @@ def load(
 
     Asks what readiness.toml in this folder declares; where there is none, `GET /`.
 
-    Exit codes: 0 pressed as asked; 2 nothing was issued, or a generator was lost; 3 nothing answered, a user's task
-    raised, or the load could not be put on.
+    Exit codes: 0 pressed as asked; 2 nothing was issued, no request ended well, or a generator was lost; 3 nothing
+    answered, a user's task raised, or the load could not be put on.
     """
     progress, clock = Progress(), SystemClock()
     system, asked = _system_of(Path.cwd()), _load_of(rate, client, locustfile)
     plan = LoadPlan(
-        base_url=url,
+        base_url=url.rstrip("/"),
         load=asked.asking(system.requests, system.headers) if system else asked,
         lasts_s=lasting_s("--for", lasts),
         seed=new_seed() if seed is None else seed,
@@ -122,6 +123,10 @@ def _exit_code(result: LoadResult) -> int:
     lacks = list(result.losses)
     if not result.tally.issued:
         lacks.append("not one request was issued: press longer, or at a higher rate")
+    elif not result.tally.ok:
+        answers = result.samples.records["status"]
+        status = int(np.bincount(answers[answers > 0]).argmax())
+        lacks.append(f"not one request ended well; most often the answer was {status}: is this what should be asked?")
     for lack in lacks:
         typer.echo(f"{Outcome.INCONCLUSIVE}: {lack}", err=True)
     return (Outcome.INCONCLUSIVE if lacks else Outcome.PASS).exit_code

@@ -8,24 +8,11 @@ from typing import Annotated
 import typer
 
 from harness.errors import SpecError
-from harness.spec.quantity import duration_s
 
 OUT = Path("reports/runs")
 """Where runs leave their folders by default."""
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for the runs' folders.")]
-
-
-def lasting_s(option: str, text: str) -> float:
-    """Return the seconds that an option says.
-
-    Raises:
-        SpecError: If that is no duration; it names the option.
-    """
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        raise SpecError(str(error), where=option, fix=f"such as {option} 30s, or {option} 2min") from error
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:

@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,12 +18,23 @@ from harness.cli.options import OUT, Out
 from harness.cli.results import Results
 from harness.cli.signals import interruptible
 from harness.cli.watcher import Watcher
-from harness.errors import SpecError, nearest
+from harness.environment import unset
+from harness.errors import SpecError, all_of, nearest
 from harness.evidence.folder import EvidenceFolder
 from harness.layout import ALLURE_REPORT, ALLURE_RESULTS, PAGE_FILE
 from harness.library.agenda import agenda
 from harness.library.files import SCENARIOS_FOLDER, scenario_files
-from harness.options import Options, check_options, new_run_id, new_seed, settings_of, shares_stack, tiers_of
+from harness.options import (
+    BESIDE_VARIABLE,
+    Options,
+    check_options,
+    lasting_s,
+    new_run_id,
+    new_seed,
+    settings_of,
+    shares_stack,
+    tiers_of,
+)
 from harness.plan import ScenarioSource, read_source
 from harness.report import Progress, build_allure_report, verdict_table, write_allure_context
 from harness.report.ctrf import Span
@@ -33,7 +43,7 @@ from harness.stack.backends.choice import AUTO, BACKEND_VARIABLE
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.spec.system import Settings
 
@@ -78,6 +88,12 @@ def run(
             help="Let a scenario begin where another has left its stack clean (default: as the profile says).",
         ),
     ] = None,
+    wait: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long another run on this machine is waited for, such as 30min.")
+    ] = "0s",
+    beside: Annotated[
+        bool, typer.Option("--beside", envvar=BESIDE_VARIABLE, help="Measure beside another run on this machine.")
+    ] = False,
     stop_early: Annotated[
         bool, typer.Option("--stop-early", help="End a scenario as soon as a promise is broken beyond doubt.")
     ] = False,
@@ -108,6 +124,7 @@ def run(
         stops_early=stop_early,
         tiers=tiers_of(settings, profile, asked=tier or [], are_named=bool(scenarios or keyword)),
         shares_stack=shares_stack(settings, profile, asked=shared_stack),
+        wait_s=None if beside else lasting_s("--wait", wait),
     )
     check_options(settings, options)
     files, sources = chosen(scenarios or [], options.project)
@@ -141,14 +158,29 @@ def chosen(names: list[str], project: Path) -> tuple[list[Path], dict[Path, Scen
         return files, {}
     by_path = {name: Path(name) for name in names if Path(name).is_file()}
     needs_names = len(by_path) < len(set(names))
-    sources = {path.resolve(): read_source(path) for path in files} if needs_names else {}
-    found = [path for name in names for path in ([by_path[name]] if name in by_path else _by_name(name, sources))]
+    sources, broken = _read(files) if needs_names else ({}, [])
+    found = [
+        path for name in names for path in ([by_path[name]] if name in by_path else _by_name(name, sources, broken))
+    ]
     return found, sources
 
 
-def _by_name(name: str, sources: Mapping[Path, ScenarioSource]) -> list[Path]:
-    """Find the scenario called so; where two are, both, for the plugin to refuse."""
+def _read(files: Sequence[Path]) -> tuple[dict[Path, ScenarioSource], list[SpecError]]:
+    """Read files for their names; what is wrong with one of them is wrong with no other."""
+    sources, broken = dict[Path, ScenarioSource](), list[SpecError]()
+    for path in files:
+        try:
+            sources[path.resolve()] = read_source(path)
+        except SpecError as error:
+            broken.append(error)
+    return sources, broken
+
+
+def _by_name(name: str, sources: Mapping[Path, ScenarioSource], broken: Sequence[SpecError]) -> list[Path]:
+    """Find the scenario called so; where two are, both, for the plugin to refuse. It may stand in a broken file."""
     found = [source.path for source in sources.values() if source.scenario.scenario == name]
+    if not found and broken:
+        raise all_of(broken)
     if not found:
         fix = nearest(name, [source.scenario.scenario for source in sources.values()])
         raise SpecError(f"unknown scenario {name!r}", where=f"{SCENARIOS_FOLDER}/", fix=fix)
@@ -183,19 +215,9 @@ def _run_id(asked: str | None, out: Path) -> str:
 
 
 def _listed(arguments: list[str], invocation: plugin.Invocation) -> int:
-    with _plain_environment():
+    with unset(_OF_NO_USER.__contains__):
         status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[plugin, invocation])
     return 0 if status is pytest.ExitCode.OK else Outcome.ERROR.exit_code
-
-
-@contextmanager
-def _plain_environment() -> Iterator[None]:
-    """Hide from pytest what the user's environment says to it, and from nothing else."""
-    hidden = {name: os.environ.pop(name) for name in _OF_NO_USER if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
 
 
 def _run_and_report(
@@ -213,7 +235,7 @@ def _run_and_report(
         arguments = [*arguments, "-s", f"--alluredir={options.folder / ALLURE_RESULTS}"]
         arguments += [f"--junitxml=/dev/fd/{xml.fileno()}"] if results.junit else []
         try:
-            with _plain_environment():
+            with unset(_OF_NO_USER.__contains__):
                 pytest.main(arguments, plugins=[plugin, invocation, watcher])
             return _reported(watcher, options, builds_allure=builds_allure)
         finally:

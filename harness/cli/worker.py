@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import WORKER_TOKEN, lasting_s
+from harness.cli.options import WORKER_TOKEN
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
 from harness.load.worker import press_for
+from harness.options import lasting_s
 from harness.report.terminal import Progress
 
 

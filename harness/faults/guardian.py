@@ -32,7 +32,7 @@ def guarded(ledger: Path) -> Iterator[None]:
     reading, writing = os.pipe()
     with ledger.with_name(GUARDIAN_LOG).open("ab") as log:
         guardian = subprocess.Popen(
-            [sys.executable, "-m", "harness.faults.guardian", str(ledger)],
+            [sys.executable, "-P", "-m", "harness.faults.guardian", str(ledger)],
             stdin=reading,
             stdout=log,
             stderr=subprocess.STDOUT,

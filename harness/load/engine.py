@@ -266,7 +266,7 @@ def generator(
     (folder / LOGS).mkdir(exist_ok=True)
     with (folder / LOGS / LOAD_LOG).open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "harness.load.generator", str(folder)],
+            [sys.executable, "-P", "-m", "harness.load.generator", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -232,7 +232,7 @@ def local(address: Address, seed: int) -> Recipe:
     options = ["-host", address.host, "-port", str(address.port), "-seed", str(seed), "-proxy-metrics"]
     return Recipe(
         name="proxy",
-        argv=[sys.executable, "-m", "harness.faultproxy", *options],
+        argv=[sys.executable, "-P", "-m", "harness.faultproxy", *options],
         address=address,
         probe=_probe("fault proxy, Toxiproxy API"),
     )

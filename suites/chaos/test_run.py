@@ -423,6 +423,19 @@ def test_scenarios_are_listed_and_chosen_as_in_pytest(project):
     assert not (project / "reports").exists()
 
 
+def test_a_broken_file_is_not_told_to_who_names_another_scenario(project):
+    """It has nothing to do with it; a name that is nowhere may stand in the file that cannot be read."""
+    (project / "scenarios/broken.yaml").write_text("scenario: broken\nstoory: none\n")
+
+    named = readiness(project, "run", "short", "--collect-only")
+    nobody = readiness(project, "run", "shrot", "--collect-only")
+
+    assert named.returncode == 0
+    assert "stoory" not in named.stdout + named.stderr
+    assert nobody.returncode == 3
+    assert "stoory" in nobody.stderr
+
+
 def test_scenarios_are_chosen_by_tier(project):
     """By the profile, by `--tier`, or by their names, through either door; what is left out is named."""
     (project / "readiness.toml").write_text(SETTINGS.replace("[profiles.quick]", '[profiles.quick]\ntiers = ["P0"]'))

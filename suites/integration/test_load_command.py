@@ -97,3 +97,39 @@ def test_a_task_that_raises_exits_3(tmp_path):
 
     assert told.returncode == 3
     assert "exceptions that no request explains; the first: DefaultTaskSet: KeyError: 'price'" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:{port}/health", "an address to be loaded has no path"),
+        ("http://127.0.0.1:{port}/?a=b", "an address to be loaded has no path"),
+        ("http://me:secret@127.0.0.1:{port}", "an address holds no credentials"),
+        ("127.0.0.1:{port}", "this is no address that can be loaded"),
+    ],
+)
+def test_an_address_is_a_scheme_a_host_and_a_port(url, said):
+    """What stands behind would be asked by one client and not by the other; a password would be shown."""
+    told = pressed(url.format(port=free_port()), "--for", "1s")
+
+    assert told.returncode == 3
+    assert said in told.stderr
+    assert "secret" not in told.stdout + told.stderr
+
+
+@pytest.mark.parametrize("client", ["fast", "lean"])
+def test_one_slash_behind_an_address_changes_nothing(client):
+    """Both clients ask for the same."""
+    with http_server("fast") as server:
+        told = pressed(f"{server.base_url}/", "--rate", "50", "--for", "1s", "--client", client)
+
+    assert told.returncode == 0, told.stderr
+
+
+def test_a_load_without_one_good_answer_is_no_success():
+    """Nothing but 404: whatever was to be loaded, it was not."""
+    with http_server("missing") as server:
+        told = pressed(server.base_url, "--rate", "50", "--for", "1s")
+
+    assert told.returncode == 2
+    assert "not one request ended well; most often the answer was 404" in told.stderr

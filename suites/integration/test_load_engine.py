@@ -16,7 +16,10 @@ import pytest
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import LoadError
+from harness.faults.guardian import guarded
+from harness.faults.ledger import Ledger
 from harness.history.samples import SampleOutcome
+from harness.layout import GUARDIAN_LOG
 from harness.load.engine import SILENT_FOR_S, LoadPlan, apply_load
 from harness.load.recording import read_raw
 from harness.stack.backends.process import is_gone
@@ -42,6 +45,26 @@ def press(base_url, folder, **plan):
 def client(request):
     """Each kind of user."""
     return request.param
+
+
+def test_modules_of_the_callers_folder_are_not_taken_for_ours(tmp_path, monkeypatch):
+    """A project may have a `secrets.py`; the generator, the guardian and the fault proxy import what they mean."""
+    for name in ("locust", "secrets", "queue", "redis", "asyncio", "json"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('this is the project's')")
+    monkeypatch.chdir(tmp_path)
+    ledger = Ledger(tmp_path / "ledger.jsonl", "shadowed")
+
+    with http_server("fast") as server, guarded(ledger.path):
+        result = press(server.base_url, tmp_path)
+        ledger.close()
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", "from harness.cli import main; main(['faultproxy', '-version'])"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert result.tally.ok == result.tally.issued > 0
+    assert (tmp_path / GUARDIAN_LOG).read_text() == ""
+    assert said.returncode == 0, said.stderr
 
 
 @pytest.mark.parametrize("mode", ["fast", "errors", "closes", "silent", "drops"])
@@ -358,7 +381,7 @@ def test_the_generator_dies_with_its_parent(tmp_path):
     ("base_url", "said"),
     [
         ("http://example.com", "on another machine"),
-        ("http://127.0.0.1@example.com", "on another machine"),
+        ("http://127.0.0.1@example.com", "no credentials"),
         ("ftp://127.0.0.1", "no address"),
         ("127.0.0.1:80", "no address"),
         ("http://127.0.0.1:eighty", "no address"),

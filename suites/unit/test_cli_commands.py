@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import version
 
+import pytest
 from typer.testing import CliRunner
 
 from harness.cli import COMMANDS, Commands, app
@@ -73,3 +75,15 @@ finally:
         "['harness.cli.faultproxy', 'harness.cli.heal', 'harness.cli.options']",
         "[]",
     ]
+
+
+@pytest.mark.parametrize(("encoding", "dash"), [("ascii", "–".encode()), ("latin-1", b"\\u2013")])
+def test_what_a_terminal_cannot_show_is_said_all_the_same(encoding, dash):
+    """A verdict that could not be printed would end as an error of the harness. ASCII is taken for a lack of settings."""
+    told = subprocess.run(
+        [sys.executable, "-c", "from harness.cli import main; main(['run', '--plan'])"],
+        cwd=PROJECT, env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(PROJECT)}, capture_output=True, check=False,
+    )  # fmt: skip
+
+    assert told.returncode == 0, told.stderr
+    assert dash in told.stdout
