@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.history.marks import PointMark
 from harness.spec.sometimes import Metric
-from harness.stack.metrics import exposed, value_of
+from harness.stack.metrics import exposed, value_of, why_unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,13 +50,23 @@ class MetricWatch:
         """Ask every replica once."""
         if self.is_done:
             return
-        for replica, address in self._replicas.items():
-            samples = exposed(address, self._path)
+        said = {replica: exposed(address, self._path) for replica, address in self._replicas.items()}
+        if not any(said.values()):
+            self._note_why()
+        for replica, samples in said.items():
             for index, point in enumerate(self._points):
                 if not self.marks[index].is_reached:
                     value = value_of(samples, point.metric, point.labels)
                     if value is not None:
                         self._note(index, replica, value)
+
+    def _note_why(self) -> None:
+        """Keep why nothing is read of any replica, for points of which nothing was ever said."""
+        if all(mark.seen for mark in self.marks):
+            return
+        replica, address = next(iter(self._replicas.items()))
+        why = why_unread(address, self._path)
+        self.marks = [replace(mark, seen=f"{replica}: {why}") if why and not mark.seen else mark for mark in self.marks]
 
     def _note(self, index: int, replica: str, value: float) -> None:
         said, is_reached = self._compared(index, replica, value)

@@ -24,10 +24,36 @@ ANSWER_WITHIN_S = 1.0
 def exposed(address: Address, path: str) -> tuple[Sample, ...]:
     """Return all samples that a replica exposes; none if it does not answer, or answers something else."""
     try:
-        answer = get(address, path, within_s=ANSWER_WITHIN_S)
+        answer = _asked(address, path)
         return tuple(_samples(answer.text)) if answer.status_code == httpx.codes.OK else ()
     except (httpx.HTTPError, ValueError):  # ValueError: this is no exposition
         return ()
+
+
+def why_unread(address: Address, path: str) -> str:
+    """Say why a replica exposes nothing, in a clause; nothing if it does."""
+    try:
+        answer = _asked(address, path)
+        if answer.status_code != httpx.codes.OK:
+            return f"GET {path} answers {answer.status_code}"
+        return "" if tuple(_samples(answer.text)) else f"GET {path} answers no metrics"
+    except httpx.HTTPError as error:
+        return f"GET {path} is not answered ({type(error).__name__})"
+    except ValueError:
+        return f"GET {path} answers something else than Prometheus' text format"
+
+
+def _asked(address: Address, path: str) -> httpx.Response:
+    """Return the answer, or that of the place on the same replica to which it leads: `/metrics` is often `/metrics/`.
+
+    Raises:
+        httpx.HTTPError: If there is none.
+    """
+    answer = get(address, path, within_s=ANSWER_WITHIN_S)
+    there = httpx.URL(answer.headers.get("location", ""))
+    if not answer.has_redirect_location or (there.host and there.netloc.decode() != str(address)):
+        return answer
+    return get(address, there.raw_path.decode(), within_s=ANSWER_WITHIN_S)
 
 
 def value_of(samples: tuple[Sample, ...], metric: str, labels: Mapping[str, str]) -> float | None:

