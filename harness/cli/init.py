@@ -20,10 +20,10 @@ from harness.library.lint import linted
 from harness.onboarding.clue import Start
 from harness.onboarding.folder import Folder
 from harness.onboarding.limits import WISHED, proved
-from harness.onboarding.proposal import Answers, proposed, told_by
+from harness.onboarding.proposal import ASKED_MAX, Answers, proposed, told_by
 from harness.onboarding.scenarios import BASELINE, scenario_texts
 from harness.onboarding.settings import settings_text
-from harness.options import SETTINGS_FILE
+from harness.options import SETTINGS_FILE, new_run_id
 from harness.stack.components import COMPONENTS
 from harness.verdict.outcome import Outcome
 
@@ -126,7 +126,7 @@ def _asked(told: Told, answers: Answers) -> Answers:
         needs = _kinds(typer.prompt(f"What does it depend on (of {', '.join(COMPONENTS)}; or none)", found))
     asked = answers.asked
     if asked is None:
-        paths = " ".join(route.path for route in told.asked[:5]) or "/"
+        paths = " ".join(route.path for route in told.asked[:ASKED_MAX]) or "/"
         asked = tuple(str(typer.prompt("Which paths do clients ask for ({key} is a number)", paths)).split())
     return Answers(start=start, ready=ready, needs=needs, asked=asked)
 
@@ -207,16 +207,15 @@ def _measured(folder: Path) -> Limits:
         SpecError: If it did not end, or proved nothing.
     """
     program = [sys.executable, "-P", "-c", "from harness.cli import main; main()"]
-    before = set((folder / OUT).glob(f"*/{BASELINE}"))
-    ended = subprocess.run([*program, "run", BASELINE, "--no-allure"], cwd=folder, check=False)
-    (found, *_) = [*sorted(set((folder / OUT).glob(f"*/{BASELINE}")) - before), None]
-    limits = None
-    if found is not None and ended.returncode != Outcome.ERROR.exit_code:
+    run_id, limits = new_run_id(), None
+    ended = subprocess.run([*program, "run", BASELINE, "--no-allure", "--run-id", run_id], cwd=folder, check=False)
+    found = folder / OUT / run_id / BASELINE
+    if found.is_dir() and ended.returncode != Outcome.ERROR.exit_code:
         experiment, _text = read_experiment(found)
         limits = proved(experiment.scenario, experiment.history)
     if limits is None:
         fix = f"see why above; {SETTINGS_FILE} and the scenarios are written, with wishes instead of what was measured"
-        raise SpecError("the baseline proved nothing", where=str(found or folder), fix=fix)
+        raise SpecError("the baseline proved nothing", where=str(found if found.is_dir() else folder), fix=fix)
     return limits
 
 

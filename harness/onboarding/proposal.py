@@ -13,7 +13,7 @@ from harness.errors import SpecError
 from harness.onboarding import sources
 from harness.onboarding.clue import Needed, Route, Start, Variable
 from harness.onboarding.routes import asked_paths, ready_path, routes
-from harness.onboarding.variables import given_to, needed_by, variables_read
+from harness.onboarding.variables import EXAMPLES, given_to, needed_by, variables_read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -130,7 +130,8 @@ def proposed(told: Told, answers: Answers, known: Collection[str]) -> Proposal:
     needed = told.needs if answers.needs is None else tuple(Needed(kind, "as you said") for kind in answers.needs)
     if answers.needs is not None:
         _check_are_known(answers.needs, known)
-    components = tuple(each for each in needed if each.kind in known) if start.kind != "external" else ()
+    is_started = start.kind != "external"
+    components = tuple(each for each in needed if each.kind in known) if is_started else ()
     ready = Route(answers.ready, "as you said") if answers.ready else told.ready or _PROMISES_NOTHING
     asked = told.asked if answers.asked is None else tuple(Route(path, "as you said") for path in answers.asked)
     environment = _environment(start, told.variables, {each.kind for each in components})
@@ -142,10 +143,10 @@ def proposed(told: Told, answers: Answers, known: Collection[str]) -> Proposal:
         environment=environment,
         asked=asked[:ASKED_MAX] or (_PROMISES_NOTHING,),
         unknown=(
-            *_of_needs(needed, components, is_started=start.kind != "external"),
+            *_of_needs(needed, components, is_started=is_started),
             *_of_places(components, environment),
             *_of_paths(ready, asked),
-            *(_of_variables(told.variables, environment) if start.kind != "external" else ()),
+            *(_of_variables(told.variables, environment) if is_started else ()),
         ),
     )
 
@@ -206,10 +207,9 @@ def _of_paths(ready: Route, asked: Sequence[Route]) -> list[str]:
 
 def _of_variables(read: Sequence[Variable], environment: Mapping[str, tuple[str, str]]) -> list[str]:
     """Name those that an example file has and nothing here gives; what a source reads may have a default."""
-    unset = [each.name for each in read if each.name not in environment and " line " not in each.seen_in]
-    return [
-        f"what {', '.join(unset)} should be: set it in [system.subject.environment], or name it in `secrets`"
-    ] * bool(unset)
+    unset = ", ".join(each.name for each in read if each.name not in environment and each.seen_in in EXAMPLES)
+    advice = "set it in [system.subject.environment], or name it in `secrets`"
+    return [f"what {unset} should be: {advice}"] if unset else []
 
 
 def _slug(name: str) -> str:

@@ -49,39 +49,31 @@ phases:
 
 
 def _broken(part: str, how: str, what: str, fault: str) -> tuple[str, str]:
-    text = f"""\
-scenario: {part}-{how}
-story: {what} for ten seconds; everybody gets an answer in time, be it a no, and all is well soon after.
+    story = f"{what} for ten seconds; everybody gets an answer in time, be it a no, and all is well soon after."
+    return f"{part}/{how}.yaml", _hurt(f"{part}-{how}", story, "fault", fault)
+
+
+def _overload() -> str:
+    story = (
+        f"{OVERLOAD_TIMES} times as many requests come for ten seconds; all are answered in time, and nothing lingers."
+    )
+    return _hurt("overload", story, "spike", f"kind: spike, times: {OVERLOAD_TIMES}")
+
+
+def _hurt(scenario: str, story: str, phase: str, fault: str) -> str:
+    return f"""\
+scenario: {scenario}
+story: {story}
 load: {{arrivals_per_s: {ARRIVALS_PER_S}}}
 phases:
   - {{name: warmup, lasts: 5s}}
   - {{name: baseline, lasts: 20s}}
-  - name: fault
+  - name: {phase}
     lasts: 10s
     faults:
       - {{{fault}}}
   - {{name: recovery, lasts: 13s}}
 objectives: # wishes: say what your clients can bear
-  - {{sli: late, over: 2s, max: 10%, during: fault}}
-  - {{sli: recovery, within: 10s}}
-"""
-    return f"{part}/{how}.yaml", text
-
-
-def _overload() -> str:
-    return f"""\
-scenario: overload
-story: {OVERLOAD_TIMES} times as many requests come for ten seconds; all are answered in time, and nothing lingers.
-load: {{arrivals_per_s: {ARRIVALS_PER_S}}}
-phases:
-  - {{name: warmup, lasts: 5s}}
-  - {{name: baseline, lasts: 20s}}
-  - name: spike
-    lasts: 10s
-    faults:
-      - {{kind: spike, times: {OVERLOAD_TIMES}}}
-  - {{name: recovery, lasts: 13s}}
-objectives: # wishes: say what your clients can bear
-  - {{sli: late, over: 2s, max: 10%, during: spike}}
+  - {{sli: late, over: 2s, max: 10%, during: {phase}}}
   - {{sli: recovery, within: 10s}}
 """

@@ -39,9 +39,15 @@ class Speaks(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    """One that lets more than five connections wait for their turn, which on a busy machine come at once."""
+
+    request_queue_size = 256
+
+
 @contextmanager
 def serving():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Speaks) as server:
+    with Server(("127.0.0.1", 0), Speaks) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -60,10 +66,9 @@ def pressed(folder, client, *checks):
         with apply_load(plan, folder=folder, clock=CLOCK) as pressure:
             result = pressure.finish()
     records = result.samples.records
-    answered = records[records["status"] > 0]  # on a machine without a turn for it, one connection may fail
-    assert set(answered["status"]) == {200}
+    assert set(records["status"]) == {200}
     assert result.tally.is_whole
-    return answered["key"], answered["outcome"] == SampleOutcome.OK
+    return records["key"], records["outcome"] == SampleOutcome.OK
 
 
 @pytest.mark.parametrize("client", ["fast", "lean"])

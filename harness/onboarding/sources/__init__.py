@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from harness.onboarding.clue import Needed, Start, Variable
     from harness.onboarding.folder import Folder
 
-SOURCES = (python, procfile, node, go, dockerfile, compose)
+STARTING = (python, procfile, node, go, dockerfile, compose)
+NEEDING = (python, node, go, compose)
+"""A Procfile and a Dockerfile name no dependency."""
 
 
 def starts(folder: Folder) -> tuple[Start, ...]:
     """Return every way to start the service that the folder tells."""
-    return tuple(start for source in SOURCES for start in source.starts(folder))
+    return tuple(start for source in STARTING for start in source.starts(folder))
 
 
 def variables(folder: Folder) -> tuple[Variable, ...]:
@@ -25,4 +27,4 @@ def variables(folder: Folder) -> tuple[Variable, ...]:
 
 def needs(folder: Folder) -> tuple[Needed, ...]:
     """Return what the folder's packages and services say that it depends on."""
-    return tuple(needed for source in SOURCES for needed in source.needs(folder))
+    return tuple(needed for source in NEEDING for needed in source.needs(folder))

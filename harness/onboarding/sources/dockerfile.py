@@ -12,7 +12,6 @@ from harness.onboarding.clue import Start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.onboarding.clue import Needed
     from harness.onboarding.folder import Folder
 
 _INSTRUCTION = re.compile(r"^\s*(?P<word>CMD|ENTRYPOINT)\s+(?P<rest>.+?)\s*$", re.IGNORECASE | re.MULTILINE)
@@ -33,11 +32,6 @@ def starts(folder: Folder) -> Iterator[Start]:
         environment=environment_for(argv),
         dockerfile=_NAME,
     )
-
-
-def needs(folder: Folder) -> Iterator[Needed]:  # noqa: ARG001 - as all sources
-    """Return nothing: a Dockerfile names no dependency."""
-    return iter(())
 
 
 def _argv(rest: str) -> tuple[str, ...] | None:

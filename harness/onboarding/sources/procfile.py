@@ -11,7 +11,6 @@ from harness.onboarding.clue import Start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.onboarding.clue import Needed
     from harness.onboarding.folder import Folder
 
 _LINE = re.compile(r"^(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>.+?)\s*$", re.MULTILINE)
@@ -32,11 +31,6 @@ def starts(folder: Folder) -> Iterator[Start]:
         init=(released,) if released else (),
         workers={_slug(name): command for name, command in lines.items() if command},
     )
-
-
-def needs(folder: Folder) -> Iterator[Needed]:  # noqa: ARG001 - as all sources
-    """Return nothing: a Procfile names no dependency."""
-    return iter(())
 
 
 def _slug(name: str) -> str:
