@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecError, all_of, nearest
 from harness.spec.answers import unanswerable
+from harness.spec.bodies import with_bodies
 from harness.spec.claim import TIERS
 from harness.spec.parser import text_of, validated
 from harness.spec.quantity import duration_s
@@ -106,10 +107,10 @@ def settings_of(project: Path) -> Settings:
     """
     path = project / SETTINGS_FILE
     document = read_toml(text_of(path), name=str(path))
-    settings = validated(Settings, document)
+    settings, unread = with_bodies(validated(Settings, document), document, project)
     system = settings.system
     untold = unanswerable(settings.objectives, system.headers, system.requests, document)
-    mistakes = [*mistakes_in(system, document, project), *untold]
+    mistakes = [*mistakes_in(system, document, project), *unread, *untold]
     if mistakes:
         raise all_of(mistakes)
     return settings

@@ -28,6 +28,7 @@ from harness.spec.faults import (
 from harness.spec.faults.network import REPLICA_RATE_MAX
 from harness.spec.faults.target import nothing_to_hit
 from harness.spec.invariant import word_of
+from harness.spec.login import unknown_words
 from harness.spec.objective import processors_of
 from harness.spec.parser import text_of, validated
 from harness.spec.quantity import byte_rate_text, duration_text
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
     from harness.spec.document import Document, KeyPath
     from harness.spec.faults import Fault, SystemFault
     from harness.spec.invariant import Invariant
+    from harness.spec.login import Login
     from harness.spec.phase import Phase
-    from harness.spec.requests import DeclaredRequest
+    from harness.spec.requests import DeclaredRequest, ResponseHeaders
     from harness.spec.system import Settings, Subject, System
     from harness.spec.timeline import Scheduled
 
@@ -163,6 +165,7 @@ def mistakes_in(source: ScenarioSource, settings: Settings, profile: str) -> Ite
     settings = settings.with_workers(source.scenario.workers)
     yield from _faulty(source, settings, profile)
     yield from _untold(source, settings)
+    yield from _unknown_words(source, settings.system)
     yield from _untraced(source, settings)
     yield from _unmeasured(source, settings)
     yield from _unheard(source, settings)
@@ -187,9 +190,14 @@ def as_run(scenario: Scenario, settings: Settings, profile: str) -> Scenario:
     """Return the same without a look at what it promises."""
     chosen = settings.profiles[profile]
     promising = scenario.promising(settings.objectives, settings.invariants)
-    asking = promising.asking(settings.system.requests, settings.system.headers)
+    asking = promising.asking(*_asked_of(settings.system))
     whole = asking.stretched(chosen.stretch).extending(chosen.extends_to)
     return whole.model_copy(update={"abort_when": scenario.abort_when or settings.abort_when})
+
+
+def _asked_of(system: System) -> tuple[tuple[DeclaredRequest, ...], ResponseHeaders, Login | None]:
+    """Return what a service is asked where a load says nothing of it."""
+    return system.requests, system.headers, system.login
 
 
 def check_faults(source: ScenarioSource, settings: Settings, profile: str) -> None:
@@ -229,7 +237,7 @@ def _said_of_all(source: ScenarioSource) -> Iterator[SpecError]:
 def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
     """Find what the answers cannot tell: of what the file promises, and of what readiness.toml promises of all."""
     scenario, document = source.scenario, source.document
-    load = scenario.load.asking(settings.system.requests, settings.system.headers)
+    load = scenario.load.asking(*_asked_of(settings.system))
     phases = {phase.name for phase in scenario.phases}
     defaults = [objective for objective in settings.objectives if objective.during in phases]
     yield from unanswerable(scenario.objectives, load.told, load.asked, document)
@@ -237,6 +245,16 @@ def _untold(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
     yield from unexercised(scenario.invariants, load.told, load.asked, document)
     yield from default_unanswerable(defaults, load.told, load.asked, document.place(("load",)))
     yield from default_unexercised(settings.invariants, load.told, load.asked, document.place(("load",)))
+
+
+def _unknown_words(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    """Find the words of requests that nobody would know, where the file asks its own or logs in its own way."""
+    own = source.scenario.load
+    if own.requests or own.login:
+        load = own.asking(*_asked_of(system))
+        place = source.document.place(("load", "requests") if own.requests else ("load", "login"))
+        for where, word, fix in unknown_words(load.asked, load.login, system.secrets):
+            yield SpecError(f"{where} says {{{word}}}, which is not known", where=place, fix=fix)
 
 
 def _untraced(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:
@@ -425,7 +443,7 @@ def _unseen_rates(source: ScenarioSource, system: System) -> Iterator[SpecError]
 
 def _unasked(source: ScenarioSource, system: System) -> Iterator[SpecError]:
     """Find the faults of the load that its requests cannot do."""
-    requests = source.scenario.load.asking(system.requests, system.headers).asked
+    requests = source.scenario.load.asking(*_asked_of(system)).asked
     names = [request.name for request in requests]
     for path, _, fault in _faults(source.scenario):
         if isinstance(fault, GreedyClient | SlowReaders) and fault.asks not in names:

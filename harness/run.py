@@ -169,7 +169,9 @@ def opened(
         StackError: If there is not enough room, no engine answers that was asked for, or an image cannot be had.
     """
     check_options(settings, options)
-    hidden = hidden_variables(settings, os.environ)
+    system = settings.system
+    hidden = hidden_variables(system.subject.secrets, os.environ, key="system.subject.secrets")
+    secrets = hidden_variables(system.secrets, os.environ, key="system.secrets")
     with unset(is_for_libpq), _turn(options, clock, listener):
         choice = choose(options.backend, settings.system, options.project)
         listener.message(str(choice))
@@ -188,6 +190,7 @@ def opened(
             listener=listener,
             stops_early=options.stops_early,
             hidden=hidden,
+            secrets=secrets,
         )
         with guarded(ledger.path):
             shared = _shared_stack(context, scenarios) if options.shares_stack else None
@@ -198,7 +201,7 @@ def opened(
                     family=family,
                     scenarios=scenarios,
                     shared=shared,
-                    folder=EvidenceFolder(options.folder, Secrets(hidden.values())),
+                    folder=EvidenceFolder(options.folder, Secrets([*hidden.values(), *secrets.values()])),
                 )
             ledger.close()
 
@@ -225,15 +228,20 @@ def _shared_stack(context: RunContext, scenarios: Sequence[str]) -> SharedStack 
     return SharedStack(context)
 
 
-def hidden_variables(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the subject's secrets with their values.
+def hidden_variables(names: Sequence[str], environment: Mapping[str, str], *, key: str) -> dict[str, str]:
+    """Return variables whose values are never written, with their values.
+
+    Args:
+        names: Of the variables.
+        environment: Where they are set.
+        key: Of readiness.toml, which names them.
 
     Raises:
         SpecError: If one is not set, or too short to be told from ordinary words; it names the variable.
     """
     hidden = {}
-    for name in settings.system.subject.secrets:
-        value, where = environment.get(name, ""), f"{SETTINGS_FILE}: system.subject.secrets"
+    for name in names:
+        value, where = environment.get(name, ""), f"{SETTINGS_FILE}: {key}"
         if len(value) < SHORTEST_SECRET:
             what = (
                 f"the secret {name} is not set" if not value else f"the secret {name} is shorter than {SHORTEST_SECRET}"

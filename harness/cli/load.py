@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,7 @@ from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.measure.series import percentile_s
 from harness.options import SETTINGS_FILE, lasting_s, new_seed, settings_of
 from harness.report.terminal import Progress
+from harness.run import hidden_variables
 from harness.spec.load import Load
 from harness.spec.quantity import count_text
 from harness.verdict.outcome import Outcome
@@ -63,11 +65,12 @@ def load(
     system, asked = _system_of(Path.cwd()), _load_of(rate, client, locustfile)
     plan = LoadPlan(
         base_url=url.rstrip("/"),
-        load=asked.asking(system.requests, system.headers) if system else asked,
+        load=asked.asking(system.requests, system.headers, system.login) if system else asked,
         lasts_s=lasting_s("--for", lasts),
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,
         allowed_hosts=system.allowed_hosts if system else (),
+        secrets=hidden_variables(system.secrets, os.environ, key="system.secrets") if system else {},
     )
     with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder, ExitStack() as stack:
         if expect_workers:

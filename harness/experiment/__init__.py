@@ -175,6 +175,7 @@ def _load_plan(plan: Plan, context: RunContext, stack: Stack, *, loads_before: i
         compares_echoes=scenario.compares_echoes,
         remembers=scenario.remembers,
         loads_before=loads_before,
+        secrets=context.secrets,
         keeps_accepted=scenario.settles_within_s > 0,
     )
 

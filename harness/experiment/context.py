@@ -39,6 +39,7 @@ class RunContext:
         clock: The time.
         listener: Told how far it is.
         hidden: Variables that each replica gets besides, whose values must never be written.
+        secrets: Values of `{secret.NAME}` in requests, by name, which must never be written either.
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
     """
 
@@ -50,5 +51,6 @@ class RunContext:
     ledger: Ledger
     clock: Clock
     listener: ProgressListener
-    hidden: Mapping[str, str] = field(default_factory=dict)
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     stops_early: bool = False

@@ -98,7 +98,7 @@ class LoadRun:
         Raises:
             LoadError: If it dies, or is not ready in time.
         """
-        until_s = self._clock.now() + READY_WITHIN_S
+        until_s = self._clock.now() + READY_WITHIN_S + self.plan.login_lasts_s
         while "ready" not in (line := self._next_line(until_s, "was not ready")):
             if "refused" in line:
                 raise LoadError(**line["refused"])

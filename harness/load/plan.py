@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import LoadError
 from harness.load.arrivals import schedule_of
+from harness.load.clients import login_lasts_s
 from harness.load.replay import recorded_s
 from harness.load.traffic import peak_per_s, with_traffic
 from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.load import Load
+from harness.spec.requests import secrets_in
 from harness.spec.schedule import Replay
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.load.arrivals import ArrivalSchedule
 
 CONNECT_WITHIN_S = 2.0
@@ -51,6 +55,7 @@ class LoadPlan:
         compares_echoes: Whether answers are looked at for what they echo, which takes time of the generator as well.
         keeps_accepted: Whether it is kept what answers call the things that they accept.
         traffic: Faults of the load, each with its window.
+        secrets: Values of `{secret.NAME}` in requests, by name; they go to the generator, and nowhere else.
         loads_before: How many loads of this seed pressed the same system before: what is `{unique}` in this one must
             be none of theirs, or a value that it reads could be its own or another's.
     """
@@ -70,6 +75,7 @@ class LoadPlan:
     compares_echoes: bool = False
     keeps_accepted: bool = False
     traffic: tuple[TrafficWindow, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     loads_before: int = 0
 
     @property
@@ -96,11 +102,29 @@ class LoadPlan:
         if parts.hostname not in {*LOOPBACK_HOSTS, *self.allowed_hosts} and not self.allow_remote:
             fix = "load only what you may: name it in readiness.toml, [system] allowed_hosts, or add --allow-remote"
             raise LoadError("the address is on another machine", where=self.base_url, fix=fix)
+        self._check_secrets()
         if isinstance(self.load.schedule, Replay):
             self.arrivals()
         if self.load.locustfile is not None and not self.locustfile.is_file():
             fix = "name a file below the project's folder"
             raise LoadError("the locustfile is not there", where=str(self.locustfile), fix=fix)
+
+    def _check_secrets(self) -> None:
+        """See that what is said in headers can stand there.
+
+        Raises:
+            LoadError: If not; it names the variable, and not its value.
+        """
+        for name in sorted({word for text in self.load.headers_said for word in secrets_in(text)}):
+            value = self.secrets[name]
+            if not (value.isascii() and value.isprintable()):
+                fix = "see whether it ends in a line break; a header takes one line of printable ASCII"
+                raise LoadError(f"the value of {name} cannot stand in a header", where=name, fix=fix)
+
+    @property
+    def login_lasts_s(self) -> float:
+        """Return how long all users may take to log in before the load; seconds."""
+        return login_lasts_s(self.load.login, self.answer_within_s)
 
     @property
     def needs_bodies(self) -> bool:
@@ -134,7 +158,7 @@ class LoadPlan:
 
     def to_json(self) -> str:
         """Return it on one line."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
         load, traffic = self.load.model_dump(mode="json"), [_said(each) for each in self.traffic]
         return json.dumps({**said, "load": load, "traffic": traffic})
 

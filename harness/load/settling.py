@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from harness.history.accounts import SETTLED, Account, Fate
 from harness.history.operations import GONE
-from harness.load.generator.filling import filling
+from harness.load.filling import ANONYMOUS, Clients, filling
 from harness.spec.requests import ID, value_at
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from harness.clock import Clock
     from harness.history.accounts import Accepted
     from harness.history.samples import Samples
+    from harness.load.filling import Filling
     from harness.spec.load import Load
     from harness.spec.requests import DeclaredRequest, Settles
+
+    _Fill = Callable[[str], Filling]
+    """From a template to what fills it in."""
 
 MOST = 2000
 """So many are asked for; of more, these are spread evenly over the run. With eight at a time, answers of 5 ms and six
@@ -77,12 +82,14 @@ class Settling:
         clock: The time.
         origin_s: The moment of the clock that all times count from.
         say: Tells people how it goes.
+        clients: Those who sent what was accepted, and who ask now.
     """
 
     ask: Callable[[str, Mapping[str, str]], Told | None]
     clock: Clock
     origin_s: float
     say: Callable[[str], object] = field(default=lambda _text: None)
+    clients: Clients = ANONYMOUS
 
     def accounts(
         self, accepted: Sequence[Accepted], load: Load, samples: Samples, *, mark: str, within_s: float
@@ -96,7 +103,7 @@ class Settling:
             mark: Of the load, for `{unique}` (`LoadPlan.mark`).
             within_s: How long to go on asking for what is not settled.
         """
-        questions = _spread(_questions(accepted, load, samples, mark))
+        questions = _spread(_questions(accepted, load, samples, partial(filling, mark=mark, clients=self.clients)))
         if not questions:
             return ()
         self.say(f"asking what became of {len(questions)} accepted requests")
@@ -208,7 +215,7 @@ def _spread(questions: list[_Question]) -> list[_Question]:
     return questions[::step]
 
 
-def _questions(accepted: Sequence[Accepted], load: Load, samples: Samples, mark: str) -> list[_Question]:
+def _questions(accepted: Sequence[Accepted], load: Load, samples: Samples, fill: _Fill) -> list[_Question]:
     """Return one for each thing, though several answers accepted it."""
     requests = {request.name: request for request in load.asked}
     found: dict[tuple[str, str], list[Accepted]] = {}
@@ -216,20 +223,20 @@ def _questions(accepted: Sequence[Accepted], load: Load, samples: Samples, mark:
         name = samples.operations[samples.records["operation"][each.sample]]
         found.setdefault((name, each.id), []).append(each)
     return [
-        _question(requests[name], rows, int(samples.records["key"][rows[0].sample]), mark)
+        _question(requests[name], rows, int(samples.records["key"][rows[0].sample]), fill)
         for (name, _), rows in found.items()
         if requests[name].settles is not None
     ]
 
 
-def _question(request: DeclaredRequest, accepted: Sequence[Accepted], key: int, mark: str) -> _Question:
+def _question(request: DeclaredRequest, accepted: Sequence[Accepted], key: int, fill: _Fill) -> _Question:
     how, first = request.settles, accepted[0]
     if how is None:
         raise ValueError(f"{request.name} does not say where to ask")
 
     def filled(template: str) -> str:
         named = template.replace(f"{{{ID}}}", quote(first.id, safe=""))
-        return filling(named, mark)(key, first.number)
+        return fill(named)(key, first.number)
 
     account = Account(
         id=first.id,

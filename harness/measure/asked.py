@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.spec.requests import KEY, UNIQUE, placeholders_in
+from harness.spec.requests import KEY, is_of_one_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,13 +46,12 @@ def clients(samples: Samples, load: Load, headers: Sequence[str]) -> Asked:
 def items(samples: Samples, load: Load, headers: Sequence[str] = ()) -> Asked:
     """Return what was asked for: a path, and the values of headers that say whose.
 
-    A path that is different in each request names nothing that was asked for twice.
+    What is different in each request, or for each user, names nothing that is known to be asked for twice.
     """
 
     def template(request: DeclaredRequest) -> str | None:
-        if UNIQUE in placeholders_in(request.path):
-            return None
-        return " ".join((request.path, request.said(headers) or ""))
+        whole = " ".join((request.path, request.said(headers) or ""))
+        return None if is_of_one_request(whole) else whole
 
     return _asked(samples, load, template)
 

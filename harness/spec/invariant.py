@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from harness.spec.model import Model, is_unsaid
 from harness.spec.objective import KINDS, Objective, Unit
 from harness.spec.quantity import Duration, Ratio, duration_text, percent_text
-from harness.spec.requests import UNIQUE, HeaderName, placeholders_in
+from harness.spec.requests import HeaderName, is_of_one_request, placeholders_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -368,7 +368,9 @@ def _no_clients(requests: Sequence[DeclaredRequest], by: Sequence[str]) -> tuple
     said = [text for request in requests if (text := request.said(by)) is not None]
     if not said:
         return f"it tells clients apart by {named}, and no request says it", f"give requests the header {by[0]}"
-    if any(UNIQUE in placeholders_in(text) for text in said):
-        what = f"it tells clients apart by {named}, and {{unique}} makes each request a client of its own"
+    if any(is_of_one_request(text) for text in said):
+        what = (
+            f"it tells clients apart by {named}, which no record of a request tells where {{unique}} or a user makes it"
+        )
         return what, "name few clients, or make them of {key}"
     return None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.spec.model import Model
+from harness.spec.login import Login
+from harness.spec.model import Model, is_unsaid
 from harness.spec.quantity import Duration
 from harness.spec.requests import ROOT, DeclaredRequest, Keys, Requests, ResponseHeaders
 from harness.spec.schedule import PER_S_MAX, Constant, Schedule
@@ -28,6 +29,7 @@ class Load(Model):
             one run of a task, and `keys` mean nothing.
         requests: What is asked; where a scenario says nothing, what readiness.toml declares.
         headers: What answers tell of themselves; where a scenario says nothing, what readiness.toml declares.
+        login: How users make themselves known; where a scenario says nothing, what readiness.toml declares.
         keys: Which keys are asked for, by requests that name no range of their own.
         max_in_flight: Requests at a time; arrivals beyond it wait, and their latency counts the wait.
         drain: How long answers are awaited after the last arrival.
@@ -40,6 +42,7 @@ class Load(Model):
     locustfile: str | None = Field(default=None, min_length=1)
     requests: Requests = ()
     headers: ResponseHeaders | None = None
+    login: Login | None = Field(default=None, exclude_if=is_unsaid)
     keys: Keys = Keys()
     max_in_flight: int = Field(default=256, ge=1, le=10_000)
     drain: Duration = Field(default=5.0, gt=0, le=60)
@@ -55,6 +58,15 @@ class Load(Model):
         return self.headers or ResponseHeaders()
 
     @property
+    def headers_said(self) -> tuple[str, ...]:
+        """Return the templates of all headers that are sent, those of a login and of what is asked later among them."""
+        said = [text for request in self.asked for text in request.headers.values()]
+        said += [text for each in self.asked if each.settles for text in each.settles.headers.values()]
+        if self.login is not None:
+            said += [text for step in self.login.steps for text in step.headers.values()]
+        return tuple(said)
+
+    @property
     def cacheable(self) -> tuple[str, ...]:
         """Return the names of the requests that a cache may answer."""
         return tuple(request.name for request in self.asked if request.may_be_cached)
@@ -66,10 +78,16 @@ class Load(Model):
         weights = {request.name: request.weight for request in self.asked}
         return sum(weights.get(name, 0.0) for name in set(names)) / sum(weights.values())
 
-    def asking(self, requests: tuple[DeclaredRequest, ...], headers: ResponseHeaders) -> Load:
+    def asking(
+        self, requests: tuple[DeclaredRequest, ...], headers: ResponseHeaders, login: Login | None = None
+    ) -> Load:
         """Return the same load with everything said: what a service declares, where the load says nothing."""
-        asked = () if self.locustfile is not None else self.requests or requests or ROOT
-        return self.model_copy(update={"requests": asked, "headers": self.headers or headers})
+        if self.locustfile is not None:
+            return self.model_copy(update={"requests": (), "headers": self.headers or headers})
+        known = self.login or login
+        sends = known.sends if known is not None else {}
+        asked = tuple(each.sending(sends) for each in self.requests or requests or ROOT)
+        return self.model_copy(update={"requests": asked, "headers": self.headers or headers, "login": known})
 
     def stretched(self, factor: float) -> Load:
         """Return the same load for a run `factor` times as long."""
@@ -103,6 +121,7 @@ class Load(Model):
 
     @model_validator(mode="after")
     def _is_asked_by_one(self) -> Self:
-        if self.locustfile is not None and self.requests:
-            raise ValueError("a locustfile and requests are two answers to what is asked; keep the one that is meant")
+        for key in ("requests", "login"):
+            if self.locustfile is not None and getattr(self, key):
+                raise ValueError(f"a locustfile and {key} are two answers to what is asked; keep the one that is meant")
         return self

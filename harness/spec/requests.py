@@ -14,15 +14,24 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.spec.model import Model, is_unsaid
+from harness.spec.path import PathBelow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 """A word in braces. A brace before anything else is itself, so that JSON stands in a body as it is."""
 
-KEY, UNIQUE, ID = "key", "unique", "id"
-PLACEHOLDERS = (KEY, UNIQUE)
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+KEY, UNIQUE, ID, USER = "key", "unique", "id", "user"
+LOGIN, SECRET = "login.", "secret."
+"""Beginnings of words: what a user was told as it logged in, and a variable of ours whose value is in no file."""
+
+PLACEHOLDERS = (KEY, UNIQUE, USER)
+
+COOKIES = f"{LOGIN}cookies"
+"""All cookies that a user was given as it logged in, as the header `cookie` says them."""
 
 COUNT_MAX = 255
 """A sample names its request by one byte, and 0 is none."""
@@ -41,19 +50,37 @@ def placeholders_in(template: str) -> tuple[str, ...]:
     return tuple(PLACEHOLDER.findall(template))
 
 
-def _of_known_placeholders(template: str, known: Sequence[str] = PLACEHOLDERS) -> str:
+def secrets_in(template: str) -> tuple[str, ...]:
+    """Return the names of the variables whose values stand in a template, in order."""
+    return tuple(name.removeprefix(SECRET) for name in placeholders_in(template) if name.startswith(SECRET))
+
+
+def is_of_one_request(template: str) -> bool:
+    """Tell whether it is filled in by what no record of a request tells: not by its key alone."""
+    return any(name in {UNIQUE, USER} or name.startswith(LOGIN) for name in placeholders_in(template))
+
+
+def _of_known_placeholders(
+    template: str, known: Sequence[str] = PLACEHOLDERS, beginnings: tuple[str, ...] = (LOGIN,)
+) -> str:
     for name in placeholders_in(template):
-        if name not in known:
+        begun = next((each for each in beginnings if name.startswith(each)), None)
+        if name not in known and (begun is None or not _WORD.fullmatch(name.removeprefix(begun))):
+            words = [*known, *(f"{each}NAME" for each in beginnings)]
             raise PydanticCustomError(
                 "unknown_word",
                 "unknown placeholder {word}",
-                {"word": f"{{{name}}}", "known": [f"{{{each}}}" for each in known]},
+                {"word": f"{{{name}}}", "known": [f"{{{each}}}" for each in words]},
             )
     return template
 
 
 def _of_what_is_known_later(template: str) -> str:
     return _of_known_placeholders(template, (*PLACEHOLDERS, ID))
+
+
+def _of_what_may_be_hidden(template: str) -> str:
+    return _of_known_placeholders(template, beginnings=(LOGIN, SECRET))
 
 
 def _of_one_line(template: str) -> str:
@@ -77,7 +104,10 @@ def _of_no_framing(name: str) -> str:
 
 
 Template = Annotated[str, AfterValidator(_of_known_placeholders)]
-"""A text in which `{key}` and `{unique}` are filled in for each request."""
+"""A text in which `{key}`, `{unique}` and the like are filled in for each request."""
+
+SentTemplate = Annotated[str, AfterValidator(_of_what_may_be_hidden)]
+"""The same of what is sent and shown nowhere, which may hold a `{secret.NAME}`."""
 
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}$")]
 """As RFC 9110 (section 5.1) has it: case does not count."""
@@ -87,6 +117,7 @@ Pointer = Annotated[str, Field(pattern=r"^(/([^~/]|~[01])*)*$")]
 
 
 HeadTemplate = Annotated[Template, AfterValidator(_of_one_line)]
+HeaderTemplate = Annotated[SentTemplate, AfterValidator(_of_one_line)]
 Path = Annotated[HeadTemplate, Field(pattern=r"^/", max_length=8000), AfterValidator(_of_a_path)]
 LaterPath = Annotated[
     str,
@@ -96,6 +127,9 @@ LaterPath = Annotated[
     AfterValidator(_of_a_path),
 ]
 """A path that is asked for when the load is over: `{id}` is what the answer called what it accepted."""
+
+Headers = dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeaderTemplate]
+"""Of a request, beside those that any client sends."""
 
 EFFECTS_MAX = 16
 Status = Annotated[int, Field(ge=200, le=599)]
@@ -148,7 +182,7 @@ class Settles(Model):
 
     id: Pointer
     path: LaterPath
-    headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     state: Pointer
     done: Annotated[tuple[str, ...], Field(min_length=1)]
     dead: tuple[str, ...] = ()
@@ -197,16 +231,19 @@ class Check(Model):
 
 
 class DeclaredRequest(Model):
-    """One kind of request; `{key}` and `{unique}` are filled in for each.
+    """One kind of request; `{key}`, `{unique}` and other words in braces are filled in for each.
 
     `{key}` is drawn from the range of keys. `{unique}` is different in each request of a run, and the same again in a
     run of the same seed: ASCII letters, digits and dashes, which need no escaping in a path, in JSON or in a header.
+    Where users log in (`spec.login`), `{user}` is the number of the one that asks, and `{login.NAME}` what it was told.
+    In headers and bodies `{secret.NAME}` is the value of a variable of ours that is written down nowhere.
 
     Attributes:
         name: What samples, objectives (`of`) and reports call it.
         method: A HEAD is not there, as its answer tells a length and has no body.
         path: From the root, with its query.
         body: Sent as it stands, in UTF-8, after filling in; say its content-type in `headers`.
+        body_file: Or a file that holds it, below the folder of readiness.toml; read once, before anything starts.
         headers: Beside those that any client sends.
         weight: Its share of all requests is its weight among those of all; one of weight 0 is asked by a fault alone,
             such as `greedy-client`.
@@ -225,8 +262,9 @@ class DeclaredRequest(Model):
     name: RequestName
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: Path
-    body: Template | None = None
-    headers: dict[Annotated[HeaderName, AfterValidator(_of_no_framing)], HeadTemplate] = Field(default_factory=dict)
+    body: SentTemplate | None = None
+    body_file: PathBelow | None = Field(default=None, exclude_if=is_unsaid)
+    headers: Headers = Field(default_factory=dict)
     weight: float = Field(default=1.0, ge=0, le=1_000_000)
     keys: Keys | None = None
     writes: Pointer | None = Field(default=None, exclude_if=is_unsaid)
@@ -273,20 +311,41 @@ class DeclaredRequest(Model):
         return None if not any(values) else " ".join(value or "" for value in values)
 
     @property
+    def words(self) -> frozenset[str]:
+        """Return all words in braces, of what is asked, of what its answer must say, and of what is asked later."""
+        texts = [self._text, *self.echoes.values(), *(each.wanted for each in self.checks if each.wanted)]
+        if self.settles is not None:
+            texts += [self.settles.path, *self.settles.effects]
+            texts += [*self.settles.headers.values(), *self.settles.says.values()]
+        return frozenset(name for text in texts for name in placeholders_in(text))
+
+    def sending(self, headers: Mapping[str, str]) -> DeclaredRequest:
+        """Return the same with these headers, where it does not say them itself; also of what is asked later."""
+        more = {"headers": _with(headers, self.headers)}
+        if self.settles is None:
+            return self.model_copy(update=more)
+        settles = self.settles.model_copy(update={"headers": _with(headers, self.settles.headers)})
+        return self.model_copy(update={**more, "settles": settles})
+
+    @property
     def _text(self) -> str:
         return "\n".join((self.path, self.body or "", *self.headers.values()))
 
     @model_validator(mode="after")
     def _a_get_has_no_body(self) -> Self:
-        if self.method == "GET" and self.body is not None:
+        if self.body is not None and self.body_file is not None:
+            raise ValueError("body and body_file are two answers to one question; keep the one that is meant")
+        if self.method == "GET" and (self.body is not None or self.body_file is not None):
             raise ValueError("a GET with a body is answered as its server pleases; leave the body out, or POST it")
         return self
 
     @model_validator(mode="after")
     def _what_is_echoed_was_asked_for(self) -> Self:
-        said = self._text
+        if self.body_file is not None:
+            return self  # what is said stands there, and is looked at when it is read
+        said = (*placeholders_in(self._text), USER)  # a user is known by its session as well
         for template in self.echoes.values():
-            strange = [name for name in placeholders_in(template) if name not in placeholders_in(said)]
+            strange = [name for name in placeholders_in(template) if name not in said and not name.startswith(LOGIN)]
             if strange:
                 raise ValueError(
                     f"its answer is to echo {{{strange[0]}}}, which it does not say; ask for what is to be echoed"
@@ -299,8 +358,12 @@ class DeclaredRequest(Model):
             return self
         if self.writes is not None and self.reads is not None:
             raise ValueError("it writes a value or reads one; keep the one that is meant, or declare two requests")
+        if self.body_file is not None:
+            return self
         if not self.has_key:
             raise ValueError("a value belongs to a key, and it asks for none; put {key} where the service looks for it")
+        if any(name == USER or name.startswith(LOGIN) for name in placeholders_in(self.path)):
+            raise ValueError("a value belongs to a key, and its path is another one for each user; keep the key alone")
         if self.writes is not None:
             self._check_that_values_differ(self.writes)
         return self
@@ -323,6 +386,12 @@ class DeclaredRequest(Model):
 
     def _body_of(self, number: str) -> str:
         return PLACEHOLDER.sub(lambda found: number if found[1] == UNIQUE else "0", self.body or "")
+
+
+def _with(usual: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with the usual ones where they do not say the same themselves; case does not count."""
+    said = {name.lower() for name in own}
+    return {**{name: value for name, value in usual.items() if name.lower() not in said}, **own}
 
 
 def value_at(pointer: str, body: bytes) -> bytes | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from harness.spec.faults import Fault
+    from harness.spec.login import Login
     from harness.spec.requests import DeclaredRequest, ResponseHeaders
 
 
@@ -212,9 +213,11 @@ class Scenario(Model):
             return self
         return self.model_copy(update={"extends_to": factor})
 
-    def asking(self, requests: tuple[DeclaredRequest, ...], headers: ResponseHeaders) -> Scenario:
+    def asking(
+        self, requests: tuple[DeclaredRequest, ...], headers: ResponseHeaders, login: Login | None = None
+    ) -> Scenario:
         """Return this scenario with everything said of its requests: what a service declares, where it says nothing."""
-        load = self.load.asking(requests, headers)
+        load = self.load.asking(requests, headers, login)
         objectives = tuple(
             each.answered_from(load.told.hits, load.cacheable) if isinstance(each, Hits) else each
             for each in self.objectives
@@ -237,6 +240,8 @@ class Scenario(Model):
     @classmethod
     def _presses_with_our_own_users(cls, load: Load) -> Load:
         below(load.locustfile or "")
+        if any(request.body_file for request in load.requests):
+            raise ValueError("a request whose body is a file stands in readiness.toml; declare it there, or say `body`")
         return load
 
     @model_validator(mode="after")

@@ -12,7 +12,8 @@ from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
 from harness.spec.clean import CleanMetric
 from harness.spec.invariant import Invariant
-from harness.spec.model import Model, Plain, Variable
+from harness.spec.login import Login, unknown_words
+from harness.spec.model import Model, Plain, Variable, is_unsaid
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
 from harness.spec.phase import Slug
@@ -252,6 +253,8 @@ class System(Model):
         components: What it depends on, by name; the name is what faults and placeholders call it.
         requests: What it is asked; a scenario may ask otherwise. Without any, `GET /`.
         headers: What its answers tell of themselves.
+        login: How users make themselves known before they ask; nobody does, where it says nothing.
+        secrets: Names of variables of ours that requests may say as `{secret.NAME}`; their values are never written.
         allowed_hosts: Other machines that may be loaded: those that are yours, and nothing else but this one is.
         sticky: The header of a request that names its client, whose WebSockets come back to the same replica; where
             it says nothing, and in a request without it, the client's address does.
@@ -264,6 +267,8 @@ class System(Model):
     components: dict[Slug, Part] = Field(default_factory=lambda: {name: Part() for name in USUAL_COMPONENTS})
     requests: Requests = ()
     headers: ResponseHeaders = ResponseHeaders()
+    login: Login | None = Field(default=None, exclude_if=is_unsaid)
+    secrets: Annotated[tuple[Variable, ...], Field(exclude_if=is_unsaid)] = ()
     allowed_hosts: Annotated[tuple[Host, ...], Field(max_length=20)] = ()
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,79}$")] | None = None
     standbys: Standbys = Field(default_factory=dict)
@@ -273,6 +278,12 @@ class System(Model):
         unheard = [key for key in ("replicas", "components", "sticky", "standbys") if key in self.model_fields_set]
         if unheard and self.subject.external is not None:
             raise ValueError(f"{unheard[0]} means nothing for an external subject; its proxies say what it depends on")
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_is_known(self) -> Self:
+        for where, word, fix in unknown_words(self.requests, self.login, self.secrets):
+            raise ValueError(f"{where} says {{{word}}}, which is not known: {fix}")
         return self
 
     def with_environment(self, variables: Mapping[str, str]) -> System:

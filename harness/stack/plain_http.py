@@ -33,9 +33,23 @@ def http_question(path: str, length_bytes: int) -> bytes:
 
 
 def get(address: Address, path: str, *, within_s: float, headers: Mapping[str, str] | None = None) -> httpx.Response:
-    """Return what is answered to a GET, on a connection of its own.
+    """Return what is answered to a GET, on a connection of its own; see `ask`."""
+    return ask(address, "GET", path, within_s=within_s, headers=headers)
+
+
+def ask(
+    address: Address,
+    method: str,
+    path: str,
+    *,
+    within_s: float,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> httpx.Response:
+    """Return what is answered to a request, on a connection of its own; a redirect is an answer.
 
     Raises:
         httpx.HTTPError: If nothing is, or no HTTP; or a pause is longer than `within_s`, seconds.
     """
-    return httpx.get(f"http://{address}{path}", timeout=within_s, headers=headers, trust_env=False, verify=_NO_TLS)
+    url = f"http://{address}{path}"
+    return httpx.request(method, url, content=body, headers=headers, timeout=within_s, trust_env=False, verify=_NO_TLS)

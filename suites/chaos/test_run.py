@@ -179,6 +179,14 @@ OF_THE_MACHINE = {"generator on time", "generator not busy", "generator alive", 
 
 
 SENTINEL = "s3ntinel/with+odd=chars & more"
+SENT = "s3nt/with+the=load & nothing else"
+SENDING = """
+[[system.requests]]
+name = "look"
+path = "/"
+headers = { authorization = "Bearer {secret.LOAD_TOKEN}" }
+[system.headers]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +196,11 @@ def held(tmp_path_factory):
     With every plugin of pytest that is installed, as it is for most people.
     """
     project = made_project(tmp_path_factory.mktemp("held"))
-    (project / "readiness.toml").write_text(SETTINGS.replace('ready = "/"', 'ready = "/"\nsecrets = ["API_TOKEN"]'))
+    settings = SETTINGS.replace('ready = "/"', 'ready = "/"\nsecrets = ["API_TOKEN"]').replace(
+        "[system.headers]\n", SENDING
+    )
+    settings = settings.replace('name = "dummy"', 'name = "dummy"\nsecrets = ["LOAD_TOKEN"]')
+    (project / "readiness.toml").write_text(settings)
     (project / "scenarios/short.yaml").write_text(SHORT.replace("load: ", "environment: {GREETING: hello}\nload: ", 1))
     leaky = (project / "dummy.py").read_text().replace("from __future__ import annotations", HEAD, 1)
     assert leaky.count(CLOCK_HEADER) == 1
@@ -197,7 +209,7 @@ def held(tmp_path_factory):
     run = subprocess.run(
         command("run", "short", "--no-allure", "--seed", "3", "--junit", "junit.xml", "--ctrf", "ctrf.json"),
         cwd=project, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "API_TOKEN": SENTINEL},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "API_TOKEN": SENTINEL, "LOAD_TOKEN": SENT},
     )  # fmt: skip
     files = {path.relative_to(run_folder(project)).as_posix() for path in run_folder(project).rglob("*")}
     pages = [run_folder(project) / page for page in ("index.html", "short/index.html", "short/plot.svg")]
@@ -258,11 +270,15 @@ def test_a_secret_is_in_no_file_of_a_run(held):
     assert "[redacted]" in (folder / "short/logs/replica-1.log").read_text(), "the service did not even say it"
     assert "[redacted]" in read_history(folder / "short").samples.replicas
     forms = [
-        SENTINEL,
-        quote(SENTINEL),
-        quote_plus(SENTINEL),
-        base64.b64encode(SENTINEL.encode()).decode(),
-        html.escape(SENTINEL),
+        form
+        for secret in (SENTINEL, SENT)
+        for form in (
+            secret,
+            quote(secret),
+            quote_plus(secret),
+            base64.b64encode(secret.encode()).decode(),
+            html.escape(secret),
+        )
     ]
     files = [path for path in folder.rglob("*") if path.is_file()]
     files += [held.project / "junit.xml", held.project / "ctrf.json"]

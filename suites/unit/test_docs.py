@@ -33,7 +33,7 @@ from harness.spec.invariant import NoAcknowledgedWriteLost
 from harness.spec.objective import Errors, Hits, Late, Processor, Recovery, Slow
 from harness.spec.phase import Phase
 from harness.spec.quantity import count_text
-from harness.spec.requests import PLACEHOLDERS, DeclaredRequest
+from harness.spec.requests import PLACEHOLDERS, USER, DeclaredRequest
 from harness.spec.scenario import Scenario
 from harness.spec.sometimes import Answered, Grows, Metric
 from harness.spec.timeline import scheduled
@@ -91,20 +91,23 @@ def test_the_settings_of_somebody_else_are_read(tmp_path):
 
     assert settings_of(tmp_path).system.name == "shop"
     of_replicas = set(Blueprint(system=DUMMY, seed=1).placeholders("replica-1", GIVEN))
-    assert placeholders(example) == of_replicas | set(PLACEHOLDERS)
+    assert placeholders(example) == of_replicas | set(PLACEHOLDERS) - {USER}
 
 
 def test_the_requests_and_headers_of_the_page_on_the_load_are_read(tmp_path):
-    """Both examples, below a service; and every placeholder and every method stands on the page."""
+    """All examples, below a service; and every placeholder and every method stands on the page."""
     page = (PROJECT / "docs/load.md").read_text()
-    requests, checked, headers = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "readiness.toml").write_text(f"{requests}\n{checked}\n{headers}\n{SERVICE}")
+    requests, checked, login, headers = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    service = SERVICE.replace("[system]\n", login.partition("\n\n")[0] + "\n")
+    login = login.partition("\n\n")[2]
+    (tmp_path / "readiness.toml").write_text(f"{requests}\n{checked}\n{headers}\n{login}\n{service}")
 
     system = settings_of(tmp_path).system
 
     assert [request.name for request in system.requests] == ["order", "look", "graph"]
     assert system.headers.hits == ("l1", "l2")
-    assert all(f"| `{{{name}}}` |" in page for name in PLACEHOLDERS)
+    assert (system.login and system.login.users, system.secrets) == (20, ("SHOP_PASSWORD",))
+    assert all(f"| `{{{name}}}`" in page for name in PLACEHOLDERS)
     assert all(method in page for method in get_args(DeclaredRequest.model_fields["method"].annotation))
 
 

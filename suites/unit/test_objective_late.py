@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.history.operations import ABSENT, OPERATION, digest_of
 from harness.history.samples import RECORD, SampleOutcome, Samples
-from harness.load.generator.filling import ready
+from harness.load.filling import ready
 from harness.load.generator.memory import memories_of
 from harness.load.generator.request import Request
 from harness.spec.objective import KINDS, Late, tightest_s

@@ -164,7 +164,7 @@ def test_a_locustfile_asks_instead(tmp_path):
         ("weight = 9", 'echoes = {"/id" = "{kee}"}', "unknown placeholder {kee}", "readiness.toml:16: system.requests[1].echoes./id", "did you mean '{key}'?"),
         ("weight = 9", 'echoes = {"/id" = "{unique}"}', "its answer is to echo {unique}, which it does not say", "readiness.toml:13: system.requests[1]", "ask for what is to be echoed"),
         ("weight = 9", f"settles = {{{SETTLES}, effects = []}}", "should have at least 1 item", "readiness.toml:16: system.requests[1].settles.effects", ""),
-        ("weight = 9", f'settles = {{{SETTLES}, effects = ["/of/{{idd}}"]}}', "unknown placeholder {idd}", "readiness.toml:16: system.requests[1].settles.effects[0]", "did you mean '{id}'? known: {key}, {unique}, {id}"),
+        ("weight = 9", f'settles = {{{SETTLES}, effects = ["/of/{{idd}}"]}}', "unknown placeholder {idd}", "readiness.toml:16: system.requests[1].settles.effects[0]", "did you mean '{id}'? known: {key}, {unique}, {user}, {id}, {login.NAME}"),
         ("weight = 9", f'settles = {{{SETTLES}, effects = ["of/{{id}}"]}}', "String should match pattern", "readiness.toml:16: system.requests[1].settles.effects[0]", ""),
         ("weight = 9", 'reads = ""\nwrites = ""', "it writes a value or reads one", "readiness.toml:13: system.requests[1]", "declare two"),
         ('path = "/orders"', 'path = "/orders"\nwrites = "/id"', "a value belongs to a key, and it asks for none", "readiness.toml:7: system.requests[0]", "put {key}"),

@@ -32,6 +32,7 @@ from gevent.fileobject import FileObject
 from harness.errors import LoadError
 from harness.load.generator import resolver
 from harness.load.generator.calibration import null_server, overhead_p95_s
+from harness.load.generator.entering import entered
 from harness.load.generator.generator import Generator
 from harness.load.plan import Assignment, LoadPlan, plan_from_json
 
@@ -71,7 +72,7 @@ def _press(plan: LoadPlan, folder: Path, orders: FileObject) -> None:
         null_server() if plan.calibration_s else nullcontext() as computing_port,
     ):
         own_s = overhead_p95_s(plan, folder, null_port) if null_port else None
-        generator = Generator(plan, folder, on_beat=lambda beat: say(beat=beat.to_json()))
+        generator = Generator(plan, folder, entered(plan), on_beat=lambda beat: say(beat=beat.to_json()))
         generator.seat_users()
         say(ready=True, overhead_p95_s=own_s)
         begins = orders.readline()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.load.generator.filling import filling
+from harness.load.filling import ANONYMOUS, filling
 from harness.spec.requests import value_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.load.generator.filling import Filling
+    from harness.load.filling import Clients, Filling
     from harness.load.generator.request import Request
     from harness.spec.requests import Check, DeclaredRequest
 
@@ -47,10 +47,12 @@ Checks = dict[int, tuple[ReadyCheck, ...]]
 """What the answers to each kind of request must pass, by its index."""
 
 
-def checks_of(requests: Sequence[DeclaredRequest], mark: str) -> Checks:
+def checks_of(requests: Sequence[DeclaredRequest], mark: str, clients: Clients = ANONYMOUS) -> Checks:
     """Return the checks of those that declare some, in a load of this mark."""
     return {
-        index: tuple(ReadyCheck(each, filling(each.wanted, mark) if each.wanted else None) for each in request.checks)
+        index: tuple(
+            ReadyCheck(each, filling(each.wanted, mark, clients) if each.wanted else None) for each in request.checks
+        )
         for index, request in enumerate(requests)
         if request.checks
     }

@@ -14,6 +14,7 @@ from harness.errors import LoadError
 from harness.history.load import OVERDUE_AFTER_S
 from harness.history.samples import SampleOutcome
 from harness.load.dripping import Drips
+from harness.load.filling import ANONYMOUS
 from harness.load.generator.accepting import accepting
 from harness.load.generator.checking import checks_of
 from harness.load.generator.control import Control, computing
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from harness.history.load import Heartbeat, LoadTally
     from harness.load.arrivals import ArrivalSchedule
+    from harness.load.filling import Clients
     from harness.load.plan import Assignment, LoadPlan
     from harness.spec.faults.traffic import TrafficWindow
 
@@ -48,21 +50,26 @@ class Generator:
     """One run."""
 
     def __init__(
-        self, plan: LoadPlan, folder: Path, on_beat: Callable[[Heartbeat], object] = lambda _beat: None
+        self,
+        plan: LoadPlan,
+        folder: Path,
+        clients: Clients = ANONYMOUS,
+        on_beat: Callable[[Heartbeat], object] = lambda _beat: None,
     ) -> None:
         self.plan = plan
+        self.clients = clients
         self.schedule = plan.arrivals()
         self.queue = RequestQueue(
             retrying=policy_of(plan.traffic, plan.load),
             ends_s=plan.lasts_s,
-            checks=checks_of(plan.load.asked, plan.mark),
+            checks=checks_of(plan.load.asked, plan.mark, clients),
         )
         raw = RawWriter(folder)
         self._names = tuple(request.name for request in plan.load.asked) or (NO_REQUEST,)
         for name in self._names:  # numbered before any answer comes, whichever is the first to
             raw.operations.index(name)
-        memories = memories_of(plan.load.asked, plan.mark) if plan.remembers else {}
-        own = own_echoes_of(plan.load.asked, plan.mark) if plan.compares_echoes else {}
+        memories = memories_of(plan.load.asked, plan.mark, clients) if plan.remembers else {}
+        own = own_echoes_of(plan.load.asked, plan.mark, clients) if plan.compares_echoes else {}
         named = accepting(plan.load.asked) if plan.keeps_accepted else {}
         self.recorder = Recorder(raw, plan.load.told, memories, own, named)
         self.queue.recorder = self.recorder
@@ -100,7 +107,8 @@ class Generator:
         if self.plan.load.locustfile is not None:
             return environment_of(self.plan, self.queue)
         kind = LeanUser if self.plan.load.client == "lean" else OpenUser
-        user = type("DeclaredUser", (kind,), settings_of(self.plan, self.queue) | kind.prepared(self.plan))
+        prepared = kind.prepared(self.plan, self.clients)
+        user = type("DeclaredUser", (kind,), settings_of(self.plan, self.queue) | prepared)
         return Environment(user_classes=[user], catch_exceptions=True)
 
     def unseat_users(self) -> None:
@@ -197,9 +205,9 @@ class Generator:
         fault, drips = window.fault, self._slow.setdefault(window.id, Drips())
         if isinstance(fault, SlowReaders):
             sleep_until, begins_s = sleeper(), self.queue.origin_s
-            clients = slow_clients(self.plan, fault, drips)
+            slow = slow_clients(self.plan, fault, drips, self.clients)
             sleep_until(begins_s + window.starts_s)
-            held_until(lambda: sleep_until(begins_s + window.ends_s), clients)
+            held_until(lambda: sleep_until(begins_s + window.ends_s), slow)
 
     def _drain(self) -> None:
         """Wait for answers, but not for ever: a service that hangs must not look like one that was not asked."""

@@ -20,7 +20,7 @@ from gevent import socket
 from locust import User, task
 
 from harness.history.samples import SampleOutcome
-from harness.load.generator.filling import filling
+from harness.load.filling import ANONYMOUS, filling
 from harness.load.generator.users import OpenLoopUser
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
-    from harness.load.generator.filling import Filling
+    from harness.load.filling import Clients, Filling
     from harness.load.generator.request import Request
     from harness.load.plan import LoadPlan
     from harness.spec.requests import DeclaredRequest
@@ -205,13 +205,14 @@ class LeanUser(OpenLoopUser, User):
     _all: ClassVar[set[Connection]] = set()
 
     @staticmethod
-    def prepared(plan: LoadPlan) -> dict[str, Any]:
+    def prepared(plan: LoadPlan, clients: Clients) -> dict[str, Any]:
         """Return what a plan asks, ready to be sent, and what it wants to be told, as attributes of a class."""
         host, told = urlsplit(plan.base_url).netloc, plan.load.told
         checked = [check.header for request in plan.load.asked for check in request.checks]
         names = [name.lower() for name in (told.cache, told.replica, told.version, *checked) if name]
         kinds = tuple(
-            (filling(_head(each, host), plan.mark), _body(each, plan.mark), each.proper) for each in plan.load.asked
+            (filling(_head(each, host), plan.mark, clients), _body(each, plan.mark, clients), each.proper)
+            for each in plan.load.asked
         )
         kind_of_answer = KeptAnswer if plan.needs_bodies else Answer
         return {"kinds": kinds, "told": {name.encode(): name for name in names}, "kind_of_answer": kind_of_answer}
@@ -255,9 +256,11 @@ class LeanUser(OpenLoopUser, User):
         return _written(head, body, request.key, request.number)
 
 
-def written(request: DeclaredRequest, host: str, mark: str) -> Callable[[int, int], bytes]:
+def written(
+    request: DeclaredRequest, host: str, mark: str, clients: Clients = ANONYMOUS
+) -> Callable[[int, int], bytes]:
     """Return what writes a declared request as it goes over a socket, for a key and a number in a load of this mark."""
-    head, body = filling(_head(request, host), mark), _body(request, mark)
+    head, body = filling(_head(request, host), mark, clients), _body(request, mark, clients)
     return lambda key, number: _written(head, body, key, number)
 
 
@@ -277,7 +280,7 @@ def _head(request: DeclaredRequest, host: str) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _body(request: DeclaredRequest, mark: str) -> Filling | None:
+def _body(request: DeclaredRequest, mark: str, clients: Clients) -> Filling | None:
     if request.body is None and request.method in _EXPECTED_TO_HAVE_BODIES:
         return filling("", mark)
-    return filling(request.body, mark) if request.body is not None else None
+    return filling(request.body, mark, clients) if request.body is not None else None

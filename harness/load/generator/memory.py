@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.history.operations import ABSENT, GONE, OPERATION, digest_of
 from harness.history.samples import SampleOutcome
-from harness.load.generator.filling import filling
+from harness.load.filling import ANONYMOUS, filling
 from harness.spec.requests import SUCCESS, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.load.generator.filling import Filling
+    from harness.load.filling import Clients, Filling
     from harness.load.generator.request import Request
     from harness.spec.requests import DeclaredRequest
 
@@ -72,12 +72,12 @@ def is_success(outcome: SampleOutcome, response: Any) -> bool:
     return outcome is SampleOutcome.OK and response is not None and response.status_code in SUCCESS
 
 
-def memories_of(requests: Sequence[DeclaredRequest], mark: str) -> dict[int, Memory]:
+def memories_of(requests: Sequence[DeclaredRequest], mark: str, clients: Clients = ANONYMOUS) -> dict[int, Memory]:
     """Return how requests are remembered, by their index, in a load of this mark; those that are not are left out."""
     return {
         index: Memory(
             pointer=(request.writes if request.writes is not None else request.reads) or "",
-            body=filling(request.body or "", mark) if request.writes is not None else None,
+            body=filling(request.body or "", mark, clients) if request.writes is not None else None,
         )
         for index, request in enumerate(requests)
         if request.is_remembered

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.history.echoes import ECHO, OWN, TEXT_MAX
 from harness.history.samples import NAMELESS
-from harness.load.generator.filling import filling
+from harness.load.filling import ANONYMOUS, filling
 from harness.load.generator.memory import is_success
 from harness.spec.requests import value_at
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.history.samples import SampleOutcome
-    from harness.load.generator.filling import Filling
+    from harness.load.filling import Clients, Filling
     from harness.load.generator.request import Request
     from harness.spec.requests import DeclaredRequest
 
@@ -61,10 +61,10 @@ class OwnEchoes:
         return _PACKED.pack(sample, OWN, index_of(NAMELESS))
 
 
-def own_echoes_of(requests: Sequence[DeclaredRequest], mark: str) -> dict[int, OwnEchoes]:
+def own_echoes_of(requests: Sequence[DeclaredRequest], mark: str, clients: Clients = ANONYMOUS) -> dict[int, OwnEchoes]:
     """Return what answers must say, by their request's index; requests that declare nothing are left out."""
     return {
-        index: OwnEchoes(tuple((pointer, filling(template, mark)) for pointer, template in request.echoed))
+        index: OwnEchoes(tuple((pointer, filling(template, mark, clients)) for pointer, template in request.echoed))
         for index, request in enumerate(requests)
         if request.echoes
     }

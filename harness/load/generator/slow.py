@@ -18,6 +18,7 @@ from harness.load.generator.lean import HTTP_PORT, written
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.load.filling import Clients
     from harness.load.plan import LoadPlan
     from harness.spec.faults import SlowReaders
 
@@ -157,11 +158,11 @@ def held_until(sleep_until: Callable[[], object], clients: list[SlowClient]) -> 
         gevent.killall(holding)
 
 
-def slow_clients(plan: LoadPlan, fault: SlowReaders, drips: Drips) -> list[SlowClient]:
+def slow_clients(plan: LoadPlan, fault: SlowReaders, drips: Drips, clients: Clients) -> list[SlowClient]:
     """Return one generator's share of the clients of a fault; each asks one key, each time with a number of its own."""
     request = next(each for each in plan.load.asked if each.name == fault.asks)
     parts, keys = urlsplit(plan.base_url), request.keys or plan.load.keys
-    write = written(request, parts.netloc, plan.mark)
+    write = written(request, parts.netloc, plan.mark, clients)
     index, of = plan.share
     numbers = count(NUMBERS_FROM + index, of)
     return [

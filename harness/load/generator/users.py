@@ -20,13 +20,13 @@ from locust import FastHttpUser, task
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastResponse
 
 from harness.history.samples import SampleOutcome
-from harness.load.generator.filling import ready
+from harness.load.filling import ready
 
 if TYPE_CHECKING:
     from geventhttpclient import HTTPClient
 
+    from harness.load.filling import Clients, ReadyRequest
     from harness.load.generator.checking import Checks
-    from harness.load.generator.filling import ReadyRequest
     from harness.load.generator.recorder import Recorder
     from harness.load.generator.request import Request
     from harness.load.plan import LoadPlan
@@ -195,9 +195,9 @@ class OpenUser(OpenLoopUser, FastHttpUser):
     kinds: ClassVar[tuple[ReadyRequest, ...]]
 
     @staticmethod
-    def prepared(plan: LoadPlan) -> dict[str, Any]:
-        """Return what a plan asks, ready to be sent, as attributes of a class."""
-        return {"kinds": tuple(ready(request, plan.mark) for request in plan.load.asked)}
+    def prepared(plan: LoadPlan, clients: Clients) -> dict[str, Any]:
+        """Return what a plan asks, ready to be sent by these clients, as attributes of a class."""
+        return {"kinds": tuple(ready(request, plan.mark, clients) for request in plan.load.asked)}
 
     def on_start(self) -> None:
         """Make a client; it connects to nothing yet."""
