@@ -224,6 +224,7 @@ def _faulty(source: ScenarioSource, settings: Settings, profile: str) -> Iterato
     yield from _hidden_faults(source, scenario, system)
     yield from _unseen_rates(source, system)
     yield from _unasked(source, system)
+    yield from _unencrypted(source, system)
 
 
 def _said_of_all(source: ScenarioSource) -> Iterator[SpecError]:
@@ -459,6 +460,18 @@ def _unasked(source: ScenarioSource, system: System) -> Iterator[SpecError]:
             what = f"`{fault}` is done by the harness's own clients, and a locustfile brings others"
             fix = "declare requests in the place of the locustfile, or leave the fault out"
             yield SpecError(what, where=source.document.place(path), fix=fix)
+
+
+def _unencrypted(source: ScenarioSource, system: System) -> Iterator[SpecError]:
+    """Find what is done on bare sockets, where the service that runs already is asked over TLS."""
+    if not (system.subject.external or "").startswith("https:"):
+        return
+    bare = [(path, str(fault)) for path, _, fault in _faults(source.scenario) if isinstance(fault, SlowReaders)]
+    if source.scenario.load.client == "lean":
+        bare.append((("load", "client"), "lean"))
+    for path, what in bare:
+        said, where = f"`{what}` is done on bare sockets, which speak no TLS", source.document.place(path)
+        yield SpecError(said, where=where, fix="leave it out, or judge the service at an address on plain http")
 
 
 def _not_asked_again(

@@ -47,6 +47,7 @@ def load(
         str, typer.Option(help="`fast`: an HTTP library; `lean`: a bare socket, for high rates.")
     ] = "fast",
     locustfile: Annotated[Path | None, typer.Option(help="Press with the users of this file, instead of ours.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Certificates (PEM) of those who are believed on https.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Generators on this machine, each on a core.")] = 1,
     expect_workers: Annotated[int, typer.Option(max=256, help="Wait for so many `readiness worker` instead.")] = 0,
     bind: Annotated[str, typer.Option(help="HOST:PORT where workers come to.")] = "127.0.0.1:5557",
@@ -70,6 +71,7 @@ def load(
         seed=new_seed() if seed is None else seed,
         allow_remote=allow_remote,
         allowed_hosts=system.allowed_hosts if system else (),
+        ca=str(ca.absolute()) if ca else None,
         secrets=hidden_variables(system.secrets, os.environ, key="system.secrets") if system else {},
     )
     with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder, ExitStack() as stack:

@@ -176,8 +176,15 @@ def _load_plan(plan: Plan, context: RunContext, stack: Stack, *, loads_before: i
         remembers=scenario.remembers,
         loads_before=loads_before,
         secrets=context.secrets,
+        ca=_believed(context),
         keeps_accepted=scenario.settles_within_s > 0,
     )
+
+
+def _believed(context: RunContext) -> str | None:
+    """Return the file of those who are believed to be the judged service, on https."""
+    ca = context.system.subject.ca
+    return str(context.project / ca) if ca else None
 
 
 def _check_it_can_judge(plan: Plan, load: LoadRun) -> None:

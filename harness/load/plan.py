@@ -13,10 +13,12 @@ from harness.load.arrivals import schedule_of
 from harness.load.clients import login_lasts_s
 from harness.load.replay import recorded_s
 from harness.load.traffic import peak_per_s, with_traffic
+from harness.spec.faults import SlowReaders
 from harness.spec.faults.traffic import TrafficWindow
 from harness.spec.load import Load
 from harness.spec.requests import secrets_in
 from harness.spec.schedule import Replay
+from harness.stack.tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +58,7 @@ class LoadPlan:
         keeps_accepted: Whether it is kept what answers call the things that they accept.
         traffic: Faults of the load, each with its window.
         secrets: Values of `{secret.NAME}` in requests, by name; they go to the generator, and nowhere else.
+        ca: The file of those who are believed on https; None for those that this machine trusts.
         loads_before: How many loads of this seed pressed the same system before: what is `{unique}` in this one must
             be none of theirs, or a value that it reads could be its own or another's.
     """
@@ -76,6 +79,7 @@ class LoadPlan:
     keeps_accepted: bool = False
     traffic: tuple[TrafficWindow, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca: str | None = None
     loads_before: int = 0
 
     @property
@@ -90,8 +94,8 @@ class LoadPlan:
             LoadError: If not.
         """
         parts = urlsplit(self.base_url)
-        if parts.scheme != "http" or not parts.hostname or not _has_port(parts):
-            fix = "write it as http://host:port"
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
+            fix = "write it as http://host:port or https://host"
             raise LoadError("this is no address that can be loaded", where=self.base_url, fix=fix)
         if parts.username or parts.password:
             fix = "send them in a header of [[system.requests]]: what stands in an address is shown"
@@ -103,6 +107,8 @@ class LoadPlan:
             fix = "load only what you may: name it in readiness.toml, [system] allowed_hosts, or add --allow-remote"
             raise LoadError("the address is on another machine", where=self.base_url, fix=fix)
         self._check_secrets()
+        if parts.scheme == "https":
+            self._check_tls()
         if isinstance(self.load.schedule, Replay):
             self.arrivals()
         if self.load.locustfile is not None and not self.locustfile.is_file():
@@ -120,6 +126,23 @@ class LoadPlan:
             if not (value.isascii() and value.isprintable()):
                 fix = "see whether it ends in a line break; a header takes one line of printable ASCII"
                 raise LoadError(f"the value of {name} cannot stand in a header", where=name, fix=fix)
+
+    def _check_tls(self) -> None:
+        """See that what presses speaks TLS, and that whom it is to believe can be read.
+
+        Raises:
+            LoadError: If not.
+        """
+        bare = 'client = "lean"' if self.load.client == "lean" and self.load.locustfile is None else None
+        bare = next((str(each.fault) for each in self.traffic if isinstance(each.fault, SlowReaders)), bare)
+        if bare:
+            what = f"{bare} is done on bare sockets, which speak no TLS"
+            raise LoadError(what, where=self.base_url, fix="leave it out, or load an address on plain http")
+        try:
+            Tls(Path(self.ca) if self.ca else None).context()
+        except OSError as error:
+            fix = "name a file of certificates in PEM, as the service's own authority gives it"
+            raise LoadError(f"nobody can be believed: {error}", where=str(self.ca), fix=fix) from error
 
     @property
     def login_lasts_s(self) -> float:

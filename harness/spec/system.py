@@ -31,6 +31,7 @@ Argv = Annotated[tuple[Plain, ...], Field(min_length=1)]
 """Program and arguments; no shell reads them."""
 
 _ON_THIS_MACHINE = ("127.0.0.1", "localhost")
+_USUAL_PORTS = {"http": "80", "https": "443"}
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -48,11 +49,12 @@ def _host(text: str) -> str:
 
 def _service_url(text: str) -> str:
     parts = urlsplit(text)
-    host, _, port = parts.netloc.rpartition(":")
+    place = parts.netloc if ":" in parts.netloc else f"{parts.netloc}:{_USUAL_PORTS.get(parts.scheme)}"
+    host, _, port = place.rpartition(":")
     is_whole = bool(_HOST.fullmatch(host)) and port.isdecimal() and 0 < int(port) < 1 << 16
-    if parts.scheme != "http" or not is_whole or parts.path not in {"", "/"} or parts.query:
-        raise ValueError(f"{text!r} cannot be judged; write http://127.0.0.1:PORT, without a path")
-    return f"http://{parts.netloc.lower()}"
+    if parts.scheme not in _USUAL_PORTS or not is_whole or parts.path not in {"", "/"} or parts.query:
+        raise ValueError(f"{text!r} cannot be judged; write http://127.0.0.1:PORT or https://HOST, without a path")
+    return f"{parts.scheme}://{host.lower()}:{port}"
 
 
 def _local_address(text: str) -> str:
@@ -143,6 +145,8 @@ class Subject(Model):
         command: Program and arguments of a service in any language; `{port}` is where it must listen.
         external: The address of a service that runs already, `http://127.0.0.1:8000`; it is not started, nor ended. On
             another machine it must be one of the system's `allowed_hosts`.
+        ca: Whom to believe that they are an external service on https: certificates in PEM, in a file below the folder
+            of readiness.toml; those that this machine trusts, if None.
         factory: Whether `app` or `wsgi` names a function that makes the application, or the application itself.
         python: The Python that serves `app` or `wsgi`, and that `python` means in commands, such as `.venv/bin/python`;
             the one that runs the harness if None. In a container it is the image's own.
@@ -173,6 +177,7 @@ class Subject(Model):
     wsgi: Application | None = None
     command: Argv | None = None
     external: ServiceUrl | None = None
+    ca: PathBelow | None = Field(default=None, exclude_if=is_unsaid)
     factory: bool = True
     python: Annotated[Plain, Field(min_length=1)] | None = None
     defect_app: Application | None = None
@@ -207,6 +212,10 @@ class Subject(Model):
             unheard = [key for key in _NOT_STARTED if key in self.model_fields_set]
             if unheard:
                 raise ValueError(f"{unheard[0]} means nothing for an external subject; it is not started here")
+            if self.ca is not None and not self.external.startswith("https:"):
+                raise ValueError('ca says whom to believe on https; write external = "https://…", or leave ca out')
+        elif self.ca is not None:
+            raise ValueError("ca is for an external subject on https; what is started here is asked over plain HTTP")
         elif self.proxies:
             raise ValueError("proxies are for an external subject; what is started here gets its own")
         if self.defect_app and not (self.app or self.wsgi):

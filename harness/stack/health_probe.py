@@ -50,6 +50,23 @@ class HealthProbe:
         return self.long_question(length_bytes)
 
 
+def connected(address: Address, within_s: float) -> socket.socket:
+    """Return a new connection, over TLS where that is spoken there.
+
+    Raises:
+        OSError: If there is none in time; ssl.SSLError, which is one, if who answers is not believed.
+    """
+    connection = socket.create_connection((address.host, address.port), timeout=within_s)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.tls is None:
+            return connection
+        return address.tls.context().wrap_socket(connection, server_hostname=address.host)
+    except BaseException:
+        connection.close()
+        raise
+
+
 def seconds_to_answer(address: Address, question: bytes, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
     """Return the seconds from sending `question` to the first byte of its answer; connecting is not counted.
 
@@ -58,8 +75,7 @@ def seconds_to_answer(address: Address, question: bytes, within_s: float = SERVI
     Raises:
         OSError: If the connection is refused or ends without an answer; TimeoutError if there is none in time.
     """
-    with socket.create_connection((address.host, address.port), timeout=within_s) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connected(address, within_s) as connection:
         began_s = time.perf_counter()
         connection.sendall(question)
         if not connection.recv(1):

@@ -1,4 +1,4 @@
-"""Asking what stands on this machine, over plain HTTP."""
+"""Asking a part of a system over HTTP, which stands on this machine, but for a service that runs elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from harness.stack.service import Address
 
-# A client makes itself ready for TLS, which nothing here speaks: to read the machine's certificates takes 25 ms of a
-# core for each question, and replicas are asked while they are measured. This context trusts no certificate at all.
+# A client makes itself ready for TLS, which nothing speaks that is started here: to read the machine's certificates takes
+# 25 ms of a core for each question, and replicas are asked while they are measured. This one trusts no certificate.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
@@ -51,5 +51,6 @@ def ask(
     Raises:
         httpx.HTTPError: If nothing is, or no HTTP; or a pause is longer than `within_s`, seconds.
     """
-    url = f"http://{address}{path}"
-    return httpx.request(method, url, content=body, headers=headers, timeout=within_s, trust_env=False, verify=_NO_TLS)
+    url = f"{'http' if address.tls is None else 'https'}://{address}{path}"
+    trusted = _NO_TLS if address.tls is None else address.tls.context()
+    return httpx.request(method, url, content=body, headers=headers, timeout=within_s, trust_env=False, verify=trusted)

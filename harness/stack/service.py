@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.stack.tls import Tls
+
 SERVICE_ANSWERS_WITHIN_S = 5.0
 """What is asked is answered within this time, or not at all."""
 
@@ -29,10 +31,11 @@ ANYWHERE = "0.0.0.0"  # noqa: S104 - inside a container, whose published ports a
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where something listens."""
+    """Where something listens; `tls` where it speaks that."""
 
     host: str
     port: int
+    tls: Tls | None = None
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -93,7 +93,7 @@ class Stack:
     @property
     def base_url(self) -> str:
         """Return the URL that load is sent to."""
-        return f"http://{self.entry}"
+        return f"{'http' if self.entry.tls is None else 'https'}://{self.entry}"
 
     @property
     def replicas(self) -> dict[str, Address]:

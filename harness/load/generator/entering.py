@@ -10,6 +10,7 @@ from geventhttpclient import HTTPClient
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 
 from harness.load.clients import LOGINS_AT_A_TIME, logged_in
+from harness.load.generator.users import believing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ def entered(plan: LoadPlan) -> Clients:
         concurrency=LOGINS_AT_A_TIME,
         connection_timeout=plan.connect_within_s,
         network_timeout=plan.answer_within_s,
+        ssl_context_factory=believing(plan),
     )
 
     def ask(method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> _Answer | None:

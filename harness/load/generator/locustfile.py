@@ -91,13 +91,23 @@ class _Options:
 
 def _opened(user: type[User], plan: LoadPlan, queue: RequestQueue) -> type[User]:
     """Return `user` under open arrivals; its own time-outs stay, Locust's 60 s do not."""
-    settings = settings_of(plan, queue) | {"answer_within": (plan.connect_within_s, plan.answer_within_s)}
+    settings = settings_of(plan, queue) | {
+        "answer_within": (plan.connect_within_s, plan.answer_within_s),
+        "believed": plan.ca,
+    }
     for name in ("connection_timeout", "network_timeout"):
         if getattr(user, name, None) != getattr(FastHttpUser, name):
             del settings[name]
+    if any(name in vars(each) for each in _own_classes(user) for name in ("insecure", "ssl_context_factory")):
+        del settings["insecure"], settings["ssl_context_factory"]
     for task in user.tasks:
         _wait_as_the_user_does(task)
     return type(user.__name__, (_OpenLoop, user), settings)
+
+
+def _own_classes(user: type[User]) -> list[type]:
+    """Return the classes of a file that a user is made of, but for Locust's own."""
+    return [each for each in user.__mro__ if not each.__module__.startswith("locust.")]
 
 
 def _wait_as_the_user_does(task: Any) -> None:
@@ -114,6 +124,7 @@ class _OpenLoop:
     _is_seated = False
     queue: ClassVar[RequestQueue]
     answer_within: ClassVar[tuple[float, float]]
+    believed: ClassVar[str | None]
     client: Any
 
     def __init__(self, environment: Environment) -> None:
@@ -185,6 +196,8 @@ class _OpenLoop:
 
     def _noticing(self, send: Callable[..., Any]) -> Callable[..., Any]:
         is_patient = isinstance(self.client, HttpSession)  # requests, which by default waits for ever
+        if isinstance(self.client, HttpSession) and self.client.verify is True and self.believed:
+            self.client.verify = self.believed
 
         def request(method: Any, url: Any, *rest: Any, **options: Any) -> Any:
             asked = self.ask(str(options.get("name") or url))

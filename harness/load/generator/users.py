@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gevent
@@ -21,8 +22,12 @@ from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastResponse
 
 from harness.history.samples import SampleOutcome
 from harness.load.filling import ready
+from harness.stack.tls import Tls
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
     from geventhttpclient import HTTPClient
 
     from harness.load.filling import Clients, ReadyRequest
@@ -252,4 +257,15 @@ def settings_of(plan: LoadPlan, queue: RequestQueue) -> dict[str, Any]:
         "queue": queue,
         "connection_timeout": plan.connect_within_s,
         "network_timeout": plan.answer_within_s,
+        "insecure": False,
+        "ssl_context_factory": staticmethod(believing(plan)),
     }
+
+
+def believing(plan: LoadPlan) -> Callable[..., ssl.SSLContext]:
+    """Return what makes a context for TLS, as geventhttpclient asks for it: one for all users.
+
+    It would have authorities of its own believed, `cafile`, beside those of the plan.
+    """
+    tls = Tls(Path(plan.ca) if plan.ca else None)
+    return lambda cafile=None: tls.context()  # noqa: ARG005 - see above

@@ -19,10 +19,11 @@ from harness.stack.ready import wait_until_ready
 from harness.stack.service import Edge
 from harness.stack.stack import SUBJECT, Stack
 from harness.stack.subjects import health
-from harness.stack.subjects.external import ExternalService, address_of
+from harness.stack.subjects.external import ExternalService, address_of, address_of_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.clock import Clock
     from harness.spec.system import ProxiedDependency
@@ -45,7 +46,7 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         paths = ProxyServer(server.direct)
         edges = [_opened(name, each, paths) for name, each in blueprint.subject.proxies.items()]
         ends = [_end_of(name, each, within_s) for name, each in blueprint.subject.proxies.items()]
-        subject = _subject(blueprint, within_s)
+        subject = _subject(blueprint, within_s, workspace.project)
         ready_s = wait_until_ready([*ends, subject], clock=clock)
         services: list[Service] = [server, *ends, subject]
         yield Stack(
@@ -63,9 +64,9 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         server.stop()
 
 
-def _subject(blueprint: Blueprint, within_s: float) -> ExternalService:
-    url = str(blueprint.subject.external)
-    return ExternalService(SUBJECT, address_of(url), health(blueprint.subject.ready, f"external at {url}"), within_s)
+def _subject(blueprint: Blueprint, within_s: float, project: Path) -> ExternalService:
+    probe = health(blueprint.subject.ready, f"external at {blueprint.subject.external}")
+    return ExternalService(SUBJECT, address_of_service(blueprint.subject, project), probe, within_s)
 
 
 def _opened(name: str, path: ProxiedDependency, server: ProxyServer) -> Edge:

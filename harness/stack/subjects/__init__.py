@@ -224,5 +224,8 @@ def _status(address: Address, path: str) -> int | None:
 
 
 def _seen(address: Address, path: str) -> str:
-    status = _status(address, path)
-    return f"GET {path} was answered with {status}" if status else f"GET {path} was not answered"
+    try:
+        return f"GET {path} was answered with {get(address, path, within_s=_ANSWER_WITHIN_S).status_code}"
+    except httpx.HTTPError as error:
+        why = f" over TLS: {error}" if address.tls is not None else ""  # most often who answers is not believed
+        return f"GET {path} was not answered{why}"

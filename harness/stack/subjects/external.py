@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
 from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address, Usage
+from harness.stack.tls import Tls
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import NoReturn
 
+    from harness.spec.system import Subject
     from harness.stack.health_probe import HealthProbe
 
 
@@ -119,6 +123,15 @@ class ExternalService:
 
 
 def address_of(text: str) -> Address:
-    """Return `127.0.0.1:6379` or `http://127.0.0.1:8000` as an address; its form was checked where it was read."""
-    host, _, port = text.removeprefix("http://").rpartition(":")
+    """Return `127.0.0.1:6379` as an address; its form was checked where it was read."""
+    host, _, port = text.rpartition(":")
     return Address(host, int(port))
+
+
+def address_of_service(subject: Subject, project: Path) -> Address:
+    """Return where a service that runs already is asked; `project` is the folder that its `ca` starts from."""
+    scheme, _, place = str(subject.external).partition("://")
+    address = address_of(place)
+    if scheme == "http":
+        return address
+    return replace(address, tls=Tls(project / subject.ca if subject.ca else None))
