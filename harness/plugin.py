@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.clock import SystemClock
+from harness.drawn import check_drawn
 from harness.errors import HarnessError, SpecError, refusal
 from harness.evidence.redaction import line, plain
 from harness.library.files import SCENARIO_SUFFIXES, SCENARIOS_FOLDER, is_scenario_file, project_of
@@ -220,6 +221,7 @@ class ScenarioFile(pytest.File):
             self.config.stash[OPEN_RUN].of_other_tiers[self.path.resolve()] = source.scenario.scenario
             return
         plan = plan_of(source, invocation.settings, profile=options.profile, seed=options.seed)
+        check_drawn(plan)
         item = ScenarioItem.from_parent(self, name=plan.name)
         item.plan = plan
         item.add_marker(pytest.mark.scenario)

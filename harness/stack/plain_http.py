@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from harness.stack.service import Address
 
-# A client makes itself ready for TLS, which nothing speaks that is started here: to read the machine's certificates takes
-# 25 ms of a core for each question, and replicas are asked while they are measured. This one trusts no certificate.
+# A client makes itself ready for TLS, which nothing speaks that is started here: to read the machine's certificates
+# takes 25 ms of a core a question, and replicas are asked while they are measured. This context trusts none of them.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
