@@ -1,4 +1,4 @@
-"""HTTP/1.1 for the API: bytes to requests (parsed by httptools), answers to bytes. It knows nothing of proxies.
+"""HTTP/1.1 for the API: requests in, answers out. It knows nothing of proxies.
 
 A client holds no more than its share of us: its requests have a size and a time, and so has the taking of answers.
 """
@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from harness.faultproxy.log import log
+from harness.faultproxy.request_parser import RequestParser
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from harness.faultproxy.request_parser import Head
 
 # A generous configuration is some kilobytes; Go limits headers to 1 MiB and bodies not at all.
 MAX_BODY_BYTES = 8 * 2**20
@@ -94,7 +97,7 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, answer: Callable[[Request], Awaitable[Response]], patience: Patience = PATIENCE) -> None:
         self._answer = answer
         self._patience = patience
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self)
         # Bytes are a refusal, and the last thing said.
         self._waiting: deque[Request | bytes] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -120,9 +123,9 @@ class HttpConnection(asyncio.Protocol):
         if self._is_refused:
             return
         try:
-            self._parser.feed_data(data)
+            self._parser.feed(data)
         except httptools.HttpParserUpgrade:
-            # An upgrade is never accepted: the request was complete and is answered as any other, and the last.
+            # No tunnel is ever opened: the request for it is answered as any other, and the last.
             self._is_refused = True
         except httptools.HttpParserError:
             self._refuse(MALFORMED)
@@ -142,33 +145,26 @@ class HttpConnection(asyncio.Protocol):
         """Note that it does."""
         self._is_taken.set()
 
-    def on_message_begin(self) -> None:
-        """Start a request (called by the parser, as all `on_` methods are)."""
+    def request_begins(self) -> None:
+        """Start a request (called by the parser, as the next four are)."""
         self._begin()
         self._is_reading = True
         if not self._worker:
             self._end_within(self._patience.request_s)
 
-    def on_url(self, part: bytes) -> None:
-        """Collect the request target, which may come in parts."""
-        self._target += part
-        self._count_head(part)
+    def head_grows(self, size_bytes: int) -> None:
+        """Refuse a head that is far too large."""
+        self._head_bytes += size_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(HEAD_TOO_LARGE)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Note the two headers that matter."""
-        self._count_head(name + value)
-        match name.lower():
-            case b"user-agent":
-                self._user_agent = value
-            case b"expect":
-                self._expects = value.lower()
-
-    def on_headers_complete(self) -> None:
+    def head_ends(self, head: Head) -> None:
         """Ask for a body that the client holds back until asked."""
-        if self._expects == b"100-continue":
+        self._head = head
+        if head.awaits_continue:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def on_body(self, part: bytes) -> None:
+    def body_grows(self, part: bytes) -> None:
         """Collect the body; beyond its limit only count it, so that the client comes to read its answer."""
         self._body_bytes += len(part)
         if self._body_bytes > MAX_BODY_BYTES:
@@ -176,26 +172,24 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._body.append(part)
 
-    def on_message_complete(self) -> None:
+    def request_ends(self) -> None:
         """Queue the request."""
         self._is_reading = False
         if not self._is_refused:
             self._queue(
                 Request(
-                    method=self._parser.get_method().decode("latin-1"),
-                    target=self._target.decode("latin-1"),
-                    user_agent=self._user_agent.decode("latin-1"),
+                    method=self._head.method,
+                    target=self._head.target.decode("latin-1"),
+                    user_agent=self._head.headers.get(b"user-agent", b"").decode("latin-1"),
                     body=b"".join(self._body),
-                    keeps_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade(),
+                    keeps_alive=self._head.keeps_alive,
                     is_too_large=self._body_bytes > MAX_BODY_BYTES,
                 )
             )
 
     def _begin(self) -> None:
         self._is_reading = False
-        self._target = b""
         self._head_bytes = 0
-        self._user_agent = self._expects = b""
         self._body: list[bytes] = []
         self._body_bytes = 0
 
@@ -245,11 +239,6 @@ class HttpConnection(asyncio.Protocol):
         elif not self._is_refused:
             self._end_within(self._patience.request_s if self._is_reading else self._patience.idle_s)
             self._transport.resume_reading()
-
-    def _count_head(self, part: bytes) -> None:
-        self._head_bytes += len(part)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(HEAD_TOO_LARGE)
 
     def _refuse(self, answer: bytes) -> None:
         if not self._is_refused:

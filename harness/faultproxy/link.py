@@ -173,6 +173,7 @@ class Link:
             on_hit=toxic.hit,
             on_held=self.balance,
             reply=self._reply,
+            end_replies=self._end_replies,
             close=self._connection.close,
             reset=self._connection.reset,
         )
@@ -180,7 +181,7 @@ class Link:
 
     def _rewire(self) -> None:
         """Connect each stage with the next, in the order of the proxy's toxics, from the sink backwards."""
-        if self._connection.is_closing or self.sink.is_lost:
+        if self._connection.is_closing or self.sink.is_lost or self.is_finished:
             return
         receive, end = self._write, self._finish
         ordered = [toxic for toxic in self._connection.toxics(self.stream) if toxic in self._stages]
@@ -201,6 +202,13 @@ class Link:
         if not (self.source.is_lost or self.source.incoming.is_finished):
             self._has_replied = True
             self.source.transport.write(data)
+
+    def _end_replies(self) -> None:
+        incoming = self.source.incoming
+        if not (self.source.is_lost or incoming.is_finished):
+            incoming.abandon()
+            incoming.is_finished = True
+            self.source.end_writing()
 
     def _write(self, data: bytes) -> None:
         self._staged_out_bytes += len(data)

@@ -133,6 +133,24 @@ def test_http_body_may_be_held_back_until_asked_for(server):
     assert (answer.status, body) == (201, b'{"proxies":null}')
 
 
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_offer_of_another_protocol_is_passed_over(server, offer, is_cut):
+    """As Java's client makes it with each first request: the body is read, and the connection serves the next one."""
+    body = json.dumps(A).encode()
+    head = f"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {offer}\r\nHTTP2-Settings: AAEAAEAA\r\n"
+    lengths = [f"Content-Length: {len(body)}\r\n\r\n".encode() + body]
+    lengths += [b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)]
+    asked = b"".join(f"POST /proxies HTTP/1.1\r\n{head}".encode() + rest for rest in lengths)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        for part in [bytes([byte]) for byte in asked] if is_cut else [asked]:
+            client.sendall(part)
+        client.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"201", b"409", b"200"]
+
+
 def test_http_head_has_a_limit(server):
     """Of a megabyte, as Go's; the answer arrives although the client is still sending."""
     answer = server.ask("GET", "/version", headers={"X": "x" * 2 * MEBIBYTE})

@@ -358,6 +358,57 @@ class TestRedisError:
         assert rest.endswith(b"*1\r\n$4\r\nPING\r\n")
         assert b"lost" not in rest
 
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            pytest.param(b"\x16\x03\x01\x02\x00\x01\n\x0b\r\nGET /", id="a ClientHello with line ends in it"),
+            pytest.param(b"\x00\r\nSET a b\r\n", id="binary"),
+            pytest.param(b"*x\r\n$3\r\nSET\r\n", id="no number of words"),
+            pytest.param(b"*2\r\n:3\r\nSET\r\n", id="no length of a word"),
+            pytest.param(b"*2\r\n$-1\r\nSET\r\n", id="a negative length"),
+            pytest.param(b"*0\r\n*-1\r\n\r\n", id="commands without words"),
+            pytest.param(b"*1\r\n$999\r\n" + b"x" * 999 + b"\r\n", id="a name that no command has"),
+        ],
+    )
+    def test_passes_what_is_no_command(self, road, sent):
+        """Untouched, to the byte, and not as a hit; a client that speaks TLS is heard by the server."""
+        toxic = road.poison("redis_error", "upstream")
+        client, upstream = road.travel()
+        client.sendall(sent)
+
+        assert read_exactly(upstream, len(sent)) == sent
+        assert hits(road, toxic) == 0
+
+    @pytest.mark.parametrize("nothing", [b"*0\r\n", b"*-1\r\n", b"\r\n", b"*1\r\n$0\r\n\r\n"])
+    @pytest.mark.parametrize("is_cut", [False, True])
+    def test_goes_on_behind_commands_without_words(self, road, nothing, is_cut):
+        """Redis skips them, so what follows is a command like any other, and what came before has ended."""
+        road.poison("redis_error", "upstream", error="READONLY")
+        client, upstream = road.travel()
+        write, read = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+        sent = write + nothing + read + nothing + write
+        for part in [bytes([byte]) for byte in sent] if is_cut else [sent]:
+            client.sendall(part)
+        client.shutdown(socket.SHUT_WR)
+
+        said = read_exactly(upstream, 10_000)
+
+        assert said.count(b"EVAL") == 2
+        assert nothing + read + nothing in said
+        assert b"SET" not in said
+
+    def test_answers_in_the_place_of_a_server_without_scripts(self, road):
+        """Nothing of the command, and no EVAL, reaches a server that would not know it."""
+        road.poison("redis_error", "upstream", error="OOM", answered_by="proxy")
+        client, upstream = road.travel()
+        for _ in range(2):
+            client.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n")
+            answer = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+            assert read_exactly(client, len(answer)) == answer
+        client.sendall(b"*1\r\n$4\r\nPING\r\n")
+
+        assert read_exactly(upstream, 14) == b"*1\r\n$4\r\nPING\r\n"
+
     def test_makes_a_real_redis_answer_with_the_error(self, ours, redis_port):
         """Through redis-py, pipeline included: the error where it belongs, in order, and gone when healed."""
         upstream = f"127.0.0.1:{redis_port}"
@@ -557,6 +608,57 @@ class TestPostgresError:
         assert said.startswith(PG_STARTUP + select)
         assert b"INSERT" not in said
 
+    @pytest.mark.parametrize(
+        "before",
+        ["/* traceparent='00-a' */ ", "/* a /* nested */ one */", "-- a line\n\t-- and one more\n", " ;(", "/**/--\n("],
+    )
+    def test_finds_a_statement_behind_comments(self, road, before):
+        """Tools of tracing put them first; in both protocols, however the bytes are cut."""
+        road.poison("postgres_error", "upstream", statements="insert")
+        client, upstream = road.travel()
+        statement = before.encode() + b"insert into t\0"
+        simple = pg_message(b"Q", statement)
+        batch = pg_message(b"P", b"\0" + statement + b"\0\0") + PG_SYNC
+        for byte in PG_STARTUP + simple + batch:
+            client.sendall(bytes([byte]))
+        client.shutdown(socket.SHUT_WR)
+
+        said = read_exactly(upstream, 10_000)
+
+        assert said.count(b"RAISE EXCEPTION") == 2
+        assert b"insert" not in said
+
+    def test_finds_a_statement_behind_a_long_comment(self, road):
+        """Of kilobytes, as those are that tell a trace, a route and a user."""
+        road.poison("postgres_error", "upstream", statements="insert")
+        client, upstream = road.travel()
+        client.sendall(PG_STARTUP + pg_message(b"Q", b"/*" + b"x" * 5000 + b"*/insert into t\0"))
+        client.shutdown(socket.SHUT_WR)
+
+        assert b"RAISE EXCEPTION" in read_exactly(upstream, 10_000)
+
+    def test_knows_statements_that_were_prepared_under_it(self, road):
+        """They run again by their names alone: that of an insert fails, that of a select and closing it do not."""
+        toxic = road.poison("postgres_error", "upstream", statements="update")
+        client, upstream = road.travel()
+        prepare = b"".join(
+            pg_message(b"P", name + b"\0" + text + b"\0\0\0") + PG_SYNC
+            for name, text in [(b"i", b"insert into t"), (b"s", b"select 1")]
+        )
+        client.sendall(PG_STARTUP + prepare)
+        assert read_exactly(upstream, len(PG_STARTUP + prepare)) == PG_STARTUP + prepare
+        road.change(toxic, statements="insert")
+        run_select, run_insert = (pg_message(b"B", b"\0" + name + b"\0\0\0\0\0") + PG_SYNC for name in (b"s", b"i"))
+        close = pg_message(b"C", b"Si\0") + PG_SYNC
+        client.sendall(run_select + run_insert + close)
+        client.shutdown(socket.SHUT_WR)
+
+        said = read_exactly(upstream, 10_000)
+
+        assert said.startswith(run_select + b"Q")
+        assert said.endswith(b"END $fault$\0" + close)
+        assert run_insert not in said
+
     def test_refuses_sessions(self, road):
         """At startup, after declining encryption; sessions that are open go on."""
         open_client, open_upstream = road.travel()
@@ -616,6 +718,123 @@ class TestHttpError:
         assert client.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert is_silent(upstream, QUIET_S)
 
+    def test_has_no_body_for_head(self, road):
+        """Its length is told, as for GET, and the next answer begins where it would."""
+        road.poison("http_error", "upstream", body="slow down")
+        client, _ = road.travel()
+        for _ in range(2):
+            client.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = http.client.HTTPResponse(client, method="HEAD")
+            answer.begin()
+            assert (answer.status, answer.headers["Content-Length"], answer.read()) == (503, "9", b"")
+            answer.close()
+        assert is_silent(client, QUIET_S)
+
+    @pytest.mark.parametrize(
+        ("request_head", "connection", "ending"),
+        [
+            (b"GET / HTTP/1.0\r\n\r\n", "close", "fin"),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "close", "fin"),
+            (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "keep-alive", "open"),
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", None, "open"),
+        ],
+    )
+    def test_ends_the_connection_where_the_client_wants_it(self, road, request_head, connection, ending):
+        """By its version and its header Connection, and says so; a client that waits for the end is not left waiting."""
+        road.poison("http_error", "upstream", body="slow down")
+        client, _ = road.travel()
+        client.sendall(request_head)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+
+        assert (answer.status, answer.headers["Connection"], answer.read()) == (503, connection, b"slow down")
+        client.settimeout(DEADLINE_S if ending == "fin" else QUIET_S)
+        assert how_it_ended(client) == ending
+
+    def test_answers_a_client_that_holds_its_body_back(self, road):
+        """`Expect: 100-continue` is answered at once; what comes all the same is dropped, and the end is in order."""
+        road.poison("http_error", "upstream", status=429, body="slow down")
+        client, upstream = road.travel()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert (answer.status, answer.headers["Connection"], answer.read()) == (429, "close", b"slow down")
+
+        client.sendall(b"the bodyGET / HTTP/1.1\r\n\r\n")
+
+        assert how_it_ended(client) == "fin"
+        assert read_exactly(upstream, 10) == b""
+
+    def test_of_a_last_answer_lets_go_when_healed(self, road):
+        """What had its last answer ends; it does not come back to a server that never heard of it."""
+        toxic = road.poison("http_error", "upstream")
+        client, upstream = road.travel()
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.recv(10).startswith(b"HTTP/1.1 5")
+
+        road.heal(toxic)
+
+        assert how_it_ended(client) == "fin"
+        assert read_exactly(upstream, 10) == b""
+
+    @pytest.mark.parametrize("offer", [b"h2c", b"websocket"])
+    def test_answers_a_request_that_offers_another_protocol(self, road, offer):
+        """Its body is its body, and the next request on the connection is answered as well."""
+        road.poison("http_error", "upstream", path_prefix="/api")
+        client, upstream = road.travel()
+        head = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nContent-Length: 4\r\n\r\n" % offer
+        passing = b"POST /health HTTP/1.1\r\n" + head + b"body"
+        client.sendall(passing)
+        assert read_exactly(upstream, len(passing)) == passing
+
+        client.sendall(b"POST /api HTTP/1.1\r\n" + head + b"body")
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+
+        assert answer.status == 503
+        assert is_silent(upstream, QUIET_S)
+
+    @pytest.mark.parametrize(
+        ("status", "header", "value"),
+        [
+            (401, "WWW-Authenticate", 'Basic realm="fault proxy"'),
+            (405, "Allow", ""),
+            (407, "Proxy-Authenticate", 'Basic realm="fault proxy"'),
+            (426, "Upgrade", "HTTP/2.0"),
+            (204, "Content-Length", None),
+            (205, "Content-Length", "0"),
+            (304, "Content-Length", None),
+        ],
+    )
+    def test_says_what_a_status_must_come_with(self, road, status, header, value):
+        """As RFC 9110 asks for each, and no body where there must be none."""
+        road.poison("http_error", "upstream", status=status, body="x" * (status >= 400))
+        client, _ = road.travel()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+
+        assert (answer.status, answer.headers[header], answer.read()) == (status, value, b"x" * (status >= 400))
+
+    @pytest.mark.parametrize(
+        ("target", "is_struck"), [(b"http://h:1/api/x?y", True), (b"http://h/other", False), (b"http://h", False)]
+    )
+    def test_knows_a_path_behind_a_host(self, road, target, is_struck):
+        """As clients of an HTTP proxy send it."""
+        road.poison("http_error", "upstream", path_prefix="/api")
+        client, upstream = road.travel()
+        client.sendall(b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % target)
+
+        assert (client if is_struck else upstream).recv(4) == (b"HTTP" if is_struck else b"GET ")
+
+    def test_passes_a_tunnel(self, road):
+        """What follows CONNECT is another protocol."""
+        road.poison("http_error", "upstream")
+        client, upstream = road.travel()
+        client.sendall(b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n\x16\x03GET / HTTP/1.1\r\n\r\n")
+
+        assert upstream.recv(7) == b"CONNECT"
+
     def test_passes_what_is_not_http(self, road):
         """TLS, for example."""
         road.poison("http_error", "upstream")
@@ -630,6 +849,7 @@ class TestHttpError:
     [
         ("redis_error", {"error": " "}),
         ("redis_error", {"error": "a\nb"}),
+        ("redis_error", {"answered_by": "nobody"}),
         ("postgres_error", {"sqlstate": "00000"}),
         ("postgres_error", {"sqlstate": "4000"}),
         ("postgres_error", {"at": "end"}),
@@ -679,6 +899,13 @@ def strict():
     with started("strict") as running:
         running.must("POST", "/proxies", {"name": "here", "upstream": "127.0.0.1:1", "listen": "127.0.0.1:0"})
         yield running
+
+
+def hits(road, toxic: str) -> int:
+    """Remove a toxic; return how often it has acted."""
+    road.heal(toxic)
+    events = [event for event in road.server.must("GET", "/events")["events"] if event["kind"] == "toxic_removed"]
+    return events[-1]["hits"]
 
 
 def kinds(road) -> list[str]:

@@ -20,10 +20,18 @@ SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 # The server's own limit for a startup packet; more means TLS or no PostgreSQL at all.
 MAX_STARTUP_BYTES = 10_000
 # Messages that belong to a cycle of the extended protocol, which Sync ends.
-PARSE, FLUSH, SYNC, QUERY = b"P", b"H", b"S", b"Q"
-EXTENDED = (b"P", b"B", b"D", b"E", b"C", FLUSH)
-# As much of a statement as is looked at for its first word.
-PEEK_BYTES = 128
+PARSE, BIND, DESCRIBE, CLOSE, FLUSH, SYNC, QUERY = b"P", b"B", b"D", b"C", b"H", b"S", b"Q"
+EXTENDED = (PARSE, BIND, DESCRIBE, b"E", FLUSH)
+# Those of which something is read.
+PEEKED = frozenset({QUERY, PARSE, BIND, DESCRIBE})
+# As much of a message as is looked at for a statement's first word: tools of tracing put long comments before it.
+PEEK_BYTES = 8192
+# Clients keep a hundred prepared statements (psycopg, asyncpg); the names of more are forgotten, oldest first.
+MAX_PREPARED = 1000
+# What may stand before the first word, but for block comments: they nest.
+BLANK = re.compile(r"(?:[\s;(]+|--[^\n]*(?:\n|$))+")
+BLOCK_EDGE = re.compile(r"/\*|\*/")
+WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,9 @@ class PostgresError:
         message: The text of the error.
         at: `query`, or `startup` to refuse new sessions (FATAL).
         statements: First words separated by blanks; only statements that begin so fail. Empty: all but transaction
-            control and settings.
+            control and settings. Blanks, comments, semicolons and parentheses before the first word are skipped; of
+            several statements in one text, or in one batch, the first one decides. A statement that was prepared
+            before the toxic came has no first word.
     """
 
     sqlstate: str = "40001"
@@ -59,11 +69,9 @@ class PostgresError:
         """Return the stage for one link."""
         return PostgresErrorStage(self, stub)
 
-    def strikes(self, statement: str) -> bool:
-        """Tell whether a statement fails; one whose text passed earlier is empty here."""
-        words = statement.split(maxsplit=1)
-        first = words[0].upper().rstrip(";") if words else ""
-        return first in self.statements.upper().split() if self.statements else first not in CONTROL
+    def strikes(self, word: str) -> bool:
+        """Tell whether a statement fails, by its first word in capitals; one that is not known is empty."""
+        return word in self.statements.upper().split() if self.statements else word not in CONTROL
 
     def instead(self) -> bytes:
         """Return the statement that raises the error, as a message."""
@@ -80,6 +88,29 @@ class PostgresError:
 def message(kind: bytes, body: bytes) -> bytes:
     """Return a message: its type, its length including the length itself, its body."""
     return kind + struct.pack("!i", len(body) + 4) + body
+
+
+def first_word(statement: str) -> str:
+    """Return the first word of a statement in capitals, behind blanks and comments; empty if there is none."""
+    place = 0
+    while True:
+        blank = BLANK.match(statement, place)
+        place = blank.end() if blank else place
+        if not statement.startswith("/*", place):
+            break
+        place = _end_of_block(statement, place)
+    found = WORD.match(statement, place)
+    return found[0].upper() if found else ""
+
+
+def _end_of_block(statement: str, place: int) -> int:
+    """Return the place behind a block comment; the end of the text if it has none."""
+    depth = 0
+    for edge in BLOCK_EDGE.finditer(statement, place):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(statement)
 
 
 class PostgresErrorStage:
@@ -99,6 +130,8 @@ class PostgresErrorStage:
         self._is_struck_cycle = False
         self._is_in_cycle = False
         self._is_said = False
+        # First words of the statements that were prepared on this connection, by their names.
+        self._prepared: dict[bytes, str] = {}
 
     def receive(self, data: bytes) -> None:
         """Read as far as the bytes reach."""
@@ -164,9 +197,10 @@ class PostgresErrorStage:
         if length < 5:
             self._is_opaque, self._is_swallowing = True, False
             return True
-        if len(self._unread) < min(length, PEEK_BYTES):
+        peek_bytes = min(length, PEEK_BYTES) if kind in PEEKED else 5
+        if len(self._unread) < peek_bytes:
             return False
-        self._decide(kind, self._unread[5 : min(length, PEEK_BYTES)])
+        self._decide(kind, self._unread[5:peek_bytes])
         self._bytes_left = length
         return True
 
@@ -175,7 +209,7 @@ class PostgresErrorStage:
         if self._settings.at == "startup":
             self._is_swallowing = False
         elif kind == QUERY:
-            self._is_swallowing = self._settings.strikes(_text(peek))
+            self._is_swallowing = self._settings.strikes(first_word(_text(peek)))
             if self._is_swallowing:
                 self._say_instead()
         elif kind == SYNC:
@@ -183,16 +217,35 @@ class PostgresErrorStage:
         elif kind in EXTENDED:
             self._begin_or_go_on(kind, peek)
         else:
-            self._is_swallowing = False
+            # To forget a statement is not to run it: alone it passes, and goes the way of the batch that it is in.
+            self._is_swallowing = kind == CLOSE and self._is_struck_cycle
 
     def _begin_or_go_on(self, kind: bytes, peek: bytes) -> None:
         if not self._is_in_cycle:
-            statement = _text(peek.partition(b"\0")[2]) if kind == PARSE else ""
             self._is_in_cycle = True
-            self._is_struck_cycle = self._settings.strikes(statement)
+            self._is_struck_cycle = self._settings.strikes(self._word_of(kind, peek))
         self._is_swallowing = self._is_struck_cycle
+        if kind == PARSE and not self._is_struck_cycle:
+            self._remember(peek)
         if kind == FLUSH and self._is_struck_cycle and not self._is_said:
             self._say_at_once()
+
+    def _word_of(self, kind: bytes, peek: bytes) -> str:
+        """Return the first word of the statement that a message is about, as far as it can be known."""
+        if kind == PARSE:
+            return first_word(_text(peek.partition(b"\0")[2]))
+        if kind == BIND:
+            return self._prepared.get(peek.partition(b"\0")[2].partition(b"\0")[0], "")
+        if kind == DESCRIBE and peek.startswith(b"S"):
+            return self._prepared.get(peek[1:].partition(b"\0")[0], "")
+        return ""
+
+    def _remember(self, peek: bytes) -> None:
+        name, _, statement = peek.partition(b"\0")
+        self._prepared.pop(name, None)
+        self._prepared[name] = first_word(_text(statement))
+        if len(self._prepared) > MAX_PREPARED:
+            del self._prepared[next(iter(self._prepared))]
 
     def _say_at_once(self) -> None:
         """Answer in the server's place: the client waits before it sends Sync, as asyncpg does after Parse."""

@@ -39,10 +39,12 @@ HARMLESS = _words(
     REPLICAOF RESET SELECT SHUTDOWN SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE UNSUBSCRIBE UNWATCH WATCH
     """
 )
-# The beginning of a command as every client library sends it, up to its name.
-HEAD = re.compile(rb"\*(\d{1,7})\r\n\$(\d{1,3})\r\n")
-# More than any head or inline command; a stream without one in so many bytes is not Redis'.
-MAX_HEAD_BYTES = 64 * 1024
+# More than any line of the protocol or inline command (the server's own limit); a stream without one is not Redis'.
+MAX_LINE_BYTES = 64 * 1024
+# No command's name is as long; more is passed as an argument is.
+MAX_NAME_BYTES = 128
+# What an inline command may begin with: blanks, and what names are made of. TLS begins with 0x16.
+INLINE = re.compile(rb"[\s!-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +52,24 @@ class RedisError:
     """Answer commands with an error instead of executing them.
 
     The command is exchanged on its way for a script that raises the error, so the server itself keeps pipelines,
-    transactions and replies in order. It works on the upstream stream, without TLS.
+    transactions and replies in order. It works on the upstream stream, without TLS; what is not Redis' protocol passes.
 
     Attributes:
         error: READONLY, LOADING, OOM, or any text that begins with an error code.
         commands: Names separated by blanks. Empty: for READONLY and OOM all that write, otherwise all but the
             handshake's, transactions' and subscriptions'.
+        answered_by: `server`, by the script; or `proxy`, for a server that has no EVAL or a user who may not call
+            it. Then a client has to wait for each reply before it sends the next command.
     """
 
     error: str = "LOADING"
     commands: str = ""
+    answered_by: str = "server"
 
     def problem(self) -> str | None:
         """Refuse what Redis could not say in one line."""
+        if self.answered_by not in {"server", "proxy"}:
+            return "answered_by must be server or proxy"
         return None if self.error.strip() and self.error.isprintable() else "error must be one line of text"
 
     def stage(self, stub: Stub) -> RedisErrorStage:
@@ -77,8 +84,14 @@ class RedisError:
 
     def instead(self) -> bytes:
         """Return the command that makes the server answer with the error."""
-        text = TEXTS.get(self.error, self.error)
-        return command_bytes("EVAL", "return redis.error_reply(ARGV[1])", "0", text)
+        return command_bytes("EVAL", "return redis.error_reply(ARGV[1])", "0", self._text())
+
+    def reply(self) -> bytes:
+        """Return the error as a server says it."""
+        return f"-{self._text()}\r\n".encode()
+
+    def _text(self) -> str:
+        return TEXTS.get(self.error, self.error)
 
 
 def command_bytes(*words: str) -> bytes:
@@ -99,7 +112,7 @@ class RedisErrorStage:
         self._settings = settings
         self._stub = stub
         self._unread = b""
-        self._is_struck = False
+        self._is_struck = self._is_opaque = False
         # What is left of the command that is passing: arguments, and bytes of the current one.
         self._arguments_left = 0
         self._bytes_left = 0
@@ -107,10 +120,10 @@ class RedisErrorStage:
     def receive(self, data: bytes) -> None:
         """Read as far as the bytes reach."""
         self._unread += data
-        while self._unread and self._step():
+        while self._unread and not self._is_opaque and self._step():
             continue
-        if len(self._unread) > MAX_HEAD_BYTES:
-            self._pass_unread()
+        if self._is_opaque or len(self._unread) > MAX_LINE_BYTES:
+            self._stop_reading()
 
     def end(self) -> None:
         """Pass the end on, behind whatever was half a command."""
@@ -134,43 +147,81 @@ class RedisErrorStage:
             self._bytes_left -= self._take(min(self._bytes_left, len(self._unread)))
             return True
         if self._arguments_left:
-            return self._read_length()
-        return self._read_head() if self._unread.startswith(b"*") else self._read_inline()
+            return self._read_argument()
+        return self._read_command() if self._unread.startswith(b"*") else self._read_inline()
 
-    def _read_length(self) -> bool:
+    def _read_argument(self) -> bool:
         line, ending, _ = self._unread.partition(b"\r\n")
         if not ending:
             return False
+        length = number_of(line, b"$")
+        if length is None or length < 0:
+            return self._give_up()
         self._arguments_left -= 1
-        self._bytes_left = int(line[1:]) + 2 if line[1:].isdigit() else 0
+        self._bytes_left = length + 2
         self._take(len(line) + 2)
         return True
 
-    def _read_head(self) -> bool:
-        head = HEAD.match(self._unread)
-        if not head:
+    def _read_command(self) -> bool:
+        """Read how many words a command has, and the first of them; one without words is none, and has no answer."""
+        line, ending, rest = self._unread.partition(b"\r\n")
+        if not ending:
             return False
-        count, name_length = int(head[1]), int(head[2])
-        name_end = head.end() + name_length
-        if len(self._unread) < name_end + 2:
+        count = number_of(line, b"*")
+        if count is None:
+            return self._give_up()
+        if count > 0:
+            return self._read_name(len(line) + 2, rest, count)
+        self._is_struck = False
+        self._take(len(line) + 2)
+        return True
+
+    def _read_name(self, start: int, rest: bytes, count: int) -> bool:
+        line, ending, name = rest.partition(b"\r\n")
+        if not ending:
             return False
-        self._begin(self._unread[head.end() : name_end])
+        length = number_of(line, b"$")
+        if length is None or length < 0:
+            return self._give_up()
+        if len(name) < min(length, MAX_NAME_BYTES + 1):
+            return False
+        self._begin(name[: min(length, MAX_NAME_BYTES + 1)])
         self._arguments_left = count - 1
-        self._take(name_end + 2)
+        self._bytes_left = length + 2
+        self._take(start + len(line) + 2)
         return True
 
     def _read_inline(self) -> bool:
+        if not INLINE.match(self._unread):
+            return self._give_up()
         line, ending, _ = self._unread.partition(b"\n")
         if ending:
-            self._begin(line.split()[0] if line.split() else b"")
+            words = line.split()
+            self._begin(words[0] if words else b"")
             self._take(len(line) + 1)
         return bool(ending)
 
+    def _give_up(self) -> bool:
+        """Take what follows for another protocol."""
+        self._is_opaque, self._is_struck = True, False
+        return False
+
     def _begin(self, name: bytes) -> None:
-        self._is_struck = self._settings.strikes(name.decode("latin-1").upper())
-        if self._is_struck:
-            self._stub.hit()
+        """Decide about a command; a blank line is none, and no name is too long."""
+        is_name = 0 < len(name) <= MAX_NAME_BYTES
+        self._is_struck = is_name and self._settings.strikes(name.decode("latin-1").upper())
+        if not self._is_struck:
+            return
+        self._stub.hit()
+        if self._settings.answered_by == "proxy":
+            self._stub.reply(self._settings.reply())
+        else:
             self._stub.send(self._settings.instead())
+
+    def _stop_reading(self) -> None:
+        """Pass all from now on: this is TLS, or nothing that Redis would understand."""
+        self._is_opaque = True
+        self._pass_unread()
 
     def _pass_unread(self) -> None:
         unread, self._unread = self._unread, b""
@@ -182,3 +233,9 @@ class RedisErrorStage:
         if taken and not self._is_struck:
             self._stub.send(taken)
         return size
+
+
+def number_of(line: bytes, kind: bytes) -> int | None:
+    """Return the number on a line of RESP such as `$5`, or `None` where there is none."""
+    found = re.fullmatch(rb"(-?\d{1,10})", line[1:]) if line[:1] == kind else None
+    return int(found[1]) if found else None

@@ -72,6 +72,7 @@ class Stub:
         on_hit: Called whenever it acts.
         on_held: Called after a timer has run, when the stage may hold less than before.
         reply: Writes to the source itself, in the place of the other end.
+        end_replies: Sends the source its end, behind what it was replied; nothing more reaches it.
         close: Closes both sides of the connection, after what was already sent.
         reset: Resets both sides at once (TCP RST).
     """
@@ -85,6 +86,7 @@ class Stub:
         "close",
         "dice",
         "end",
+        "end_replies",
         "reply",
         "reset",
         "send",
@@ -102,6 +104,7 @@ class Stub:
         on_hit: Callable[[], None],
         on_held: Callable[[], None],
         reply: Callable[[bytes], None],
+        end_replies: Callable[[], None],
         close: Callable[[], None],
         reset: Callable[[], None],
     ) -> None:
@@ -112,6 +115,7 @@ class Stub:
         self._on_hit = on_hit
         self._has_hit = False
         self.reply = reply
+        self.end_replies = end_replies
         self.close = close
         self.reset = reset
         self.send: Callable[[bytes], None] = _nowhere
