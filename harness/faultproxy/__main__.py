@@ -139,7 +139,7 @@ def _program(flags: argparse.Namespace) -> Program:
 def _metrics(flags: argparse.Namespace, registry: Registry) -> tuple[Callable[[], str], ...]:
     parts: list[Callable[[], str]] = []
     if flags.proxy_metrics:
-        parts.append(lambda: proxy_metrics(registry.all(), is_strict=flags.strict_compat))
+        parts.append(lambda: proxy_metrics(registry.all(), registry.program.tally, is_strict=flags.strict_compat))
     if flags.runtime_metrics:
         parts.append(lambda: runtime_metrics(is_strict=flags.strict_compat))
     return tuple(parts)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from harness.faultproxy.program import Program
+    from harness.faultproxy.tally import Road
     from harness.faultproxy.toxic import Toxic
 
 
@@ -43,16 +44,29 @@ class Connection:
     Args:
         proxy: Where the client connected.
         number: Counts the proxy's connections from 1; the dice depend on it.
+        road: What it is counted for.
 
     Attributes:
         ending: How it ended: `closed`, `cut`, `reset`, or `lost` when both sides went by themselves.
     """
 
-    __slots__ = ("_is_started", "_links", "_proxy", "_struck_by", "client", "ending", "is_closing", "number", "server")
+    __slots__ = (
+        "_is_started",
+        "_links",
+        "_proxy",
+        "_struck_by",
+        "client",
+        "ending",
+        "is_closing",
+        "number",
+        "road",
+        "server",
+    )
 
-    def __init__(self, proxy: ConnectionHost, number: int) -> None:
+    def __init__(self, proxy: ConnectionHost, number: int, road: Road) -> None:
         self._proxy = proxy
         self.number = number
+        self.road = road
         self._is_started = self.is_closing = False
         self.ending = "lost"
         # A toxic that comes and goes by its schedule strikes one connection many times.
@@ -68,6 +82,10 @@ class Connection:
     def link(self, stream: str) -> Link:
         """Return one direction."""
         return self._links[stream]
+
+    def moved_bytes(self, stream: str) -> tuple[int, int]:
+        """Return how many bytes were received and sent in one direction so far."""
+        return self._links[stream].moved_bytes
 
     def toxics(self, stream: str) -> list[Toxic]:
         """Return the proxy's toxics of one direction, in order."""

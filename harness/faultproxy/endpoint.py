@@ -93,7 +93,8 @@ class Endpoint(asyncio.BaseProtocol):
         """Return how many bytes arrived so far."""
         if self.is_lost or not is_counted_by_kernel():
             return self._received_bytes
-        return read_bytes(self.transport.get_extra_info("socket"), is_ended=self.is_ended)
+        peer = self.transport.get_extra_info("socket")
+        return read_bytes(peer, is_ended=self.is_ended, is_broken=self.is_broken)
 
     @property
     def is_readable(self) -> bool:
@@ -133,9 +134,9 @@ class Endpoint(asyncio.BaseProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the connection; an error means the peer has reset."""
+        self.is_broken = exc is not None
         self._received_bytes = self.received_bytes
         self.is_lost = True
-        self.is_broken = exc is not None
         self._listener.endpoint_lost(self)
 
     def pause_writing(self) -> None:

@@ -68,6 +68,7 @@ class Link:
 
     __slots__ = (
         "_connection",
+        "_direct_bytes",
         "_first_end",
         "_first_receive",
         "_has_replied",
@@ -91,14 +92,19 @@ class Link:
         self._first_receive: Callable[[bytes], None] = drop
         self._first_end: Callable[[], None] = self._finish
         self._is_paused = self._has_replied = False
+        # What passed without stages; while there are none, only the source knows.
+        self._direct_bytes: int | None = 0
         self._staged_in_bytes = self._staged_out_bytes = 0
         self.is_finished = self.is_reset = False
 
     @property
     def moved_bytes(self) -> tuple[int, int]:
-        """Return how many bytes the source has sent so far, and how many were written to the sink."""
-        received = self.source.received_bytes
-        return received, received - self._staged_in_bytes + self._staged_out_bytes
+        """Return how many bytes the source has sent so far, and how many were written to the sink.
+
+        What goes through stages is counted here: of a source that nobody reads the kernel counts the end as a byte.
+        """
+        direct = self._count_direct() if self._direct_bytes is None else self._direct_bytes
+        return direct + self._staged_in_bytes, direct + self._staged_out_bytes
 
     def start(self) -> None:
         """Apply the toxics the proxy has now, and let bytes flow."""
@@ -144,8 +150,8 @@ class Link:
             stub.disarm()
             stub.send, stub.end = drop, _ignore_end
         self._stages.clear()
-        self._first_end = _ignore_end
-        self.source.deliver_to(drop)
+        self._first_receive, self._first_end = drop, _ignore_end
+        self._deliver_staged()
         self.balance()
 
     def balance(self) -> None:
@@ -189,7 +195,19 @@ class Link:
             stub.send, stub.end = receive, end
             receive, end = stage.receive, stage.end
         self._first_receive, self._first_end = receive, end
-        self.source.deliver_to(self._receive if ordered else self.sink.transport.write)
+        if ordered:
+            self._deliver_staged()
+        else:
+            self._direct_bytes = None
+            self.source.deliver_to(self.sink.transport.write)
+
+    def _deliver_staged(self) -> None:
+        if self._direct_bytes is None:
+            self._direct_bytes = self._count_direct()
+        self.source.deliver_to(self._receive)
+
+    def _count_direct(self) -> int:
+        return self.source.received_bytes - self._staged_in_bytes
 
     def _receive(self, data: bytes) -> None:
         self._staged_in_bytes += len(data)

@@ -11,29 +11,37 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.faultproxy.toxic import STREAMS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from harness.faultproxy.proxy import Proxy
+    from harness.faultproxy.tally import Road, Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-STREAMS = ("upstream", "downstream")
 
 Sample = tuple[dict[str, str], float]
 
 
-def proxy_metrics(proxies: list[Proxy], *, is_strict: bool = False) -> str:
-    """Return what moved through each proxy, and what its toxics did; in strict mode only what the original tells."""
+def proxy_metrics(proxies: list[Proxy], tally: Tally, *, is_strict: bool = False) -> str:
+    """Return what moved through each proxy, and what its toxics did; in strict mode only what the original tells.
+
+    Args:
+        proxies: Those that there are now.
+        tally: What was counted, of these and of those before them.
+        is_strict: See `Program`.
+    """
     if is_strict:
-        ended = [proxy for proxy in proxies if proxy.has_ended_connections]
-        return _moved(ended, lambda proxy, stream: proxy.past_bytes[stream])
+        return _moved([road for road in tally.roads if tally.has_ended(road)], tally.past_bytes)
+    taken = ((_of(road), tally.taken(road)) for road in tally.roads)
     return "".join(
         [
-            _moved(proxies, lambda proxy, stream: proxy.moved_bytes(stream)),
-            _family("toxiproxy_proxy_connections", "gauge", ((_of(p), len(p.connections)) for p in proxies)),
-            _family("toxiproxy_proxy_connections_total", "counter", ((_of(p), p.connection_count) for p in proxies)),
-            _family("toxiproxy_toxic_hits_total", "counter", _toxics(proxies, "hits")),
-            _family("toxiproxy_toxic_connections_total", "counter", _toxics(proxies, "connections")),
+            _moved(tally.roads, tally.moved_bytes),
+            _family("toxiproxy_proxy_connections", "gauge", ((_of(p.road), len(p.connections)) for p in proxies)),
+            _family("toxiproxy_proxy_connections_total", "counter", taken),
+            _family("toxiproxy_toxic_hits_total", "counter", _toxics(tally, 0)),
+            _family("toxiproxy_toxic_connections_total", "counter", _toxics(tally, 1)),
         ]
     )
 
@@ -52,23 +60,22 @@ def runtime_metrics(*, is_strict: bool = False) -> str:
     return "".join(families)
 
 
-def _moved(proxies: list[Proxy], count: Callable[[Proxy, str], tuple[int, int]]) -> str:
-    pairs = [({"direction": stream, **_of(proxy)}, count(proxy, stream)) for proxy in proxies for stream in STREAMS]
+def _moved(roads: list[Road], count: Callable[[Road, str], tuple[int, int]]) -> str:
+    pairs = [({"direction": stream, **_of(road)}, count(road, stream)) for road in roads for stream in STREAMS]
     received, sent = ([(labels, pair[which]) for labels, pair in pairs] for which in (0, 1))
     return _family("toxiproxy_proxy_received_bytes_total", "counter", received) + _family(
         "toxiproxy_proxy_sent_bytes_total", "counter", sent
     )
 
 
-def _toxics(proxies: list[Proxy], what: str) -> Iterator[Sample]:
-    for proxy in proxies:
-        for toxic in proxy.toxics:
-            labels = {"proxy": proxy.name, "stream": toxic.direction, "toxic": toxic.name, "type": toxic.kind}
-            yield labels, getattr(toxic, what)
+def _toxics(tally: Tally, which: int) -> Iterator[Sample]:
+    for name in tally.toxics:
+        labels = {"proxy": name.proxy, "stream": name.stream, "toxic": name.toxic, "type": name.kind}
+        yield labels, tally.hits(name)[which]
 
 
-def _of(proxy: Proxy) -> dict[str, str]:
-    return {"listener": proxy.listen, "proxy": proxy.name, "upstream": proxy.upstream}
+def _of(road: Road) -> dict[str, str]:
+    return {"listener": road.listener, "proxy": road.proxy, "upstream": road.upstream}
 
 
 def _family(name: str, kind: str, samples: Iterable[Sample]) -> str:

@@ -1,15 +1,16 @@
-"""What every part of the program shares: how it was started, and its log of events."""
+"""What every part of the program shares: how it was started, its log of events, and what it has counted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from harness.faultproxy.events import EventLog
+from harness.faultproxy.tally import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Settings and the event log.
+    """Settings, the event log, and the counts.
 
     Attributes:
         seed: All dice are derived from it.
@@ -17,9 +18,11 @@ class Program:
             accepting meanwhile.
         is_strict: Behave as the original also where we would rather not; docs/faultproxy.md lists where.
         events: What happened, for GET /events.
+        tally: What went through, for GET /metrics.
     """
 
     seed: int = 0
     dial_timeout_s: float = 10.0
     is_strict: bool = False
     events: EventLog = field(default_factory=EventLog)
+    tally: Tally = field(default_factory=Tally)

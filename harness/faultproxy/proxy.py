@@ -13,6 +13,7 @@ from harness.faultproxy.errors import AddressError, toxic_not_found
 from harness.faultproxy.listener import Listener
 from harness.faultproxy.log import log
 from harness.faultproxy.schedule import Timetable
+from harness.faultproxy.tally import Road, ToxicName
 from harness.faultproxy.toxics.stage import Doorkeeper
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ class Proxy:
         connections: Those that are open, or being closed.
         connection_count: How many were taken so far; the number of the latest.
         toxics: In order of creation, both streams.
-        past_bytes: What connections that have ended received and sent, by direction.
     """
 
     def __init__(self, name: str, listen: str, upstream: str, program: Program) -> None:
@@ -50,7 +50,6 @@ class Proxy:
         self._timetables: dict[Toxic, Timetable] = {}
         self._arrivals: dict[Connection, asyncio.Task[None]] = {}
         self.connection_count = 0
-        self.past_bytes = {"upstream": (0, 0), "downstream": (0, 0)}
 
     @property
     def is_enabled(self) -> bool:
@@ -63,9 +62,9 @@ class Proxy:
         return len(self.connections) + len(self._arrivals)
 
     @property
-    def has_ended_connections(self) -> bool:
-        """Tell whether any connection has come and gone."""
-        return self.connection_count > self.open_count
+    def road(self) -> Road:
+        """Return what its connections are counted for."""
+        return Road(self.name, self.listen, self.upstream)
 
     def shown(self) -> dict[str, object]:
         """Return the proxy in the API's form and order."""
@@ -95,6 +94,7 @@ class Proxy:
         """
         self._listener = Listener(address, self._welcome)
         self.listen = self._listener.address
+        self.program.tally.begin(self.road)
         self._mind_the_door()
         log("info", "Started proxy", name=self.name, proxy=self.listen, upstream=self.upstream)
         self.note("proxy_started", listen=self.listen, upstream=self.upstream)
@@ -118,21 +118,14 @@ class Proxy:
         """End everything: the listener, the connections, and what toxics have planned."""
         self.stop_listening()
         self.cut_connections()
-        for timetable in self._timetables.values():
-            timetable.stop()
+        for toxic in [*self._timetables]:
+            self._retire(toxic)
 
     def forget(self, connection: Connection) -> None:
         """Let go of a connection whose sockets are gone, but not of what it moved."""
         self.connections.discard(connection)
-        for stream, (past_received, past_sent) in self.past_bytes.items():
-            received, sent = connection.link(stream).moved_bytes
-            self.past_bytes[stream] = (past_received + received, past_sent + sent)
+        self.program.tally.closed(connection.road, connection)
         self.note("connection_closed", connection=connection.number, ending=connection.ending)
-
-    def moved_bytes(self, stream: str) -> tuple[int, int]:
-        """Return how many bytes were received and sent in one direction so far, open connections included."""
-        moved = [self.past_bytes[stream], *(connection.link(stream).moved_bytes for connection in self.connections)]
-        return sum(received for received, _ in moved), sum(sent for _, sent in moved)
 
     def note(self, kind: str, **facts: object) -> None:
         """Add to the event log."""
@@ -153,6 +146,7 @@ class Proxy:
         """Apply a toxic to connections present and future."""
         toxic.connections_before = self.connection_count
         self.toxics.append(toxic)
+        self.program.tally.admit(self._known_as(toxic), toxic)
         self._start_timetable(toxic)
         for connection in tuple(self.connections):
             connection.link(toxic.direction).add(toxic)
@@ -177,9 +171,17 @@ class Proxy:
             connection.link(toxic.direction).remove(toxic)
         self._throw_again_before(toxic)
         self.toxics.remove(toxic)
-        self._timetables.pop(toxic).stop()
+        self._retire(toxic)
         self._mind_the_door()
         self.note("toxic_removed", toxic=toxic.name, hits=toxic.hits, connections=toxic.connections)
+
+    def _retire(self, toxic: Toxic) -> None:
+        """Let a toxic do nothing any more, and keep what it has done."""
+        self._timetables.pop(toxic).stop()
+        self.program.tally.retire(self._known_as(toxic), toxic)
+
+    def _known_as(self, toxic: Toxic) -> ToxicName:
+        return ToxicName(self.name, toxic.direction, toxic.name, toxic.kind)
 
     def _throw_again_before(self, toxic: Toxic) -> None:
         """Throw the dice of the toxic before this one anew, which the original does whenever it has to rewire it."""
@@ -222,7 +224,8 @@ class Proxy:
 
     def _welcome(self, client: socket.socket) -> None:
         self.connection_count += 1
-        connection = Connection(self, self.connection_count)
+        connection = Connection(self, self.connection_count, self.road)
+        self.program.tally.take(connection.road)
         open_count = self.open_count
         for toxic, keeper in self._doorkeepers():
             if connection.suffers(toxic) and not keeper.admits(open_count):
@@ -267,5 +270,6 @@ class Proxy:
         # Now, and not when the task is done, which is a turn of the loop later: it would count twice till then.
         self._arrivals.pop(connection, None)
         self.connections.add(connection)
+        self.program.tally.opened(connection.road, connection)
         self.note("connection_opened", connection=connection.number)
         connection.start()

@@ -10,11 +10,14 @@ import sys
 import pytest
 
 from harness.faultproxy import endpoint
-from harness.faultproxy.counting import is_counted_by_kernel, read_bytes
+from harness.faultproxy.counting import CLOSED, is_counted_by_kernel, read_bytes
+from harness.faultproxy.metrics import proxy_metrics
 from harness.faultproxy.program import Program
 from harness.faultproxy.registry import Registry, Wish
 from harness.faultproxy.toxic import Toxic
+from harness.faultproxy.toxics.bandwidth import Bandwidth
 from harness.faultproxy.toxics.noop import Noop
+from harness.faultproxy.wire import Fields
 from suites.support.faultproxy import DEADLINE_S, address_of, reset_now, wait_until
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what it has counted")
@@ -57,7 +60,7 @@ def test_kernel_counts_what_was_read_not_what_has_arrived(pair):
 
 @on_linux
 def test_kernel_remembers_after_a_reset(pair):
-    """What was read before it."""
+    """What was read before it; that it was a reset is for its reader to say."""
     sender, reader = pair
     sender.sendall(b"12345")
     reader.recv(5)
@@ -65,7 +68,39 @@ def test_kernel_remembers_after_a_reset(pair):
     with pytest.raises(ConnectionResetError):
         reader.recv(1)
 
+    assert read_bytes(reader, is_ended=False, is_broken=True) == 5
+
+
+@on_linux
+def test_kernel_counts_no_end_as_a_byte_once_both_have_ended(pair):
+    """Read or not; after a reset, which closes a socket as well, every byte is one."""
+    sender, reader = pair
+    sender.sendall(b"12345")
+    reader.recv(5)
+    reader.shutdown(socket.SHUT_WR)
+    assert sender.recv(1) == b""
+    sender.close()
+    wait_until(lambda: tcp_state(reader) == CLOSED, "both have ended")
+
     assert read_bytes(reader, is_ended=False) == 5
+
+
+@on_linux
+def test_kernel_counts_each_byte_before_a_reset_that_nobody_has_read(pair):
+    """Asked for its counts, a socket keeps its error for whoever reads it next."""
+    sender, reader = pair
+    sender.sendall(b"12345")
+    reader.recv(5)
+    reset_now(sender)
+    wait_until(lambda: tcp_state(reader) == CLOSED, "the reset is there")
+
+    assert read_bytes(reader, is_ended=False) == 5
+    with pytest.raises(ConnectionResetError):
+        reader.recv(1)
+
+
+def tcp_state(peer) -> int:
+    return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
 @pytest.fixture(params=[pytest.param(True, marks=on_linux), False], ids=["kernel", "us"])
@@ -139,12 +174,91 @@ async def test_bytes_are_counted_to_the_byte(proxied, ending):
             await loop.sock_recv(server, 5)
             await loop.sock_sendall(server, b"123")
             await loop.sock_recv(client, 3)
-            assert proxy.moved_bytes("upstream") == (5 * number, 5 * number)
-            assert proxy.moved_bytes("downstream") == (3 * number, 3 * number)
+            assert moved_bytes(proxy, "upstream") == (5 * number, 5 * number)
+            assert moved_bytes(proxy, "downstream") == (3 * number, 3 * number)
 
         {"fin": client.close, "reset": lambda: reset_now(client), "cut": proxy.cut_connections}[ending]()
         server.close()
         await moment(lambda: not proxy.connections)
 
-    assert proxy.moved_bytes("upstream") == (15, 15)
-    assert proxy.moved_bytes("downstream") == (9, 9)
+    assert moved_bytes(proxy, "upstream") == (15, 15)
+    assert moved_bytes(proxy, "downstream") == (9, 9)
+
+
+def moved_bytes(proxy, stream: str) -> tuple[int, int]:
+    """Return what was received and sent on the road that the proxy is now."""
+    return proxy.program.tally.moved_bytes(proxy.road, stream)
+
+
+async def test_what_never_left_was_never_sent(proxied):
+    """Held for good, then dropped: received and not sent, also once both sides have ended, which nobody has read."""
+    proxy, _ = proxied
+    loop = asyncio.get_running_loop()
+    client, server, connection = await travel(proxied)
+    proxy.add_toxic(Toxic("t", "bandwidth", "downstream", Bandwidth(rate=0)))
+    with client, server:
+        await loop.sock_sendall(server, b"12345")
+        await moment(lambda: moved_bytes(proxy, "downstream") == (5, 0))
+        server.close()
+        client.shutdown(socket.SHUT_WR)
+        await moment(lambda: connection.link("upstream").is_finished)
+        for _ in range(20):  # the kernels' last words
+            await asyncio.sleep(0.005)
+            assert moved_bytes(proxy, "downstream") == (5, 0)
+
+        proxy.cut_connections()
+        await moment(lambda: not proxy.connections)
+
+    assert moved_bytes(proxy, "downstream") == (5, 0)
+    assert moved_bytes(proxy, "upstream") == (0, 0)
+
+
+async def test_early_bytes_count_once(proxied):
+    """A server that greets before its client is taken in, with a toxic on its way and without."""
+    proxy, upstream = proxied
+    loop = asyncio.get_running_loop()
+    for number, act in enumerate((lambda _: None, proxy.add_toxic), start=1):
+        act(Toxic("t", "noop", "downstream", Noop()))
+        client = socket.socket()
+        client.setblocking(False)
+        await loop.sock_connect(client, address_of(proxy.listen))
+        server, _ = await loop.sock_accept(upstream)
+        with client, server:
+            server.sendall(b"hello")
+            assert await loop.sock_recv(client, 5) == b"hello"
+            assert moved_bytes(proxy, "downstream") == (5 * number, 5 * number)
+
+
+async def test_counts_stand_where_they_were_made(proxied):
+    """A proxy that leads elsewhere, listens elsewhere or is deleted takes none along and none away."""
+    proxy, _ = proxied
+    registry = Registry(proxy.program)
+    loop = asyncio.get_running_loop()
+    toxic = Toxic("t", "noop", "upstream", Noop())
+    proxy.add_toxic(toxic)
+    client, server, _ = await travel(proxied)
+    with client, server:
+        await loop.sock_sendall(client, b"12345")
+        await loop.sock_recv(server, 5)
+        before = counts(proxy.program)
+        registry._proxies["a"] = proxy
+
+        await registry.update("a", Fields({"upstream": "127.0.0.1:1"}, "Proxy"))
+        assert counts(proxy.program) >= before
+        registry.delete("a")
+        assert counts(proxy.program) >= before
+        await moment(lambda: not proxy.connections)
+        assert counts(proxy.program) >= before
+
+    assert any(line.startswith("toxiproxy_proxy_sent_bytes_total") and line.endswith(" 5") for line in before)
+    assert any(line.startswith("toxiproxy_toxic_hits_total") and line.endswith(" 1") for line in before)
+    again = await registry.create(Wish("a", "127.0.0.1:0", "127.0.0.1:1", is_enabled=True, toxics=()))
+    again.add_toxic(Toxic("t", "noop", "upstream", Noop()))
+    assert counts(proxy.program) >= before
+    registry.stop()
+
+
+def counts(program) -> set[str]:
+    """Return the samples of all counters that are not zero."""
+    lines = proxy_metrics([], program.tally).splitlines()
+    return {line for line in lines if not line.startswith("#") and not line.endswith(" 0")}
