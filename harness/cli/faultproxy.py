@@ -20,6 +20,7 @@ def faultproxy(
     Example:
       readiness faultproxy -host 127.0.0.1 -port 8474
     """
-    sys.stdout.flush()
+    if sys.stdout is not None:  # the caller may have closed it
+        sys.stdout.flush()
     # It becomes this process, so that signals, exit code and memory are its own.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.faultproxy", *(flags or [])])  # noqa: S606 - no shell wanted

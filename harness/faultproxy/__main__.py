@@ -1,26 +1,21 @@
-"""The command line: `python -m harness.faultproxy -host 127.0.0.1 -port 8474`; flags as Toxiproxy's.
-
-They are read as Go reads flags: with one dash or two, after a blank or `=`, and never shortened.
-"""
+"""The command line: `python -m harness.faultproxy -host 127.0.0.1 -port 8474`; flags as Toxiproxy's."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import functools
 import os
-import re
 import resource
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.address import BACKLOG, bind, bound_text, resolve
+from harness.faultproxy.address import BACKLOG, bind, bound_text, host_and_port, resolve
 from harness.faultproxy.api import TOXIPROXY_VERSION, Api, read_wishes
 from harness.faultproxy.errors import AddressError, ApiError, StartError
+from harness.faultproxy.flags import read_flags
 from harness.faultproxy.httpd import HttpConnection
 from harness.faultproxy.log import DEFAULT_LEVEL, LEVELS, log
 from harness.faultproxy.metrics import proxy_metrics, runtime_metrics
@@ -29,15 +24,12 @@ from harness.faultproxy.registry import Registry
 from harness.faultproxy.wire import decode
 
 if TYPE_CHECKING:
+    import argparse
     import socket
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from harness.faultproxy.registry import Wish
-
-# What Go's flags take for a boolean (strconv.ParseBool).
-BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
-    ("0", "f", "F", "false", "FALSE", "False"), False
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 after an orderly end, 1 if the program could not start.
     """
+    _open_standard_streams()
     flags = read_flags(sys.argv[1:] if arguments is None else arguments)
+    if flags.version:
+        sys.stdout.write(f"toxiproxy-server version {TOXIPROXY_VERSION}\n")
+        return 0
     _settle_log_level(default="trace" if flags.strict_compat else DEFAULT_LEVEL)
     _allow_many_descriptors()
     try:
@@ -58,32 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; a mistake in it ends the program with exit code 2, as in Go."""
-    # One dash is written as two first: argparse would take a single one as the start of any flag that begins like it.
-    return _flags().parse_args([re.sub(r"^-(?=[a-z])", "--", argument) for argument in arguments])
+def _open_standard_streams() -> None:
+    """Lead standard streams that the caller has closed nowhere, as Go does.
 
-
-def _flags() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m harness.faultproxy",
-        description="A TCP fault proxy that speaks Toxiproxy's API. Flags take one dash or two.",
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument("--help", "--h", action="help", help="print this")
-    parser.add_argument("--host", default="localhost", help="where the API listens (default %(default)s)")
-    parser.add_argument("--port", default="8474", help="0 for any free port, named in the log (default %(default)s)")
-    parser.add_argument("--config", type=Path, help="a JSON file with what POST /populate takes, toxics included")
-    parser.add_argument("--seed", type=int, help="repeats every random choice of an earlier run")
-    parser.add_argument("--dial-timeout", type=float, default=10.0, help="seconds an upstream may take to accept")
-    _add_switch(parser, "--proxy-metrics", "serve bytes, connections and hits on /metrics")
-    _add_switch(parser, "--runtime-metrics", "serve memory, descriptors and CPU time on /metrics")
-    _add_switch(parser, "--strict-compat", "behave as Toxiproxy also where that is a nuisance (docs/faultproxy.md)")
-    _add_switch(parser, "--exit-with-parent", "end when standard input ends")
-    version = f"toxiproxy-server version {TOXIPROXY_VERSION}"
-    parser.add_argument("--version", action="version", version=version, help="print the version it behaves as")
-    return parser
+    Else a socket would get such a descriptor and, as standard output, the log; libuv aborts when it closes one.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It becomes the lowest that is free: those below it are open by now.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _settle_log_level(default: str) -> None:
@@ -94,22 +77,11 @@ def _settle_log_level(default: str) -> None:
         log("error", f'unknown LOG_LEVEL value: "{wanted}"')
 
 
-def _add_switch(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
-    """Add a flag that may be given as `-flag` or `-flag=false`, which Go's flags may."""
-    parser.add_argument(name, nargs="?", type=_boolean, const=True, default=False, help=help_text)
-
-
-def _boolean(text: str) -> bool:
-    if text not in BOOLEANS:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return BOOLEANS[text]
-
-
 async def _serve(flags: argparse.Namespace) -> None:
     program = _program(flags)
     registry = Registry(program)
     stopped = _stop_signals(watch_parent=flags.exit_with_parent)
-    listener = await _bind_api(f"{flags.host}:{flags.port}", is_strict=program.is_strict)
+    listener = await _bind_api(host_and_port(flags.host, flags.port), is_strict=program.is_strict)
     log("info", "Starting Toxiproxy", version=TOXIPROXY_VERSION, seed=program.seed)
     await _populate(registry, flags.config, is_strict=program.is_strict)
     api = Api(registry, _metrics(flags, registry), None if program.is_strict else program.events)

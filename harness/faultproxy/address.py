@@ -5,17 +5,20 @@ Error texts and the normal form are those of Go's net package, since Toxiproxy h
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
+import re
 import socket
 from dataclasses import dataclass
 
 from harness.faultproxy.errors import AddressError
+from harness.faultproxy.names import look_up, no_such_host, numeric
 
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # recognising them is the point; the user decides what to bind
 # The kernel caps it at net.core.somaxconn, which is what Go asks for.
 BACKLOG = 4096
+# What a name can be made of; underscores are not for hosts, and yet Docker has them in its names (RFC 1035, 2.3.4).
+NAME = re.compile(r"(?=.{1,253}\.?$)[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class Address:
     text: str
     host: str
     port: int
+
+    def is_met_by(self, bound: Address) -> bool:
+        """Tell whether a listener at `bound` is what is asked for: any port is, and every interface by any name."""
+        return self.host == bound.host and self.port in {0, bound.port}
+
+    def is_same_as(self, bound: Address) -> bool:
+        """Tell whether a listener at `bound` is at this address, every interface by any name."""
+        return self.host == bound.host and self.port == bound.port
 
 
 def split_host_port(address: str) -> tuple[str, str]:
@@ -65,8 +76,30 @@ async def resolve(listen: str) -> Address:
     port = port_number(port_name)
     if host in WILDCARDS:
         return Address(join(host, port), "", port)
-    numeric = await _numeric_host(host)
-    return Address(join(numeric, port), numeric, port)
+    # Go prefers IPv4 when a name has both.
+    found = min(await look_up(host), key=lambda address: ":" in address)
+    return Address(join(found, port), found, port)
+
+
+def refuse_impossible(upstream: str) -> None:
+    """Refuse an upstream that no connection will ever be made to.
+
+    Raises:
+        AddressError: If there is a scheme, a path or no port in it, or a host that no name server can be asked for.
+    """
+    host, port = split_host_port(upstream)
+    if not port_number(port):
+        raise AddressError(f"address {upstream}: missing port in address")
+    if host and not numeric(host) and not (NAME.fullmatch(host) and _fits_dns(host)):
+        raise no_such_host(host)
+
+
+def _fits_dns(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def port_number(port: str) -> int:
@@ -75,7 +108,7 @@ def port_number(port: str) -> int:
     Raises:
         AddressError: In the words of Go's net package.
     """
-    if port.lstrip("+-").isdecimal():
+    if re.fullmatch("[+-]?[0-9]+", port):
         if not 0 <= int(port[:20]) <= 0xFFFF:
             raise AddressError(f"address {port}: invalid port")
         return int(port)
@@ -87,6 +120,11 @@ def port_number(port: str) -> int:
 
 def join(host: str, port: int) -> str:
     """Write an address as Go does, IPv6 in brackets."""
+    return host_and_port(host, str(port))
+
+
+def host_and_port(host: str, port: str) -> str:
+    """Write an address as Go does, IPv6 in brackets, with a port that may be the name of a service."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -118,16 +156,6 @@ def bound_address(text: str) -> Address:
     """Return the address behind a text that `bound_text` has made."""
     host, port = split_host_port(text)
     return Address(text, "" if host in WILDCARDS else host, int(port))
-
-
-async def _numeric_host(host: str) -> str:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise AddressError(f"lookup {host}: no such host") from error
-    # Go prefers IPv4 when a name has both.
-    families = sorted(found, key=lambda info: info[0] != socket.AF_INET)
-    return str(families[0][4][0])
 
 
 def _wildcard_socket() -> socket.socket:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 TOXIPROXY_VERSION = "2.12.0"
 JSON = {"Content-Type": "application/json"}
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+# How Go calls what populate reads.
+GO_PROXIES = r'[]struct { toxiproxy.Proxy; Enabled *bool "json:\"enabled\"" }'
 NOT_FOUND = Response(404, b"404 page not found\n", PLAIN)
 WRONG_METHOD = Response(405)
 NO_CONTENT = Response(204)
@@ -143,8 +145,7 @@ async def create_toxic(api: Api, request: Request, names: tuple[str, ...]) -> Re
     """POST /proxies/{proxy}/toxics; answers 200, not 201."""
     proxy = api.registry.get(names[0])
     fields = Fields(_decoded(request), "ToxicWrapper")
-    taken = {present.name for present in proxy.toxics}
-    toxic = toxics.read_toxic(fields, taken, is_strict=api.is_strict)
+    toxic = toxics.read_toxic(fields, proxy.toxics, is_strict=api.is_strict)
     proxy.add_toxic(toxic)
     return _json(200, toxic.shown())
 
@@ -210,14 +211,16 @@ def read_wishes(value: object, *, is_strict: bool = False) -> list[Wish]:
     """Read the array that populate and a configuration file hold; all of it, before anything is done.
 
     Args:
-        value: The decoded array.
+        value: The decoded array; or, unless strict, the object that GET /proxies answers with, which is a saved state.
         is_strict: See `Program`.
 
     Raises:
         ApiError: 400.
     """
+    if isinstance(value, dict) and not is_strict:
+        return [read_wish(entry, f" at proxy {name}") for name, entry in value.items()]
     if value is not None and not isinstance(value, list):
-        raise bad_body(f"json: cannot unmarshal {kind_of(value)} into Go value of type []toxiproxy.Proxy")
+        raise bad_body(f"json: cannot unmarshal {kind_of(value)} into Go value of type {GO_PROXIES}")
     return [
         read_wish(entry, f" at proxy {place}", is_strict=is_strict) for place, entry in enumerate(value or [], start=1)
     ]

@@ -139,6 +139,16 @@ class Link:
             self._rewire()
             self.balance()
 
+    def remove_all(self) -> None:
+        """Take every toxic out; what one holds goes through those behind it, which hand it on in their turn."""
+        for stage, stub in [self._stages[toxic] for toxic in self._ordered()]:
+            stage.release()
+            stub.disarm()
+        self._stages.clear()
+        self._has_replied = False
+        self._rewire()
+        self.balance()
+
     def source_ended(self, *, is_reset: bool) -> None:
         """Send the end of the stream after the bytes."""
         self.is_reset = is_reset
@@ -190,7 +200,7 @@ class Link:
         if self._connection.is_closing or self.sink.is_lost or self.is_finished:
             return
         receive, end = self._write, self._finish
-        ordered = [toxic for toxic in self._connection.toxics(self.stream) if toxic in self._stages]
+        ordered = self._ordered()
         for stage, stub in (self._stages[toxic] for toxic in reversed(ordered)):
             stub.send, stub.end = receive, end
             receive, end = stage.receive, stage.end
@@ -200,6 +210,9 @@ class Link:
         else:
             self._direct_bytes = None
             self.source.deliver_to(self.sink.transport.write)
+
+    def _ordered(self) -> list[Toxic]:
+        return [toxic for toxic in self._connection.toxics(self.stream) if toxic in self._stages]
 
     def _deliver_staged(self) -> None:
         if self._direct_bytes is None:

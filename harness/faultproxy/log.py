@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import select
-import sys
 from datetime import UTC, datetime
 
+STDOUT = 1
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "panic")
 DEFAULT_LEVEL = "info"
 
@@ -33,13 +33,13 @@ def _is_wanted(level: str) -> bool:
 def _is_writable() -> bool:
     # A pipe that polls writable takes PIPE_BUF (4096) bytes without blocking (POSIX).
     poller = select.poll()
-    poller.register(sys.stdout.fileno(), select.POLLOUT)
+    poller.register(STDOUT, select.POLLOUT)
     return any(events & select.POLLOUT for _, events in poller.poll(0))
 
 
 def _write(line: bytes) -> None:
     try:
-        os.write(sys.stdout.fileno(), line)
+        os.write(STDOUT, line)
     except OSError:
         # The reader is gone; the parent still decides when this process ends.
         return

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from typing import TYPE_CHECKING
 
 from harness.faultproxy.address import port_number, split_host_port
 from harness.faultproxy.connection import Connection
 from harness.faultproxy.endpoint import end_with_reset
-from harness.faultproxy.errors import AddressError, toxic_not_found
+from harness.faultproxy.errors import toxic_not_found
 from harness.faultproxy.listener import Listener
 from harness.faultproxy.log import log
+from harness.faultproxy.names import look_up
 from harness.faultproxy.schedule import Timetable
 from harness.faultproxy.tally import Road, ToxicName
+from harness.faultproxy.toxic import STREAMS
 from harness.faultproxy.toxics.stage import Doorkeeper
 
 if TYPE_CHECKING:
@@ -29,11 +32,12 @@ class Proxy:
 
     Args:
         name: How the API addresses it.
-        listen: Where it listens, or wants to; the bound address while enabled.
+        listen: Where it listens, or wants to; the bound address once it was enabled.
         upstream: Where connections go; looked up anew for each.
         program: Settings of the program.
 
     Attributes:
+        asked: Where it was asked to listen, in the words of its client.
         connections: Those that are open, or being closed.
         connection_count: How many were taken so far; the number of the latest.
         toxics: In order of creation, both streams.
@@ -41,7 +45,7 @@ class Proxy:
 
     def __init__(self, name: str, listen: str, upstream: str, program: Program) -> None:
         self.name = name
-        self.listen = listen
+        self.listen = self.asked = listen
         self.upstream = upstream
         self.program = program
         self.connections: set[Connection] = set()
@@ -80,7 +84,7 @@ class Proxy:
 
     def shown_toxics(self) -> list[dict[str, object]]:
         """Return the toxics, those of the upstream direction first."""
-        return [toxic.shown() for stream in ("upstream", "downstream") for toxic in self.toxics_of(stream)]
+        return [toxic.shown() for stream in STREAMS for toxic in self.toxics_of(stream)]
 
     def toxics_of(self, stream: str) -> list[Toxic]:
         """Return the toxics of one direction, in order."""
@@ -173,6 +177,21 @@ class Proxy:
         self.toxics.remove(toxic)
         self._retire(toxic)
         self._mind_the_door()
+        self._note_removal(toxic)
+
+    def remove_all_toxics(self) -> None:
+        """Lift every toxic at once: one by one, each connection would be wired anew for each of them."""
+        for connection in tuple(self.connections):
+            for stream in STREAMS:
+                connection.link(stream).remove_all()
+        removed = self.toxics.copy()
+        self.toxics.clear()
+        for toxic in removed:
+            self._retire(toxic)
+            self._note_removal(toxic)
+        self._mind_the_door()
+
+    def _note_removal(self, toxic: Toxic) -> None:
         self.note("toxic_removed", toxic=toxic.name, hits=toxic.hits, connections=toxic.connections)
 
     def _retire(self, toxic: Toxic) -> None:
@@ -241,7 +260,7 @@ class Proxy:
         """Dial the upstream, then let bytes flow; a client whose upstream does not answer is closed."""
         try:
             await self._dial(connection)
-        except (OSError, AddressError, TimeoutError) as error:
+        except (OSError, ValueError) as error:  # whatever there is to be wrong with an address
             log("warn", "Unable to open connection to upstream", name=self.name, upstream=self.upstream, err=str(error))
             self.note("dial_failed", connection=connection.number, error=str(error))
             if isinstance(error, ConnectionResetError) and not self.program.is_strict:
@@ -256,9 +275,18 @@ class Proxy:
     async def _dial(self, connection: Connection) -> None:
         host, port = split_host_port(self.upstream)
         async with asyncio.timeout(self.program.dial_timeout_s):
-            await asyncio.get_running_loop().create_connection(
-                lambda: connection.server, host or "localhost", port_number(port)
-            )
+            await self._dial_first(await look_up(host or "localhost"), port_number(port), connection)
+
+    async def _dial_first(self, addresses: tuple[str, ...], port: int, connection: Connection) -> None:
+        """Dial one address after the other until one answers; if none does, the last one says why."""
+        *others, last = addresses
+        for address in others:
+            with contextlib.suppress(OSError):
+                return await self._dial_one(address, port, connection)
+        return await self._dial_one(last, port, connection)
+
+    async def _dial_one(self, address: str, port: int, connection: Connection) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: connection.server, address, port)
 
     async def _adopt(self, client: socket.socket, connection: Connection) -> None:
         try:

@@ -6,22 +6,24 @@ the world in one turn of the event loop, and either wholly or not at all.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.faultproxy.address import Address, bound_address, resolve
+from harness.faultproxy.address import Address, bound_address, refuse_impossible, resolve
 from harness.faultproxy.errors import (
     AddressError,
     ApiError,
     PopulateError,
     cannot_listen,
+    invalid_value,
     missing_field,
     proxy_exists,
     proxy_not_found,
     refuse_unreachable,
 )
 from harness.faultproxy.proxy import Proxy
-from harness.faultproxy.toxic import Toxic, read_toxic
+from harness.faultproxy.toxic import Change, Toxic, read_toxic, refuse_too_many
 from harness.faultproxy.wire import Fields
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def read_wish(value: object, place: str = "", *, is_strict: bool = False) -> Wis
     Args:
         value: The decoded object.
         place: Appended to errors, " at proxy 2".
-        is_strict: Ignore `toxics` and accept any name, as the original does.
+        is_strict: Ignore `toxics` and accept any name and upstream, as the original does.
 
     Raises:
         ApiError: 400.
@@ -67,14 +69,22 @@ def read_wish(value: object, place: str = "", *, is_strict: bool = False) -> Wis
         raise missing_field(f"upstream{place}")
     if not is_strict:
         refuse_unreachable(name)
+        _refuse_impossible(upstream, place)
     return Wish(name, listen or "", upstream, is_enabled is not False, () if is_strict else _read_toxics(fields))
 
 
 def _read_toxics(fields: Fields) -> tuple[Toxic, ...]:
     toxics: list[Toxic] = []
     for value in fields.items("toxics") or []:
-        toxics.append(read_toxic(Fields(value, "ToxicWrapper"), {toxic.name for toxic in toxics}))
+        toxics.append(read_toxic(Fields(value, "ToxicWrapper"), toxics))
     return tuple(toxics)
+
+
+def _refuse_impossible(upstream: str, place: str = "") -> None:
+    try:
+        refuse_impossible(upstream)
+    except AddressError as error:
+        raise invalid_value(f"upstream{place} must be a host and a port: {error}") from error
 
 
 class Registry:
@@ -117,10 +127,14 @@ class Registry:
         """
         proxy = self.get(name)
         listen, upstream, wanted = fields.text("listen"), fields.text("upstream"), fields.flag("enabled")
-        listen = proxy.listen if listen is None else listen
-        address = await _resolved(listen)
+        if upstream is not None and not self.program.is_strict:
+            _refuse_impossible(upstream)
+        address = await _resolved(proxy.listen if listen is None else listen)
         proxy = self.get(name)
-        _change(proxy, listen, proxy.upstream if upstream is None else upstream, address, wanted=wanted)
+        upstream = proxy.upstream if upstream is None else upstream
+        _change(proxy, proxy.listen if listen is None else listen, upstream, address, wanted=wanted)
+        if listen is not None:
+            proxy.asked = listen
         return proxy
 
     def delete(self, name: str) -> None:
@@ -165,8 +179,7 @@ class Registry:
                 if self.program.is_strict:
                     raise
                 failures.append(error)
-            for toxic in tuple(proxy.toxics):
-                proxy.remove_toxic(toxic)
+            proxy.remove_all_toxics()
         if failures:
             raise failures[0]
 
@@ -193,7 +206,7 @@ class Registry:
         if not existing:
             return await self.create(wish)
         address = await _resolved(wish.listen)
-        if address.text == existing.listen and wish.upstream == existing.upstream:
+        if self._is_there(existing, wish, address):
             _ensure_toxics(existing, wish.toxics)
             return existing
         # If the new one cannot listen, the old one stays, disabled, as in the original.
@@ -202,6 +215,21 @@ class Registry:
         replacement = self._add(wish, address if wish.is_enabled else None)
         existing.dismiss()
         return replacement
+
+    def _is_there(self, existing: Proxy, wish: Wish, address: Address) -> bool:
+        """Tell whether a proxy is what is wished for; the original compares texts, and some are never the same."""
+        is_at = address.text == existing.listen
+        if not self.program.is_strict:
+            bound = _bound(existing)
+            is_at |= wish.listen == existing.asked or (bound is not None and address.is_met_by(bound))
+        return is_at and wish.upstream == existing.upstream
+
+
+def _bound(proxy: Proxy) -> Address | None:
+    """Return where a proxy listens, or did; `None` if it never has, and only knows what its client wrote."""
+    with contextlib.suppress(ValueError):
+        return bound_address(proxy.listen)
+    return None
 
 
 async def _resolved(listen: str, prefix: str = "") -> Address:
@@ -229,16 +257,32 @@ def _listen_or_dismiss(proxy: Proxy, address: Address) -> None:
 def _ensure_toxics(proxy: Proxy, toxics: tuple[Toxic, ...]) -> None:
     """Put on a proxy what is listed for it; what is not listed stays, as the original never takes toxics away here."""
     present = {toxic.name: toxic for toxic in proxy.toxics}
+    listed = {toxic.name for toxic in toxics}
+    refuse_too_many([*(toxic for name, toxic in present.items() if name not in listed), *toxics])
     for toxic in toxics:
-        if toxic.name in present:
-            proxy.remove_toxic(present[toxic.name])
+        there = present.get(toxic.name)
+        if there and (there.kind, there.direction) == (toxic.kind, toxic.direction):
+            _bring_up_to_date(proxy, there, toxic)
+            continue
+        if there:
+            proxy.remove_toxic(there)
         proxy.add_toxic(toxic)
+
+
+def _bring_up_to_date(proxy: Proxy, there: Toxic, wanted: Toxic) -> None:
+    """Change a toxic, unless it is as wanted: a change lets go of what is held."""
+    change = Change(wanted.settings, wanted.toxicity, wanted.when)
+    if change != Change(there.settings, there.toxicity, there.when):
+        proxy.change_toxic(there, change)
 
 
 def _change(proxy: Proxy, listen: str, upstream: str, address: Address, *, wanted: bool | None) -> None:
     was_enabled = proxy.is_enabled
     should_listen = was_enabled if wanted is None else wanted
-    moves = address.text != proxy.listen or upstream != proxy.upstream
+    stays = address.text == proxy.listen or (
+        was_enabled and not proxy.program.is_strict and address.is_same_as(bound_address(proxy.listen))
+    )
+    moves = not stays or upstream != proxy.upstream
     if moves or should_listen != was_enabled:
         _move(proxy, listen, upstream, address, should_listen=should_listen)
 

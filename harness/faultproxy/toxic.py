@@ -21,9 +21,14 @@ from harness.faultproxy.toxics.duration import too_long
 from harness.faultproxy.wire import Fields, as_float32, shortest_float32
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.faultproxy.toxics.stage import Settings
 
 STREAMS = ("upstream", "downstream")
+# In one direction. Each piece of data passes through all of them at once, each some calls deep (http_error seven):
+# hundreds would exceed Python's depth of 1000 calls, and every connection would hang.
+MAX_TOXICS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -93,12 +98,12 @@ class Change:
     when: Schedule
 
 
-def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> Toxic:
+def read_toxic(fields: Fields, present: Sequence[Toxic], *, is_strict: bool = False) -> Toxic:
     """Read a new toxic, checking in Toxiproxy's order: stream, type, name, attributes.
 
     Args:
         fields: The request.
-        taken: Names that are in use.
+        present: Those that it will stand beside.
         is_strict: Accept any toxicity, name and time, and know no extensions, as the original.
 
     Raises:
@@ -115,10 +120,23 @@ def read_toxic(fields: Fields, taken: set[str], *, is_strict: bool = False) -> T
         raise invalid_toxic_type()
     if kind in UPSTREAM_ONLY and stream.lower() != "upstream":
         raise invalid_value(f"{kind} works on the upstream stream")
-    name = _usable_name(name or f"{kind}_{stream}", taken, is_strict=is_strict)
+    name = _usable_name(name or f"{kind}_{stream}", {toxic.name for toxic in present}, is_strict=is_strict)
     settings = read_settings(TOXICS[kind](), attributes, is_strict=is_strict)
     share = _usable_toxicity(1.0 if toxicity is None else toxicity, is_strict=is_strict)
-    return Toxic(name, kind, stream, settings, share, _read_schedule(fields, ALWAYS, is_strict=is_strict))
+    toxic = Toxic(name, kind, stream, settings, share, _read_schedule(fields, ALWAYS, is_strict=is_strict))
+    refuse_too_many([*present, toxic])
+    return toxic
+
+
+def refuse_too_many(toxics: Sequence[Toxic]) -> None:
+    """Refuse what no connection could pass through; the original takes any number.
+
+    Raises:
+        ApiError: 400, if there are more than `MAX_TOXICS` in one direction.
+    """
+    for stream in STREAMS:
+        if sum(toxic.direction == stream for toxic in toxics) > MAX_TOXICS:
+            raise invalid_value(f"at most {MAX_TOXICS} toxics may be on one stream, {stream} has them already")
 
 
 def read_change(toxic: Toxic, fields: Fields, *, is_strict: bool = False) -> Change:

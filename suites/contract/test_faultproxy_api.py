@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import pytest
 
-from suites.support.exchanges import DEVIATIONS, EXCHANGES, LATENCY, MEBIBYTE, OFF, A, error
+from suites.support.exchanges import DEVIATIONS, EXCHANGES, LATENCY, MEBIBYTE, OFF, REFUSED_FLAGS, A, error
 from suites.support.faultproxy import (
     DEADLINE_S,
     Road,
@@ -29,7 +29,9 @@ from suites.support.faultproxy import (
     free_port,
     how_it_ended,
     is_listening,
+    is_silent,
     ours_command,
+    read_exactly,
     ready_port,
     started,
     toxiproxy_is_missing,
@@ -53,6 +55,18 @@ def running(request):
 def server(running):
     yield running
     running.forget_all()
+
+
+@pytest.fixture(scope="module")
+def our_server():
+    with started("ours") as server:
+        yield server
+
+
+@pytest.fixture
+def ours(our_server):
+    yield our_server
+    our_server.forget_all()
 
 
 @pytest.mark.parametrize("name", EXCHANGES)
@@ -353,6 +367,7 @@ def test_populate_stops_at_the_first_that_cannot_listen(server):
 @pytest.mark.parametrize(
     ("listen", "is_same"),
     [
+        ("[::ffff:127.0.0.1]:{port}", True),
         ("127.0.0.1:{port}", True),
         ("localhost:{port}", True),
         ("127.0.0.1:0", False),
@@ -361,17 +376,219 @@ def test_populate_stops_at_the_first_that_cannot_listen(server):
         ("", False),
     ],
 )
-def test_populate_compares_what_is_asked_for_with_what_is_bound(server, listen, is_same):
-    """Port 0 and every interface are never what was bound, so such a proxy is replaced each time; localhost is 127.0.0.1."""
+def test_deviation_populate_leaves_what_means_the_same(server, listen, is_same):
+    """In the original, port 0 and every interface never are what was bound: such a proxy is replaced each time.
+
+    localhost is 127.0.0.1 for both.
+    """
     port = address_of(server.must("POST", "/proxies", A)["listen"])[1]
     wish = {**A, "listen": listen.format(port=port)}
     if not is_same:
         server.must("POST", "/populate", [wish])  # from now on it is bound as it asks to be
     server.must("POST", "/proxies/a/toxics", {"type": "noop"})
+    bound = address_of(server.must("GET", "/proxies/a")["listen"])
+    with socket.create_connection(("127.0.0.1", bound[1]), timeout=DEADLINE_S) as client:
+        server.must("POST", "/populate", [wish])
 
-    server.must("POST", "/populate", [wish])
+        stays = is_same or server.name == "ours"
+        assert len(server.must("GET", "/proxies/a/toxics")) == stays
+        assert (address_of(server.must("GET", "/proxies/a")["listen"]) == bound) == (stays or "{port}" in listen)
+        # Whether it is replaced or nobody listens upstream, this client is let go.
+        assert how_it_ended(client) == "fin"
 
-    assert len(server.must("GET", "/proxies/a/toxics")) == is_same
+
+@pytest.mark.parametrize(
+    ("created", "wished"),
+    [("0.0.0.0:{port}", ":{port}"), (":{port}", "[::]:{port}"), ("127.0.0.1:{port}", "127.0.0.1:0"), ("", ":0")],
+)
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_populate_knows_one_meaning_in_other_words(ours, created, wished, is_enabled):
+    """Every interface has three names, and any port is any port; a proxy that was disabled meanwhile stays it."""
+    port = free_port()
+    ours.must("POST", "/proxies", {**A, "listen": created.format(port=port)})
+    ours.must("POST", "/proxies/a/toxics", {"type": "noop"})
+    before = ours.must("PATCH", "/proxies/a", {"enabled": is_enabled})
+
+    ours.must("POST", "/populate", [{**A, "listen": wished.format(port=port)}])
+
+    assert ours.must("GET", "/proxies/a") == before
+
+
+@pytest.mark.parametrize("change", [{"listen": "127.0.0.1:1"}, {"listen": ":{other}"}, {"upstream": "127.0.0.1:2"}])
+def test_populate_replaces_what_means_something_else(ours, change):
+    """Another interface, another port, another upstream."""
+    port, other = free_port(), free_port()
+    ours.must("POST", "/proxies", {**A, "listen": f":{port}"})
+    ours.must("POST", "/proxies/a/toxics", {"type": "noop"})
+    wish = {key: text.replace(":1", f":{port}").format(other=other) for key, text in change.items()}
+
+    ours.must("POST", "/populate", [{**A, "listen": f":{port}", **wish}])
+
+    assert ours.must("GET", "/proxies/a/toxics") == []
+
+
+def test_updating_to_every_interface_in_other_words_keeps_connections(ours):
+    """Where it listens already; the original binds anew and cuts them."""
+    with Road(ours, listen="") as road:
+        road.address = ("127.0.0.1", road.address[1])
+        client, upstream = road.travel()
+
+        ours.must("PATCH", "/proxies/road", {"listen": f"0.0.0.0:{road.address[1]}"})
+
+        client.sendall(b"still")
+        assert upstream.recv(5) == b"still"
+
+
+def test_populating_twice_with_toxics_cuts_nothing(ours):
+    """A listed toxic that is there as listed is left alone: taking a `timeout` away closes what it has silenced."""
+    with Road(ours) as road:
+        shown = ours.must("GET", "/proxies/road")
+        wish = {**shown, "toxics": [{"type": "timeout", "attributes": {"timeout": 0}}, {"type": "noop"}]}
+        ours.must("POST", "/populate", [wish])
+        client, _ = road.travel()
+
+        again = ours.must("POST", "/populate", [wish])["proxies"][0]
+
+        assert is_silent(client, 0.1)
+        assert [toxic["type"] for toxic in again["toxics"]] == ["timeout", "noop"]
+        wish["toxics"][1] = {"type": "latency", "name": "noop_downstream"}
+        other = ours.must("POST", "/populate", [wish])["proxies"][0]
+        assert [toxic["type"] for toxic in other["toxics"]] == ["timeout", "latency"]
+        assert is_silent(client, 0.1)
+
+
+IMPOSSIBLE = {
+    "redis": "address redis: missing port in address",
+    "redis:": "address redis:: missing port in address",
+    "redis:0": "address redis:0: missing port in address",
+    "redis:nobody": "lookup tcp/nobody: unknown port",
+    "redis:65536": "address 65536: invalid port",
+    "redis:+-1": "lookup tcp/+-1: unknown port",
+    "http://redis:80": "address http://redis:80: too many colons in address",
+    "a b:1": "lookup a b: no such host",
+    "redis/0:1": "lookup redis/0: no such host",
+    "redis..svc:1": "lookup redis..svc: no such host",
+    ".redis:1": "lookup .redis: no such host",
+    f"{'x' * 64}:1": f"lookup {'x' * 64}: no such host",
+    f"{'x.' * 127}x:1": f"lookup {'x.' * 127}x: no such host",
+    "0127.0.0.1:1": "lookup 0127.0.0.1: no such host",
+    "::1:1": "address ::1:1: too many colons in address",
+}
+
+
+@pytest.mark.parametrize("upstream", IMPOSSIBLE)
+def test_deviation_upstream_that_nothing_can_reach_is_refused(server, upstream):
+    """By create, update and populate; the original takes any text, and fails with each connection."""
+    problem = error(f"invalid value: upstream must be a host and a port: {IMPOSSIBLE[upstream]}", 400)
+    server.must("POST", "/proxies", OFF)
+
+    created = server.ask("POST", "/proxies", {**OFF, "name": "b", "upstream": upstream})
+    updated = server.ask("PATCH", "/proxies/a", {"upstream": upstream})
+    populated = server.ask("POST", "/populate", [OFF, {**OFF, "name": "c", "upstream": upstream}])
+
+    if server.name == "ours":
+        assert (created.status, created.text) == (updated.status, updated.text) == (400, problem)
+        assert populated.status == 400
+        assert populated.json["error"] == json.loads(problem)["error"].replace("upstream", "upstream at proxy 2", 1)
+        assert server.must("GET", "/proxies/a")["upstream"] == OFF["upstream"]
+    else:
+        assert (created.status, updated.status, populated.status) == (201, 200, 201)
+
+
+def test_deviation_upstream_of_nothing_is_refused(server):
+    """In an update; the original takes it."""
+    server.must("POST", "/proxies", OFF)
+
+    assert server.ask("PATCH", "/proxies/a", {"upstream": ""}).status == (400 if server.name == "ours" else 200)
+
+
+@pytest.mark.parametrize(
+    "upstream", ["redis_1:6379", ":6379", "[::1]:1", "my-host.:http", "bücher.example:1", "10.0.0.1:+80"]
+)
+def test_upstreams_that_may_be_reached_are_taken(server, upstream):
+    """Whether they are there is seen when a client comes."""
+    assert server.must("POST", "/proxies", {**OFF, "upstream": upstream})["upstream"] == upstream
+
+
+def test_each_dial_that_fails_is_logged():
+    """Strict mode takes any upstream; a client is let go, and the log says why, once, and nothing else."""
+    upstreams = ["x", "x..y:1", f"{'x' * 64}:1", "x:99999", "127.0.0.1:0", "0127.0.0.1:1"]
+    port = free_port()
+    with running_on(str(port), "strict", LOG_LEVEL="warn") as process:
+        wait_until(lambda: is_listening(("127.0.0.1", port)), "the API listens")
+        server = Server("strict", port, process)
+        server.must("POST", "/proxies", A)
+        for upstream in upstreams:
+            listen = server.must("PATCH", "/proxies/a", {"upstream": upstream})["listen"]
+            with socket.create_connection(address_of(listen), timeout=DEADLINE_S) as client:
+                assert how_it_ended(client) == "fin"
+        process.terminate()
+        lines = [json.loads(line) for line in process.stdout]
+
+    assert [line["message"] for line in lines] == ["Unable to open connection to upstream"] * len(upstreams)
+
+
+def test_dial_that_fails_is_an_event():
+    """With its reason."""
+    with started("ours") as ours, Road(ours, name="dead") as road:
+        ours.must("PATCH", "/proxies/dead", {"upstream": "name.invalid:1"})
+        assert how_it_ended(road.connect()) == "fin"
+
+        failed = [event for event in ours.must("GET", "/events")["events"] if event["kind"] == "dial_failed"]
+    assert [(event["connection"], event["error"]) for event in failed] == [(1, "lookup name.invalid: no such host")]
+
+
+@pytest.mark.parametrize("stream", ["upstream", "downstream"])
+def test_deviation_toxics_of_one_stream_have_a_limit(server, stream):
+    """Of 64, through which bytes still pass; the original takes any number."""
+    with Road(server) as road:
+        for number in range(64):
+            road.poison("noop", stream, name=f"n{number}")
+        client, upstream = road.travel()
+        sender, reader = (client, upstream) if stream == "upstream" else (upstream, client)
+        sender.sendall(b"through")
+        assert reader.recv(7) == b"through"
+
+        answer = server.ask("POST", "/proxies/road/toxics", {"type": "noop", "name": "more", "stream": stream})
+
+        if server.name == "toxiproxy":
+            assert answer.status == 200
+        else:
+            problem = f"at most 64 toxics may be on one stream, {stream} has them already"
+            assert (answer.status, answer.text) == (400, error(f"invalid value: {problem}", 400))
+        other = "downstream" if stream == "upstream" else "upstream"
+        road.poison("noop", other, name="other")
+
+
+def test_listed_toxics_have_the_same_limit(ours):
+    """In create, in populate, and together with those that are there; refused whole."""
+    many = [{"type": "noop", "name": str(number)} for number in range(65)]
+    listen = ours.must("POST", "/proxies", {**A, "toxics": many[:40]})["listen"]
+    wish = {**A, "listen": listen}
+
+    assert ours.ask("POST", "/proxies", {**A, "name": "b", "toxics": many}).status == 400
+    assert ours.ask("POST", "/populate", [{**wish, "toxics": many}]).status == 400
+    assert ours.ask("POST", "/populate", [{**wish, "toxics": many[1:64]}]).status == 201
+    assert ours.ask("POST", "/populate", [{**wish, "toxics": many[-1:]}]).status == 400
+    assert len(ours.must("GET", "/proxies/a/toxics")) == 64
+    assert list(ours.must("GET", "/proxies")) == ["a"]
+
+
+def test_reset_hands_on_what_many_toxics_hold():
+    """In order, through all of them, however many; and the connection lives on."""
+    with started("ours") as ours, Road(ours) as road:
+        client, upstream = road.travel()
+        for number in range(32):
+            road.poison("bandwidth", name=f"b{number}", rate=0)
+            road.poison("latency", name=f"l{number}", latency=60_000)
+        upstream.sendall(b"held")
+        assert is_silent(client, 0.1)
+
+        ours.must("POST", "/reset")
+
+        upstream.sendall(b", and more")
+        assert read_exactly(client, 14) == b"held, and more"
+        assert [kind for kind in kinds(ours, 0) if kind == "toxic_removed"] == ["toxic_removed"] * 64
 
 
 def test_populate_takes_the_last_of_a_name(server):
@@ -501,21 +718,20 @@ def test_toxics_come_with_their_proxy(server):
     assert refused.status == (400 if is_ours else 201)
 
 
-def test_populate_ensures_listed_toxics():
+def test_populate_ensures_listed_toxics(ours):
     """A toxic listed for a proxy that is already there is added or brought up to date; others stay."""
-    with started("ours") as ours:
-        listen = ours.must("POST", "/proxies", A)["listen"]
-        ours.must("POST", "/proxies/a/toxics", {"type": "noop"})
+    listen = ours.must("POST", "/proxies", A)["listen"]
+    ours.must("POST", "/proxies/a/toxics", {"type": "noop"})
 
-        for latency in (1, 2):
-            wish = {**A, "listen": listen, "toxics": [{"type": "latency", "attributes": {"latency": latency}}]}
-            ours.must("POST", "/populate", [wish])
+    for latency in (1, 2):
+        wish = {**A, "listen": listen, "toxics": [{"type": "latency", "attributes": {"latency": latency}}]}
+        ours.must("POST", "/populate", [wish])
 
-        toxics = ours.must("GET", "/proxies/a/toxics")
-        assert [(toxic["type"], toxic["attributes"]) for toxic in toxics] == [
-            ("noop", {}),
-            ("latency", {"latency": 2, "jitter": 0}),
-        ]
+    toxics = ours.must("GET", "/proxies/a/toxics")
+    assert [(toxic["type"], toxic["attributes"]) for toxic in toxics] == [
+        ("noop", {}),
+        ("latency", {"latency": 2, "jitter": 0}),
+    ]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -768,6 +984,50 @@ def test_metrics_count_connections_and_hits():
         assert "process_open_fds " in ours.ask("GET", "/metrics").text
 
 
+def test_saved_state_is_read_back(tmp_path):
+    """What GET /proxies says is a configuration: addresses, toxics, schedules, and who is disabled."""
+    wishes = [
+        {**A, "toxics": [{"type": "latency", "attributes": {"latency": 5}, "toxicity": 0.1, "when": {"first": 2}}]},
+        {
+            **OFF,
+            "name": "b",
+            "toxics": [{"type": "redis_error"}, {"type": "latency_distribution", "attributes": TABLE}],
+        },
+    ]
+    with started("ours") as ours:
+        ours.must("POST", "/populate", wishes)
+        saved = ours.ask("GET", "/proxies")
+        # Taken where it is already, it changes nothing.
+        assert ours.must("POST", "/populate", saved.json)["proxies"] == list(saved.json.values())
+        before = kinds(ours, 0)
+        assert "proxy_stopped" not in before
+    state = tmp_path / "state.json"
+    state.write_bytes(saved.body)
+
+    with started("ours", "-config", str(state)) as again:
+        assert again.ask("GET", "/proxies").text == saved.text
+
+
+def test_saved_state_of_nothing_is_read_back(tmp_path):
+    """A server without proxies starts from what one without proxies has said."""
+    with started("ours", "-config", str(written(tmp_path, "{}"))) as ours:
+        assert ours.must("GET", "/proxies") == {}
+
+
+def test_deviation_saved_state_is_not_for_the_original(server):
+    """It wants an array; a mistake in a state names the proxy."""
+    state = {"a": OFF, "b": {"name": "b"}}
+
+    answer = server.ask("POST", "/populate", state)
+
+    told = "missing required field: upstream at proxy b"
+    go = r'bad request body: json: cannot unmarshal object into Go value of type []struct { toxiproxy.Proxy; Enabled *bool "json:\"enabled\"" }'
+    assert (answer.status, answer.json["error"]) == (400, told if server.name == "ours" else go)
+
+
+TABLE = {"distribution": "table", "percentiles": [[50, 5], [99, 7.5]]}
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_config_is_populated_at_the_start(name, tmp_path):
     """The array of POST /populate; toxics in it are ours alone."""
@@ -780,7 +1040,7 @@ def test_config_is_populated_at_the_start(name, tmp_path):
         assert [toxic["type"] for toxic in shown["toxics"]] == ["latency"] * (name == "ours")
 
 
-BAD_CONFIGS = [None, "[", "{}", '[{"name":"a"}]', '[{"name":"a","upstream":"x","listen":"bad"}]']
+BAD_CONFIGS = [None, "[", "5", '{"a":{"name":"a"}}', '[{"name":"a"}]', '[{"name":"a","upstream":"x","listen":"bad"}]']
 
 
 @pytest.mark.parametrize("text", BAD_CONFIGS)
@@ -814,11 +1074,69 @@ def written(folder, text: str | None):
     return config
 
 
-def test_version_is_printed():
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("ours", "-version"), ("ours", "--version=T"), pytest.param(*OTHER.values, "-version", marks=OTHER.marks)],
+)
+def test_version_is_printed(name, flag):
     """As toxiproxy-server prints it."""
-    shown = subprocess.run(ours_command("-version"), capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    program = ["toxiproxy-server"] if name == "toxiproxy" else ours_command()
+    shown = subprocess.run([*program, flag], capture_output=True, text=True, timeout=DEADLINE_S, check=True)
 
     assert shown.stdout == "toxiproxy-server version 2.12.0\n"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_program_starts_with_all_that_gos_flags_let_pass(name):
+    """An empty configuration, a seed in hexadecimal, a version that is not wanted, and what comes behind the flags."""
+    flags = ["-config", "", "-seed", "0x10", "-version=false", "-proxy-metrics", "false", "-nonsense"]
+    with started(name, *flags) as server:
+        assert server.must("GET", "/proxies") == {}
+        assert server.ask("GET", "/metrics").status == 200
+
+
+@pytest.mark.skipif(toxiproxy_is_missing(), reason="no toxiproxy-server on PATH to compare with")
+@pytest.mark.parametrize("flags", REFUSED_FLAGS)
+def test_the_original_refuses_the_same_flags(flags):
+    """Those that the unit suite says of ours."""
+    ended = subprocess.run(["toxiproxy-server", *flags], capture_output=True, timeout=DEADLINE_S, check=False)
+
+    assert ended.returncode == 2
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this machine")
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("host", "reached"), [("::1", ["::1"]), ("::", ["::1", "127.0.0.1"])])
+def test_api_listens_on_ipv6(name, host, reached):
+    """On one address of it, or on every interface of both kinds."""
+    port = free_port()
+    with running_on(str(port), name, "-host", host):
+        for address in reached:
+            wait_until(lambda: is_listening((address, port)), f"the API listens on {address}")
+
+
+@pytest.mark.parametrize(
+    ("name", "closed"),
+    [
+        *[("ours", closed) for closed in ("0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-")],
+        pytest.param(*OTHER.values, "0<&- 1>&- 2>&-", marks=OTHER.marks),
+    ],
+)
+def test_program_needs_no_standard_streams(name, closed):
+    """Their numbers must not become those of sockets: traffic flows, nothing of the log gets into it, the end is in order."""
+    port = free_port()
+    program = ["toxiproxy-server", "-host", "127.0.0.1"] if name == "toxiproxy" else ours_command()
+    command = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *program, "-port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: is_listening(("127.0.0.1", port)), "the API listens")
+        with Road(Server(name, port, process)) as road:
+            for _ in range(3):
+                client, upstream = road.travel()
+                client.sendall(b"hello")
+                assert upstream.recv(100) == b"hello"
+        process.terminate()
+
+    assert process.returncode == 0
 
 
 def test_readiness_starts_it_with_its_own_flags():

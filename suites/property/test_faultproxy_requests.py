@@ -15,7 +15,19 @@ from harness.faultproxy.toxics import TOXICS
 from suites.support.faultproxy import DEADLINE_S, reset_now, started, wait_until
 
 # Addresses that are refused without a look-up, or bound on the loopback only.
-LISTENS = st.sampled_from(["127.0.0.1:0", "127.0.0.1:", "bad", "a:b:c", "[::1", "127.0.0.1:99999", "127.0.0.1:-1"])
+LISTENS = st.sampled_from(
+    [
+        "127.0.0.1:0",
+        "127.0.0.1:",
+        "bad",
+        "a:b:c",
+        "[::1",
+        "127.0.0.1:99999",
+        "127.0.0.1:-1",
+        "127.0.0.1:+-1",
+        "0127.0.0.1:0",
+    ]
+)
 NAMES = st.sampled_from(["a", "b", "x/y", "<é>", " "])
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5) | NAMES
@@ -42,7 +54,7 @@ PROXY = st.fixed_dictionaries(
     {},
     optional={
         "name": NAMES | SCALARS,
-        "upstream": st.just("127.0.0.1:1") | ANY_JSON,
+        "upstream": st.sampled_from(["127.0.0.1:1", "x:1", "tcp://x:1", "x..y:1", f"{'x' * 64}:1"]) | ANY_JSON,
         "listen": LISTENS | st.integers() | st.lists(st.none()),
         "enabled": st.booleans() | SCALARS,
         "toxics": st.lists(TOXIC, max_size=2) | ANY_JSON,
@@ -56,11 +68,11 @@ MEBIBYTE = 2**20
 MONSTERS = [
     b"[" * MEBIBYTE,
     b'{"a":' * 100_000,
-    b'{"name":"b","upstream":"x","toxics":' + b"[" * 100_000,
-    b'{"name":"b","upstream":"x","enabled":false,"x":%s}' % (b"[" * 900 + b"]" * 900),
+    b'{"name":"b","upstream":"x:1","toxics":' + b"[" * 100_000,
+    b'{"name":"b","upstream":"x:1","enabled":false,"x":%s}' % (b"[" * 900 + b"]" * 900),
     b'{"attributes":{"latency":%s}}' % (b"9" * MEBIBYTE),
     b'{"toxicity":1e%s}' % (b"9" * MEBIBYTE),
-    b'{"name":"%s","upstream":"x","enabled":false}' % (b"n" * MEBIBYTE),
+    b'{"name":"%s","upstream":"x:1","enabled":false}' % (b"n" * MEBIBYTE),
     b"{%s}" % b",".join(b'"%d":0' % number for number in range(100_000)),
     b'[{"name":"%s"}]' % (b"\xff" * MEBIBYTE),
     b" " * 9 * MEBIBYTE,
@@ -86,7 +98,7 @@ NEARLY_RIGHT = st.one_of(
     ),
     st.tuples(st.just("PATCH"), st.just(PATHS[4]), TOXIC),
     st.tuples(st.just("PATCH"), st.just(PATHS[2]), PROXY),
-    st.tuples(st.just("POST"), st.just(PATHS[0]), st.builds(dict, PROXY, name=st.just("b"), upstream=st.just("x"))),
+    st.tuples(st.just("POST"), st.just(PATHS[0]), st.builds(dict, PROXY, name=st.just("b"), upstream=st.just("x:1"))),
     st.tuples(st.just("POST"), st.just(PATHS[1]), st.lists(PROXY, max_size=3)),
 )
 # Monsters are rare, because they are slow to send.
@@ -107,7 +119,7 @@ def server():
 def test_every_body_gets_an_answer_of_toxiproxys_shape(server, exchanges):
     """An error is {"error": text, "status": the status}, and never one that nobody foresaw."""
     server.forget_all()
-    server.must("POST", "/proxies", {"name": "here", "upstream": "x", "listen": "127.0.0.1:0"})
+    server.must("POST", "/proxies", {"name": "here", "upstream": "x:1", "listen": "127.0.0.1:0"})
     server.must("POST", "/proxies/here/toxics", {"type": "latency", "name": "t"})
 
     for answer in [server.ask(*exchange) for exchange in exchanges]:
@@ -121,7 +133,7 @@ def test_every_body_gets_an_answer_of_toxiproxys_shape(server, exchanges):
 def test_monsters_are_refused_or_digested(server, place, path):
     """Each huge body on each route that reads one."""
     server.forget_all()
-    server.must("POST", "/proxies", {"name": "here", "upstream": "x", "listen": "127.0.0.1:0"})
+    server.must("POST", "/proxies", {"name": "here", "upstream": "x:1", "listen": "127.0.0.1:0"})
     server.must("POST", "/proxies/here/toxics", {"type": "latency", "name": "t"})
 
     assert_is_foreseen(server.ask("POST", path, MONSTERS[place]))
@@ -162,7 +174,7 @@ BAD = [
 def test_bad_requests_leave_nothing_behind(server):
     """A thousand of them, ended in every way: descriptors, tasks and connections are as many as before."""
     server.forget_all()
-    server.must("POST", "/proxies", {"name": "here", "upstream": "x", "listen": "127.0.0.1:0"})
+    server.must("POST", "/proxies", {"name": "here", "upstream": "x:1", "listen": "127.0.0.1:0"})
     before = holdings(server)
 
     for number in range(1000):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from harness.faultproxy.__main__ import read_flags
-from harness.faultproxy.address import join, port_number, resolve, split_host_port
+from harness.faultproxy.address import bound_address, join, port_number, resolve, split_host_port
 from harness.faultproxy.dice import dice_for
 from harness.faultproxy.errors import AddressError, ApiError
+from harness.faultproxy.flags import read_flags
 from harness.faultproxy.schedule import Schedule
 from harness.faultproxy.toxics.bandwidth import Bandwidth
 from harness.faultproxy.toxics.latency import Latency
 from harness.faultproxy.toxics.latency_distribution import LatencyDistribution
+from harness.faultproxy.toxics.postgres_error import first_word
 from harness.faultproxy.toxics.slicer import Slicer
 from harness.faultproxy.wire import Fields, as_float32, decode, encode, shortest_float32
+from suites.support.exchanges import REFUSED_FLAGS
 
 # Every flag, as people write it with one dash; the value it has then, which is never its default.
 FLAGS = {
@@ -24,6 +27,10 @@ FLAGS = {
     "-port=1": ("port", "1"),
     "-config=proxies.json": ("config", Path("proxies.json")),
     "-seed=-7": ("seed", -7),
+    "-seed=0x10": ("seed", 16),
+    "-seed=-0b11": ("seed", -3),
+    "-seed=010": ("seed", 8),
+    "-seed=1_000": ("seed", 1000),
     "-dial-timeout=0.5": ("dial_timeout", 0.5),
     "-proxy-metrics": ("proxy_metrics", True),
     "-runtime-metrics": ("runtime_metrics", True),
@@ -58,6 +65,36 @@ def test_flags_are_never_guessed(flag, dash, capsys):
 def test_switches_take_gos_booleans(text, is_on):
     """What strconv.ParseBool takes."""
     assert read_flags([f"-strict-compat={text}"]).strict_compat == is_on
+
+
+@pytest.mark.parametrize("flags", REFUSED_FLAGS)
+def test_flags_that_go_refuses_are_refused(flags, capsys):
+    """With exit code 2, which the contract suite says of the original."""
+    with pytest.raises(SystemExit) as ended:
+        read_flags(flags)
+
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stop", ["stray", "-", "--", ""])
+def test_flags_end_at_what_is_none(stop):
+    """What follows is not looked at; a value is one whatever it looks like."""
+    flags = read_flags(["-host", "-x", "-proxy-metrics", stop, "-port=1", "-nonsense"])
+
+    assert (flags.host, flags.proxy_metrics, flags.port) == ("-x", True, "8474")
+
+
+def test_empty_config_is_none():
+    """As scripts write it that have nothing to say."""
+    assert read_flags(["-config", ""]).config is None
+    assert read_flags(["-config="]).config is None
+
+
+def test_version_may_be_unwanted():
+    """As any switch."""
+    assert not read_flags(["-version=false"]).version
+    assert read_flags(["-version"]).version
 
 
 @pytest.mark.parametrize("flag", ["-h", "--h", "-help", "--help"])
@@ -191,6 +228,58 @@ async def test_listen_is_normalised_as_it_resolves(listen, text):
         assert (await resolve(listen)).host == ""
     else:
         assert (await resolve(listen)).text == text
+
+
+@pytest.mark.parametrize("host", ["0127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "127.0.0.01", "0"])
+async def test_odd_addresses_are_no_addresses(host):
+    """C libraries read octal, hexadecimal and missing parts into them; Go takes them for names, which nobody has."""
+    with pytest.raises(AddressError, match=f"lookup {re.escape(host)}: no such host"):
+        await resolve(f"{host}:0")
+
+
+@pytest.mark.parametrize(
+    ("asked", "bound", "is_met", "is_same"),
+    [
+        (":5", "[::]:5", True, True),
+        ("0.0.0.0:5", "[::]:5", True, True),
+        ("", "[::]:5", True, False),
+        (":0", "0.0.0.0:5", True, False),
+        (":6", "[::]:5", False, False),
+        ("127.0.0.1:5", "[::]:5", False, False),
+        (":5", "127.0.0.1:5", False, False),
+        ("127.0.0.1:0", "127.0.0.1:5", True, False),
+        ("127.0.0.2:0", "127.0.0.1:5", False, False),
+        ("[::1]:5", "[::1]:5", True, True),
+    ],
+)
+async def test_addresses_mean_the_same_in_other_words(asked, bound, is_met, is_same):
+    """Every interface has three names; any port is met by the one that there is, and is not the same as it."""
+    address = await resolve(asked)
+
+    assert address.is_met_by(bound_address(bound)) == is_met
+    assert address.is_same_as(bound_address(bound)) == is_same
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        ("insert into t", "INSERT"),
+        ("  \n;; ((Select 1)", "SELECT"),
+        ("-- one\n--two\r\n\tupdate t", "UPDATE"),
+        ("/* a /* b */ c */delete from t", "DELETE"),
+        ("/**//***/ /* -- */ -- /*\n with x", "WITH"),
+        ("commit;", "COMMIT"),
+        ("/* never ends", ""),
+        ("-- never ends", ""),
+        ("", ""),
+        ("$1", ""),
+        ("- insert", ""),
+        ("*/ insert", ""),
+    ],
+)
+def test_first_word_of_a_statement_is_behind_comments(statement, word):
+    """As PostgreSQL reads them: block comments nest."""
+    assert first_word(statement) == word
 
 
 def test_ipv6_is_written_in_brackets():
