@@ -6,6 +6,7 @@ close of both directions and the second into an end in order (Toxiproxy 2.12, ob
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from harness.faultproxy.dice import dice_for
@@ -47,6 +48,7 @@ class Connection:
         road: What it is counted for.
 
     Attributes:
+        opened_at_s: When its client was taken in, in monotonic seconds.
         ending: How it ended: `closed`, `cut`, `reset`, or `lost` when both sides went by themselves.
     """
 
@@ -59,6 +61,7 @@ class Connection:
         "ending",
         "is_closing",
         "number",
+        "opened_at_s",
         "road",
         "server",
     )
@@ -67,6 +70,7 @@ class Connection:
         self._proxy = proxy
         self.number = number
         self.road = road
+        self.opened_at_s = time.monotonic()
         self._is_started = self.is_closing = False
         self.ending = "lost"
         # A toxic that comes and goes by its schedule strikes one connection many times.

@@ -26,6 +26,7 @@ class Conversation(Protocol):
     """What a link needs of the connection that it is one direction of."""
 
     is_closing: bool
+    opened_at_s: float
 
     def toxics(self, stream: str) -> list[Toxic]:
         """Return the toxics of one direction, in order."""
@@ -185,6 +186,7 @@ class Link:
             dice=self._connection.dice(toxic, "stage"),
             shared=toxic.shared,
             was_open=self._connection.was_open_before(toxic),
+            opened_at_s=self._connection.opened_at_s,
             on_first_hit=functools.partial(self._connection.first_hit, toxic),
             on_hit=toxic.hit,
             on_held=self.balance,

@@ -261,8 +261,9 @@ class Proxy:
         try:
             await self._dial(connection)
         except (OSError, ValueError) as error:  # whatever there is to be wrong with an address
-            log("warn", "Unable to open connection to upstream", name=self.name, upstream=self.upstream, err=str(error))
-            self.note("dial_failed", connection=connection.number, error=str(error))
+            reason = str(error) or f"no answer within {self.program.dial_timeout_s:g} s"
+            log("warn", "Unable to open connection to upstream", name=self.name, upstream=self.upstream, err=reason)
+            self.note("dial_failed", connection=connection.number, error=reason)
             if isinstance(error, ConnectionResetError) and not self.program.is_strict:
                 end_with_reset(client)  # it was open for a moment, and a reset stays a reset
             client.close()

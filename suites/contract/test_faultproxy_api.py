@@ -7,6 +7,7 @@ fails one of the two parameters.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -1112,7 +1113,7 @@ def test_api_listens_on_ipv6(name, host, reached):
     port = free_port()
     with running_on(str(port), name, "-host", host):
         for address in reached:
-            wait_until(lambda: is_listening((address, port)), f"the API listens on {address}")
+            wait_until(functools.partial(is_listening, (address, port)), f"the API listens on {address}")
 
 
 @pytest.mark.parametrize(

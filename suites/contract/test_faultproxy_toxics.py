@@ -841,6 +841,7 @@ GREEDY = {
     "latency": {"latency": 60_000},
     "latency_distribution": {"median": 60_000, "p99": 60_000},
     "limit_data": {"bytes": 2**40},
+    "max_age": {"age": 60_000},
     "noop": {},
     "postgres_error": {},
     "redis_error": {},

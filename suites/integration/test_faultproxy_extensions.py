@@ -287,6 +287,79 @@ class TestDropReply:
         assert spared.recv(5) == b"alive"
 
 
+class TestMaxAge:
+    """`max_age`."""
+
+    @pytest.mark.parametrize("ending", ["close", "reset"])
+    @pytest.mark.parametrize("stream", ["upstream", "downstream"])
+    def test_ends_a_connection_that_is_in_use(self, road, stream, ending):
+        """Whoever speaks, and however much; every byte until then arrives, and no connection ends sooner."""
+        road.poison("max_age", stream, age=400, ending=ending)
+        started_s = time.monotonic()
+        client, upstream = road.travel()
+        said = 0
+        with contextlib.suppress(ConnectionError):
+            while echoed(client, upstream):
+                said += 1
+
+        assert 0.4 <= time.monotonic() - started_s < 1.4
+        assert said > 3
+        expected = {"close": {"fin"}, "reset": {"reset", "fin"}}[ending]  # a reset is read once
+        assert {how_it_ended(client), how_it_ended(upstream)} <= expected
+
+    def test_resets_both_sides(self, road):
+        """With the ending `reset`."""
+        road.poison("max_age", age=100, ending="reset")
+        client, upstream = road.travel()
+
+        assert (how_it_ended(client), how_it_ended(upstream)) == ("reset", "reset")
+
+    def test_counts_from_the_connect(self, road):
+        """A connection that is older ends at once, also in mid-answer; a younger one at its own time."""
+        old = road.travel()
+        assert is_silent(old[0], 0.3)
+        young = road.travel()
+        old[1].sendall(b"answ")
+        assert old[0].recv(4) == b"answ"
+        started_s = time.monotonic()
+        road.poison("max_age", age=300)
+
+        assert how_it_ended(old[0]) == "fin"
+        assert time.monotonic() - started_s < 0.25
+        assert how_it_ended(young[0]) == "fin"
+        assert time.monotonic() - started_s >= 0.25
+
+    def test_follows_a_change_and_spares_who_outlives_it(self, road):
+        """Counted from the same moment; once it is gone, connections live on."""
+        toxic = road.poison("max_age", age=60_000)
+        (first, _), (second, upstream) = road.travel(), road.travel()
+        road.change(toxic, age=200)
+        assert how_it_ended(first) == "fin"
+        assert how_it_ended(second) == "fin"
+        third, upstream = road.travel()
+        road.heal(toxic)
+
+        assert is_silent(third, 0.3)
+        upstream.sendall(b"alive")
+        assert third.recv(5) == b"alive"
+
+    @pytest.mark.parametrize("attributes", [{"age": -1}, {"ending": "fin"}, {"age": 10**9}])
+    def test_refuses_what_no_connection_has(self, road, attributes):
+        """With a 400."""
+        body = {"type": "max_age", "attributes": attributes}
+
+        assert road.server.ask("POST", "/proxies/road/toxics", body).status == 400
+
+
+def echoed(client: socket.socket, upstream: socket.socket) -> bool:
+    """Send a word each way, with a moment between; tell whether both have arrived."""
+    client.sendall(b"ping")
+    if upstream.recv(4) != b"ping":
+        return False
+    upstream.sendall(b"pong")
+    return client.recv(4) == b"pong" and is_silent(upstream, 0.02)
+
+
 class TestLatencyDistribution:
     """`latency_distribution`; the shapes themselves are in the unit suite."""
 
@@ -881,6 +954,7 @@ def test_protocol_toxics_belong_upstream(road, kind):
         "drop_reply",
         "http_error",
         "latency_distribution",
+        "max_age",
         "postgres_error",
         "redis_error",
         "shared_bandwidth",

@@ -8,6 +8,7 @@ from harness.faultproxy.toxics.http_error import HttpError
 from harness.faultproxy.toxics.latency import Latency
 from harness.faultproxy.toxics.latency_distribution import LatencyDistribution
 from harness.faultproxy.toxics.limit_data import LimitData
+from harness.faultproxy.toxics.max_age import MaxAge
 from harness.faultproxy.toxics.noop import Noop
 from harness.faultproxy.toxics.postgres_error import PostgresError
 from harness.faultproxy.toxics.redis_error import RedisError
@@ -37,6 +38,7 @@ EXTENSIONS: dict[str, type[Settings]] = {
     "drop_reply": DropReply,
     "http_error": HttpError,
     "latency_distribution": LatencyDistribution,
+    "max_age": MaxAge,
     "postgres_error": PostgresError,
     "redis_error": RedisError,
     "shared_bandwidth": SharedBandwidth,

@@ -68,6 +68,7 @@ class Stub:
         dice: Randomness of this toxic on this connection.
         shared: What all stages of this toxic have in common, on whichever connection.
         was_open: The connection was open before the toxic; otherwise it began under it.
+        opened_at_s: When the connection was made, in monotonic seconds.
         on_first_hit: Called when the toxic acts on this link for the first time.
         on_hit: Called whenever it acts.
         on_held: Called after a timer has run, when the stage may hold less than before.
@@ -87,6 +88,7 @@ class Stub:
         "dice",
         "end",
         "end_replies",
+        "opened_at_s",
         "reply",
         "reset",
         "send",
@@ -100,6 +102,7 @@ class Stub:
         dice: Random,
         shared: dict[str, Any],
         was_open: bool,
+        opened_at_s: float,
         on_first_hit: Callable[[], None],
         on_hit: Callable[[], None],
         on_held: Callable[[], None],
@@ -111,6 +114,7 @@ class Stub:
         self.dice = dice
         self.shared = shared
         self.was_open = was_open
+        self.opened_at_s = opened_at_s
         self._on_first_hit = on_first_hit
         self._on_hit = on_hit
         self._has_hit = False
