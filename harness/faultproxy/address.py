@@ -172,5 +172,7 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "no such host"
     known = {errno.EADDRNOTAVAIL: "cannot assign requested address"}
     return known.get(error.errno or 0, os.strerror(error.errno or 0).lower())

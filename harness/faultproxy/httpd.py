@@ -62,7 +62,7 @@ class Request:
 
     Attributes:
         method: In capitals.
-        target: The request target as sent, percent-encoded, with its query.
+        target: The path as sent, percent-encoded, with its query.
         user_agent: Empty if there is none.
         body: Never more than `MAX_BODY_BYTES`; empty if there was more.
         keeps_alive: The client wants the connection to stay.
@@ -179,7 +179,7 @@ class HttpConnection(asyncio.Protocol):
             self._queue(
                 Request(
                     method=self._head.method,
-                    target=self._head.target.decode("latin-1"),
+                    target=self._head.path.decode("latin-1"),
                     user_agent=self._head.headers.get(b"user-agent", b"").decode("latin-1"),
                     body=b"".join(self._body),
                     keeps_alive=self._head.keeps_alive,

@@ -6,6 +6,7 @@ httptools stops behind the head of a request that makes such an offer and takes 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,8 @@ import httptools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Head:
     version: str
     headers: Mapping[bytes, bytes]
     keeps_alive: bool
+
+    @property
+    def path(self) -> bytes:
+        """Return the target without scheme and host, which clients of HTTP proxies send along (RFC 9112, 3.2.2)."""
+        return self.target if self.target.startswith(b"/") else AUTHORITY.sub(b"", self.target, count=1) or b"/"
 
     @property
     def awaits_continue(self) -> bool:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import pytest
 
-from suites.support.exchanges import DEVIATIONS, EXCHANGES, LATENCY, MEBIBYTE, OFF, REFUSED_FLAGS, A, error
+from suites.support.exchanges import DEVIATIONS, EXCHANGES, LATENCY, MEBIBYTE, OFF, REFUSED_FLAGS, UNUSUAL, A, error
 from suites.support.faultproxy import (
     DEADLINE_S,
     Road,
@@ -166,6 +166,20 @@ def test_offer_of_another_protocol_is_passed_over(server, offer, is_cut):
     assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"201", b"409", b"200"]
 
 
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_deviation_unusual_requests(server, name):
+    """Two parsers draw the line between what is odd and what is wrong in two places; after either, the API lives."""
+    asked, ours, original = UNUSUAL[name]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        client.sendall(asked)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        answer.close()
+
+    assert answer.status == (original if server.name == "toxiproxy" else ours)
+    assert server.ask("GET", "/version").status == 200
+
+
 def test_http_head_has_a_limit(server):
     """Of a megabyte, as Go's; the answer arrives although the client is still sending."""
     answer = server.ask("GET", "/version", headers={"X": "x" * 2 * MEBIBYTE})
@@ -200,6 +214,10 @@ def test_http_clients_may_come_in_crowds(server):
     ("listen", "shown"),
     [
         ("127.0.0.1:0", r"127\.0\.0\.1:[1-9]\d+"),
+        ("127.0.0.1:+00", r"127\.0\.0\.1:[1-9]\d+"),
+        ("[127.0.0.1]:0", r"127\.0\.0\.1:[1-9]\d+"),
+        ("[::ffff:127.0.0.1]:0", r"127\.0\.0\.1:[1-9]\d+"),
+        ("LOCALHOST:0", r"127\.0\.0\.1:[1-9]\d+"),
         ("127.0.0.1:", r"127\.0\.0\.1:[1-9]\d+"),
         ("localhost:0", r"127\.0\.0\.1:[1-9]\d+"),
         ("[::1]:0", r"\[::1\]:[1-9]\d+"),

@@ -225,6 +225,20 @@ class TestLatency:
             upstream.sendall(b"late")
             client.recv(4)
 
+    def test_deviation_many_toxics_add_up_exactly(self, road):
+        """Ten of 10 ms are never less than 100 ms; the original wins back what a timer of the ones before was late."""
+        client, upstream = road.travel()
+        for number in range(10):
+            road.poison("latency", latency=10, name=str(number))
+        lasted_s = []
+        for _ in range(5):
+            started_s = time.monotonic()
+            upstream.sendall(b"x")
+            client.recv(1)
+            lasted_s.append(time.monotonic() - started_s)
+
+        assert (min(lasted_s) >= 0.1) == (road.server.name != "toxiproxy")
+
     def test_never_reorders_with_jitter(self, road):
         """However the delays fall, bytes keep their order."""
         client, upstream = road.travel()
@@ -494,6 +508,20 @@ class TestResetPeer:
         upstream.sendall(b"alive")
         assert client.recv(5) == b"alive"
 
+    def test_deviation_change_starts_the_wait_anew(self, road):
+        """A reset that waits comes after the new time; the original's PATCH blocks until the old one is over."""
+        toxic = road.poison("reset_peer", timeout=1500)
+        client, upstream = road.travel()
+        upstream.sendall(b"lost")
+        assert is_silent(client, QUIET_S)
+
+        with takes(1.2 if road.server.name == "toxiproxy" else 0):
+            road.change(toxic, timeout=MINUTE_MS)
+
+        assert is_silent(client, 2 * QUIET_S) == (road.server.name != "toxiproxy")
+        road.heal(toxic)
+        assert how_it_ended(client) == "reset"
+
     def test_deviation_removal_does_not_wait(self, road):
         """A connection that has lost data is reset at once; the original's DELETE blocks until its time has come."""
         toxic = road.poison("reset_peer", timeout=1500)
@@ -618,6 +646,19 @@ class TestChain:
         with takes(0.2):
             upstream.sendall(b"0123456789")
             assert read_exactly(client, 10) == b"0123456789"
+
+    def test_deviation_keeps_what_it_holds_when_its_neighbour_goes(self, road):
+        """The toxic behind it is none of its business; the original lets go, since it wires the two anew."""
+        client, upstream = road.travel()
+        road.poison("latency", latency=MINUTE_MS)
+        neighbour = road.poison("noop")
+        upstream.sendall(b"held")
+        road.change(neighbour)
+        assert is_silent(client, QUIET_S)
+
+        road.heal(neighbour)
+
+        assert is_silent(client, 2 * QUIET_S) == (road.server.name == "ours")
 
     def test_survives_edits_under_traffic(self, road):
         """Toxics come and go while bytes flow, and no byte is lost or moved."""

@@ -138,6 +138,13 @@ EXCHANGES = {
         500,
         error("listen tcp: address [::1: missing ']' in address", 500),
     ),
+    "create on an address with a zero too many": (
+        "POST",
+        "/proxies",
+        {**A, "name": "b", "listen": "0127.0.0.1:0"},
+        500,
+        error("listen tcp: lookup 0127.0.0.1: no such host", 500),
+    ),
     "create on a port that is no number": (
         "POST",
         "/proxies",
@@ -306,6 +313,43 @@ EXCHANGES = {
         [None],
         400,
         '{"error":"missing required field: name at proxy 1","status":400,"proxies":null}',
+    ),
+}
+
+# Requests that only programs of one's own send: (bytes, our status, the original's).
+UNUSUAL = {
+    "an absolute target": (b"GET http://x/version HTTP/1.1\r\nHost: x\r\n\r\n", 200, 200),
+    "HTTP/1.0": (b"GET /version HTTP/1.0\r\n\r\n", 200, 200),
+    "trailers": (
+        b"POST /populate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\nA: b\r\n\r\n",
+        201,
+        201,
+    ),
+    "two lengths": (
+        b"POST /populate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n[]",
+        400,
+        400,
+    ),
+    "a length twice": (
+        b"POST /populate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n[]",
+        400,
+        201,
+    ),
+    "a length beside chunks": (
+        b"POST /populate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+        400,
+    ),
+    "a folded header": (b"GET /version HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", 400, 200),
+    "lines without CR": (b"GET /version HTTP/1.1\nHost: x\n\n", 400, 200),
+    "a method that nobody knows": (b"FOO /version HTTP/1.1\r\nHost: x\r\n\r\n", 400, 405),
+    "HTTP/1.2": (b"GET /version HTTP/1.2\r\nHost: x\r\n\r\n", 400, 200),
+    "no host": (b"GET /version HTTP/1.1\r\n\r\n", 200, 400),
+    "two hosts": (b"GET /version HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 200, 400),
+    "an expectation that nobody knows": (
+        b"POST /populate HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n[]",
+        201,
+        417,
     ),
 }
 

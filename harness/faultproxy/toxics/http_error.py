@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -30,8 +29,6 @@ COMPANIONS = {
 }
 # How long a client may read its last answer before the connection is gone; as in our own API, seconds.
 PARTING_S = 0.5
-# Scheme and authority of a target in absolute form, as clients of HTTP proxies send it (RFC 9112, 3.2.2).
-AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +61,9 @@ class HttpError:
         """Return the stage for one link."""
         return HttpErrorStage(self, stub)
 
-    def strikes(self, target: bytes) -> bool:
-        """Tell whether a request is answered here, by its target."""
-        path = AUTHORITY.sub(b"", target, count=1) if not target.startswith(b"/") else target
-        return (path or b"/").startswith(self.path_prefix.encode())
+    def strikes(self, head: Head) -> bool:
+        """Tell whether a request is answered here."""
+        return head.path.startswith(self.path_prefix.encode())
 
     def answer(self, head: Head, *, is_last: bool) -> bytes:
         """Return the response to a request, head and body.
@@ -152,7 +148,7 @@ class HttpErrorStage:
         """Decide. A client that holds its body back is answered at once, and whether the body comes is never known."""
         self._head = head
         self._is_in_head, self._is_in_body = False, True
-        self._is_struck = not self._is_parting and self._settings.strikes(head.target)
+        self._is_struck = not self._is_parting and self._settings.strikes(head)
         if self._is_struck and head.awaits_continue:
             self._answer(is_last=True)
 
