@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 JOIN_WITHIN_S = 300.0
 """Time for pods to be scheduled and images to be pulled."""
 
-_WORDS = {"ok": "ok", "failed": "failed", "unfinished": "unfinished", "not_sent": "not sent"}
+_WORDS = {"ok": "ok", "failed": "failed", "unfinished": "unfinished", "not_sent": "not sent", "prevented": "prevented"}
 
 
 def load(
@@ -100,7 +100,8 @@ def load(
 def summary(result: LoadResult) -> str:
     """Return what came of a load, in sentences."""
     tally, p95_s = result.tally, percentile_s(result.samples.records["latency_s"], 0.95)
-    counts = (f"{count_text(getattr(tally, name))} {word}" for name, word in _WORDS.items())
+    told = {name: word for name, word in _WORDS.items() if name != "prevented" or tally.prevented}
+    counts = (f"{count_text(getattr(tally, name))} {word}" for name, word in told.items())
     said = [f"{count_text(tally.planned)} arrivals planned, {count_text(tally.issued)} requests: {', '.join(counts)}"]
     if p95_s is not None:
         said.append(f"95 of 100 took {p95_s * 1000:.1f} ms at most, from the intended start")
@@ -118,17 +119,17 @@ def check_answered(result: LoadResult, url: str) -> None:
     if tally.client_errors:
         what = f"{tally.client_errors} exceptions that no request explains; the first: {tally.client_error}"
         raise LoadError(what, where=url, fix="see that the locustfile's tasks run as they stand")
-    if tally.issued and not tally.ok and not result.samples.records["status"].any():
+    if tally.issued > tally.prevented and not tally.ok and not result.samples.records["status"].any():
         what = f"nothing answered: not one of {count_text(tally.issued)} requests"
         raise LoadError(what, where=url, fix="see that the service is up, and that this is its address")
 
 
 def _exit_code(result: LoadResult) -> int:
     """Say what keeps the load from being what was asked for, and return the exit code."""
-    lacks = list(result.losses)
+    lacks = [*result.losses, *filter(None, [result.tally.shortage])]
     if not result.tally.issued:
         lacks.append("not one request was issued: press longer, or at a higher rate")
-    elif not result.tally.ok:
+    elif not result.tally.ok and result.samples.records["status"].any():
         answers = result.samples.records["status"]
         status = int(np.bincount(answers[answers > 0]).argmax())
         lacks.append(f"not one request ended well; most often the answer was {status}: is this what should be asked?")

@@ -12,6 +12,21 @@ healthy generator are shorter (at most 47 ms at p99.9, measured 2026-11, 50 runs
 CONTROL_WITHIN_S = 5.0
 """A request of the control that is not answered within this counts as having taken it."""
 
+SHORTAGES = {
+    "descriptors": (
+        "it may open no more files and connections",
+        "raise the limit of open files (`ulimit -Hn`, LimitNOFILE of a unit), or lower load.max_in_flight",
+    ),
+    "ports": (
+        "no port is left from which to connect to the service",
+        "let the service keep its connections, widen net.ipv4.ip_local_port_range, or press from more machines",
+    ),
+    "memory": ("the kernel has no memory left for connections", "lower load.max_in_flight, or free memory there"),
+}
+"""What a load generator's machine may be short of when it opens a connection: what that means, and how to mend it."""
+
+_UNKNOWN = ("something was short that a connection needs", "see what the machine ran out of")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
@@ -73,7 +88,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadTally:
-    """What became of every request: issued == ok + failed + unfinished + not_sent + cancelled.
+    """What became of every request: issued == ok + failed + unfinished + not_sent + cancelled + prevented.
 
     Attributes:
         planned: Requests in the schedule.
@@ -91,6 +106,8 @@ class LoadTally:
         client_errors: Exceptions in the generator that were not the outcome of a request.
         client_error: The first of them.
         cancelled: Given up by its client, where a fault of the load has clients give up.
+        prevented: Never sent, because the generator's own machine was short of something.
+        short_of: What it was short of first: one of `SHORTAGES`; None where that is not known.
     """
 
     planned: int
@@ -106,6 +123,8 @@ class LoadTally:
     client_errors: int | None = None
     client_error: str | None = None
     cancelled: int = 0
+    prevented: int = 0
+    short_of: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -115,11 +134,17 @@ class LoadTally:
     @property
     def accounted(self) -> int:
         """Return how many requests it is known what became of."""
-        return self.ok + self.failed + self.unfinished + self.not_sent + self.cancelled
+        return self.ok + self.failed + self.unfinished + self.not_sent + self.cancelled + self.prevented
+
+    @property
+    def shortage(self) -> str:
+        """Say what the generator's machine prevented, why, and how to mend it; nothing, where it prevented nothing."""
+        if not self.prevented:
+            return ""
+        why, fix = SHORTAGES.get(self.short_of or "", _UNKNOWN)
+        return f"{self.prevented} requests were never sent: on the generator's machine {why}; {fix}"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data; what few loads have is left out, as Heartbeat does."""
-        said = asdict(self)
-        if not self.cancelled:
-            del said["cancelled"]
-        return said
+        seldom = ("cancelled", "prevented", "short_of")
+        return {name: value for name, value in asdict(self).items() if value or name not in seldom}

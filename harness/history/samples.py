@@ -31,6 +31,8 @@ class SampleOutcome(IntEnum):
     """No free user took it before the run ended, or the backlog was full."""
     CANCELLED = 4
     """Its client gave it up before there was an answer, as a fault of the load has it: no error, and no success."""
+    PREVENTED = 5
+    """The generator's machine had no port or descriptor left to send it from: it says nothing of the service."""
 
 
 RECORD = np.dtype(
@@ -88,12 +90,14 @@ class Samples:
         return self.keep(self.is_named("operation", self.operations, wanted))
 
     def judged(self) -> Samples:
-        """Keep the requests that promises are about: of clients that wait, and asked when the schedule said.
+        """Keep the requests that promises are about: sent, when the schedule said, by clients that wait.
 
         Of clients that give up early only the quick answers are seen, and a slow service would look fast by them. What
         is asked again comes when the service is unwell, and would count the same bad moment several times.
+        What the generator's own machine prevented, the service never met: an obligation of the load tells of it.
         """
         is_judged = (self.records["impatient"] == 0) & (self.records["attempt"] == 0)
+        is_judged &= ~self.has_outcome(SampleOutcome.PREVENTED)
         return self if is_judged.all() else self.keep(is_judged)
 
     def keep(self, mask: NDArray[np.bool_]) -> Samples:

@@ -172,7 +172,7 @@ class LoadRun:
             self._sort(self._next_line(until_s, "did not end"))
         samples, tally = self._recorded.so_far(), self._tally
         recorded = [int(samples.has_outcome(outcome).sum()) for outcome in SampleOutcome]
-        told = [tally.ok, tally.failed, tally.unfinished, tally.not_sent, tally.cancelled]
+        told = [tally.ok, tally.failed, tally.unfinished, tally.not_sent, tally.cancelled, tally.prevented]
         if not tally.is_whole or recorded != told:
             what = f"the load generator lost count: {tally}, recorded {recorded}"
             raise LoadError(what, where=str(self.folder), fix="this is a bug of ours; keep the folder, and tell us")

@@ -63,6 +63,7 @@ def loss_of(run: LoadRun, expected: ArrivalSchedule, *, until_s: float) -> tuple
         overhead_p95_s=run.overhead_p95_s,
         client_errors=0,
         cancelled=counted[SampleOutcome.CANCELLED],
+        prevented=counted[SampleOutcome.PREVENTED],
     )
     return LoadResult(samples, tally), expected.intended_s[is_lost]
 

@@ -43,6 +43,8 @@ def merged_tally(tallies: Sequence[LoadTally]) -> LoadTally:
         client_errors=sum(each.client_errors or 0 for each in tallies),
         client_error=next((each.client_error for each in tallies if each.client_error), None),
         cancelled=sum(each.cancelled for each in tallies),
+        prevented=sum(each.prevented for each in tallies),
+        short_of=next((each.short_of for each in tallies if each.short_of), None),
     )
 
 

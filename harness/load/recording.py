@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import LoadError
+from harness.errors import LoadError, is_full
 from harness.history.accounts import Accepted
 from harness.history.echoes import ECHO, Echoes
+from harness.history.load import SHORTAGES
 from harness.history.operations import OPERATION, Operations
 from harness.history.samples import NAMELESS, RECORD, Samples
 from harness.layout import LOAD_LOG
+from harness.load.shortage import SpareDescriptor, short_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +61,7 @@ class RawWriter:
         self.replicas = Names()
         self.told = Names()
         self._folder = folder
+        self._spare = SpareDescriptor()
         self._held = bytearray()
         self._remembered = bytearray()
         self._echoed = bytearray()
@@ -90,16 +93,16 @@ class RawWriter:
         names = {name: [*getattr(self, name)] for name in ("operations", "sources", "replicas", "told")}
         fresh = self._folder / f".{NAMES_FILE}"
         try:
-            fresh.write_text(json.dumps(names), encoding="utf-8")
-            fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: it may be read meanwhile
-            for name, records in self._kept():
-                if records:
-                    with (self._folder / name).open("ab") as file:
-                        file.write(records)
+            with self._spare.lent():
+                fresh.write_text(json.dumps(names), encoding="utf-8")
+                fresh.replace(self._folder / NAMES_FILE)  # whole at any moment: it may be read meanwhile
+                for name, records in self._kept():
+                    if records:
+                        with (self._folder / name).open("ab") as file:
+                            file.write(records)
         except OSError as error:
             what = f"the load generator cannot write its samples: {error.strerror}"
-            fix = "make room on that disk, or choose another folder: --out FOLDER"
-            raise LoadError(what, where=str(self._folder / RAW_FILE), fix=fix) from error
+            raise LoadError(what, where=str(self._folder / RAW_FILE), fix=_how_to_write(error)) from error
         for _, records in self._kept():
             records.clear()
 
@@ -110,6 +113,16 @@ class RawWriter:
             (ECHOES_FILE, self._echoed),
             (ACCEPTED_FILE, self._accepted),
         )
+
+
+def _how_to_write(error: OSError) -> str:
+    """Say how to mend what kept samples from being written."""
+    short = short_of(error)
+    if short is not None:
+        return SHORTAGES[short][1]
+    if is_full(error):
+        return "make room on that disk, or choose another folder: --out FOLDER"
+    return "see what stands in the way there, or choose another folder: --out FOLDER"
 
 
 class Growing:

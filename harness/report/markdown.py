@@ -175,10 +175,10 @@ def _load(history: History) -> str:
     if tally is None:
         return "The load generator never gave its count."
     row = [tally.issued, tally.ok, tally.failed, tally.unfinished, tally.not_sent]
-    row += [tally.cancelled] if tally.cancelled else []
-    gave_up = ("given up",) if tally.cancelled else ()
+    beside = {name: count for name, count in (("given up", tally.cancelled), ("prevented", tally.prevented)) if count}
+    row += beside.values()
     return _table(
-        ("planned", "issued", "ok", "failed", "unfinished", "not sent", *gave_up, "generator's lag, p99", "its CPU"),
+        ("planned", "issued", "ok", "failed", "unfinished", "not sent", *beside, "generator's lag, p99", "its CPU"),
         [
             (
                 thousands(tally.planned),

@@ -100,6 +100,7 @@ def _dots(view: Axes, history: History, palette: Palette) -> None:
         (SampleOutcome.UNFINISHED, "never finished", palette.waiting, "^", 18, 0.9),
         (SampleOutcome.NOT_SENT, "never sent", palette.waiting, "_", 18, 0.9),
         (SampleOutcome.CANCELLED, "given up", palette.faint, "|", 14, 0.7),
+        (SampleOutcome.PREVENTED, "prevented", palette.faint, "_", 18, 0.7),
     )
     for outcome, label, color, marker, size, opacity in kinds:
         chosen = samples.records[samples.has_outcome(outcome)]

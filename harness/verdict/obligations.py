@@ -82,6 +82,7 @@ def _load_delivered(history: History) -> Obligation:
         f" + {tally.unfinished} unfinished + {tally.not_sent} not sent"
     )
     sentence += f" + {tally.cancelled} given up by their clients" if tally.cancelled else ""
+    sentence += f" + {tally.prevented} prevented by the generator's machine" if tally.prevented else ""
     return Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
 
 

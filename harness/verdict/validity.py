@@ -155,6 +155,8 @@ def _own_errors(tally: LoadTally) -> Obligation:
     if tally.client_errors:
         sentence = f"{tally.client_errors} exceptions that no request explains; the first: {tally.client_error}"
         return Obligation(name=name, outcome=Outcome.ERROR, sentence=sentence)
+    if tally.prevented:
+        return _unproved(name, tally.shortage)
     return _met(name, "no exception outside requests")
 
 

@@ -79,7 +79,7 @@ def test_every_request_is_accounted_for(tmp_path, mode, client):
     assert tally.planned == tally.issued == len(result.samples) == tally.ok + tally.failed + tally.unfinished
     assert read == tally.issued
     by_outcome = [int(result.samples.has_outcome(outcome).sum()) for outcome in SampleOutcome]
-    assert by_outcome == [tally.ok, tally.failed, tally.unfinished, tally.not_sent, tally.cancelled]
+    assert by_outcome == [tally.ok, tally.failed, tally.unfinished, tally.not_sent, tally.cancelled, tally.prevented]
     expected = {"silent": 0, "errors": tally.issued - tally.issued // 5}
     assert tally.ok == expected.get(mode, tally.issued)
 
@@ -100,6 +100,18 @@ def test_a_version_that_is_no_number_is_none(tmp_path, client):
 
     assert result.tally.ok == result.tally.issued > 100
     assert set(result.samples.records["version"]) == {-1}
+
+
+def test_interim_answers_are_passed_over(tmp_path, client):
+    """The answer is the one after them: with its own headers, for its own request, on a connection that stays."""
+    with http_server("hints") as server:
+        result = press(server.base_url, tmp_path, max_in_flight=5, client=client)
+        read, opened = server.requests(), server.connections()
+
+    assert result.tally.ok == result.tally.issued == read > 100
+    assert set(result.samples.records["status"]) == {200}
+    assert result.samples.came_from("l1").all()
+    assert opened <= 7
 
 
 def test_connections_are_kept(tmp_path, client):

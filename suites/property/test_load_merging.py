@@ -72,7 +72,7 @@ def test_more_names_than_a_byte_can_number_are_nameless():
     assert said == [*parts[0].sources, "", *parts[1].sources[1:57], *[""] * 143]
 
 
-COUNTS = st.tuples(*[st.integers(0, 1000)] * 5)
+COUNTS = st.tuples(*[st.integers(0, 1000)] * 6)
 
 
 @given(st.lists(st.tuples(COUNTS, st.floats(0, 10), st.integers(0, 3)), min_size=1, max_size=5))
@@ -87,6 +87,8 @@ def test_a_merged_tally_is_whole_and_says_the_worst(told):
             unfinished=counts[2],
             not_sent=counts[3],
             cancelled=counts[4],
+            prevented=counts[5],
+            short_of="ports" if counts[5] else None,
             lag_p99_s=lag_s,
             cpu_ratio=0.1,
             wait_p99_s=lag_s,
@@ -99,6 +101,8 @@ def test_a_merged_tally_is_whole_and_says_the_worst(told):
 
     assert merged.is_whole
     assert merged.issued == sum(sum(counts) for counts, _, _ in told)
+    assert merged.prevented == sum(counts[5] for counts, _, _ in told)
+    assert bool(merged.short_of) is bool(merged.prevented)
     assert merged.lag_p99_s == merged.wait_p99_s == max(lag_s for _, lag_s, _ in told)
     assert merged.client_errors == sum(errors for _, _, errors in told)
     assert merged.overhead_p95_s is None

@@ -35,6 +35,7 @@ from harness.load.generator.calibration import null_server, overhead_p95_s
 from harness.load.generator.entering import entered
 from harness.load.generator.generator import Generator
 from harness.load.plan import Assignment, LoadPlan, plan_from_json
+from harness.load.shortage import raise_descriptor_limit
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -56,6 +57,7 @@ def main(folder: Path) -> None:
     """Press once, as our parent says, and leave without a backward glance: Locust's own stop may wait for users."""
     _die_with_parent()
     _go_first()
+    raise_descriptor_limit()
     orders = FileObject(sys.stdin.buffer, "rb")
     plan = plan_from_json(orders.readline().decode())
     resolver.install(allow_remote=plan.allow_remote, allowed_hosts=plan.allowed_hosts)

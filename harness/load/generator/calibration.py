@@ -55,8 +55,11 @@ def overhead_p95_s(plan: LoadPlan, room: Path, null_port: int) -> float:
     with tempfile.TemporaryDirectory(prefix=".calibration-", dir=room) as folder:
         generator = Generator(LoadPlan(base_url=base_url, load=load, lasts_s=lasts_s, seed=plan.seed), Path(folder))
         generator.seat_users()
-        generator.press(time.monotonic())
+        tally = generator.press(time.monotonic())
         generator.unseat_users()
+        if tally.prevented:
+            what, _, fix = tally.shortage.rpartition("; ")
+            raise LoadError(what, where="before the load", fix=fix)
         samples = read_raw(Path(folder)).between(OPENING_RATIO * lasts_s, lasts_s)
     records = samples.records[samples.has_outcome(SampleOutcome.OK)]
     if len(records) < len(samples) or not len(records):

@@ -42,6 +42,11 @@ _FRESH_S = 0.001
 """A connection that gave an answer less than this ago is not asked whether it is still there."""
 
 
+def is_interim(status_code: int) -> bool:
+    """Tell whether the answer itself is still to come, as after 103 (RFC 9110, section 15.2); 101 leaves HTTP."""
+    return status_code < 200 and status_code != 101
+
+
 class Answer:
     """What came back; fed by its parser, which calls the methods whose names begin with `on_`.
 
@@ -70,6 +75,8 @@ class Answer:
 
     def on_message_complete(self) -> None:
         """Know that all of it came, and whether the connection stays; a moment later the parser has forgotten."""
+        if is_interim(self.parser.get_status_code()):
+            return
         self.is_whole, self.keeps_alive = True, self.parser.should_keep_alive()
 
 
@@ -246,8 +253,8 @@ class LeanUser(OpenLoopUser, User):
         """Ask, and judge the answer by its status, and by whether all of it came."""
         try:
             answer = self._connection.ask(self._bytes_of(request))
-        except (OSError, httptools.HttpParserError):
-            return SampleOutcome.FAILED, None
+        except (OSError, httptools.HttpParserError) as error:
+            return self.queue.outcome_of(error), None
         is_ok = answer.is_whole and answer.status_code in self.kinds[request.kind][2]
         return SampleOutcome.OK if is_ok else SampleOutcome.FAILED, answer
 

@@ -217,5 +217,17 @@ def _note_request(
     told = context or {}
     user = told.get(_SEAT) or next(iter(getattr(gevent.getcurrent(), "args", ())), None)
     if isinstance(user, _OpenLoop):
-        outcome = SampleOutcome.OK if exception is None else SampleOutcome.FAILED
+        outcome = _outcome(user.queue, response, exception)
         user.answer(str(name), (response_time or 0.0) / 1000, outcome, response, told.get(_ASKED))
+
+
+def _outcome(queue: RequestQueue, response: object, exception: object) -> SampleOutcome:
+    """Return what came of a request: of one that this machine could not send, whatever its task makes of that.
+
+    What has a status was answered, whatever its task met before.
+    """
+    if not getattr(response, "status_code", 0):
+        for error in (getattr(response, "error", None), exception):
+            if isinstance(error, BaseException) and queue.outcome_of(error) is SampleOutcome.PREVENTED:
+                return SampleOutcome.PREVENTED
+    return SampleOutcome.OK if exception is None else SampleOutcome.FAILED

@@ -32,6 +32,7 @@ if _PACKED.size != RECORD.itemsize:
     raise ImportError(f"a packed record has {_PACKED.size} bytes, RECORD {RECORD.itemsize}")
 
 _VERSION_MAX = 2**63 - 1
+_NEVER_SENT = (SampleOutcome.NOT_SENT, SampleOutcome.PREVENTED)
 _NONE: Mapping[int, Memory] = MappingProxyType({})
 _NONE_ACCEPTED: Mapping[int, str] = MappingProxyType({})
 _NO_ECHOES: Mapping[int, OwnEchoes] = MappingProxyType({})
@@ -67,14 +68,16 @@ class Recorder:
         self._lags_s = array("d")
         self._waits_s = array("d")
         self._client_errors: list[str] = []
+        self._short_of: str | None = None
         self._second = _Second()
         self._cpu_began_s = time.process_time()
         self._began_s = time.monotonic()
+        _p99(array("d", [0.0]))  # numpy loads a part of itself then, which it could not when no descriptor is left
 
     def record(self, request: Request, outcome: SampleOutcome, response: Any = None, *, ended_s: float) -> None:
         """Write one request down; `response` is None if there was none, `ended_s` is since the origin."""
         headers = response.headers if response is not None and response.headers is not None else {}
-        was_sent = outcome is not SampleOutcome.NOT_SENT
+        was_sent = outcome not in _NEVER_SENT
         latency_s = ended_s - request.intended_s
         version = _version(headers.get(self._version))
         self._raw.append(
@@ -123,6 +126,10 @@ class Recorder:
     def client_error(self, said: str) -> None:
         """Note an exception that is not the outcome of a request."""
         self._client_errors.append(said)
+
+    def is_short_of(self, what: str) -> None:
+        """Note what this machine was short of when a request was to be sent: one of `SHORTAGES`."""
+        self._short_of = self._short_of or what
 
     def check_seated(self) -> None:
         """See that no user broke while it was being seated.
@@ -184,6 +191,8 @@ class Recorder:
             client_errors=len(self._client_errors),
             client_error=next(iter(self._client_errors), None),
             cancelled=self.counts[SampleOutcome.CANCELLED],
+            prevented=self.counts[SampleOutcome.PREVENTED],
+            short_of=self._short_of,
         )
 
 
@@ -201,7 +210,7 @@ class _Second:
         self.latencies_s = array("d")
 
     def add(self, outcome: SampleOutcome, latency_s: float) -> None:
-        if outcome is SampleOutcome.CANCELLED:  # no answer, and none of its server's failures
+        if outcome in (SampleOutcome.CANCELLED, SampleOutcome.PREVENTED):  # none of its server's failures
             return
         self.ok += outcome is SampleOutcome.OK
         self.failed += outcome is not SampleOutcome.OK

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from gevent import get_hub
 from gevent.resolver.thread import Resolver
 
+from harness.load.addresses import is_spoken, reachable
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -43,7 +45,7 @@ class NumbersFirst(Resolver):  # type: ignore[misc]  # gevent is untyped here
         is_allowed = self._allow_remote or (isinstance(host, str) and host.lower() in self._allowed_hosts)
         if not is_allowed and not all(ip_address(each[4][0]).is_loopback for each in found):
             raise PermissionError(f"{host} is on another machine; load only what you may ([system] allowed_hosts)")
-        return found
+        return reachable(found, is_spoken)
 
 
 def _is_number(host: Any) -> bool:

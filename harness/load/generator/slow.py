@@ -13,7 +13,7 @@ import httptools
 from gevent import socket
 
 from harness.load.dripping import TICK_S, Drips, Pace, own_share
-from harness.load.generator.lean import HTTP_PORT, written
+from harness.load.generator.lean import HTTP_PORT, is_interim, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class _Ended:
         self.parser = httptools.HttpResponseParser(self)
 
     def on_message_complete(self) -> None:
-        self.is_whole = True
+        self.is_whole = not is_interim(self.parser.get_status_code())
 
     def feed(self, data: bytes) -> bool:
         """Take a piece, and tell whether the connection may be used again; an end without an answer is none."""

@@ -23,6 +23,7 @@ from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastResponse
 from harness.history.samples import SampleOutcome
 from harness.load.filling import ready
 from harness.stack.tls import Tls
+from harness.load.shortage import short_of
 
 if TYPE_CHECKING:
     import ssl
@@ -111,6 +112,14 @@ class RequestQueue:
         if self.retrying is not None and outcome is SampleOutcome.FAILED:
             self._ask_again(request, self.retrying.again_s(request.kind, request.attempt, ended_s))
 
+    def outcome_of(self, error: BaseException) -> SampleOutcome:
+        """Return what came of a request that ended in an error; note what this machine was short of, if that is why."""
+        short = short_of(error)
+        if short is None or self.recorder is None:
+            return SampleOutcome.FAILED
+        self.recorder.is_short_of(short)
+        return SampleOutcome.PREVENTED
+
     def limit_s(self, request: Request) -> float:
         """Return how long a request that is being sent is waited for, before its client asks it again."""
         return math.inf if self.retrying is None else self.retrying.limit_s(request.kind, request.sent_s)
@@ -149,6 +158,10 @@ class OpenLoopUser:
         self._request.free_s = idle_since - self.queue.origin_s
         return 0.0
 
+    def on_stop(self) -> None:
+        """Close its connections: another load may follow from this process, and needs their descriptors."""
+        self.renew()
+
     def carry_out(self) -> None:
         """Send the request and write down what came of it."""
         request, queue = self._request, self.queue
@@ -162,8 +175,8 @@ class OpenLoopUser:
             self.renew()  # its connection is closed, so that no answer on the way is taken for that of the next request
             queue.write_down(request, SampleOutcome.FAILED if limit_s < request.patience_s else SampleOutcome.CANCELLED)
             return
-        except Exception:
-            queue.write_down(request, SampleOutcome.FAILED)
+        except Exception as error:
+            queue.write_down(request, queue.outcome_of(error))
             # Whatever the client does not take for a failure of the service, such as an answer that is not HTTP.
             logger.exception("a request ended in an exception")
             return
@@ -238,8 +251,8 @@ class OpenUser(OpenLoopUser, FastHttpUser):
                 )
             )
             _ = response.content  # reads all of it
-        except FAILURE_EXCEPTIONS:
-            return SampleOutcome.FAILED, response
+        except FAILURE_EXCEPTIONS as error:
+            return self.queue.outcome_of(error), response
         return SampleOutcome.OK if response.status_code in kind.proper else SampleOutcome.FAILED, response
 
     def _new_client(self) -> HTTPClient:

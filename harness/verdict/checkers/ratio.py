@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.history.machine import Taken, taken_between
+from harness.history.samples import SampleOutcome
 from harness.measure.control import (
     computed_between,
     computed_count,
@@ -159,9 +160,10 @@ def _evidence(objective: RatioObjective, scenario: Scenario, history: History, c
 
 
 def _asked(objective: RatioObjective, history: History) -> int:
-    """Return how many requests of its kind there were in the phase of a promise, counted in it or not."""
+    """Return how many requests of its kind the service was to get in the phase of a promise, counted in it or not."""
     during = history.all_during(objective.during, after_s=objective.after)
-    return len(during.of(objective.of) if objective.of else during)
+    asked = during.of(objective.of) if objective.of else during
+    return len(asked) - int(asked.has_outcome(SampleOutcome.PREVENTED).sum())
 
 
 def _outage_s(objective: RatioObjective, considered: Samples, mark: PhaseMark | None, seen: Count) -> int:
