@@ -106,6 +106,8 @@ def summary(result: LoadResult) -> str:
     if p95_s is not None:
         said.append(f"95 of 100 took {p95_s * 1000:.1f} ms at most, from the intended start")
         said.append(f"the generator's own lag was {tally.lag_p99_s * 1000:.1f} ms at p99")
+    if nameless := result.samples.nameless():
+        said.append(f"{nameless}: give requests that differ by an id the same `name`")
     return "\n".join(said)
 
 

@@ -178,6 +178,7 @@ def _load_plan(plan: Plan, context: RunContext, stack: Stack, *, loads_before: i
         secrets=context.secrets,
         ca=_believed(context),
         keeps_accepted=scenario.settles_within_s > 0,
+        told_apart=scenario.told_apart,
     )
 
 

@@ -59,6 +59,9 @@ SELDOM = ("impatient", "attempt")
 NAMELESS = ""
 """Index 0 of every list of names: the answer did not say."""
 
+NAMES_MAX = 256
+"""Of each list, the nameless included: an index is one byte. What turns up when a list is full is nameless as well."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
@@ -131,6 +134,17 @@ class Samples:
     def is_source_told(self) -> bool:
         """Tell whether any answer of the run named a cache's level."""
         return len(self.sources) > 1
+
+    def nameless(self) -> str:
+        """Say what could not be told apart, because there were more names than a list has room for; or nothing."""
+        unnamed = int((self.records["operation"] == 0).sum())
+        said = []
+        if len(self.operations) >= NAMES_MAX and unnamed:
+            said.append(f"{unnamed} requests have none of the first {NAMES_MAX - 1} names, and are nameless here")
+        for names, what in ((self.sources, "levels of a cache"), (self.replicas, "replicas")):
+            if len(names) >= NAMES_MAX:
+                said.append(f"answers named {NAMES_MAX - 1} {what} or more, and no others are told apart")
+        return "; ".join(said)
 
     def came_from(self, *sources: str) -> NDArray[np.bool_]:
         """Tell for each request whether its answer named one of `sources`."""

@@ -9,14 +9,13 @@ import numpy as np
 
 from harness.history.histogram import from_text, merged
 from harness.history.load import Heartbeat, LoadTally
-from harness.history.samples import Samples
+from harness.history.samples import NAMES_MAX, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-NAMES_MAX = 256
 _NAMED = {"operation": "operations", "source": "sources", "replica": "replicas"}
 
 

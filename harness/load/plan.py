@@ -59,6 +59,8 @@ class LoadPlan:
         traffic: Faults of the load, each with its window.
         secrets: Values of `{secret.NAME}` in requests, by name; they go to the generator, and nowhere else.
         ca: The file of those who are believed on https; None for those that this machine trusts.
+        told_apart: Names that promises speak of, by the list that they stand in (`operations`, `sources`, `replicas`):
+            however many others turn up, these are told apart.
         loads_before: How many loads of this seed pressed the same system before: what is `{unique}` in this one must
             be none of theirs, or a value that it reads could be its own or another's.
     """
@@ -81,6 +83,7 @@ class LoadPlan:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca: str | None = None
     loads_before: int = 0
+    told_apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def mark(self) -> str:
@@ -242,6 +245,7 @@ def plan_from_json(line: str) -> LoadPlan:
     told = {
         "share": tuple(said["share"]),
         "allowed_hosts": tuple(said["allowed_hosts"]),
+        "told_apart": {column: tuple(names) for column, names in said["told_apart"].items()},
         "load": Load.model_validate(said["load"]),
         "traffic": tuple(TrafficWindow.model_validate(each) for each in said["traffic"]),
     }

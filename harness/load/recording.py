@@ -10,6 +10,7 @@ import base64
 import json
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,12 @@ from harness.history.accounts import Accepted
 from harness.history.echoes import ECHO, Echoes
 from harness.history.load import SHORTAGES
 from harness.history.operations import OPERATION, Operations
-from harness.history.samples import NAMELESS, RECORD, Samples
+from harness.history.samples import NAMELESS, NAMES_MAX, RECORD, Samples
 from harness.layout import LOAD_LOG
 from harness.load.shortage import SpareDescriptor, short_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,30 +36,45 @@ OPERATIONS_FILE = "operations.raw"
 ECHOES_FILE = "echoes.raw"
 ACCEPTED_FILE = "accepted.jsonl"
 
+_NONE_WANTED: Mapping[str, Sequence[str]] = MappingProxyType({})
+
 
 class Names:
-    """Names that turn up while a run goes on, each with the index that stands for it in a record."""
+    """Names that turn up while a run goes on, each with the index that stands for it in a record.
 
-    def __init__(self) -> None:
+    Args:
+        wanted: Names that have a place whenever they turn up, since promises speak of them.
+    """
+
+    def __init__(self, wanted: Iterable[str] = ()) -> None:
         self._indexes = {NAMELESS: 0}
+        self._awaited = {*wanted} - {NAMELESS}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._indexes)
 
     def index(self, name: str) -> int:
-        """Return the index of `name`; the 255th new one and all after it are nameless, an index is one byte."""
-        if name not in self._indexes and len(self._indexes) < 256:
+        """Return the index of `name`; what finds no place is nameless, as an index is one byte: 255 names have one."""
+        if name in self._indexes:
+            return self._indexes[name]
+        if len(self._indexes) + len(self._awaited - {name}) < NAMES_MAX:
+            self._awaited.discard(name)
             self._indexes[name] = len(self._indexes)
         return self._indexes.get(name, 0)
 
 
 class RawWriter:
-    """Appends records; holds at most one second of them."""
+    """Appends records; holds at most one second of them.
 
-    def __init__(self, folder: Path) -> None:
-        self.operations = Names()
-        self.sources = Names()
-        self.replicas = Names()
+    Args:
+        folder: Where they are kept.
+        wanted: Names that must be told apart, by their list: see `LoadPlan.told_apart`.
+    """
+
+    def __init__(self, folder: Path, wanted: Mapping[str, Sequence[str]] = _NONE_WANTED) -> None:
+        self.operations, self.sources, self.replicas = (
+            Names(wanted.get(column, ())) for column in ("operations", "sources", "replicas")
+        )
         self.told = Names()
         self._folder = folder
         self._spare = SpareDescriptor()

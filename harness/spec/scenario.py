@@ -18,12 +18,12 @@ from harness.spec.invariant import Invariant, Promise
 from harness.spec.load import Load
 from harness.spec.mistakes import check_all
 from harness.spec.model import Model, Plain, Variable, is_unsaid
-from harness.spec.objective import Hits, Objective, OfPhase, Recovery, recoveries_of
+from harness.spec.objective import Hits, Objective, OfPhase, Recovery, ratios_of, recoveries_of
 from harness.spec.path import below
 from harness.spec.phase import Phase, Slug
 from harness.spec.quantity import duration_text, rate_text
 from harness.spec.schedule import PER_S_MAX
-from harness.spec.sometimes import Sometimes
+from harness.spec.sometimes import Answered, Sometimes
 from harness.spec.standby import Standbys
 from harness.spec.timeline import Moment, Scheduled, moments, scheduled
 
@@ -212,6 +212,16 @@ class Scenario(Model):
         if self.extends_to > 1 or self.traffic or not self.load.is_steady(0.0, self.lasts_s):
             return self
         return self.model_copy(update={"extends_to": factor})
+
+    @property
+    def told_apart(self) -> dict[str, tuple[str, ...]]:
+        """Return the names that it promises something of, by the list that they have in samples."""
+        ratios = ratios_of(self.objectives)
+        operations = [name for each in ratios for name in ((each.of,) if isinstance(each.of, str) else each.of or ())]
+        levels = [level for each in ratios if isinstance(each, Hits) for level in each.levels]
+        answering = [point.by for point in self.sometimes if isinstance(point, Answered)]
+        told = {"operations": operations, "sources": [*levels, *answering], "replicas": answering}
+        return {column: tuple(dict.fromkeys(names)) for column, names in told.items()}
 
     def asking(
         self, requests: tuple[DeclaredRequest, ...], headers: ResponseHeaders, login: Login | None = None

@@ -77,7 +77,10 @@ def unprovable(scenario: Scenario, confidence: float) -> Iterator[Unprovable]:
         if not isinstance(objective, RatioObjective):
             continue
         needed, sent = evidence(objective, scenario, confidence)
-        if sent < needed:
+        if not sent:
+            what = f"`{objective}` is about what nobody asks during {objective.during}"
+            yield Unprovable(index, what, "give it a weight, let a fault of that phase ask it, or let there be a rate")
+        elif sent < needed:
             what = f"`{objective}` during {objective.during} needs {count_text(needed)} {objective.ideal} requests"
             yield Unprovable(
                 index,

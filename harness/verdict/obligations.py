@@ -83,6 +83,7 @@ def _load_delivered(history: History) -> Obligation:
     )
     sentence += f" + {tally.cancelled} given up by their clients" if tally.cancelled else ""
     sentence += f" + {tally.prevented} prevented by the generator's machine" if tally.prevented else ""
+    sentence += f"; {nameless}" if (nameless := history.samples.nameless()) else ""
     return Obligation(name=name, outcome=Outcome.PASS, sentence=sentence)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -261,3 +262,34 @@ def readiness(*arguments):
     return subprocess.run(
         command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60, env=dict(os.environ)
     )
+
+
+MANY_NAMES = """
+from itertools import count
+from locust import FastHttpUser, task
+
+numbers = count()
+
+class Visitor(FastHttpUser):
+    @task
+    def visit(self):
+        number = next(numbers)
+        self.client.get("/items/1", name=f"item {number}" if number < 300 else "checkout")
+"""
+
+
+def test_a_name_that_is_promised_of_is_told_apart_however_many_there_were_before(written):
+    """Three hundred others came first, one for each id: some of those have no name here, and that is said."""
+    with http_server("fast") as server:
+        plan = plan_for(server.base_url, written(MANY_NAMES), per_s=400.0, lasts_s=1.2, max_in_flight=10)
+        wanted = dataclasses.replace(plan, told_apart={"operations": ("checkout",)})
+        with apply_load(wanted, folder=plan.locustfile.parent, clock=CLOCK) as load:
+            samples = load.finish().samples
+        with apply_load(plan, folder=plan.locustfile.parent, clock=CLOCK) as load:
+            without = load.finish().samples
+
+    promised = len(samples.of("checkout"))
+    assert promised == len(samples) - 300 > 50
+    assert len(without.of("checkout")) == 0
+    assert samples.nameless() == "47 requests have none of the first 255 names, and are nameless here"
+    assert without.nameless().startswith(f"{46 + promised} requests have none")

@@ -6,6 +6,8 @@ from hashlib import blake2b
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import LoadError
 from harness.history.samples import RECORD
@@ -118,6 +120,21 @@ def test_a_name_beyond_a_byte_is_nameless():
 
     assert indexes == [*range(1, 256), *[0] * 45]
     assert len([*names]) == 256
+
+
+@given(st.lists(st.integers(0, 400), max_size=600), st.sets(st.integers(0, 400), max_size=40))
+def test_names_that_promises_speak_of_have_a_place_whenever_they_turn_up(turned_up, wanted):
+    """However many others came before; no two share an index, and as many others have one as there is room for."""
+    names = Names(map(str, wanted))
+    indexes = {number: names.index(str(number)) for number in turned_up}
+
+    given = [index for index in indexes.values() if index]
+    assert len(given) == len(set(given)) <= 255
+    assert max(given, default=0) <= 255
+    assert all(indexes[number] for number in wanted & {*turned_up})
+    assert [*names][1:] == [str(number) for number, index in sorted(indexes.items(), key=lambda each: each[1]) if index]
+    assert len(given) >= min(len(indexes), 255 - len(wanted))
+    assert indexes == {number: names.index(str(number)) for number in indexes}
 
 
 def test_half_a_record_is_left_out(tmp_path):

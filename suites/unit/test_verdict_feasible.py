@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import SpecError
+from harness.spec.load import Load
 from harness.verdict.bounds import lower_bound, upper_bound
 from harness.verdict.feasible import check_can_conclude, fewest_requests
 from suites.support.made import scenario_of
@@ -28,6 +29,18 @@ def test_what_cannot_be_proved_is_refused_with_its_numbers(objective, said):
         check_can_conclude(scenario_of(faults=False, objectives=[objective]), 0.95)
 
     assert "raise load.arrivals_per_s" in refused.value.fix
+
+
+def test_a_promise_about_what_nobody_asks_is_refused_as_that():
+    """A request of weight 0 is asked by a fault alone; more arrivals would not help."""
+    requests = [{"name": "look", "path": "/"}, {"name": "hurry", "path": "/hurry", "weight": 0}]
+    load = Load.model_validate({"arrivals_per_s": 250, "requests": requests})
+    scenario = scenario_of(faults=False, objectives=[{**ERRORS, "of": "hurry"}]).model_copy(update={"load": load})
+
+    with pytest.raises(SpecError, match=r"`hurry errors < 0.1%` is about what nobody asks during baseline") as refused:
+        check_can_conclude(scenario, 0.95)
+
+    assert "give it a weight" in refused.value.fix
 
 
 @pytest.mark.parametrize("objective", [ERRORS, {"sli": "hits", "min": "99.9%"}])

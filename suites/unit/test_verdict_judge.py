@@ -13,7 +13,7 @@ from harness.history.samples import SampleOutcome
 from harness.verdict.holm import p_value
 from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome, worst
-from suites.support.made import Stretch, history_of, scenario_of, tally_of
+from suites.support.made import OPERATIONS, Stretch, history_of, scenario_of, tally_of
 
 ERRORS = {"sli": "errors", "max": "0.1%"}
 SLOW = {"sli": "slow", "over": "100ms", "max": "5%"}
@@ -382,3 +382,65 @@ def test_an_outage_that_was_promised_to_be_bearable_is():
     ).claims
 
     assert claim.outcome is not Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("of", "counts", "said"),
+    [
+        pytest.param("raed", {}, "no requests of that name; asked were read", id="misspelt"),
+        pytest.param(
+            "buy",
+            {"other": 6, "third": 5, "fourth": 4, "fifth": 3, "sixth": 2, "": 1},
+            "no requests of that name; asked were read, other, third, fourth, fifth and 2 more",
+            id="one of many",
+        ),
+    ],
+)
+def test_a_promise_about_what_nobody_asked_names_what_was_asked(of, counts, said):
+    """The most frequent first, and a few of them, beside which a misspelt name is seen."""
+    scenario = scenario_of(faults=False, objectives=[{**ERRORS, "of": of}])
+    history = history_of(scenario, [Stretch(lasts_s=30)])
+    records, names = history.samples.records, ("read", "write", *counts)
+    ends = np.cumsum([*counts.values()])
+    for index, (count, end) in enumerate(zip(counts.values(), ends, strict=True), start=2):
+        records["operation"][np.flatnonzero(records["operation"] == 0)[end - count : end]] = index
+    history = replace(history, samples=replace(history.samples, operations=names))
+
+    assert judge(scenario, history, confidence=0.95).claims[0].sentence == (
+        f"inconclusive: {of} errors unknown during baseline; {said}"
+    )
+
+
+def test_a_promise_about_what_was_asked_of_impatient_clients_alone_names_nothing_else():
+    """It was asked, and by no others: what else there was would lead astray."""
+    scenario = scenario_of(faults=False, objectives=[{**ERRORS, "of": "write"}])
+    history = history_of(scenario, [Stretch(lasts_s=30)])
+    records = history.samples.records
+    records["operation"][::2], records["impatient"][::2] = OPERATIONS.index("write"), 1
+
+    said = judge(scenario, history, confidence=0.95).claims[0].sentence
+
+    assert said.startswith("inconclusive: write errors unknown during baseline; no requests beside ")
+    assert "asked were" not in said
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("operations", "requests have none of the first 255 names, and are nameless here"),
+        ("sources", "answers named 255 levels of a cache or more, and no others are told apart"),
+        ("replicas", "answers named 255 replicas or more, and no others are told apart"),
+    ],
+)
+@pytest.mark.parametrize("count", [255, 256])
+def test_names_that_could_not_be_told_apart_are_told(column, said, count):
+    """A list that is full has lost what came after; one name less, and nothing is lost."""
+    scenario = scenario_of(faults=False, objectives=[ERRORS])
+    history = history_of(scenario, [Stretch(lasts_s=30)])
+    names = tuple(f"name {number}" if number else "" for number in range(count))
+    history = replace(history, samples=replace(history.samples, **{column: names}))
+
+    delivered = {each.name: each for each in judge(scenario, history, confidence=0.95).obligations}["load delivered"]
+
+    assert (said in delivered.sentence) is (count == 256)
+    assert delivered.outcome is Outcome.PASS

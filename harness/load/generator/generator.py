@@ -64,7 +64,7 @@ class Generator:
             ends_s=plan.lasts_s,
             checks=checks_of(plan.load.asked, plan.mark, clients),
         )
-        raw = RawWriter(folder)
+        raw = RawWriter(folder, plan.told_apart)
         self._names = tuple(request.name for request in plan.load.asked) or (NO_REQUEST,)
         for name in self._names:  # numbered before any answer comes, whichever is the first to
             raw.operations.index(name)

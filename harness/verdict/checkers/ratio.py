@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,9 @@ OUTAGE_LIMIT_MAX = 0.25
 OUTAGE_S = 5
 """Whole seconds with at least half of the requests bad, that fail a broken promise however few it is worth."""
 
+NAMES_TOLD = 5
+"""Of the requests that were asked instead of one that was not: enough to see how it is spelt."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Alibi:
@@ -74,6 +78,7 @@ class _Evidence:
         controls: Requests to a server that does nothing, as the promise would count them, where they broke it as well.
         beside: Requests of the phase that no promise is about: see `Samples.judged`.
         is_told: Whether answers say what the promise is about.
+        names: What was asked instead, where nothing was that the promise is about; the most frequent first.
         alibi: What the machine has to say for the service, where the promise is broken and strangers took what the
             service lacked.
     """
@@ -84,6 +89,7 @@ class _Evidence:
     controls: Count | None
     beside: int = 0
     is_told: bool = True
+    names: tuple[str, ...] = ()
     alibi: _Alibi | None = None
 
 
@@ -156,6 +162,7 @@ def _evidence(objective: RatioObjective, scenario: Scenario, history: History, c
         controls=control_count(objective, latencies_s) if is_broken else None,
         beside=_asked(objective, history) - seen.total,
         is_told=objective.is_told(history.samples),
+        names=_asked_instead(objective, history) if objective.of and not seen.total else (),
     )
 
 
@@ -197,11 +204,30 @@ def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, lab
     share = found.share
     if share.seen.share is None:
         is_untold = found.beside and not found.is_told
-        why = "no answer said where it came from" if is_untold else f"no requests{_beside(found)}"
+        why = "no answer said where it came from" if is_untold else f"no requests{_beside(found)}{_instead(found)}"
         return f"{outcome}: {objective.measured} unknown during {label}; {why}"
     said = share_text(objective, outcome, share.seen.share, (share.lower, share.upper))
     total = f"n = {count_text(share.seen.total)}{_beside(found)}"
     return f"{said} during {label}; {total}{_remarks(objective, outcome, found)}"
+
+
+def _asked_instead(objective: RatioObjective, history: History) -> tuple[str, ...]:
+    """Return what was asked in the phase of a promise, the most frequent first; nothing, where its own was among it."""
+    during, of = history.all_during(objective.during), objective.of or ()
+    counts = Counter(during.records["operation"].tolist())
+    names = tuple(during.operations[operation] for operation, _ in counts.most_common())
+    return () if {*([of] if isinstance(of, str) else of)} & {*names} else names
+
+
+def _instead(found: _Evidence) -> str:
+    """Name what was asked instead: a name that is misspelt is seen at once beside what was meant."""
+    if not found.names:
+        return ""
+    more = len(found.names) - NAMES_TOLD
+    said = ", ".join(name or "(nameless)" for name in found.names[:NAMES_TOLD]) + (
+        f" and {more} more" if more > 0 else ""
+    )
+    return f" of that name; asked were {said}"
 
 
 def _beside(found: _Evidence) -> str:
