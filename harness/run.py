@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from harness.history.marks import Beginning
     from harness.options import Options
     from harness.plan import Plan
-    from harness.spec.system import Settings
+    from harness.spec.system import Settings, System
 
 FREE_BYTES_NEEDED = 500 << 20
 """Room for a run: a Postgres cluster (80 MB with its log), programs copied for it (34 MB), samples and plots."""
@@ -171,7 +171,9 @@ def opened(
     check_options(settings, options)
     system = settings.system
     hidden = hidden_variables(system.subject.secrets, os.environ, key="system.subject.secrets")
-    secrets = hidden_variables(system.secrets, os.environ, key="system.secrets")
+    sent = hidden_variables(system.secrets, os.environ, key="system.secrets")
+    given = {name: os.environ[name] for name in system.locust.inherited if name in os.environ}
+    secrets = Secrets([*hidden.values(), *sent.values(), *secrets_of_locustfile(system, os.environ)])
     with unset(is_for_libpq), _turn(options, clock, listener):
         choice = choose(options.backend, settings.system, options.project)
         listener.message(str(choice))
@@ -190,7 +192,8 @@ def opened(
             listener=listener,
             stops_early=options.stops_early,
             hidden=hidden,
-            secrets=secrets,
+            secrets=sent,
+            given=given,
         )
         with guarded(ledger.path):
             shared = _shared_stack(context, scenarios) if options.shares_stack else None
@@ -201,7 +204,7 @@ def opened(
                     family=family,
                     scenarios=scenarios,
                     shared=shared,
-                    folder=EvidenceFolder(options.folder, Secrets([*hidden.values(), *secrets.values()])),
+                    folder=EvidenceFolder(options.folder, secrets),
                 )
             ledger.close()
 
@@ -249,6 +252,21 @@ def hidden_variables(names: Sequence[str], environment: Mapping[str, str], *, ke
             raise SpecError(what, where=where, fix=f"set the variable {name}, to at least {SHORTEST_SECRET} characters")
         hidden[name] = value
     return hidden
+
+
+def secrets_of_locustfile(system: System, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of a locustfile's secrets, as far as they are set: where none is used, none is missed.
+
+    Raises:
+        SpecError: If one is too short to be told from ordinary words; it names the variable.
+    """
+    values = {name: environment[name] for name in system.locust.secrets if name in environment}
+    for name, value in values.items():
+        if len(value) < SHORTEST_SECRET:
+            fix = f"set the variable {name}, to at least {SHORTEST_SECRET} characters"
+            where = f"{SETTINGS_FILE}: system.locust.secrets"
+            raise SpecError(f"the secret {name} is shorter than {SHORTEST_SECRET}", where=where, fix=fix)
+    return tuple(values.values())
 
 
 def make_folder(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
@@ -17,18 +17,21 @@ from harness.cli.options import WORKER_TOKEN
 from harness.cli.signals import interruptible
 from harness.clock import SystemClock
 from harness.errors import LoadError, SpecError
+from harness.evidence.redaction import Secrets
 from harness.load.engine import LoadPlan
 from harness.load.group import apply_load_together
 from harness.load.master import Rendezvous, apply_load_with_workers
 from harness.measure.series import percentile_s
 from harness.options import SETTINGS_FILE, lasting_s, new_seed, settings_of
 from harness.report.terminal import Progress
-from harness.run import hidden_variables
+from harness.run import hidden_variables, secrets_of_locustfile
 from harness.spec.load import Load
 from harness.spec.quantity import count_text
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.load.engine import LoadResult
     from harness.spec.system import System
 
@@ -48,6 +51,10 @@ def load(
     ] = "fast",
     locustfile: Annotated[Path | None, typer.Option(help="Press with the users of this file, instead of ours.")] = None,
     ca: Annotated[Path | None, typer.Option(help="Certificates (PEM) of those who are believed on https.")] = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="For the locustfile, as it is here; may be given again."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Generators on this machine, each on a core.")] = 1,
     expect_workers: Annotated[int, typer.Option(max=256, help="Wait for so many `readiness worker` instead.")] = 0,
     bind: Annotated[str, typer.Option(help="HOST:PORT where workers come to.")] = "127.0.0.1:5557",
@@ -64,6 +71,7 @@ def load(
     """
     progress, clock = Progress(), SystemClock()
     system, asked = _system_of(Path.cwd()), _load_of(rate, client, locustfile)
+    known = hidden_variables(system.secrets, os.environ, key="system.secrets") if system else {}
     plan = LoadPlan(
         base_url=url.rstrip("/"),
         load=asked.asking(system.requests, system.headers, system.login) if system else asked,
@@ -72,9 +80,16 @@ def load(
         allow_remote=allow_remote,
         allowed_hosts=system.allowed_hosts if system else (),
         ca=str(ca.absolute()) if ca else None,
-        secrets=hidden_variables(system.secrets, os.environ, key="system.secrets") if system else {},
+        secrets=known,
+        variables=tuple(dict.fromkeys((*(system.locust.inherited if system else ()), *(variable or ())))),
     )
-    with interruptible(), tempfile.TemporaryDirectory(prefix="readiness-load-") as folder, ExitStack() as stack:
+    secrets = Secrets([*known.values(), *(secrets_of_locustfile(system, os.environ) if system else ())])
+    with (
+        _without(secrets),
+        interruptible(),
+        tempfile.TemporaryDirectory(prefix="readiness-load-") as folder,
+        ExitStack() as stack,
+    ):
         if expect_workers:
             rendezvous = _rendezvous(bind, token, expect_workers, progress)
             pressure = stack.enter_context(
@@ -92,9 +107,19 @@ def load(
                 )
             clock.sleep(0.1)
         result = pressure.finish()
-    typer.echo(summary(result))
-    check_answered(result, url)
+        typer.echo(summary(result))
+        check_answered(result, url)
     raise typer.Exit(_exit_code(result))
+
+
+@contextmanager
+def _without(secrets: Secrets) -> Iterator[None]:
+    """Keep secrets out of what is told of a load: a locustfile may write them to its log, or raise them."""
+    try:
+        yield
+    except LoadError as error:
+        what, where, fix = (secrets.redacted(each) for each in (error.what, error.where, error.fix))
+        raise LoadError(what, where=where, fix=fix) from None
 
 
 def summary(result: LoadResult) -> str:

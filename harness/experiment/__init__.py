@@ -71,6 +71,7 @@ def run_experiment(
     try:
         check_available(plan.scenario.faults, context.backend, context.system.with_workers(plan.scenario.workers))
         _check_it_can_be_told(plan, on)
+        _load_plan(plan, context, "", loads_before=0).environment(context.given)  # asked before anything starts
         with _standing(context, plan, folder, on, shared) as stack:
             recorder.has_started(stack)
             _apply_load(plan, context, stack, recorder, folder, counting=shared.counting if shared else _uncounted)
@@ -126,7 +127,7 @@ def _apply_load(
 ) -> None:
     """Put the load on, and go through the phases under it."""
     stories = recorder.beginning.after if recorder.beginning else ()
-    load = _load_plan(plan, context, stack, loads_before=len(stories))
+    load = _load_plan(plan, context, stack.base_url, loads_before=len(stories))
     judged = but_for_before(plan.scenario) if stories else plan.scenario
     with ExitStack() as leaving:
         pressure = leaving.enter_context(
@@ -135,6 +136,7 @@ def _apply_load(
                 folder=folder,
                 clock=context.clock,
                 run_id=context.run_id,
+                environment=context.given,
                 on_spawn=partial(context.ledger.note_process, "load"),
                 on_ready=partial(_check_it_can_judge, plan),
             )
@@ -160,11 +162,11 @@ def _apply_load(
         recorder.accounts = settled(plan, context, stack, recorder, result, mark=load.mark)
 
 
-def _load_plan(plan: Plan, context: RunContext, stack: Stack, *, loads_before: int) -> LoadPlan:
-    """Return the load of a plan on a stack that so many loads were on before."""
+def _load_plan(plan: Plan, context: RunContext, base_url: str, *, loads_before: int) -> LoadPlan:
+    """Return the load of a plan on a stack with this address, on which so many loads were before."""
     scenario = plan.scenario
     return LoadPlan(
-        base_url=stack.base_url,
+        base_url=base_url,
         load=scenario.load,
         lasts_s=scenario.longest_s,
         seed=plan.seed,
@@ -179,6 +181,7 @@ def _load_plan(plan: Plan, context: RunContext, stack: Stack, *, loads_before: i
         ca=_believed(context),
         keeps_accepted=scenario.settles_within_s > 0,
         told_apart=scenario.told_apart,
+        variables=context.system.locust.inherited,
     )
 
 

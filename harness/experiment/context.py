@@ -40,6 +40,7 @@ class RunContext:
         listener: Told how far it is.
         hidden: Variables that each replica gets besides, whose values must never be written.
         secrets: Values of `{secret.NAME}` in requests, by name, which must never be written either.
+        given: Variables of the caller that a locustfile gets, as far as they are set.
         stops_early: Whether an experiment ends as soon as one of its promises is broken beyond doubt.
     """
 
@@ -54,3 +55,4 @@ class RunContext:
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     stops_early: bool = False
+    given: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ The generator is a child process, because importing Locust patches the sockets o
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from harness.load.recording import RawFollower, remove_raw, take_raw
 from harness.stack.backends.process import child_environment, last_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from harness.clock import Clock
@@ -229,6 +230,7 @@ def apply_load(
     on_spawn: Callable[[int], object] = lambda _pid: None,
     on_ready: Callable[[LoadRun], object] = lambda _load: None,
     run_id: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[LoadRun]:
     """Put the load of `plan` on while inside; on any exit the generator is gone.
 
@@ -241,12 +243,13 @@ def apply_load(
         on_spawn: Told the generator's process id at once.
         on_ready: Told when it is calibrated; what it raises keeps it from sending anything.
         run_id: Marks the process as this run's.
+        environment: Where the variables are that a locustfile gets; ours, where it says nothing.
 
     Raises:
         LoadError: If the address may not be pressed, or the generator dies or is not ready in time.
     """
     plan.check()
-    with generator(plan, folder=folder, clock=clock, on_spawn=on_spawn, run_id=run_id) as load:
+    with generator(plan, folder=folder, clock=clock, on_spawn=on_spawn, run_id=run_id, environment=environment) as load:
         load.wait_until_ready()
         on_ready(load)
         load.begin_at(clock.now() + LEAD_S)
@@ -261,8 +264,10 @@ def generator(
     clock: Clock,
     on_spawn: Callable[[int], object] = lambda _pid: None,
     run_id: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[LoadRun]:
     """Start a generator that knows its plan, and waits to be told when to begin; see `apply_load`."""
+    given = plan.environment(os.environ if environment is None else environment)
     (folder / LOGS).mkdir(exist_ok=True)
     with (folder / LOGS / LOAD_LOG).open("ab") as log:
         child = subprocess.Popen(
@@ -270,7 +275,7 @@ def generator(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=child_environment(run_id),
+            env={**given, **child_environment(run_id)},
             start_new_session=True,
         )
     link = ChildLink(child)

@@ -61,6 +61,7 @@ class LoadPlan:
         ca: The file of those who are believed on https; None for those that this machine trusts.
         told_apart: Names that promises speak of, by the list that they stand in (`operations`, `sources`, `replicas`):
             however many others turn up, these are told apart.
+        variables: Names of variables that a locustfile gets, as they are where its generator is started.
         loads_before: How many loads of this seed pressed the same system before: what is `{unique}` in this one must
             be none of theirs, or a value that it reads could be its own or another's.
     """
@@ -83,6 +84,7 @@ class LoadPlan:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca: str | None = None
     loads_before: int = 0
+    variables: tuple[str, ...] = ()
     told_apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -166,6 +168,23 @@ class LoadPlan:
         """Return where the locustfile is; only asked if there is one."""
         return (Path(self.project) / (self.load.locustfile or "")).absolute()
 
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that its locustfile gets; none, where it has none.
+
+        Args:
+            given: What there is, by name.
+
+        Raises:
+            LoadError: If one is not there.
+        """
+        if self.load.locustfile is None:
+            return {}
+        missing = [name for name in self.variables if name not in given]
+        if missing:
+            what = f"the locustfile is to get {', '.join(missing)}, which is not set here"
+            raise LoadError(what, where="[system.locust]", fix="set it where this is started, or leave it out there")
+        return {name: given[name] for name in self.variables}
+
     def arrivals(self) -> ArrivalSchedule:
         """Lay out this generator's share of the run.
 
@@ -245,6 +264,7 @@ def plan_from_json(line: str) -> LoadPlan:
     told = {
         "share": tuple(said["share"]),
         "allowed_hosts": tuple(said["allowed_hosts"]),
+        "variables": tuple(said["variables"]),
         "told_apart": {column: tuple(names) for column, names in said["told_apart"].items()},
         "load": Load.model_validate(said["load"]),
         "traffic": tuple(TrafficWindow.model_validate(each) for each in said["traffic"]),

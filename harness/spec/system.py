@@ -248,6 +248,23 @@ class Part(Model):
     kind: Slug | None = None
 
 
+class Locust(Model):
+    """What a locustfile gets of the environment in which a run is started; nothing else of it gets there.
+
+    Attributes:
+        variables: Names of variables that it gets as they are.
+        secrets: The same, and their values are never written.
+    """
+
+    variables: Annotated[tuple[Variable, ...], Field(max_length=100)] = ()
+    secrets: Annotated[tuple[Variable, ...], Field(max_length=100)] = ()
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        """Return all names, each once."""
+        return tuple(dict.fromkeys((*self.variables, *self.secrets)))
+
+
 USUAL_COMPONENTS = ("redis", "postgres")
 """What is started where readiness.toml names no components."""
 
@@ -267,6 +284,7 @@ class System(Model):
         allowed_hosts: Other machines that may be loaded: those that are yours, and nothing else but this one is.
         sticky: The header of a request that names its client, whose WebSockets come back to the same replica; where
             it says nothing, and in a request without it, the client's address does.
+        locust: What a locustfile gets of the environment.
         standbys: Which components have a standby in every scenario, and how it is kept; a scenario may add some.
     """
 
@@ -280,6 +298,7 @@ class System(Model):
     secrets: Annotated[tuple[Variable, ...], Field(exclude_if=is_unsaid)] = ()
     allowed_hosts: Annotated[tuple[Host, ...], Field(max_length=20)] = ()
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,79}$")] | None = None
+    locust: Locust = Locust()
     standbys: Standbys = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -95,18 +95,19 @@ def test_the_settings_of_somebody_else_are_read(tmp_path):
 
 
 def test_the_requests_and_headers_of_the_page_on_the_load_are_read(tmp_path):
-    """All examples, below a service; and every placeholder and every method stands on the page."""
+    """All examples together, below a service; and every placeholder and every method stands on the page."""
     page = (PROJECT / "docs/load.md").read_text()
-    requests, checked, login, headers = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    service = SERVICE.replace("[system]\n", login.partition("\n\n")[0] + "\n")
-    login = login.partition("\n\n")[2]
-    (tmp_path / "readiness.toml").write_text(f"{requests}\n{checked}\n{headers}\n{login}\n{service}")
+    examples = "\n".join(re.findall(r"```toml\n(.*?)```", page, re.DOTALL))
+    (of_system,) = re.findall(r"^\[system\]\n(.*?)\n\n", examples, re.MULTILINE)
+    service = SERVICE.replace("[system]\n", f"[system]\n{of_system}\n")
+    (tmp_path / "readiness.toml").write_text(examples.replace(f"[system]\n{of_system}\n", "") + service)
 
     system = settings_of(tmp_path).system
 
     assert [request.name for request in system.requests] == ["order", "look", "graph"]
     assert system.headers.hits == ("l1", "l2")
     assert (system.login and system.login.users, system.secrets) == (20, ("SHOP_PASSWORD",))
+    assert system.locust.secrets == ("SHOP_TOKEN",)
     assert all(f"| `{{{name}}}`" in page for name in PLACEHOLDERS)
     assert all(method in page for method in get_args(DeclaredRequest.model_fields["method"].annotation))
 

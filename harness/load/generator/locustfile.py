@@ -6,6 +6,7 @@ follow it, and count from their own start. A task that asks for nothing is a fai
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -66,12 +67,21 @@ def users_of(file: Path) -> list[type[User]]:
         users, _shapes = load_locustfile(str(file))
     except (Exception, SystemExit) as error:
         what = f"the locustfile does not import: {type(error).__name__}: {error}"
-        fix = "see that `python FILE` runs with the packages of this environment"
+        fix = _how_to_import(error)
         raise LoadError(what, where=f"{file}:{_line_of(error, file)}", fix=fix) from error
     if not users:
         fix = "define a class that inherits from HttpUser or FastHttpUser, and is not abstract"
         raise LoadError("the locustfile holds no user", where=str(file), fix=fix)
     return list(users.values())
+
+
+def _how_to_import(error: BaseException) -> str:
+    """Say how to mend what keeps a locustfile from importing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, KeyError) and frames and frames[-1].filename in {os.__file__, "<frozen os>"}:
+        name = str(error.args[0])
+        return f'it gets no variable that is not named: [system.locust] variables = ["{name}"], or --variable {name}'
+    return "see that `python FILE` runs with the packages of this environment"
 
 
 def _line_of(error: BaseException, file: Path) -> int:

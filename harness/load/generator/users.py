@@ -22,8 +22,8 @@ from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastResponse
 
 from harness.history.samples import SampleOutcome
 from harness.load.filling import ready
-from harness.stack.tls import Tls
 from harness.load.shortage import short_of
+from harness.stack.tls import Tls
 
 if TYPE_CHECKING:
     import ssl
