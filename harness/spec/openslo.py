@@ -44,6 +44,25 @@ UNSUPPORTED = {
 PASSED_OVER = ("Service",)
 """Kinds that promise nothing."""
 
+_VERSION = "openslo/v1"
+_OLDER = (
+    "rewrite it: spec.timeWindows became spec.timeWindow with a duration, and objectives[].ratioMetrics became "
+    "spec.indicator.spec.ratioMetric (docs/openslo.md shows one)"
+)
+_OTHERS = {
+    "prometheus/": ("Sloth", "its counters are queries of Prometheus"),
+    "sloth.slok.dev/": ("Sloth", "its counters are queries of Prometheus"),
+    "pyrra.dev/": ("Pyrra", "its counters are queries of Prometheus"),
+    "n9/": ("Nobl9", "its counters are queries of a data source"),
+    "sre.google.com/": ("slo-generator", "its counters are queries of a data source"),
+    "slo-generator/": ("slo-generator", "its counters are queries of a data source"),
+    "monitoring.coreos.com/": ("the Prometheus operator", "it holds rules, and no promises"),
+}
+"""Formats of other tools, by how their version begins."""
+
+_BY_KEY = {"slos": "prometheus/", "groups": "monitoring.coreos.com/"}
+"""The same where a document says no apiVersion: Sloth's own files, and those of Prometheus."""
+
 
 class _Part(Model):
     """A part of an OpenSLO document, whose keys are written in camel case."""
@@ -220,6 +239,8 @@ def read_openslo(path: Path) -> tuple[Promise, ...]:
     slos: list[tuple[Document, _Slo]] = []
     indicators: dict[str, Indicator] = {}
     for document in documents:
+        _check_format(document)
+    for document in documents:
         _check_supported(document)
         match document.data.get("kind") if isinstance(document.data, dict) else None:
             case "SLO":
@@ -236,6 +257,31 @@ def read_openslo(path: Path) -> tuple[Promise, ...]:
     if not slos:
         raise SpecError("there is no SLO in this file", where=str(path), fix="add a document of kind SLO")
     return tuple(promise for document, slo in slos for promise in _promises(document, slo, indicators))
+
+
+def _check_format(document: Document) -> None:
+    """See that a document is OpenSLO v1 at all: of anything else each key would be a mistake of its own."""
+    data = document.data if isinstance(document.data, dict) else {}
+    key = "apiVersion" if "apiVersion" in data else "version"
+    named = str(data.get(key) or next((begins for word, begins in _BY_KEY.items() if word in data), ""))
+    if named != _VERSION:
+        what, fix = _no_format_of_ours(named)
+        raise SpecError(what, where=document.place((key,) if key in data else ()), fix=fix)
+
+
+def _no_format_of_ours(named: str) -> tuple[str, str]:
+    """Say whose format a version is, and how to fix it."""
+    for begins, (tool, why) in _OTHERS.items():
+        if named.startswith(begins):
+            return (
+                f"this is a file of {tool}, not OpenSLO",
+                f"{why}; say the same promise as {_VERSION} (docs/openslo.md)",
+            )
+    vendor, _, version = named.partition("/")
+    if vendor in {"openslo", "openslo.com"}:
+        return f"OpenSLO {version} is not read, v1 is: apiVersion: {_VERSION}", _OLDER
+    what = f"unknown apiVersion {named!r}" if named else "this is no OpenSLO document: it says no apiVersion"
+    return what, f"write apiVersion: {_VERSION}"
 
 
 def _check_supported(document: Document) -> None:

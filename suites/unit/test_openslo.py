@@ -129,6 +129,43 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path, old, new, where, what):
     assert told_error.value.fix
 
 
+OTHERS = [
+    pytest.param("apiVersion: openslo/v1alpha\nkind: SLO\nmetadata: {name: a}\nspec: {timeWindows: [{unit: Day, count: 28}], objectives: [{ratioMetrics: {raw: x}}]}\n", ":1: apiVersion", "OpenSLO v1alpha is not read", "spec.timeWindow with a duration", id="an older OpenSLO"),
+    pytest.param("apiVersion: openslo/v1alpha\nkind: Service\n", ":1: apiVersion", "OpenSLO v1alpha is not read", "openslo.md", id="an older one of a kind that is passed over"),
+    pytest.param("apiVersion: openslo.com/v2alpha1\nkind: SLO\n", ":1: apiVersion", "OpenSLO v2alpha1 is not read", "openslo.md", id="a newer OpenSLO"),
+    pytest.param("version: prometheus/v1\nservice: shop\nslos: [{name: a, objective: 99.9}]\n", ":1: version", "a file of Sloth", "openslo/v1", id="Sloth"),
+    pytest.param("service: shop\nslos: [{name: a}]\n", "slo.yaml:1", "a file of Sloth", "openslo/v1", id="Sloth without its version"),
+    pytest.param("apiVersion: sloth.slok.dev/v1\nkind: PrometheusServiceLevel\n", ":1: apiVersion", "a file of Sloth", "openslo/v1", id="Sloth in a cluster"),
+    pytest.param("apiVersion: pyrra.dev/v1alpha1\nkind: ServiceLevelObjective\n", ":1: apiVersion", "a file of Pyrra", "openslo/v1", id="Pyrra"),
+    pytest.param("kind: SLO\napiVersion: n9/v1alpha\n", ":2: apiVersion", "a file of Nobl9", "openslo/v1", id="Nobl9"),
+    pytest.param("apiVersion: sre.google.com/v2\nkind: ServiceLevelObjective\n", ":1: apiVersion", "a file of slo-generator", "openslo/v1", id="slo-generator"),
+    pytest.param("groups: [{name: a, rules: []}]\n", "slo.yaml:1", "the Prometheus operator", "openslo/v1", id="rules of Prometheus"),
+    pytest.param("apiVersion: v1\nkind: ConfigMap\n", ":1: apiVersion", "unknown apiVersion 'v1'", "openslo/v1", id="anything else"),
+    pytest.param("kind: SLO\nspec: {}\n", "slo.yaml:1", "it says no apiVersion", "openslo/v1", id="nothing said"),
+    pytest.param("- apiVersion: openslo/v1\n", "slo.yaml:1", "it says no apiVersion", "openslo/v1", id="a list"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "where", "what", "fix"), OTHERS)
+def test_another_format_is_named_before_any_of_its_keys(tmp_path, text, where, what, fix):
+    """Its version and whose it is, on one line; each key that v1 does not know would be a mistake that is none."""
+    with pytest.raises(SpecError) as told_error:
+        read(tmp_path, text)
+
+    assert told_error.value.where.endswith(where)
+    assert what in told_error.value.what
+    assert fix in told_error.value.fix
+    assert "unknown key" not in str(told_error.value)
+
+
+def test_another_format_behind_a_good_document_is_named_as_well(tmp_path):
+    """A file may hold several, and each says what it is."""
+    with pytest.raises(SpecError, match="OpenSLO v1alpha is not read") as told_error:
+        read(tmp_path, f"{SLO}---\napiVersion: openslo/v1alpha\nkind: SLO\n")
+
+    assert told_error.value.where.endswith(":17: apiVersion")
+
+
 @pytest.mark.parametrize("field", UNSUPPORTED)
 def test_what_cannot_be_honoured_is_refused_by_name(tmp_path, field):
     """A field that is passed over is a promise that nobody judges."""
