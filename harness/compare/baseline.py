@@ -31,6 +31,9 @@ FORMAT = 1
 _TOLD_ONLY = {"scenario", "story", "tier", "catches", "answers"}
 """Keys of a scenario that change nothing about what is measured."""
 
+_MACHINE = ("architecture", "processor", "cores", "usable_cores")
+"""What of a machine a figure depends on. An older run does not say all of it, and nothing said equals nothing known."""
+
 
 def _each_once(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
     ids = [block.run_id for block in blocks]
@@ -124,7 +127,7 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
         raise ReportError("it does not say which machine it is", where=f"{path}: machine", fix="run the scenario anew")
     told = {name: system.get(name) for name in ("profile", "backend", "defect")}
     scenario = experiment.scenario.model_dump(mode="json", exclude=_TOLD_ONLY)
-    return {**scenario, **told, "machine": {name: machine.get(name) for name in ("architecture", "cores")}}
+    return {**scenario, **told, "machine": {name: machine.get(name) for name in _MACHINE}}
 
 
 def check_alike(scenario: str, expected: Mapping[str, Any], seen: Mapping[str, Any], *, where: str, among: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
 from harness.measure.series import NO_LEVEL, by_second
+from harness.stack.processors import processor_model, usable_cores
 from harness.verdict.outcome import Claim, Obligation, Outcome, Verdict, worst
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ def system_of(history: History) -> dict[str, Any]:
             "architecture": platform.machine(),
             "cores": os.cpu_count(),
             "kernel": f"{platform.system()} {platform.release()}",
+            "processor": processor_model(),
             "python": platform.python_version(),
+            "usable_cores": usable_cores(),
         },
         "profile": history.profile or "",
         "run_id": history.run_id,

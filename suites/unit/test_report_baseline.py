@@ -212,3 +212,24 @@ def test_names_and_places_that_lead_nowhere(readiness, made, tmp_path):
 def test_what_was_saved_is_read_again(saved, made, tmp_path):
     """Figures survive the file exactly."""
     assert read_baseline(tmp_path / "reports/baselines/main.json").scenarios == gathered(made["before"]).sides
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("architecture", "vax"), ("processor", "another"), ("cores", 64), ("usable_cores", 0.5)]
+)
+def test_runs_of_unequal_machines_are_not_compared(saved, made, tmp_path, key, value):
+    """One processor beside another, or one with fewer of its cores to use: the key is named, with both."""
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(made["like"][0], folder)
+    machine = json.loads((folder / "no-fault/system.json").read_text())["machine"]
+    scenario, history = histories.control(seed=1)
+    elsewhere = run_folder(
+        tmp_path / "other",
+        [(scenario, dataclasses.replace(history, run_id="run-elsewhere"))],
+        machine={**machine, key: value},
+    )
+
+    code, said = saved("compare", "main", elsewhere)
+
+    assert code == 3
+    assert f"machine.{key} is {value!r} here and {machine[key]!r} in the baseline" in said

@@ -104,5 +104,5 @@ def test_the_system_is_named_facts_only(monkeypatch):
     system = system_of(histories.control()[1])
 
     assert "sentinel-value" not in json.dumps(system)
-    assert set(system["machine"]) == {"architecture", "cores", "kernel", "python"}
+    assert set(system["machine"]) == {"architecture", "cores", "kernel", "processor", "python", "usable_cores"}
     assert system["versions"]["redis"] == "Redis 8.2.1"
