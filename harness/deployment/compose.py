@@ -1,22 +1,23 @@
-"""A compose file as far as our rules look at it: each service with its settings, and the line of each key.
+"""Compose files as far as our rules look at them: each service with its settings, and the line of each key.
 
-Fragments and `extends` are written out, a variable's default stands for it. What other files say is not read: a file
-that needs them is refused, because half of a deployment judged is none.
+Fragments and `extends` are written out, a variable's value or its default stands for it, and several files are laid one
+over the other. What other files say is not read: a file that needs them is refused, because half of a deployment judged
+is none.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.deployment.inheritance import JUDGE_THE_WHOLE, with_inherited
+from harness.deployment.inheritance import JUDGE_THE_WHOLE, laid_over, with_inherited
+from harness.deployment.outside import is_from_outside, is_yes, settled
 from harness.errors import SpecError
 from harness.spec.document import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from harness.spec.document import Document
 
@@ -40,12 +41,6 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "volumes": (list,),
 }
 """What the rules look at, and what it may be."""
-
-_YES = frozenset({"true", "t", "yes", "y", "on", "1"})
-"""Source: compose-go, loader/interpolate.go, toBoolean."""
-
-_VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?:(:?[-?+])([^{}]*))?\}")
-_MAX_NESTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,47 +82,59 @@ class Service:
         waits = [service.part("depends_on", self.name, "condition") for service in self.compose.services]
         return "service_completed_successfully" in waits
 
-    def variables(self) -> Iterator[tuple[str, str | None, str | int]]:
-        """Return its environment: name, value, and the key of its line; a value that comes from outside is None."""
-        value = self.says.get("environment") or {}
+    def variables(self, *path: str) -> Iterator[tuple[str, str | None, str | int]]:
+        """Return its environment: name, value, and the key of its line; a value that comes from outside is None.
+
+        Args:
+            path: Where else such variables stand, such as the arguments of its build.
+        """
+        value = self.part(*(path or ("environment",)))
         if isinstance(value, dict):
             for name, each in value.items():
                 yield name, None if each is None else str(each), name
-        else:
-            for index, word in enumerate(value):
-                name, separator, each = str(word).partition("=")
-                yield name, each if separator else None, index
+        for index, word in enumerate(value if isinstance(value, list) else ()):
+            name, separator, each = str(word).partition("=")
+            yield name, each if separator else None, index
+
+    def as_written(self) -> Service:
+        """Return it as its files alone say it: `$NAME` for what `.env` says, which is not for everybody to read."""
+        return dataclasses.replace(self, says=self.compose.written[self.name])
 
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """A compose file.
+    """One compose file, or several laid one over the other.
 
     Attributes:
-        document: Its text as data, with lines.
+        document: All of it as data; lines are counted on from one file to the next.
+        written: Its services without the values of variables.
+        files: Its files: how many lines stand before each, and its name.
     """
 
     document: Document
+    written: dict[str, dict[str, Any]]
+    files: tuple[tuple[int, str], ...]
 
     @property
     def services(self) -> list[Service]:
         """Return all its services, in order."""
-        return [Service(name, says or {}, self) for name, says in self.document.data["services"].items()]
+        return [Service(name, says, self) for name, says in _services_of(self.document).items()]
 
-    def is_internal(self, network: str) -> bool:
-        """Tell whether a network reaches nothing outside."""
-        networks = self.document.data.get("networks") or {}
-        says = networks.get(network)
-        return isinstance(says, dict) and is_yes(says.get("internal"))
+    def place(self, line: int) -> tuple[str, int]:
+        """Return the file that a line stands in, and which of its lines it is."""
+        before, name = max(each for each in self.files if each[0] < max(line, 1))
+        return name, line - before
+
+    def reaches_outside(self, network: str) -> bool:
+        """Tell whether a network is known to reach what is outside; of one that is made elsewhere nothing is known."""
+        says = (self.document.data.get("networks") or {}).get(network)
+        says = says if isinstance(says, dict) else {}
+        internal = says.get("internal")
+        return not (is_yes(internal) or is_from_outside(internal) or is_yes(says.get("external")))
 
     def volumes(self) -> set[str]:
         """Return the names of its volumes."""
         return set(self.document.data.get("volumes") or {})
-
-
-def is_yes(value: Any) -> bool:
-    """Tell whether a switch is on, in any of the words that Compose takes for it."""
-    return str(value).lower() in _YES
 
 
 def read_compose(text: str, *, name: str) -> Compose:
@@ -136,12 +143,52 @@ def read_compose(text: str, *, name: str) -> Compose:
     Raises:
         SpecError: If it is not YAML, not a compose file, or only a part of one; it names the line.
     """
+    return composed([(name, text)], {})
+
+
+def composed(files: Sequence[tuple[str, str]], values: Mapping[str, str]) -> Compose:
+    """Read compose files that are laid one over the other, as `docker compose` does it.
+
+    Args:
+        files: Their names and texts, the lowest first.
+        values: Of variables.
+
+    Raises:
+        SpecError: If one is not YAML, not a compose file, or only a part of one; it names the line.
+    """
+    documents = [_read(text, name) for name, text in files]
+    _check_has_services(documents[0].name, [document.data for document in documents])
+    before, numbered = 0, []
+    for (_, text), document in zip(files, documents, strict=True):
+        numbered.append((before, document))
+        before += text.count("\n") + 1
+    whole = _whole(numbered, values)
+    written = _services_of(_whole(numbered, {}) if values else whole)
+    return Compose(whole, written, tuple((offset, document.name) for offset, document in numbered))
+
+
+def _services_of(document: Document) -> dict[str, dict[str, Any]]:
+    return {name: says or {} for name, says in document.data["services"].items()}
+
+
+def _whole(numbered: Sequence[tuple[int, Document]], values: Mapping[str, str]) -> Document:
+    """Return files as one document, in which nothing refers to anything else."""
+    parts = []
+    for before, document in numbered:
+        alone = with_inherited(dataclasses.replace(document, data=settled(document.data, values)))
+        lines = {path: line + before for path, line in alone.lines.items()}
+        parts.append(dataclasses.replace(alone, lines=lines))
+    whole, *above = parts
+    for part in above:
+        whole = laid_over(whole, part)
+    return whole
+
+
+def _read(text: str, name: str) -> Document:
     document = read_yaml(text, name=name, has_fragments=True)
     data = document.data
-    services = data.get("services") if isinstance(data, dict) else None
-    if not isinstance(services, dict) or not services:
-        fix = "a compose file has a mapping `services` with at least one service"
-        raise SpecError("this is no compose file: it has no services", where=name, fix=fix)
+    if not isinstance(data, dict) or not data.keys() & _TOP:
+        raise _no_compose_file(name)
     for key in data:
         if key not in _TOP and not str(key).startswith("x-"):
             fix = f"known: {', '.join(sorted(_TOP))}"
@@ -149,37 +196,25 @@ def read_compose(text: str, *, name: str) -> Compose:
     if "include" in data:
         where = document.place(("include",))
         raise SpecError("it includes other files, which are not read", where=where, fix=JUDGE_THE_WHOLE)
+    _check_shapes(document, (), data, {"services": (dict,), "networks": (dict,), "volumes": (dict,)})
+    services = data.get("services") or {}
     for service, says in services.items():
         if not isinstance(says, dict):
             where = document.place(("services", service))
             raise SpecError("this is no service", where=where, fix="give it an image, and what it needs")
         _check_shapes(document, ("services", service), says, _SHAPES)
-    _check_shapes(document, (), data, {"networks": (dict,), "volumes": (dict,)})
-    whole = with_inherited(document)
-    return Compose(dataclasses.replace(whole, data=_settled(whole.data)))
+    lines = {("services",): document.lines[()], **document.lines}  # a file that is laid over another may have none
+    return dataclasses.replace(document, data={**data, "services": services}, lines=lines)
 
 
-def _settled(value: Any) -> Any:
-    """Write the default for each variable that has one: that is what runs where the variable is not set."""
-    if isinstance(value, dict):
-        return {key: _settled(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_settled(each) for each in value]
-    return _settled_text(value) if isinstance(value, str) else value
+def _check_has_services(name: str, data: Sequence[dict[str, Any]]) -> None:
+    if not any(each["services"] for each in data):
+        raise _no_compose_file(name)
 
 
-def _settled_text(text: str) -> str:
-    """`${PORT:-80}` becomes `80`, and what only the outside knows `$NAME`; innermost first, since they may nest."""
-    for _ in range(_MAX_NESTED):
-        text, count = _VARIABLE.subn(_default_of, text)
-        if not count:
-            break
-    return text
-
-
-def _default_of(variable: re.Match[str]) -> str:
-    name, kind, word = variable.groups()
-    return str(word) if kind in {"-", ":-"} else f"${name}"
+def _no_compose_file(name: str) -> SpecError:
+    fix = "a compose file has a mapping `services` with at least one service"
+    return SpecError("this is no compose file: it has no services", where=name, fix=fix)
 
 
 def _check_shapes(

@@ -1,6 +1,6 @@
-"""`extends`: a service takes the settings of another one and lays its own over them.
+"""What one part of a deployment takes from another: `extends` within a file, and a file that is laid over another one.
 
-A list is always added to, also one that Compose would replace (`!override`, or a mount at the same place).
+A list is added to, also one that Compose would replace (`!override`); a mount replaces the one at the same place.
 
 Source: Compose Specification, "extends" and "Merge and override".
 """
@@ -11,12 +11,15 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.deployment.mounts import mount_of
 from harness.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.spec.document import Document, KeyPath
 
-JUDGE_THE_WHOLE = "judge the whole of it: docker compose config --no-interpolate > whole.yaml"
+JUDGE_THE_WHOLE = "judge the whole of it: docker compose config --no-interpolate | readiness check compose -"
 MAX_ANCESTORS = 32
 
 _REPLACED = frozenset({"command", "entrypoint", "test"})
@@ -46,6 +49,18 @@ def with_inherited(document: Document) -> Document:
     lines = {("services", name, *path): line for name, part in grown.items() for path, line in part.lines.items()}
     data = {**document.data, "services": {name: part.value for name, part in grown.items()}}
     return dataclasses.replace(document, data=data, lines={**document.lines, **lines})
+
+
+def laid_over(below: Document, above: Document) -> Document:
+    """Return two files as one: services, networks and volumes of both, and of the same one what both say."""
+    whole = _joined(Part(below.data, below.lines), Part(above.data, above.lines), _section)
+    return dataclasses.replace(below, data=whole.value, lines=whole.lines)
+
+
+def _section(_: str, below: Part, above: Part) -> Part:
+    if not (isinstance(below.value, dict) and isinstance(above.value, dict)):
+        return above
+    return _joined(below, above, lambda _, one, other: one if other.value is None else _overlaid(one, other))
 
 
 def _services(document: Document) -> dict[str, Part]:
@@ -81,9 +96,43 @@ def _overlaid(below: Part, above: Part) -> Part:
     below, above = _as_mapping(below, above), _as_mapping(above, below)
     if not (isinstance(below.value, dict) and isinstance(above.value, dict)):
         return above
-    parts = {key: _under(key, below, above) for key in {**below.value, **above.value}}
+    return _joined(below, above, _over)
+
+
+def _joined(below: Part, above: Part, over: Callable[[str, Part, Part], Part]) -> Part:
+    """Join two mappings; `over` says what becomes of a key that both have."""
+    parts = {}
+    for key in {**below.value, **above.value}:
+        if key not in above.value:
+            parts[key] = below.inside(key)
+        elif key not in below.value:
+            parts[key] = above.inside(key)
+        else:
+            parts[key] = over(key, below.inside(key), above.inside(key))
     lines = {(key, *path): line for key, part in parts.items() for path, line in part.lines.items()}
     return Part({key: part.value for key, part in parts.items()}, {**lines, (): above.lines[()]})
+
+
+def _over(key: str, below: Part, above: Part) -> Part:
+    if key in _REPLACED:
+        return above
+    if key == "volumes" and isinstance(below.value, list) and isinstance(above.value, list):
+        below = _without(below, {mount_of(mount).target for mount in above.value})
+    return _overlaid(below, above)
+
+
+def _without(mounts: Part, targets: set[str]) -> Part:
+    """Return a list of mounts without those at some places."""
+    kept = [index for index, mount in enumerate(mounts.value) if mount_of(mount).target not in targets]
+    lines: dict[KeyPath, int] = {}
+    for path, line in mounts.lines.items():
+        match path:
+            case (int(index), *inside):
+                if index in kept:
+                    lines[kept.index(index), *inside] = line
+            case _:
+                lines[path] = line
+    return Part([mounts.value[index] for index in kept], lines)
 
 
 def _listed(below: Part, above: Part) -> Part:
@@ -104,11 +153,3 @@ def _as_mapping(part: Part, other: Part) -> Part:
     words = [str(word).partition("=") for word in part.value]
     lines: dict[KeyPath, int] = {(name,): part.lines[index,] for index, (name, _, _) in enumerate(words)}
     return Part({name: value for name, _, value in words}, {**lines, (): part.lines[()]})
-
-
-def _under(key: str, below: Part, above: Part) -> Part:
-    if key not in above.value:
-        return below.inside(key)
-    if key not in below.value or key in _REPLACED:
-        return above.inside(key)
-    return _overlaid(below.inside(key), above.inside(key))

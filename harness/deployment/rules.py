@@ -6,11 +6,13 @@ Sheet; CIS Docker Benchmark 1.6.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.deployment.compose import is_yes
+from harness.deployment.images import keeps_state, name_and_tag
+from harness.deployment.mounts import Mount, mount_of
+from harness.deployment.outside import is_from_outside, is_yes
+from harness.deployment.secrets import stand_in, stands_under
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +48,7 @@ class Finding:
 
     rule: str
     service: str
+    file: str
     line: int
     seen: str
     why: str
@@ -55,25 +58,24 @@ class Finding:
 def findings(compose: Compose) -> list[Finding]:
     """Return every place where a service breaks a rule, in the order of the file."""
     found = [
-        Finding(rule=rule.name, service=service.name, line=line, seen=seen, why=rule.why, fix=rule.fix)
+        (line, seen, rule, service)
         for service in compose.services
         for rule in RULES
         for line, seen in rule.broken(service)
     ]
-    return sorted(found, key=lambda each: each.line)
+    return [_finding(compose, *each) for each in sorted(found, key=lambda each: each[0])]
+
+
+def _finding(compose: Compose, line: int, seen: str, rule: Rule, service: Service) -> Finding:
+    file, number = compose.place(line)
+    return Finding(rule=rule.name, service=service.name, file=file, line=number, seen=seen, why=rule.why, fix=rule.fix)
 
 
 _HEALTHCHECK = ("test", "interval", "timeout", "retries", "start_period")
 _GOOD_CONDITIONS = {"service_healthy", "service_completed_successfully"}
 _RESTARTS = {"always", "unless-stopped", "on-failure"}
-_SECRET = re.compile(r"(?i)(password|passwd|secret|token|api_?key|private_?key|credential)")
-_FILE_SUFFIX = re.compile(r"(?i)_file$")
-_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
-_FROM_OUTSIDE = re.compile(r"^\$[A-Za-z_]")
-_STATEFUL = re.compile(
-    "elasticsearch|mariadb|mongo|mongodb|mysql|postgis|postgres|postgresql|prometheus|rabbitmq|redis|timescaledb|valkey"
-)
-_SCRATCH = re.compile(r"^/(tmp|var/tmp|run|var/run|dev)(/|:|$)")
+_COMMANDS = (("command",), ("entrypoint",), ("healthcheck", "test"))
+_LOOPBACK = {"127.0.0.1", "::1", "[::1]", "localhost"}
 _MIGHTY = {"ALL", "SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH"}
 _ROOT = {"", "root", "0"}
 
@@ -102,47 +104,50 @@ def _waits_for_a_start_only(service: Service) -> Iterator[Place]:
         yield service.line("depends_on"), f"it waits for {', '.join(map(str, waits))} to start, not to be healthy"
     for name, says in waits.items() if isinstance(waits, dict) else ():
         condition = says.get("condition") if isinstance(says, dict) else None
-        if condition not in _GOOD_CONDITIONS:
+        if condition not in _GOOD_CONDITIONS and not is_from_outside(condition):
             yield service.line("depends_on", name), f"it waits for {name} with {condition or 'no condition'}"
 
 
 def _stays_down(service: Service) -> Iterator[Place]:
     policy = service.part("deploy", "restart_policy", "condition") or service.says.get("restart")
-    if str(policy).partition(":")[0] not in _RESTARTS and policy != "any" and not service.is_job():
+    is_known = policy == "any" or str(policy).partition(":")[0] in _RESTARTS or is_from_outside(policy)
+    if not is_known and not service.is_job():
         yield service.line("restart"), f"its restart policy is {policy or 'not given'}"
 
 
 def _writable_configuration(service: Service) -> Iterator[Place]:
-    for index, mount in enumerate(service.items("volumes")):
-        source, is_read_only = _mount(mount)
-        if source.startswith(("/", ".", "~")) and not is_read_only:
-            yield service.line("volumes", index), f"{source} is mounted for writing"
+    for index, mount in enumerate(_mounts(service)):
+        if mount.is_of_the_machine and mount.is_writable and not is_from_outside(mount.source):
+            yield service.line("volumes", index), f"{mount.source} is mounted for writing"
 
 
-def _mount(mount: Any) -> tuple[str, bool]:
-    """Return a mount's source, and whether it is read-only."""
-    if isinstance(mount, dict):
-        return str(mount.get("source", "")), is_yes(mount.get("read_only"))
-    source, *rest = str(mount).split(":")
-    return (source if rest else ""), "ro" in (rest[1].split(",") if len(rest) > 1 else ())
+def _mounts(service: Service) -> list[Mount]:
+    return [mount_of(says) for says in service.items("volumes")]
 
 
 def _secret_inside(service: Service) -> Iterator[Place]:
-    for name, value, key in service.variables():
-        is_secret = bool(_SECRET.search(name)) and not _FILE_SUFFIX.search(name)
-        passwords = [value] if is_secret else _PASSWORD_IN_URL.findall(value or "")
-        if any(each and not _FROM_OUTSIDE.match(each) for each in passwords):
-            yield service.line("environment", key), f"the value of {name} stands in the file"
+    service = service.as_written()
+    for path in (("environment",), ("build", "args")):
+        for name, value, key in service.variables(*path):
+            if stands_under(name, value):
+                yield service.line(*path, key), f"the value of {name} stands in the file"
+    for path in _COMMANDS:
+        for index, name in stand_in(service.part(*path)):
+            place = path if index is None else (*path, index)
+            yield service.line(*place), f"what {name} is given in its {path[0]} stands in the file"
 
 
 def _open_to_everybody(service: Service) -> Iterator[Place]:
     for index, port in enumerate(service.items("ports")):
-        host = port.get("host_ip", "") if isinstance(port, dict) else _host_of(str(port))
-        if host not in {"127.0.0.1", "::1", "[::1]", "localhost"}:
+        host = str(port.get("host_ip") or "") if isinstance(port, dict) else _host_of(str(port))
+        if host not in _LOOPBACK and not is_from_outside(host):
             yield service.line("ports", index), f"the port {_port_text(port)} is published on every interface"
 
 
 def _host_of(port: str) -> str:
+    """Return the address of a port in the short form; all of it where only the outside knows what it says."""
+    if ":" not in port and is_from_outside(port):
+        return port
     return port.rsplit(":", 2)[0] if port.count(":") >= 2 else ""
 
 
@@ -151,27 +156,23 @@ def _port_text(port: Any) -> str:
 
 
 def _reaches_outside(service: Service) -> Iterator[Place]:
-    networks = service.items("networks")
     if service.says.get("ports") or service.says.get("network_mode"):  # a mode is none, another's, or `no-privileges`
         return
-    outside = [str(name) for name in networks if not service.compose.is_internal(str(name))]
-    if outside or not networks:
-        said = f"the network {', '.join(outside)}" if outside else "the default network"
+    networks = [str(name) for name in service.items("networks")] or ["default"]
+    outside = [name for name in networks if service.compose.reaches_outside(name)]
+    if outside:
+        said = "the default network" if outside == ["default"] else f"the network {', '.join(outside)}"
         yield service.line("networks"), f"it publishes nothing, and yet {said} reaches the world"
 
 
 def _forgets_its_state(service: Service) -> Iterator[Place]:
-    named = service.compose.volumes()
-    keeps = any(_mount(mount)[0] in named for mount in service.items("volumes"))
-    forgets = any(not _SCRATCH.match(str(path)) for path in service.items("tmpfs"))
-    if _STATEFUL.fullmatch(_image_name(service)[0]) and not keeps and not forgets:
-        yield service.line("volumes"), "it keeps state, and no named volume holds it"
-
-
-def _image_name(service: Service) -> tuple[str, str]:
-    """Return the last word of its image, and the tag."""
-    name, _, tag = str(service.says.get("image") or "").partition("@")[0].rpartition("/")[2].partition(":")
-    return name, tag
+    named, mounts = service.compose.volumes(), _mounts(service)
+    keeps = any(mount.may_hold_state and (mount.is_of_the_machine or mount.source in named) for mount in mounts)
+    in_memory = [mount for mount in mounts if mount.is_in_memory]
+    in_memory += [Mount("", str(path).partition(":")[0], is_writable=True) for path in service.items("tmpfs")]
+    forgets = any(not mount.is_scratch for mount in in_memory)
+    if keeps_state(str(service.says.get("image") or "")) and not keeps and not forgets:
+        yield service.line("volumes"), "it keeps state, and neither a named volume nor a path of the machine holds it"
 
 
 def _unlimited(service: Service) -> Iterator[Place]:
@@ -199,13 +200,13 @@ def _is_privileged(service: Service) -> Iterator[Place]:
         if str(name).upper().removeprefix("CAP_") in _MIGHTY:
             yield service.line("cap_add", index), f"it is given {name}"
     for index, mount in enumerate(service.items("volumes")):
-        if _mount(mount)[0].endswith("docker.sock"):
+        if mount_of(mount).source.endswith("docker.sock"):
             yield service.line("volumes", index), "it is given the engine's socket"
 
 
 def _may_gain_privileges(service: Service) -> Iterator[Place]:
     options = {str(option).replace("=", ":") for option in service.items("security_opt")}
-    if not options & {"no-new-privileges", "no-new-privileges:true"}:
+    if not options & {"no-new-privileges", "no-new-privileges:true"} and not any(map(is_from_outside, options)):
         yield service.line("security_opt"), "a setuid program in it may become root"
 
 
@@ -215,8 +216,8 @@ def _unpinned(service: Service) -> Iterator[Place]:
         if "build" not in service.says:
             yield service.line(), "it has neither an image nor a build"
         return
-    name, tag = _image_name(service)
-    if "@sha256:" not in str(image) and tag in {"", "latest"}:
+    name, tag = name_and_tag(str(image))
+    if "@sha256:" not in str(image) and tag in {"", "latest"} and not is_from_outside(name):
         yield service.line("image"), f"{name} is whatever is newest on that day"
 
 

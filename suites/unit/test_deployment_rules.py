@@ -119,13 +119,32 @@ def test_each_rule_is_broken_where_it_is(rule, old, new, line):
         pytest.param("    networks: [back]\n", '    network_mode: "service:web"\n', id="the network of another one"),
         pytest.param("image: redis:8.2.1", 'image: redis:8.2.1\n    privileged: "false"', id="a switch that is off, as text"),
         pytest.param('CACHE_TOKEN: "${CACHE_TOKEN:?}"', 'CACHE_URL: "redis://app:${PASSWORD:?}@cache"', id="a URL with a password from outside"),
+        pytest.param("redis:8.2.1", "${APP_IMAGE:?}", id="an image from outside"),
+        pytest.param("127.0.0.1:8080:8080", "${BIND:?}:8080:8080", id="an address from outside"),
+        pytest.param('["127.0.0.1:8080:8080"]', '["${PUBLISHED:?}"]', id="a port from outside"),
+        pytest.param('user: "101:101"\n    restart: unless-stopped', 'user: "101:101"\n    restart: "${RESTART:?}"', id="a policy from outside"),
+        pytest.param('"101:101"', '"${UID_OF:?}:${GID_OF:?}"', id="a user from outside"),
+        pytest.param("nginx.conf:ro", "nginx.conf:${MODE:?}", id="a mode from outside"),
+        pytest.param("cache-data:/data", "${DATA:?}:/data", id="a mount from outside"),
+        pytest.param("service_healthy", '"${CONDITION:?}"', id="a condition from outside"),
+        pytest.param("back: {internal: true}", "back: {internal: '${INTERNAL:?}'}", id="a network from outside"),
+        pytest.param("back: {internal: true}", "back: {external: true}", id="a network that is made elsewhere"),
+        pytest.param('volumes: ["cache-data:/data"]\n    security_opt: ["no-new-privileges:true"]', 'volumes: ["cache-data:/data"]\n    security_opt: ["${SECURITY:?}"]', id="an option from outside"),
+        pytest.param("    networks: [back]\n", "", id="the default network, which is internal"),
+        pytest.param("networks: [back]", "networks: [default]", id="the same by its name"),
+        pytest.param('["cache-data:/data"]', "[{type: tmpfs, target: /data}]", id="what may be forgotten, as a mount"),
     ],
 )  # fmt: skip
 def test_what_only_looks_broken_is_not(old, new):
     """Defaults are judged as what runs, and what only the outside knows is not judged."""
-    assert GOOD.count(old) == 1
+    text = (
+        GOOD.replace("networks:\n  front", "networks:\n  default: {internal: true}\n  front")
+        if "networks: [" in old
+        else GOOD
+    )
+    assert text.count(old) == 1
 
-    assert judged(GOOD.replace(old, new)) == []
+    assert judged(text.replace(old, new)) == []
 
 
 @pytest.mark.parametrize("image", ["redis@sha256:0123", "localhost:5000/library/redis:8.2.1", "bitnami/postgresql:18"])
@@ -134,11 +153,41 @@ def test_what_keeps_state_is_known_by_any_name(image):
     assert judged(GOOD.replace("redis:8.2.1", image).replace("cache-data:/data", "/data")) == [("named-volume", 26)]
 
 
-def test_an_exporter_is_not_what_it_exports():
-    """The word `postgres` in a name does not make it a database."""
-    exporter = GOOD.replace("redis:8.2.1", "prom/postgres-exporter:1.2")
+@pytest.mark.parametrize(
+    "image",
+    ["zulip/zulip-postgresql:14", "clickhouse/clickhouse-server:25.3", "pgvector/pgvector:pg17", "postgres16:1",
+     "timescale/timescaledb-ha:pg17", "mcr.microsoft.com/mssql/server:2022-latest-1", "etcd-development/etcd:v3.6.0"],
+)  # fmt: skip
+def test_what_keeps_state_is_known_by_a_word_of_its_name(image):
+    """Images are called by more than what they are."""
+    assert judged(GOOD.replace("redis:8.2.1", image).replace("cache-data:/data", "/data")) == [("named-volume", 26)]
 
-    assert judged(exporter.replace('volumes: ["cache-data:/data"]', "tmpfs: /tmp")) == []
+
+@pytest.mark.parametrize(
+    "image",
+    ["prom/postgres-exporter:1.2", "redis/redis-commander:1", "mongo-express:1.0", "provectuslabs/kafka-ui:v0.7",
+     "edoburu/pgbouncer:1.24", "acme/server:1", "acme/mysql-backup:2", "acme/postmortem:3"],
+)  # fmt: skip
+def test_what_speaks_with_a_database_is_none(image):
+    """An exporter is not what it exports, and a word in a word is no word."""
+    beside = GOOD.replace("redis:8.2.1", image)
+
+    assert judged(beside.replace('volumes: ["cache-data:/data"]', "tmpfs: /tmp")) == []
+
+
+@pytest.mark.parametrize("mount", ["/srv/cache:/data", "{type: bind, source: /srv/cache, target: /data}"])
+def test_a_path_of_the_machine_keeps_state(mount):
+    """It is there after the next start; that it can be written to is another rule's matter."""
+    assert judged(GOOD.replace('"cache-data:/data"', mount)) == [("read-only-mounts", 26)]
+
+
+@pytest.mark.parametrize(
+    "mount",
+    ["./redis.conf:/etc/redis.conf:ro", "cache-data:/tmp", "./init.sql:/docker-entrypoint-initdb.d/init.sql:ro"],
+)
+def test_settings_and_scratch_keep_no_state(mount):
+    """A mount counts only where a service can keep something."""
+    assert judged(GOOD.replace("cache-data:/data", mount)) == [("named-volume", 26)]
 
 
 def test_a_job_may_end():
