@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from docker import DockerClient
+
     from harness.clock import Clock
     from harness.spec.system import System
     from harness.stack.blueprint import Blueprint
@@ -68,21 +70,37 @@ def prepare(choice: Choice, system: System, project: Path, say: Callable[[str], 
     """
     if choice.backend != CONTAINERS:
         return
-    from harness.stack.backends import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
+    from harness.stack.backends import images  # noqa: PLC0415 - a Docker client, only where it is asked for
 
-    engine.check_is_here(engine.address())
-    with closing(engine.connect()) as client:
+    with closing(_connected()) as client:
         for each in images.made(client, system, project, say=say):
             if not each.is_kept:
                 say(f"{each.role}: {each.how} {each.reference} in {each.took_s:.0f} s")
 
 
+def _connected() -> DockerClient:
+    """Return a client of an engine whose containers can be reached from here.
+
+    Raises:
+        StackError: If there is none; it says why.
+    """
+    from harness.stack.backends import engine  # noqa: PLC0415 - as above
+
+    engine.check_is_here(engine.address())
+    client = engine.connect()
+    try:
+        engine.check_is_reached(client)
+    except StackError:
+        client.close()
+        raise
+    return client
+
+
 def _why_no_containers(system: System, project: Path) -> str | None:
-    from harness.stack.backends import engine, images  # noqa: PLC0415 - a Docker client, only where it is asked for
+    from harness.stack.backends import images  # noqa: PLC0415 - as above
 
     try:
-        engine.check_is_here(engine.address())
-        with closing(engine.connect()) as client:
+        with closing(_connected()) as client:
             missing = images.missing(client, system, project)
     except StackError as error:
         return error.what

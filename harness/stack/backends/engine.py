@@ -5,18 +5,21 @@ Everything that a run makes there carries its id as a label, and only what carri
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
+import re
 import socket
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
 import requests
-from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 
 from harness.errors import StackError
@@ -40,6 +43,9 @@ _KNOCK_WITHIN_S = 3.0
 _AT_ONCE = 8
 _ON_THIS_MACHINE = {"unix", "npipe"}
 _USUAL = "unix:///var/run/docker.sock"
+_MOUNTS = Path("/proc/self/mountinfo")
+_CONTAINER = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) /etc/")
+"""Source: proc(5) for mountinfo: the root of a mount in its file system, then where it is mounted."""
 
 
 @contextmanager
@@ -72,9 +78,50 @@ def unless_it_is_so() -> Iterator[None]:
 
 
 def address() -> str:
-    """Return where the engine is: DOCKER_HOST, else the docker context that was chosen, else the usual socket."""
-    chosen = os.environ.get("DOCKER_HOST") or ContextAPI.get_context().Host
-    return str(chosen or _USUAL)
+    """Return where the engine is: DOCKER_HOST, else the docker context that was chosen, else the usual socket.
+
+    Raises:
+        StackError: If the context is not there, or cannot be read; it says who chose it.
+    """
+    return os.environ.get("DOCKER_HOST") or _address_of_context() or _USUAL
+
+
+def _address_of_context() -> str:
+    """Return where the chosen context's engine is: DOCKER_CONTEXT chooses one, else docker's own configuration.
+
+    Read here and not by docker-py, which knows no DOCKER_CONTEXT, and no contexts where config.json is not there.
+
+    Source: docker's CLI reference, "Environment variables": DOCKER_HOST overrides DOCKER_CONTEXT, which overrides the
+    context that was set with `docker context use`; docker/cli, cli/context/store, for the files.
+    """
+    folder = _configuration()
+    name = os.environ.get("DOCKER_CONTEXT") or _current_context(folder)
+    if name in {"", "default"}:
+        return ""
+    file = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+    chosen_by = "DOCKER_CONTEXT" if os.environ.get("DOCKER_CONTEXT") else f"{folder / 'config.json'}: currentContext"
+    fix = "choose one that `docker context ls` lists, or set DOCKER_HOST; or use --backend embedded"
+    try:
+        return str(json.loads(file.read_bytes())["Endpoints"]["docker"]["Host"])
+    except FileNotFoundError as error:
+        raise StackError(f"there is no docker context {name!r}", where=chosen_by, fix=fix) from error
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        what = f"the docker context {name!r} cannot be read: {error}"
+        raise StackError(what, where=str(file), fix=fix) from error
+
+
+def _configuration() -> Path:
+    """Return the folder of docker's configuration; of a user without a home, one that is not there."""
+    with suppress(RuntimeError):
+        return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    return Path("/nonexistent")
+
+
+def _current_context(folder: Path) -> str:
+    """Return the name that `docker context use` has set; as for docker, nothing is set where that cannot be read."""
+    with suppress(OSError, ValueError, AttributeError):
+        return str(json.loads((folder / "config.json").read_bytes()).get("currentContext") or "")
+    return ""
 
 
 def connect(where: str | None = None) -> DockerClient:
@@ -90,7 +137,7 @@ def connect(where: str | None = None) -> DockerClient:
     except PermissionError as error:
         fix = "join the group that owns its socket (often `docker`), or use --backend embedded"
         raise StackError("the Docker engine may not be used by this user", where=where, fix=fix) from error
-    except (OSError, DockerException) as error:  # a requests.RequestException is an OSError
+    except (OSError, DockerException, ValueError) as error:  # a requests.RequestException is an OSError
         fix = "start one, or use --backend embedded"
         raise StackError("no Docker engine answers", where=where, fix=fix) from error
     client.api.timeout = ANSWER_WITHIN_S
@@ -101,13 +148,67 @@ def check_is_here(where: str) -> None:
     """See that the engine is on this machine: load goes nowhere else, and ports are published on its loopback only.
 
     Raises:
-        StackError: If it is on another one.
+        StackError: If it is on another one, or `where` is no address.
     """
-    scheme, _, rest = where.partition("://")
-    host = urlsplit(where).hostname
+    scheme, host = _parted(where)
     if scheme not in _ON_THIS_MACHINE and host not in {"localhost", "127.0.0.1", "::1"}:
         fix = "unset DOCKER_HOST, or choose the docker context of an engine here; or use --backend embedded"
-        raise StackError(f"the Docker engine is on another machine, {host or rest}", where=where, fix=fix)
+        raise StackError(f"the Docker engine is on another machine, {host}", where=where, fix=fix)
+
+
+def _parted(where: str) -> tuple[str, str]:
+    """Return the scheme and the host of an engine's address.
+
+    Raises:
+        StackError: If it is none.
+    """
+    try:
+        parts = urlsplit(where if "://" in where else f"tcp://{where}")
+        is_whole = parts.scheme in _ON_THIS_MACHINE or bool(parts.hostname)
+        _ = parts.port  # of a number alone
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        fix = (
+            "write unix:///var/run/docker.sock or tcp://127.0.0.1:2375, or unset DOCKER_HOST; or use --backend embedded"
+        )
+        raise StackError(
+            f"{where!r} is no address of a Docker engine", where="DOCKER_HOST, or the docker context", fix=fix
+        )
+    return parts.scheme, parts.hostname or ""
+
+
+def check_is_reached(client: DockerClient, mounts: Path = _MOUNTS) -> None:
+    """See that ports which the engine publishes on its loopback are on ours.
+
+    They are not where we run in one of its own containers, which was given its socket: there the loopback is the
+    container's. A container of another engine, such as the one around an engine in a container, it does not know.
+
+    Args:
+        client: Of the engine.
+        mounts: What says which container this is.
+
+    Raises:
+        StackError: If we run in one of its containers that has a network of its own, or the engine refuses.
+    """
+    for number in _containers_named_in(mounts):
+        with speaking("tell about the container that this runs in"):
+            try:
+                mode = client.containers.get(number).attrs["HostConfig"]["NetworkMode"]
+            except NotFound:
+                continue
+        if mode != "host":
+            what = f"this runs in the container {number[:12]} of that engine, and cannot reach ports that it publishes"
+            fix = "start that container with --network host, or use --backend embedded"
+            raise StackError(what, where="the Docker engine", fix=fix)
+
+
+def _containers_named_in(mounts: Path) -> set[str]:
+    """Return which container this may be: an engine mounts /etc/hostname and its like from a folder of that name."""
+    try:
+        return set(_CONTAINER.findall(mounts.read_text()))
+    except OSError:  # no Linux
+        return set()
 
 
 def _knock(where: str) -> None:
