@@ -56,10 +56,15 @@ def _join(keeper: str) -> None:
 
 
 def _become(user: str) -> None:
-    entry = pwd.getpwnam(user)
-    os.setgroups([])
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
+    try:
+        entry = pwd.getpwnam(user)
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    except KeyError:
+        sys.exit(f"cannot become {user}: there is no such user")
+    except OSError as error:  # root of a user namespace, or without its capabilities
+        sys.exit(f"cannot become {user}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import struct
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -187,15 +188,38 @@ PROBE = HealthProbe(is_answering=is_answering, question=SSL_REQUEST, long_questi
 def _unprivileged_user() -> str | None:
     """Return the user to become if we are root, as which PostgreSQL refuses to run."""
     if os.geteuid() != 0:
+        _check_we_have_a_name()
         return None
     try:
-        return pwd.getpwnam(_UNPRIVILEGED).pw_name
+        user = pwd.getpwnam(_UNPRIVILEGED)
     except KeyError as error:
         raise StackError(
             f"PostgreSQL refuses to run as root, and there is no user {_UNPRIVILEGED!r} to become",
             where="the embedded stack",
             fix=f"run as an ordinary user, or create the user {_UNPRIVILEGED!r}",
         ) from error
+    _check_may_become(user)
+    return user.pw_name
+
+
+def _check_we_have_a_name() -> None:
+    """See that our number is one of a user: initdb asks for its name, and ends without one."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError as error:
+        what = f"PostgreSQL makes no cluster for a user without a name, and {os.geteuid()} has none"
+        fix = "add a line for that number to /etc/passwd, or run as a user who stands there"
+        raise StackError(what, where="the embedded stack", fix=fix) from error
+
+
+def _check_may_become(user: pwd.struct_passwd) -> None:
+    """See that we may: root of a user namespace, or of a container without its capabilities, may not."""
+    try:
+        subprocess.run(["/bin/sh", "-c", ":"], user=user.pw_uid, group=user.pw_gid, extra_groups=[], check=False)
+    except OSError as error:  # EPERM, or EINVAL for a user that the namespace does not have
+        what = f"PostgreSQL refuses to run as root, and this root may not become {user.pw_name!r}: {error.strerror}"
+        fix = "run as an ordinary user, or as a root who may (it is of a user namespace, or without CAP_SETUID)"
+        raise StackError(what, where="the embedded stack", fix=fix) from error
 
 
 def _home_of(program: Path) -> Path:
@@ -211,6 +235,7 @@ def _home_for(user: str | None, home: Path, workspace: Workspace) -> Path:
     """
     if user is None or _may_enter(home, user):
         return home
+    _check_runs_programs(workspace.work, user, home)
     top = workspace.work / "postgres-programs"
     copy = top / home.name
     for part in _NEEDED:
@@ -227,6 +252,14 @@ def _home_for(user: str | None, home: Path, workspace: Workspace) -> Path:
         if folder.is_dir() and not folder.is_symlink():
             folder.chmod(0o755)  # whatever the umask is
     return copy
+
+
+def _check_runs_programs(folder: Path, user: str, home: Path) -> None:
+    """See that what is copied into a folder can be run there."""
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        what = f"no program can be run from {folder} (noexec), where PostgreSQL must be copied to"
+        fix = f"set TMPDIR to a folder without noexec, or let {user!r} enter {home}, or run as an ordinary user"
+        raise StackError(what, where=str(folder), fix=fix)
 
 
 def _may_enter(path: Path, user: str) -> bool:
