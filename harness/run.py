@@ -24,6 +24,7 @@ from harness.experiment import RunContext, SharedStack, run_experiment
 from harness.faults.guardian import guarded
 from harness.faults.healing import check_clean
 from harness.faults.ledger import Ledger
+from harness.faults.permission import check_is_ours, permitted_by
 from harness.layout import LEDGER_FILE, MANIFEST_FILE
 from harness.options import SETTINGS_FILE, check_options
 from harness.report import write_experiment, write_run
@@ -195,7 +196,9 @@ def opened(
             secrets=sent,
             given=given,
         )
-        with guarded(ledger.path):
+        if settings.system.subject.processes:
+            check_is_ours(ledger.path)
+        with guarded(ledger.path, permitted_by(settings.system, options.project)):
             shared = _shared_stack(context, scenarios) if options.shares_stack else None
             with closing(shared) if shared else nullcontext():
                 yield Run(
@@ -276,7 +279,9 @@ def make_folder(folder: Path) -> None:
         StackError: If it cannot be made, or the disk is nearly full.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(
+            0o755, parents=True, exist_ok=True
+        )  # for us alone to write, whatever the umask: the ledger is in it
     except OSError as error:
         fix = "choose a folder that you may write to: --out FOLDER"
         raise StackError(f"cannot make the run's folder: {error.strerror}", where=str(folder), fix=fix) from error

@@ -1,4 +1,4 @@
-"""Outlive the run, and undo what it left if it could not: `python -m harness.faults.guardian LEDGER`.
+"""Outlive the run, and undo what it left if it could not: `python -m harness.faults.guardian LEDGER PERMISSION`.
 
 A process in a session of its own, whose standard input is a pipe that the run holds open and never writes to. When the
 run ends, however it ends, the kernel closes the pipe; the guardian then reads the ledger, undoes what is left, and
@@ -18,21 +18,24 @@ from typing import TYPE_CHECKING
 from harness.errors import FaultError, HarnessError
 from harness.faults.healing import heal
 from harness.faults.ledger import Ledger, close_ledger, read_ledger
+from harness.faults.permission import NOTHING, permission_in
 from harness.layout import GUARDIAN_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.faults.permission import Permission
+
 _GONE_WITHIN_S = 10.0
 
 
 @contextmanager
-def guarded(ledger: Path) -> Iterator[None]:
-    """Keep a guardian over `ledger` while inside; return when it has seen the end and gone."""
+def guarded(ledger: Path, permission: Permission = NOTHING) -> Iterator[None]:
+    """Keep a guardian over `ledger` while inside, which may do so much elsewhere; return when it has seen the end."""
     reading, writing = os.pipe()
     with ledger.with_name(GUARDIAN_LOG).open("ab") as log:
         guardian = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.faults.guardian", str(ledger)],
+            [sys.executable, "-P", "-m", "harness.faults.guardian", str(ledger), str(permission)],
             stdin=reading,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -74,7 +77,7 @@ def _undo(path: Path) -> None:
     path.unlink()
 
 
-def watch(ledger: Path) -> int:
+def watch(ledger: Path, permission: Permission) -> int:
     """Wait for the end of the run, then undo what it left; return the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is meant for the run; we are its last resort
@@ -82,7 +85,7 @@ def watch(ledger: Path) -> int:
         pass
     try:
         snapshot = read_ledger(ledger)
-        for line in heal(snapshot):
+        for line in heal(snapshot, permission):
             print(line, flush=True)
         if not snapshot.is_closed:
             close_ledger(snapshot)
@@ -93,4 +96,4 @@ def watch(ledger: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(watch(Path(sys.argv[1])))
+    sys.exit(watch(Path(sys.argv[1]), permission_in(sys.argv[2])))

@@ -11,6 +11,7 @@ import psutil
 from harness.clock import is_met_within
 from harness.errors import FaultError, HarnessError
 from harness.faults.ledger import read_ledger
+from harness.faults.permission import NOTHING, check_permitted
 from harness.faults.undo import end_processes, is_held, is_left, undo
 from harness.layout import LEDGER_FILE, PAGES_LEDGER_FILE
 from harness.stack.backends.process import RUN_MARK
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.clock import Clock
-    from harness.faults.ledger import Kind, LedgerSnapshot
+    from harness.faults.ledger import Entry, Kind, LedgerSnapshot
+    from harness.faults.permission import Permission
 
 HEALED_WITHIN_S = 10.0
 """A guardian is done by then; see docs/healing.md."""
@@ -29,17 +31,22 @@ IN_TURN: tuple[tuple[Kind, ...], ...] = (
     ("toxic", "disabled", "paused", "limit", "clock", "disk"),
     ("redis-pause", "redis-memory", "postgres-read-only", "postgres-sessions"),
     ("process",),
+    ("command",),
     ("containers",),
     ("folder",),
 )
-"""Faults come first, while the proxies still run, those of data when what was frozen answers again; then what runs;
-then what it left behind."""
+"""Faults come first, while the proxies still run, those of data when what was frozen answers again; then what runs, so
+that no command that hurts goes on beside the one that undoes it; then that one, and what is left behind."""
 
 
-def heal(snapshot: LedgerSnapshot) -> list[str]:
+def heal(snapshot: LedgerSnapshot, permission: Permission = NOTHING) -> list[str]:
     """Undo everything that `snapshot` has left, newest first within its kind; return what was undone, a line each.
 
     What cannot be undone keeps nothing else from being undone.
+
+    Args:
+        snapshot: What a ledger says.
+        permission: What it may ask for elsewhere.
 
     Raises:
         HarnessError: The first one, if something could not be undone.
@@ -50,7 +57,7 @@ def heal(snapshot: LedgerSnapshot) -> list[str]:
         for entry in [each for each in left if each.kind in kinds]:
             left.remove(entry)
             try:
-                lines += [] if is_held(entry, left) else undo(entry)
+                lines += [] if is_held(entry, left) else _undone(entry, snapshot, permission)
             except HarnessError as error:
                 errors.append(error)
         if "process" in kinds and not snapshot.is_closed:
@@ -58,6 +65,12 @@ def heal(snapshot: LedgerSnapshot) -> list[str]:
     if errors:
         raise errors[0]
     return lines
+
+
+def _undone(entry: Entry, snapshot: LedgerSnapshot, permission: Permission) -> list[str]:
+    """Undo an entry, if it may be."""
+    check_permitted(entry, snapshot.path, permission)
+    return undo(entry)
 
 
 def check_clean(out: Path, clock: Clock) -> None:

@@ -12,9 +12,19 @@ from harness.faults.clock import clock_action
 from harness.faults.data import data_action
 from harness.faults.network import network_action
 from harness.faults.process import process_action
+from harness.faults.process.elsewhere import ElsewhereAction
 from harness.faults.resource import resource_action
 from harness.history.marks import Dose, FaultMark
-from harness.spec.faults import ClockFault, DataFault, NetworkFault, ProcessFault, ResourceFault, TrafficFault
+from harness.spec.faults import (
+    ClockFault,
+    DataFault,
+    Kill,
+    NetworkFault,
+    Pause,
+    ProcessFault,
+    ResourceFault,
+    TrafficFault,
+)
 from harness.stack.blueprint import why_out_of_reach
 
 if TYPE_CHECKING:
@@ -34,6 +44,8 @@ def action_for(fault: SystemFault, site: Site) -> Action:
     Raises:
         FaultError: If its target is not there.
     """
+    if isinstance(fault, Kill | Pause) and fault.target in site.stack.elsewhere:
+        return ElsewhereAction(fault, site)
     return _action_of(fault)(fault, site)
 
 
@@ -175,7 +187,8 @@ def injected(
     action = action_for(fault, Site(fault_id, into, clock))
     injection = Injection(fault, fault_id, phase, planned, action, lambda: clock.now() - origin_s)
     try:
-        injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin
+        if into.hears(fault.target):
+            injection.before_bytes = into.sent_bytes(fault.target) - sent_bytes_at_origin
         injection.begin(ledger)
         yield injection
     finally:

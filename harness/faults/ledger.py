@@ -39,6 +39,7 @@ Kind = Literal[
     "limit",
     "clock",
     "disk",
+    "command",
 ]
 
 
@@ -53,12 +54,14 @@ class Entry:
             the run's label), `redis-pause` (let a Redis answer again), `redis-memory` (give it its room back),
             `postgres-read-only` (let a PostgreSQL take writes again), `postgres-sessions` (end what a fault has opened
             there), `limit` (give a process and all below it what they might have before), `clock` (set the wall clock
-            of a replica right), `disk` (remove the file that fills it).
+            of a replica right), `disk` (remove the file that fills it), `command` (run what brings back a process that
+            runs elsewhere).
         name: What people call it.
         facts: What undoing needs: `pid`, `started_s`; `path`; `api_host`, `api_port`, `edge`, `toxic`; `engine`,
             `container`; `host`, `port` and `run_id` of a Redis, `blocks`, `lasts_s`, `maxmemory`, `policy`; `host`,
             `port` and `cluster` of a PostgreSQL, `former`, `held`; `application`; `limit`, `lowered` and `former`;
-            `file` and `monotonic_s`; `folder` and `file` of a disk, beside `pid` and `started_s` of what keeps it.
+            `file` and `monotonic_s`; `folder` and `file` of a disk, beside `pid` and `started_s` of what keeps it;
+            `argv`, `folder` and `within_s` of a command.
     """
 
     number: int
@@ -124,6 +127,7 @@ class Ledger:
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
+            self.path.touch(0o644)  # what it says is undone in our name: nobody else may write it, whatever the umask
             with self.path.open("ab", buffering=0) as file:
                 _write_whole(file, (json.dumps(line, sort_keys=True) + "\n").encode())
         except OSError as error:  # what cannot be noted must not be done

@@ -22,7 +22,9 @@ from harness.faults.clock_setting import offsets_of, set_right
 from harness.faults.disk_room import is_filled, make_room
 from harness.faults.ledger import noted_process
 from harness.faults.process_limits import is_lowered, restore
+from harness.stack.backends.order import carry_out
 from harness.stack.backends.process import is_gone, signal_all
+from harness.stack.elsewhere import Order
 from harness.stack.proxy import ProxyServer
 from harness.stack.service import Address
 
@@ -35,6 +37,8 @@ WORK_PREFIX = "readiness-"
 """Every work folder is `<temp>/readiness-<run id>`; nothing else is ever removed."""
 
 _GONE_WITHIN_S = 5.0
+_LONGEST_S = 600.0
+"""No command of readiness.toml may take longer."""
 
 
 def undo(entry: Entry) -> list[str]:  # noqa: C901, PLR0911 - one a kind
@@ -58,6 +62,8 @@ def undo(entry: Entry) -> list[str]:  # noqa: C901, PLR0911 - one a kind
             return [f"healed {entry}"] if set_right(entry.facts) else []
         case "disk":
             return [f"healed {entry}"] if make_room(entry.facts) else []
+        case "command":
+            return _carry_out(entry)
         case "process":
             return _end_process(entry)
         case "containers":
@@ -81,6 +87,8 @@ def is_left(entry: Entry) -> bool:  # noqa: PLR0911 - one a kind
             return "container" not in entry.facts and bool(offsets_of(entry.facts).wall_s)
         case "disk":
             return is_filled(entry.facts)
+        case "command":
+            return True  # nobody can see that it was run, but by the line that says so
         case "containers":
             return _has_containers(entry)
         case "folder":
@@ -193,6 +201,30 @@ def _set_right(entry: Entry) -> list[str]:
 def _lift(entry: Entry) -> list[str]:
     """Let a process have again what it had before; one that is gone, or was started anew, is as good."""
     return [f"healed {entry}"] if restore(family_of(entry), entry.facts) else []
+
+
+def _carry_out(entry: Entry) -> list[str]:
+    """Run the command that brings back what runs elsewhere; it does no harm where that runs already."""
+    order = order_of(entry)
+    ended = carry_out(order)
+    if not ended.is_well:
+        what = f"{entry.name} could not be brought back: `{order}` {ended}"
+        raise FaultError(what, where=f"{entry.kind} {entry.name}", fix=ended.last_words)
+    return [f"healed {entry.kind} {entry.name}: ran `{order}`"]
+
+
+def order_of(entry: Entry) -> Order:
+    """Return the command that an entry notes.
+
+    Raises:
+        FaultError: If it notes none that could be run.
+    """
+    argv, folder, within_s = (entry.facts.get(key) for key in ("argv", "folder", "within_s"))
+    is_argv = isinstance(argv, list) and bool(argv) and all(isinstance(each, str) for each in (*argv, folder))
+    if not is_argv or not isinstance(within_s, float | int) or not 0 < within_s <= _LONGEST_S:
+        fix = "look at that ledger, and undo by hand what it names"
+        raise FaultError("the ledger notes no command that could be run", where=str(entry), fix=fix)
+    return Order(tuple(map(str, argv or ())), str(folder), float(within_s))
 
 
 def _proxy(entry: Entry) -> ProxyServer:

@@ -12,6 +12,9 @@ Plain = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of a variable of a program's environment."""
 
+Argv = Annotated[tuple[Plain, ...], Field(min_length=1)]
+"""Program and arguments; no shell reads them."""
+
 
 def is_unsaid(value: object) -> bool:
     """Leave out of evidence what was not said, so that evidence of before this could be said stays the same bytes.

@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
 from harness.spec.clean import CleanMetric
+from harness.spec.external import CommandedProcess
 from harness.spec.invariant import Invariant
 from harness.spec.login import Login, unknown_words
-from harness.spec.model import Model, Plain, Variable, is_unsaid
+from harness.spec.model import Argv, Model, Plain, Variable, is_unsaid
 from harness.spec.objective import Objective, usual_phase
 from harness.spec.path import PathBelow
 from harness.spec.phase import Slug
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _APPLICATION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-
-Argv = Annotated[tuple[Plain, ...], Field(min_length=1)]
-"""Program and arguments; no shell reads them."""
 
 _ON_THIS_MACHINE = ("127.0.0.1", "localhost")
 _USUAL_PORTS = {"http": "80", "https": "443"}
@@ -123,6 +121,9 @@ _NOT_STARTED = (
 )
 """What says how a subject is started, or what it is when it was, and so means nothing where it runs already."""
 
+_AROUND = ("proxies", "processes")
+"""What stands around a subject that runs already, and is made for one that is started here."""
+
 
 class SubjectClock(Model):
     """How the clocks of a replica are set off while it runs, and seen (docs/system.md).
@@ -166,6 +167,7 @@ class Subject(Model):
         init_within: How long each of them may take.
         workers: Further processes, by name; each is called by that and a number.
         proxies: The paths that an external subject was given, by name: where its dependencies can be hurt.
+        processes: What of an external system can be killed or frozen by commands, by name.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
         clock: How its clocks can be set off; None if they cannot.
         image: A ready image of it, for containers: a reference that the engine has or can pull.
@@ -193,6 +195,7 @@ class Subject(Model):
     init_within: Duration = Field(default=60.0, gt=0, le=3600)
     workers: dict[Slug, Worker] = Field(default_factory=dict)
     proxies: dict[Slug, ProxiedDependency] = Field(default_factory=dict)
+    processes: dict[Slug, CommandedProcess] = Field(default_factory=dict)
     defects: dict[Slug, str] = Field(default_factory=dict)
     clock: SubjectClock | None = None
     image: str | None = Field(default=None, min_length=1)
@@ -216,8 +219,8 @@ class Subject(Model):
                 raise ValueError('ca says whom to believe on https; write external = "https://…", or leave ca out')
         elif self.ca is not None:
             raise ValueError("ca is for an external subject on https; what is started here is asked over plain HTTP")
-        elif self.proxies:
-            raise ValueError("proxies are for an external subject; what is started here gets its own")
+        elif unheard := [key for key in _AROUND if getattr(self, key)]:
+            raise ValueError(f"{unheard[0]} are for an external subject; what is started here gets its own")
         if self.defect_app and not (self.app or self.wsgi):
             raise ValueError("defect_app is served like app or wsgi; a command is told of a defect by {defect}")
         return self
@@ -337,7 +340,11 @@ class System(Model):
         if self.subject.external is None:
             return None
         host = str(urlsplit(self.subject.external).hostname)
-        return None if host in _ON_THIS_MACHINE or host in self.allowed_hosts else host
+        return None if self.may_reach(host) else host
+
+    def may_reach(self, host: str) -> bool:
+        """Tell whether a machine is this one, or named as one that is the caller's own."""
+        return host in _ON_THIS_MACHINE or host.lower() in self.allowed_hosts
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from harness.errors import SpecError, nearest
+from harness.spec.external import HALVES
 from harness.spec.faults import (
     ClockFault,
     Cpu,
     DataFault,
     Failover,
+    Kill,
     LimitFault,
     NetworkFault,
+    Pause,
     ProcessFault,
     Reload,
     RollingRestart,
@@ -27,6 +30,7 @@ from harness.stack.subjects import Process, init, replica, workers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from harness.spec.external import CommandedProcess
     from harness.spec.faults import Fault, SystemFault
     from harness.spec.standby import Replicates
     from harness.spec.system import Subject, System
@@ -185,10 +189,24 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
         return None
     if isinstance(fault, DataFault):
         return f"{fault.target} was not started here: the subject is external, and its data is not the harness's"
+    if isinstance(fault, ProcessFault) and fault.target in system.subject.processes:
+        return _why_no_command(fault, system.subject.processes[fault.target])
     if isinstance(fault, ProcessFault | LimitFault):
         return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
     given = ", ".join(system.subject.proxies) or "none"
     return f"the external subject was given no path to {fault.target} (system.subject.proxies: {given})"
+
+
+def _why_no_command(fault: ProcessFault, process: CommandedProcess) -> str:
+    """Say why no command does a fault to a process that runs elsewhere, and can be hit by some."""
+    if fault.kind not in HALVES:
+        return (
+            f"no command does that to what runs elsewhere: {fault.target} can be hit by {' and '.join(process.kinds)}"
+        )
+    key = f"[system.subject.processes.{fault.target}]"
+    if fault.kind not in process.kinds:
+        return f"readiness.toml says no command for it: {key} has no {fault.kind} and {HALVES[fault.kind]}"
+    return f"nothing tells whether {fault.target} serves, so that the fault could not be seen: {key} has no ready"
 
 
 def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR0911 - one family after the other
@@ -222,5 +240,13 @@ def _targets_of_a_process_fault(fault: ProcessFault, system: System) -> list[str
             return [REPLICAS] if replicas_of(system) else []
         case Reload():
             return [ENTRY] if replicas_of(system) else []
+        case Kill() | Pause():
+            return sorted({*processes_of(system), *_by_command(fault.kind, system)})
         case _:
             return sorted(processes_of(system))
+
+
+def _by_command(kind: str, system: System) -> list[str]:
+    """Return what runs elsewhere, and can be hit so by a command and seen."""
+    processes = system.subject.processes
+    return [name for name, each in processes.items() if kind in each.kinds and each.ready is not None]

@@ -41,10 +41,28 @@ def mistakes_in(system: System, document: Document, project: Path) -> Iterator[S
         what = f"the subject is on another machine, {system.stranger}, which is not said to be yours to load"
         fix = f'where it is, add allowed_hosts = ["{system.stranger}"] to [system]'
         yield SpecError(what, where=document.place((*_SUBJECT, "external")), fix=fix)
+    yield from _wrong_processes(system, document)
     folder = system.subject.folder
     if folder and not (project / folder).is_dir():
         where = document.place((*_SUBJECT, "folder"))
         yield SpecError(f"there is no folder {folder}", where=where, fix=f"name one below {project}")
+
+
+def _wrong_processes(system: System, document: Document) -> Iterator[SpecError]:
+    """Find the processes elsewhere that faults know something else by, or that are asked on somebody else's machine."""
+    for name, each in system.subject.processes.items():
+        where = (*_SUBJECT, "processes", name)
+        if name in {*ALWAYS_THERE, REPLICAS, MACHINE}:
+            what = f"nothing else can be called {name!r}: faults already know something by that name"
+            yield SpecError(what, where=document.place(where), fix="give it another name")
+        if each.host and not system.may_reach(each.host):
+            yield _not_yours(each.host, "to ask", where=document.place((*where, "ready")))
+
+
+def _not_yours(host: str, verb: str, *, where: str) -> SpecError:
+    """Return what is said of a machine that is not named as one of the caller's own."""
+    what = f"it is on another machine, {host}, which is not said to be yours {verb}"
+    return SpecError(what, where=where, fix=f'where it is, add allowed_hosts = ["{host}"] to [system]')
 
 
 def _unknown_kinds(system: System, document: Document) -> Iterator[SpecError]:

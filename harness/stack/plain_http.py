@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from harness.stack.service import LOOPBACK
+from harness.stack.tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,3 +55,13 @@ def ask(
     url = f"{'http' if address.tls is None else 'https'}://{address}{path}"
     trusted = _NO_TLS if address.tls is None else address.tls.context()
     return httpx.request(method, url, content=body, headers=headers, timeout=within_s, trust_env=False, verify=trusted)
+
+
+def get_url(url: str, *, within_s: float, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    """Return the same of a URL on any machine; on https whoever this machine trusts is believed.
+
+    Raises:
+        httpx.HTTPError: As above.
+    """
+    trusted = Tls().context() if url.startswith("https:") else _NO_TLS
+    return httpx.get(url, timeout=within_s, headers=headers, trust_env=False, verify=trusted)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.spec import external
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from harness.history.marks import Startup
     from harness.stack.clock_file import ReplicaClock
     from harness.stack.disk import Disk
+    from harness.stack.elsewhere import Elsewhere
     from harness.stack.proxy import ProxyServer
     from harness.stack.replication import Replication
     from harness.stack.service import Address, Edge, Service
@@ -27,7 +30,7 @@ REPLICAS = "replicas"
 MACHINE = "machine"
 """What a fault targets that is about all that runs here: every path crosses it."""
 
-SUBJECT = "subject"
+SUBJECT = external.SUBJECT
 """Name of the judged service where it runs already."""
 
 
@@ -75,6 +78,7 @@ class Stack:
         standbys: What can take the place of a component, by the component's name.
         clocks: The clock of each replica that can be set off, by name; none where the service has no such clock.
         disks: The disk of each component that has one for itself, by the component's name.
+        elsewhere: What runs elsewhere and can be hit by commands, by name; it is no service of the stack.
         configure: Writes the load balancer's configuration, without these replicas; it is read at its next reload.
     """
 
@@ -88,6 +92,7 @@ class Stack:
     standbys: dict[str, Standby] = field(default_factory=dict)
     clocks: Mapping[str, ReplicaClock] = field(default_factory=dict)
     disks: dict[str, Disk] = field(default_factory=dict)
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     configure: Callable[[Collection[str]], object] = lambda _: None
 
     @property
@@ -119,6 +124,10 @@ class Stack:
         self.services[component] = self.services.pop(standby_of(component))
         del self.standbys[component]
         self.disks.pop(component, None)
+
+    def hears(self, target: str) -> bool:
+        """Tell whether what clients send to `target` is counted: not where it runs elsewhere, with no edge into it."""
+        return target not in self.elsewhere or bool(self.edges_into(target))
 
     def sent_bytes(self, target: str) -> int:
         """Return how many bytes clients have sent so far on the edges into `target`, the harness's looks aside.

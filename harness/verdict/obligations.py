@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import DoomedError, StarvedError, SubjectError, UnavailableError
 from harness.history.samples import SampleOutcome
+from harness.spec.external import SUBJECT
 from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Answered
 from harness.spec.timeline import LATE_RATIO
@@ -192,12 +193,31 @@ def _faults_crossed(history: History) -> Iterator[Obligation]:
         if mark.crossed_bytes is not None:
             yield _crossed(f"traffic crossed the fault: {mark.fault}", mark.crossed_bytes, "through it")
         else:
-            yield _crossed(f"the load needs what is hurt: {mark.fault}", mark.before_bytes, "on these paths before")
+            yield _needed(mark, history)
 
 
-def _crossed(name: str, sent_bytes: int | None, where: str) -> Obligation:
-    if sent_bytes is None:
-        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence="what was sent there was not counted")
+def _needed(mark: FaultMark, history: History) -> Obligation:
+    """See that the load needs what a fault took away: what was sent there before, or what it had answered by then."""
+    name = f"the load needs what is hurt: {mark.fault}"
+    if mark.before_bytes is not None:
+        return _crossed(name, mark.before_bytes, "on these paths before")
+    count = _answers_before(mark, history)
+    if not count:
+        sentence = f"what was sent there was not counted, and no answer named {mark.target} before"
+        return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+    return Obligation(name=name, outcome=Outcome.PASS, sentence=f"{count} answers came from {mark.target} before")
+
+
+def _answers_before(mark: FaultMark, history: History) -> int:
+    """Count the good answers until a fault began: of the judged service all, of anything else those that name it."""
+    samples = history.samples
+    came_s = samples.records["intended_s"] + samples.records["latency_s"]
+    before = samples.keep(samples.is_ok() & (came_s < mark.injected_s))
+    is_its = before.is_named("replica", before.replicas, [mark.target])
+    return len(before) if mark.target == SUBJECT else int(is_its.sum())
+
+
+def _crossed(name: str, sent_bytes: int, where: str) -> Obligation:
     if not sent_bytes:
         sentence = f"the service sent not one byte {where}; this load does not need that path"
         return Obligation(name=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)

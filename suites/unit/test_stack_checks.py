@@ -10,7 +10,7 @@ import pytest
 from harness.errors import SpecError
 from harness.faults.data.failover import REFUSED
 from harness.options import settings_of
-from harness.spec.faults import DiskFull, Down, Failover, Flush, Kill, SlowStart
+from harness.spec.faults import Descriptors, DiskFull, Down, Failover, Flush, Kill, Pause, Restart, SlowStart
 from harness.stack.blueprint import edges_of, targets_of, why_out_of_reach
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import leads_into
@@ -251,3 +251,56 @@ def test_an_external_subject_can_be_hurt_where_it_was_given_a_path(tmp_path):
         "redis was not started here: the subject is external, and its data is not the harness's"
     )
     assert "its data is not the harness's" in why_out_of_reach(DiskFull(kind="disk-full", target="postgres"), system)
+
+
+STAGED = 'external = "http://127.0.0.1:80"\n'
+COMMANDED = """[system.subject.processes.api-1]
+kill = ["ssh", "staging", "systemctl", "stop", "api"]
+restore = ["ssh", "staging", "systemctl", "start", "api"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"{COMMAND}\n{COMMANDED}", "processes are for an external subject"),
+        (f'{STAGED}[system.subject.processes.api]\nready = "http://127.0.0.1:80/"', "nothing can be done to it"),
+        (f'{STAGED}[system.subject.processes.api]\nkill = ["stop"]', "it says kill alone"),
+        (f'{STAGED}[system.subject.processes.api]\nresume = ["go"]', "it says resume alone"),
+        (f'{STAGED}[system.subject.processes.api]\nkill = "stop api"\nrestore = ["go"]', "readiness.toml:6: system.subject.processes.api.kill"),
+        (f"{STAGED}[system.subject.processes.api]\nkill = []\nrestore = []", "system.subject.processes.api.kill"),
+        (f'{STAGED}{COMMANDED}kil = ["x"]', "unknown key 'kil'"),
+        (f'{STAGED}{COMMANDED}ready = "127.0.0.1:80"', "'127.0.0.1:80' cannot be asked\n  where: readiness.toml:8: system.subject.processes.api-1.ready\n  fix:   write http://HOST:PORT/PATH"),
+        (f'{STAGED}{COMMANDED}ready = "http://127.0.0.1:99999/"', "cannot be asked"),
+        (f'{STAGED}{COMMANDED}ready = "http://user:secret@127.0.0.1:80/"', "cannot be asked"),
+        (f'{STAGED}{COMMANDED}ready = "http://db.example:80/"', "it is on another machine, db.example, which is not said to be yours to ask\n  where: readiness.toml:8: system.subject.processes.api-1.ready"),
+        (f"{STAGED}{COMMANDED}".replace("api-1", "proxy"), "nothing else can be called 'proxy'"),
+    ],
+)  # fmt: skip
+def test_a_process_elsewhere_that_cannot_be_is_told(tmp_path, said, told):
+    """Before anything starts; what is done to it must be undone, and whoever is asked of it be named."""
+    with pytest.raises(SpecError) as caught:
+        subject(tmp_path, said)
+
+    assert told in str(caught.value).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Kill(kind="kill", target="api-1"), None),
+        (Pause(kind="pause", target="api-1"), "[system.subject.processes.api-1] has no pause and resume"),
+        (Restart(kind="restart", target="api-1"), "no command does that to what runs elsewhere: api-1 can be hit by kill"),
+        (Kill(kind="kill", target="blind"), "nothing tells whether blind serves, so that the fault could not be seen"),
+        (Kill(kind="kill", target="api-2"), "api-2 was not started here"),
+        (Descriptors(kind="descriptors", target="api-1"), "its processes are not the harness's"),
+    ],
+)  # fmt: skip
+def test_a_process_elsewhere_can_be_hit_where_a_command_does_it_and_it_can_be_seen(tmp_path, fault, reason):
+    """All else is a lack of means, and says which key would mend it; it is known before anything starts."""
+    blind = COMMANDED.replace("api-1", "blind")
+    system = subject(tmp_path, f'{STAGED}{blind}{COMMANDED}ready = "http://127.0.0.1:80/"')
+
+    assert (fault.target in targets_of(fault, system)) == (reason is None)
+    assert (reason or "") in (why_out_of_reach(fault, system) or "")
+    assert (why_out_of_reach(fault, system) is None) == (reason is None)

@@ -259,6 +259,34 @@ def test_missing_evidence_is_never_a_pass(change, outcome, said):
     assert said in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("target", "told", "outcome"),
+    [
+        pytest.param("subject", ("", "api-1"), Outcome.PASS, id="what every request meets"),
+        pytest.param("api-1", ("", "api-1"), Outcome.PASS, id="what answers named"),
+        pytest.param("api-1", ("", "api-2"), Outcome.INCONCLUSIVE, id="what no answer named"),
+    ],
+)
+def test_the_load_needs_what_was_not_counted_where_its_answers_say_so(target, told, outcome):
+    """No edge leads to a process elsewhere; that it had answered something by then shows as much."""
+
+    def uncounted(history):
+        mark = replace(history.faults[0], before_bytes=None, target=target)
+        return replace(history, faults=(mark,), samples=replace(history.samples, replicas=told))
+
+    assert broken(uncounted).outcome is outcome
+
+
+def test_what_answered_only_after_the_fault_began_shows_no_need():
+    """By then it is another process that answers."""
+
+    def answered_late(history):
+        mark = replace(history.faults[0], before_bytes=None, target="subject", injected_s=0.001)
+        return replace(history, faults=(mark,))
+
+    assert "no answer named subject before" in " ".join(each.sentence for each in broken(answered_late).obligations)
+
+
 def test_a_scenario_without_objectives_is_an_error():
     """Who promises nothing has proved nothing."""
     scenario = scenario_of(faults=False)

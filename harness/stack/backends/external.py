@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.history.marks import Startup
 from harness.stack import proxy
+from harness.stack.backends.elsewhere import processes_elsewhere
 from harness.stack.backends.process import LocalProcess
 from harness.stack.components import COMPONENTS
 from harness.stack.ports import reserve
@@ -36,9 +37,11 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
     """Open the paths that the subject was given, and wait until it answers; see `embedded_stack` for the arguments.
 
     Raises:
-        StackError: If a path cannot be opened, or the subject or what is at the end of a path does not answer.
+        StackError: If a path cannot be opened, the subject or what is at the end of one does not answer, a process that
+            commands hit does not serve, or a program of theirs is not there.
     """
     began_s, within_s = clock.now(), blueprint.subject.ready_within
+    elsewhere = processes_elsewhere(blueprint.subject, workspace.project)
     server = LocalProcess(proxy.local(reserve(), blueprint.seed), workspace)
     try:
         server.start()
@@ -48,6 +51,8 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         ends = [_end_of(name, each, within_s) for name, each in blueprint.subject.proxies.items()]
         subject = _subject(blueprint, within_s, workspace.project)
         ready_s = wait_until_ready([*ends, subject], clock=clock)
+        for each in elsewhere.values():
+            each.wait_until_it_serves(clock, "before the load")
         services: list[Service] = [server, *ends, subject]
         yield Stack(
             backend="embedded",
@@ -55,6 +60,7 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             edges=tuple(edges),
             proxy=paths,
             entry=subject.direct,
+            elsewhere=elsewhere,
             startup=tuple(
                 Startup(part=each.name, began_s=0.0, took_s=at_s - began_s, version=each.version())
                 for each, at_s in zip([*ends, subject], ready_s, strict=True)

@@ -50,8 +50,7 @@ def spawn(
 
     Call this from the main thread: on Linux the child's life is tied to the thread that started it.
     """
-    launcher = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), str(int(death_signal))]
-    launched = [*launcher, user or "-", "held" if held else "-", str(disk or "-"), *argv]
+    launched = tied(argv, user=user, death_signal=death_signal, held=held, disk=disk)
     with log.open("ab") as sink:
         return subprocess.Popen(
             launched,
@@ -62,6 +61,22 @@ def spawn(
             env={**child_environment(workspace.run_id), **(environment or {})},
             start_new_session=True,
         )
+
+
+def tied(
+    argv: Sequence[str],
+    *,
+    user: str | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+    held: bool = False,
+    disk: int | None = None,
+) -> list[str]:
+    """Return the command that becomes `argv`, whose program is an absolute path, and ends when this process does.
+
+    See `spawn` for the arguments, and for the thread that must start it.
+    """
+    launcher = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), str(int(death_signal))]
+    return [*launcher, user or "-", "held" if held else "-", str(disk or "-"), *argv]
 
 
 def child_environment(run_id: str) -> dict[str, str]:
