@@ -25,6 +25,7 @@ from harness.spec.faults import (
     ResourceFault,
     TrafficFault,
 )
+from harness.stack.backends.choice import CONTAINERS
 from harness.stack.blueprint import why_out_of_reach
 
 if TYPE_CHECKING:
@@ -77,13 +78,23 @@ def check_available(faults: Iterable[Fault], backend: str, system: System) -> No
     Raises:
         UnavailableError: If one cannot; it tells each of them with its reason.
     """
-    asked = [(fault, why_out_of_reach(fault, system) or unavailable(fault, backend)) for fault in faults]
+    asked = [(fault, _why_not(fault, backend, system)) for fault in faults]
     reasons = [f"`{fault}`: {reason}" for fault, reason in asked if reason]
     if reasons:
         what = f"a fault of this scenario cannot be done here: {'; '.join(reasons)}"
         raise UnavailableError(
             what, where=f"backend {backend}", fix="run it where the fault can be done, or leave it out"
         )
+
+
+def _why_not(fault: Fault, backend: str, system: System) -> str | None:
+    """Say why a fault cannot be done to a system on a backend; None if it can."""
+    if why := why_out_of_reach(fault, system):
+        return why
+    # Whether a borrowed proxy is Toxiproxy or ours is not known before it is asked; only what both do is counted upon.
+    if system.subject.toxiproxy and isinstance(fault, NetworkFault) and unavailable(fault, CONTAINERS):
+        return "no toxic of Toxiproxy does that; the harness's own proxies do: [system.subject.proxies]"
+    return unavailable(fault, backend)
 
 
 @dataclass
@@ -184,7 +195,7 @@ def injected(
     Raises:
         FaultError: If the target is not there, or the fault cannot be done or undone.
     """
-    action = action_for(fault, Site(fault_id, into, clock))
+    action = action_for(fault, Site(f"{into.mark}{fault_id}", into, clock))
     injection = Injection(fault, fault_id, phase, planned, action, lambda: clock.now() - origin_s)
     try:
         if into.hears(fault.target):

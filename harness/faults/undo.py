@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -29,7 +29,7 @@ from harness.stack.proxy import ProxyServer
 from harness.stack.service import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from harness.faults.ledger import Entry, Ledger
 
@@ -106,7 +106,7 @@ def _is_hurt(entry: Entry) -> bool:
         if entry.kind == "disabled":
             return not proxy.is_enabled(edge)
         return entry.facts["toxic"] in {each.name for each in proxy.toxics(edge)}
-    return False
+    return bool(entry.facts.get("lent")) and not _has_gone(entry)
 
 
 def _has_containers(entry: Entry) -> bool:
@@ -150,10 +150,31 @@ def _still_there(entry: Entry) -> FaultError:
     return FaultError(f"the fault is still there: {entry}", where=entry.name, fix=fix)
 
 
+@contextmanager
+def _unless_it_is_gone(entry: Entry) -> Iterator[None]:
+    """Let a fault proxy be that does not answer: it is gone, and does no harm. But one that is lent outlives us.
+
+    Raises:
+        FaultError: If that one does not say that it has no such proxy any more.
+    """
+    try:
+        yield
+    except StackError as error:
+        if entry.facts.get("lent") and not _has_gone(entry):
+            raise FaultError(error.what, where=str(entry), fix=error.fix) from error
+
+
+def _has_gone(entry: Entry) -> bool:
+    """Tell whether a lent server says that it has no such proxy; what does not answer has said nothing."""
+    with suppress(StackError):
+        return entry.facts["edge"] not in _proxy(entry).shown()
+    return False
+
+
 def _remove_toxic(entry: Entry) -> list[str]:
     """Remove a toxic, and see it gone: a proxy may say yes and do nothing."""
     proxy, edge, toxic = _proxy(entry), entry.facts["edge"], entry.facts["toxic"]
-    with suppress(StackError):  # a proxy that is gone does no harm
+    with _unless_it_is_gone(entry):
         proxy.remove(edge, toxic)
         if toxic in {each.name for each in proxy.toxics(edge)}:
             raise _still_there(entry)
@@ -164,7 +185,7 @@ def _remove_toxic(entry: Entry) -> list[str]:
 def _enable_proxy(entry: Entry) -> list[str]:
     """Enable a proxy, and see that it is: as above."""
     proxy, edge = _proxy(entry), entry.facts["edge"]
-    with suppress(StackError):  # a proxy that is gone does no harm
+    with _unless_it_is_gone(entry):
         proxy.enable(edge)
         if not proxy.is_enabled(edge):
             raise _still_there(entry)

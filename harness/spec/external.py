@@ -24,7 +24,8 @@ SUBJECT = "subject"
 HALVES = {"kill": "restore", "pause": "resume"}
 """What a fault does to a process that runs elsewhere, by the word for that kind of fault, and what undoes it."""
 
-_URL = re.compile(r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:([0-9]{1,5})(?:/[^\s?#]*)?")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_URL = re.compile(rf"https?://{_HOST.pattern}:([0-9]{{1,5}})(?:/[^\s?#]*)?")
 
 
 def _ready(said: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -39,6 +40,32 @@ def _ready(said: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 Ready = Annotated[str | Argv, AfterValidator(_ready)]
 """What answers 200 to a GET while a process serves, or a command that ends with 0 then."""
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) < 1 << 16
+
+
+def _base_url(text: str) -> str:
+    scheme, _, rest = text.removesuffix("/").partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme != "http" or not _HOST.fullmatch(host) or not _is_port(port):
+        raise ValueError(f"{text!r} cannot be told anything; write http://HOST:PORT, without a path")
+    return f"{scheme}://{rest.lower()}"
+
+
+def _host_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not _HOST.fullmatch(host) or not _is_port(port):
+        raise ValueError(f"{text!r} is no address; write HOST:PORT, as seen from here")
+    return text.lower()
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+"""Where an API is."""
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+"""Where something listens."""
 
 
 class CommandedProcess(Model):
@@ -97,3 +124,54 @@ class CommandedProcess(Model):
     def host(self) -> str | None:
         """Return the machine that is asked whether it serves; None where a command tells, or nothing does."""
         return urlsplit(self.ready).hostname if isinstance(self.ready, str) else None
+
+
+class ToxiproxyEdge(Model):
+    """A proxy of a Toxiproxy that stands on a path of an external subject already.
+
+    Attributes:
+        proxy: Its name there.
+        kind: What stands at its end, as in `components`; the name of the edge if this says nothing.
+        listen: Where it listens as seen from here; if this says nothing, what it says, on its Toxiproxy's machine
+            where that is every address of it.
+        upstream: Where what stands at its end listens as seen from here; if this says nothing, what the proxy says.
+    """
+
+    proxy: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    kind: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
+    listen: HostPort | None = None
+    upstream: HostPort | None = None
+
+
+class Toxiproxy(Model):
+    """A Toxiproxy of the caller's own, whose proxies stand on the paths of an external subject already.
+
+    Attributes:
+        address: Of its API.
+        edges: Its proxies, by what is at their ends: the names that faults have as targets.
+    """
+
+    address: BaseUrl
+    edges: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ToxiproxyEdge], Field(min_length=1)
+    ]
+
+    @model_validator(mode="after")
+    def _are_apart(self) -> Self:
+        names = [edge.proxy for edge in self.edges.values()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two edges are the same proxy, {twice[0]}: a fault on one would be one on both; keep one")
+        ours = [name for name in names if name.startswith(f"{SUBJECT}.")]
+        if ours:
+            raise ValueError(f"a proxy called {ours[0]} would be taken for one of the harness's own; rename it there")
+        return self
+
+    @property
+    def hosts(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield every machine that it speaks of, with the keys that say so."""
+        yield ("address",), urlsplit(self.address).hostname or ""
+        for name, edge in self.edges.items():
+            for key in ("listen", "upstream"):
+                if said := getattr(edge, key):
+                    yield ("edges", name, key), said.rpartition(":")[0]

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
 from harness.spec.clean import CleanMetric
-from harness.spec.external import CommandedProcess
+from harness.spec.external import CommandedProcess, Toxiproxy
 from harness.spec.invariant import Invariant
 from harness.spec.login import Login, unknown_words
 from harness.spec.model import Argv, Model, Plain, Variable, is_unsaid
@@ -121,7 +121,7 @@ _NOT_STARTED = (
 )
 """What says how a subject is started, or what it is when it was, and so means nothing where it runs already."""
 
-_AROUND = ("proxies", "processes")
+_AROUND = ("proxies", "toxiproxy", "processes")
 """What stands around a subject that runs already, and is made for one that is started here."""
 
 
@@ -167,6 +167,7 @@ class Subject(Model):
         init_within: How long each of them may take.
         workers: Further processes, by name; each is called by that and a number.
         proxies: The paths that an external subject was given, by name: where its dependencies can be hurt.
+        toxiproxy: Or the proxies that stand on such paths already, in a Toxiproxy of the caller's own.
         processes: What of an external system can be killed or frozen by commands, by name.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
         clock: How its clocks can be set off; None if they cannot.
@@ -195,6 +196,7 @@ class Subject(Model):
     init_within: Duration = Field(default=60.0, gt=0, le=3600)
     workers: dict[Slug, Worker] = Field(default_factory=dict)
     proxies: dict[Slug, ProxiedDependency] = Field(default_factory=dict)
+    toxiproxy: Toxiproxy | None = None
     processes: dict[Slug, CommandedProcess] = Field(default_factory=dict)
     defects: dict[Slug, str] = Field(default_factory=dict)
     clock: SubjectClock | None = None
@@ -230,6 +232,17 @@ class Subject(Model):
         if self.image and self.dockerfile:
             raise ValueError("image and dockerfile are two answers to one question; keep the one that is meant")
         return self
+
+    @model_validator(mode="after")
+    def _has_one_proxy_server(self) -> Self:
+        if self.proxies and self.toxiproxy:
+            raise ValueError("proxies and toxiproxy are two answers to one question; keep the one that is meant")
+        return self
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return what the paths lead to that an external subject was given, whoever's proxies stand on them."""
+        return tuple(self.toxiproxy.edges if self.toxiproxy else self.proxies)
 
     def with_defect(self) -> Subject:
         """Return what runs when a seeded defect was asked for: what wraps application or worker, where one is named."""

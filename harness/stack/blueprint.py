@@ -146,7 +146,7 @@ def edges_of(system: System) -> list[tuple[str, str]]:
     to each replica. An external subject has one for each path that it was given.
     """
     if system.subject.external is not None:
-        return [(SUBJECT, name) for name in system.subject.proxies]
+        return [(SUBJECT, name) for name in system.subject.paths]
     replicas = replicas_of(system)
     clients = [*replicas, *(worker.name for worker in workers(system.subject))]
     edges = [(client, each) for client in clients for each in system.kinds]
@@ -157,7 +157,7 @@ def edges_of(system: System) -> list[tuple[str, str]]:
 def processes_of(system: System) -> list[str]:
     """Return the name of every process that a stack starts; it is the same on every backend."""
     if system.subject.external is not None:
-        return [PROXY]
+        return [] if system.subject.toxiproxy else [PROXY]  # a borrowed one is not ours to hurt
     components = [*system.kinds, *map(standby_of, system.standbys)]
     return [*components, *replicas_of(system), *(each.name for each in workers(system.subject)), *ALWAYS_THERE]
 
@@ -193,8 +193,9 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
         return _why_no_command(fault, system.subject.processes[fault.target])
     if isinstance(fault, ProcessFault | LimitFault):
         return f"{fault.target} was not started here: the subject is external, and its processes are not the harness's"
-    given = ", ".join(system.subject.proxies) or "none"
-    return f"the external subject was given no path to {fault.target} (system.subject.proxies: {given})"
+    key = "toxiproxy.edges" if system.subject.toxiproxy else "proxies"
+    given = ", ".join(system.subject.paths) or "none"
+    return f"the external subject was given no path to {fault.target} (system.subject.{key}: {given})"
 
 
 def _why_no_command(fault: ProcessFault, process: CommandedProcess) -> str:

@@ -42,6 +42,7 @@ def mistakes_in(system: System, document: Document, project: Path) -> Iterator[S
         fix = f'where it is, add allowed_hosts = ["{system.stranger}"] to [system]'
         yield SpecError(what, where=document.place((*_SUBJECT, "external")), fix=fix)
     yield from _wrong_processes(system, document)
+    yield from _wrong_toxiproxy(system, document)
     folder = system.subject.folder
     if folder and not (project / folder).is_dir():
         where = document.place((*_SUBJECT, "folder"))
@@ -59,6 +60,15 @@ def _wrong_processes(system: System, document: Document) -> Iterator[SpecError]:
             yield _not_yours(each.host, "to ask", where=document.place((*where, "ready")))
 
 
+def _wrong_toxiproxy(system: System, document: Document) -> Iterator[SpecError]:
+    """Find the machines that a Toxiproxy of the caller's own speaks of, and that are not said to be the caller's."""
+    if system.subject.toxiproxy is None:
+        return
+    for keys, host in system.subject.toxiproxy.hosts:
+        if not system.may_reach(host):
+            yield _not_yours(host, "to hurt", where=document.place((*_SUBJECT, "toxiproxy", *keys)))
+
+
 def _not_yours(host: str, verb: str, *, where: str) -> SpecError:
     """Return what is said of a machine that is not named as one of the caller's own."""
     what = f"it is on another machine, {host}, which is not said to be yours {verb}"
@@ -70,6 +80,8 @@ def _unknown_kinds(system: System, document: Document) -> Iterator[SpecError]:
         ("system", "components", name): part.kind for name, part in system.components.items()
     }
     named |= {(*_SUBJECT, "proxies", name): each.kind for name, each in system.subject.proxies.items()}
+    if lent := system.subject.toxiproxy:
+        named |= {(*_SUBJECT, "toxiproxy", "edges", name): each.kind for name, each in lent.edges.items()}
     for path, kind in named.items():
         if (kind or path[-1]) not in COMPONENTS:
             yield unknown_kind(str(kind or path[-1]), where=document.place((*path, "kind") if kind else path))
@@ -77,9 +89,10 @@ def _unknown_kinds(system: System, document: Document) -> Iterator[SpecError]:
 
 def _names_taken_twice(system: System, document: Document) -> Iterator[SpecError]:
     """A name is what faults call a process: two of one name would be one for every fault."""
-    counted = Counter([*processes_of(system), *system.subject.proxies])
+    counted = Counter([*processes_of(system), *system.subject.paths])
     places: dict[str, KeyPath] = {name: ("system", "components", name) for name in system.kinds}
-    places |= {name: (*_SUBJECT, "proxies", name) for name in system.subject.proxies}
+    given: KeyPath = ("toxiproxy", "edges") if system.subject.toxiproxy else ("proxies",)
+    places |= {name: (*_SUBJECT, *given, name) for name in system.subject.paths}
     for worker, each in system.subject.workers.items():
         places |= {f"{worker}-{number + 1}": (*_SUBJECT, "workers", worker) for number in range(each.count)}
     for name, path in places.items():

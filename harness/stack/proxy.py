@@ -73,6 +73,8 @@ class _HardenedRequests:
 
 toxiproxy.api.requests = _HardenedRequests()
 _SPEAKING = threading.Lock()
+_NO_ANSWER = (KeyError, ValueError, TypeError, AttributeError)
+"""What toxiproxy-python makes of an answer that no Toxiproxy gives."""
 _ANY_PORT = Address(LOOPBACK, 0)
 _CROSSED = r'^toxiproxy_proxy_received_bytes_total{{direction="upstream",.*proxy="{edge}".*}} (\S+)$'
 
@@ -96,6 +98,21 @@ class Toxic:
     stream: str = "downstream"
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A proxy as its server shows it.
+
+    Attributes:
+        listen: Where it listens, as that machine sees it.
+        upstream: Where it leads, as that machine sees it.
+        is_enabled: Whether it listens now.
+    """
+
+    listen: str
+    upstream: str
+    is_enabled: bool
+
+
 class ProxyServer:
     """A running fault proxy, ours or Toxiproxy, by the address of its API.
 
@@ -103,12 +120,30 @@ class ProxyServer:
         api: Where its API listens.
         open_bytes: What clients have sent through an edge on connections that are still open, where the server counts
             only those that have ended, as Toxiproxy does; ours counts all.
+        called: What each edge is called there, where its proxies are somebody else's; by default as itself.
     """
 
-    def __init__(self, api: Address, open_bytes: Callable[[str], int] = lambda _edge: 0) -> None:
+    def __init__(
+        self,
+        api: Address,
+        open_bytes: Callable[[str], int] = lambda _edge: 0,
+        called: Mapping[str, str] | None = None,
+    ) -> None:
         self.api = api
         self._open_bytes = open_bytes
+        self._called = called or {}
+        self.is_lent = called is not None
         self._own_bytes: Counter[str] = Counter()
+
+    def called(self, edge: str) -> str:
+        """Return what the proxy of an edge is called on the server, and so in the ledger."""
+        return self._called.get(edge, edge)
+
+    def shown(self) -> dict[str, Shown]:
+        """Return every proxy of the server, by its name there."""
+        with self._speaking("list its proxies") as server:
+            found = server.proxies().values()
+        return {each.name: Shown(each.listen, each.upstream, bool(each.enabled)) for each in found}
 
     def create(self, name: str, upstream: Address, listen: Address = _ANY_PORT) -> Address:
         """Put a proxy before `upstream`; return the address where it listens."""
@@ -134,8 +169,8 @@ class ProxyServer:
             FaultProxyError: If it does not; a proxy may say yes and do nothing.
         """
         with self._speaking(f"lead {name} to {upstream}") as server:
-            self._proxy(server, name)  # it is there
-            APIConsumer.post(f"/proxies/{name}", json={"upstream": str(upstream)})
+            wire = self._proxy(server, name).name  # it is there
+            APIConsumer.post(f"/proxies/{wire}", json={"upstream": str(upstream)})
             if (leads := self._proxy(server, name).upstream) != str(upstream):
                 raise ValueError(f"it still leads to {leads}")
 
@@ -154,7 +189,7 @@ class ProxyServer:
     def remove(self, edge: str, toxic: str) -> None:
         """Stop hurting an edge; one that is hurt no more, or is gone, is as good."""
         with self._speaking(f"remove {toxic} from {edge}") as server:
-            proxy = server.get_proxy(edge)
+            proxy = server.get_proxy(self.called(edge))
             if proxy is not None and proxy.get_toxic(toxic) is not None:
                 proxy.destroy_toxic(toxic)
 
@@ -193,10 +228,13 @@ class ProxyServer:
         with self._speaking(f"count what crossed {', '.join(edges)}"):
             metrics = APIConsumer.get("/metrics").text
         # Toxiproxy has a count for each place that a proxy has led to.
-        counted = {edge: re.findall(_CROSSED.format(edge=re.escape(edge)), metrics, re.MULTILINE) for edge in edges}
+        counted = {edge: self._counted(edge, metrics) for edge in edges}
         return {
             edge: sum(int(float(each)) for each in found) + self._open_bytes(edge) for edge, found in counted.items()
         }
+
+    def _counted(self, edge: str, metrics: str) -> list[str]:
+        return re.findall(_CROSSED.format(edge=re.escape(self.called(edge))), metrics, re.MULTILINE)
 
     def version(self) -> str:
         """Return the version that the server claims."""
@@ -207,7 +245,7 @@ class ProxyServer:
             return str(json.loads(answer)["version"])
 
     def _proxy(self, server: Toxiproxy, name: str) -> Proxy:
-        found = server.get_proxy(name)
+        found = server.get_proxy(self.called(name))
         if found is None:
             raise NotFound(f"no proxy {name}".encode())
         return found
@@ -220,8 +258,9 @@ class ProxyServer:
             server.update_api_consumer(self.api.host, self.api.port)
             try:
                 yield server
-            except (requests.RequestException, InvalidToxic, NotFound, ProxyExists, KeyError, ValueError) as error:
-                fix = "see proxy.log; if it hangs, restart it: toxics of a frozen server cannot be removed"
+            except (requests.RequestException, InvalidToxic, NotFound, ProxyExists, *_NO_ANSWER) as error:
+                log = "its own log" if self.is_lent else "proxy.log"
+                fix = f"see {log}; if it hangs, restart it: toxics of a frozen server cannot be removed"
                 raise FaultProxyError(
                     f"the fault proxy could not {what}: {error}", where=str(self.api), fix=fix
                 ) from error

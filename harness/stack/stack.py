@@ -79,6 +79,7 @@ class Stack:
         clocks: The clock of each replica that can be set off, by name; none where the service has no such clock.
         disks: The disk of each component that has one for itself, by the component's name.
         elsewhere: What runs elsewhere and can be hit by commands, by name; it is no service of the stack.
+        mark: What the names of toxics begin with, where the fault proxy is used by others as well.
         configure: Writes the load balancer's configuration, without these replicas; it is read at its next reload.
     """
 
@@ -93,6 +94,7 @@ class Stack:
     clocks: Mapping[str, ReplicaClock] = field(default_factory=dict)
     disks: dict[str, Disk] = field(default_factory=dict)
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+    mark: str = ""
     configure: Callable[[Collection[str]], object] = lambda _: None
 
     @property

@@ -31,7 +31,7 @@ class DownAction:
     def begin(self, ledger: Ledger) -> None:
         """Disable each edge's proxy."""
         for edge in self._edges:
-            self._noted.append(ledger.note("disabled", edge.name, edge=edge.name, **api_of(self._stack)))
+            self._noted.append(_note(edge, self._stack, ledger))
             self._stack.proxy.disable(edge.name)
 
     def observe(self) -> Observation:
@@ -61,3 +61,7 @@ def _is_refused(stack: Stack, edge: Edge) -> bool:
     except ConnectionError:
         return not stack.proxy.is_enabled(edge.name)
     return False
+
+
+def _note(edge: Edge, stack: Stack, ledger: Ledger) -> Entry:
+    return ledger.note("disabled", edge.name, edge=stack.proxy.called(edge.name), **api_of(stack))

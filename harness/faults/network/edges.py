@@ -123,5 +123,6 @@ def client_bytes(stack: Stack, edges: Sequence[Edge]) -> int:
 
 
 def api_of(stack: Stack) -> dict[str, str | int]:
-    """Return where the fault proxy is told to undo something, as facts for the ledger."""
-    return {"api_host": stack.proxy.api.host, "api_port": stack.proxy.api.port}
+    """Return where the fault proxy is told to undo something, as facts for the ledger; one that is lent outlives us."""
+    lent = {"lent": True} if stack.proxy.is_lent else {}
+    return {"api_host": stack.proxy.api.host, "api_port": stack.proxy.api.port, **lent}

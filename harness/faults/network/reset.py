@@ -31,7 +31,8 @@ class ResetAction(ToxicAction):
     def __init__(self, fault: Reset, site: Site) -> None:
         super().__init__(fault, site)
         self._after_s = fault.after
-        self._ends = {"reset", "closed"} if site.stack.backend == CONTAINERS else {"reset"}
+        is_published = site.stack.backend == CONTAINERS or site.stack.proxy.is_lent
+        self._ends = {"reset", "closed"} if is_published else {"reset"}
 
     def toxics(self, edge: Edge) -> Iterable[Toxic]:
         """Return one toxic, of whole milliseconds. Source: Toxiproxy 2.12 README, "Toxics", reset_peer."""

@@ -86,7 +86,8 @@ class ToxicAction(ABC):
 
     def _note(self, toxic: Toxic, ledger: Ledger) -> Entry:
         name = f"{toxic.name} on {toxic.edge}"
-        return ledger.note("toxic", name, edge=toxic.edge, toxic=toxic.name, **api_of(self._stack))
+        called = self._stack.proxy.called(toxic.edge)
+        return ledger.note("toxic", name, edge=called, toxic=toxic.name, **api_of(self._stack))
 
     def _is_there(self, entry: Entry) -> bool:
         """Tell whether the toxic that an entry announced is on its edge."""

@@ -1,17 +1,21 @@
-"""A stack around a service that runs already: a fault proxy on the paths that it was given, and nothing else.
+"""A stack around a service that runs already: fault proxies on the paths that it was given, and nothing else.
 
 load ──► subject ──► [redis, …]
 the arrows after the subject are edges where it was given proxies, and unknown otherwise
+
+The proxies are ours, or those of a Toxiproxy that stands there already. What commands hit is no service of the stack.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.history.marks import Startup
 from harness.stack import proxy
 from harness.stack.backends.elsewhere import processes_elsewhere
+from harness.stack.backends.lent import Lent
 from harness.stack.backends.process import LocalProcess
 from harness.stack.components import COMPONENTS
 from harness.stack.ports import reserve
@@ -23,13 +27,34 @@ from harness.stack.subjects import health
 from harness.stack.subjects.external import ExternalService, address_of, address_of_service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from harness.clock import Clock
     from harness.spec.system import ProxiedDependency
     from harness.stack.blueprint import Blueprint
     from harness.stack.service import Service, Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Paths:
+    """The paths of a subject that runs already.
+
+    Attributes:
+        proxy: The fault proxy that stands on them.
+        edges: Each of them.
+        ends: What is at the end of each.
+        started: The fault proxy as a service, where it is ours.
+        check: Called once what is at their ends answers.
+        mark: See `Stack.mark`.
+    """
+
+    proxy: ProxyServer
+    edges: Sequence[Edge]
+    ends: Sequence[ExternalService]
+    started: Sequence[Service] = ()
+    check: Callable[[], object] = lambda: None
+    mark: str = ""
 
 
 @contextmanager
@@ -42,32 +67,26 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
     """
     began_s, within_s = clock.now(), blueprint.subject.ready_within
     elsewhere = processes_elsewhere(blueprint.subject, workspace.project)
-    server = LocalProcess(proxy.local(reserve(), blueprint.seed), workspace)
-    try:
-        server.start()
-        wait_until_ready([server], clock=clock)
-        paths = ProxyServer(server.direct)
-        edges = [_opened(name, each, paths) for name, each in blueprint.subject.proxies.items()]
-        ends = [_end_of(name, each, within_s) for name, each in blueprint.subject.proxies.items()]
+    with _opened(blueprint, workspace, clock) as paths:
         subject = _subject(blueprint, within_s, workspace.project)
-        ready_s = wait_until_ready([*ends, subject], clock=clock)
+        ready_s = wait_until_ready([*paths.ends, subject], clock=clock)
+        paths.check()
         for each in elsewhere.values():
             each.wait_until_it_serves(clock, "before the load")
-        services: list[Service] = [server, *ends, subject]
+        services: list[Service] = [*paths.started, *paths.ends, subject]
         yield Stack(
             backend="embedded",
             services={each.name: each for each in services},
-            edges=tuple(edges),
-            proxy=paths,
+            edges=tuple(paths.edges),
+            proxy=paths.proxy,
             entry=subject.direct,
             elsewhere=elsewhere,
+            mark=paths.mark,
             startup=tuple(
                 Startup(part=each.name, began_s=0.0, took_s=at_s - began_s, version=each.version())
-                for each, at_s in zip([*ends, subject], ready_s, strict=True)
+                for each, at_s in zip([*paths.ends, subject], ready_s, strict=True)
             ),
         )
-    finally:
-        server.stop()
 
 
 def _subject(blueprint: Blueprint, within_s: float, project: Path) -> ExternalService:
@@ -75,7 +94,32 @@ def _subject(blueprint: Blueprint, within_s: float, project: Path) -> ExternalSe
     return ExternalService(SUBJECT, address_of_service(blueprint.subject, project), probe, within_s)
 
 
-def _opened(name: str, path: ProxiedDependency, server: ProxyServer) -> Edge:
+@contextmanager
+def _opened(blueprint: Blueprint, workspace: Workspace, clock: Clock) -> Iterator[_Paths]:
+    """Open the subject's paths; those that stand there already are looked at, and stay."""
+    if told := blueprint.subject.toxiproxy:
+        lent = Lent(blueprint.system, told, blueprint.subject.ready_within)
+        yield _Paths(
+            proxy=lent.proxy,
+            edges=lent.edges,
+            ends=lent.ends,
+            check=lambda: lent.check_it_counts(clock),
+            mark=f"readiness-{workspace.run_id}-",
+        )
+        return
+    server = LocalProcess(proxy.local(reserve(), blueprint.seed), workspace)
+    try:
+        server.start()
+        wait_until_ready([server], clock=clock)
+        paths, given = ProxyServer(server.direct), blueprint.subject.proxies
+        edges = [_listening(name, each, paths) for name, each in given.items()]
+        ends = [_end_of(name, each, blueprint.subject.ready_within) for name, each in given.items()]
+        yield _Paths(proxy=paths, edges=edges, ends=ends, started=[server])
+    finally:
+        server.stop()
+
+
+def _listening(name: str, path: ProxiedDependency, server: ProxyServer) -> Edge:
     """Listen where the subject looks for something."""
     listen = server.create(f"{SUBJECT}.{name}", address_of(path.upstream), address_of(path.listen))
     return Edge(SUBJECT, name, listen, client_address=listen)
