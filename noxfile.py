@@ -200,6 +200,16 @@ def doses(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def first_hour(session: nox.Session) -> None:
+    """Five projects of other people, from nothing to a verdict, each with a red twin: 20 minutes; `-- flask` is one.
+
+    Writes docs/first-hour.md.
+    """
+    _install_to_run(session, "test")
+    session.run("python", "-m", "fixtures.trials.first_hour", *session.posargs, **PATIENT)
+
+
+@nox.session(default=False)
 def steady(session: nox.Session) -> None:
     """The core's suites with 20 seeds, three of them beside three busy processes: 40 minutes; `-- 7` is one of these.
 
