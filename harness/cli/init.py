@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from harness.onboarding.limits import Limits
     from harness.onboarding.proposal import Proposal, Told
 
+PROPOSED = tuple(kind for kind, component in COMPONENTS.items() if not component.keys)
+"""What can be started with nothing said but its kind."""
+
 
 def init(
     folder: Annotated[Path, typer.Argument(help="The project's folder.", exists=True, file_okay=False)] = Path(),
@@ -67,7 +70,7 @@ def init(
     )
     if not yes and is_a_person_there():
         answers = _asked(told, answers)
-    proposal = proposed(told, answers, COMPONENTS)
+    proposal = proposed(told, answers, PROPOSED)
     _check_nothing_is_lost(folder, proposal, force=force)
     _check_is_understood(folder, proposal)
     _write(folder, proposal)
@@ -122,8 +125,8 @@ def _asked(told: Told, answers: Answers) -> Answers:
     )
     needs = answers.needs
     if needs is None and start.kind != "external":
-        found = ",".join(each.kind for each in told.needs if each.kind in COMPONENTS) or "none"
-        needs = _kinds(typer.prompt(f"What does it depend on (of {', '.join(COMPONENTS)}; or none)", found))
+        found = ",".join(each.kind for each in told.needs if each.kind in PROPOSED) or "none"
+        needs = _kinds(typer.prompt(f"What does it depend on (of {', '.join(PROPOSED)}; or none)", found))
     asked = answers.asked
     if asked is None:
         paths = " ".join(route.path for route in told.asked[:ASKED_MAX]) or "/"

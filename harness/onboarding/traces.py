@@ -12,17 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STRANGERS: Mapping[str, Traces] = {
-    "mysql": Traces(
-        packages=("mysqlclient", "pymysql", "aiomysql", "asyncmy", "mysql", "mysql2", "github.com/go-sql-driver/mysql"),
-        images=("mysql", "mariadb", "percona"),
-    ),
     "mongodb": Traces(
         packages=("pymongo", "motor", "mongoengine", "beanie", "mongodb", "mongoose", "go.mongodb.org/mongo-driver"),
         images=("mongo", "mongodb", "mongodb-community-server", "ferretdb"),
-    ),
-    "rabbitmq": Traces(
-        packages=("pika", "aio-pika", "amqplib", "amqp-connection-manager", "github.com/rabbitmq/amqp091-go"),
-        images=("rabbitmq",),
     ),
     "kafka": Traces(
         packages=(
@@ -36,7 +28,6 @@ STRANGERS: Mapping[str, Traces] = {
         images=("elasticsearch", "opensearch"),
     ),
     "s3": Traces(packages=("boto3", "minio", "@aws-sdk/client-s3"), images=("minio", "localstack")),
-    "smtp": Traces(packages=("aiosmtplib", "nodemailer"), images=("mailhog", "mailpit", "maildev")),
 }  # fmt: skip
 """Known by name, so that a reader hears that they are not hurt."""
 

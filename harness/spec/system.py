@@ -259,9 +259,22 @@ class Part(Model):
 
     Attributes:
         kind: What it is; its name in readiness.toml if that says nothing, so that only a second one of a kind needs it.
+        answers: Of an `http-stub`: the file of the project that says what it answers (docs/system.md).
+        command: Of a `tcp`: program and arguments; `{host}` and `{port}` say where it must listen, and `{data}` names
+            an empty folder of its own.
+        asks: Of a `tcp`: what it is asked, such as a PING and an end of line.
+        says: Of a `tcp`: what is in its answer when it is well; of one that is asked nothing, in its greeting.
+        ends: Of a `tcp`: what it is told so that it ends the connection, such as a QUIT and an end of line.
+        ready_within: Of a `tcp`: how long it may take until it is ready; 20 s if it says nothing.
     """
 
     kind: Slug | None = None
+    answers: PathBelow | None = Field(default=None, exclude_if=is_unsaid)
+    command: Argv | None = Field(default=None, exclude_if=is_unsaid)
+    asks: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=is_unsaid)
+    says: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=is_unsaid)
+    ends: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=is_unsaid)
+    ready_within: Annotated[Duration, Field(gt=0, le=600)] | None = Field(default=None, exclude_if=is_unsaid)
 
 
 class Locust(Model):

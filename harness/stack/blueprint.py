@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, assert_never
 from harness.errors import SpecError, nearest
 from harness.spec.external import HALVES
 from harness.spec.faults import (
+    Bandwidth,
     ClockFault,
+    ConnectBlackhole,
     Cpu,
     DataFault,
+    Down,
     Failover,
+    HalfOpen,
     Kill,
+    LimitData,
     LimitFault,
     NetworkFault,
     Pause,
     ProcessFault,
     Reload,
     RollingRestart,
+    Slicer,
     SlowStart,
     TrafficFault,
 )
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from harness.spec.standby import Replicates
     from harness.spec.system import Subject, System
     from harness.stack.component import Component
+    from harness.stack.health_probe import HealthProbe
     from harness.stack.replication import Replication
     from harness.stack.service import Address
 
@@ -124,7 +131,7 @@ def components_of(system: System) -> dict[str, Component]:
     for name, kind in system.kinds.items():
         if kind not in COMPONENTS:
             raise unknown_kind(kind, where=f"readiness.toml: system.components.{name}")
-    return {name: COMPONENTS[kind] for name, kind in system.kinds.items()}
+    return {name: COMPONENTS[kind].of(system.components[name]) for name, kind in system.kinds.items()}
 
 
 def unknown_kind(kind: str, *, where: str) -> SpecError:
@@ -185,8 +192,15 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
     """
     if isinstance(fault, ClockFault) and system.subject.clock is None:
         return f"nothing sets the clock of {fault.target} off: readiness.toml has no [system.subject.clock]"
+    if isinstance(fault, NetworkFault | Pause) and (why_not := _why_unseen(fault, system)):
+        return why_not
     if system.subject.external is None or isinstance(fault, TrafficFault) or fault.target in targets_of(fault, system):
         return None
+    return _why_not_elsewhere(fault, system)
+
+
+def _why_not_elsewhere(fault: SystemFault, system: System) -> str:
+    """Say why a fault cannot reach what runs already, or what that depends on."""
     if isinstance(fault, DataFault):
         return f"{fault.target} was not started here: the subject is external, and its data is not the harness's"
     if isinstance(fault, ProcessFault) and fault.target in system.subject.processes:
@@ -208,6 +222,30 @@ def _why_no_command(fault: ProcessFault, process: CommandedProcess) -> str:
     if fault.kind not in process.kinds:
         return f"readiness.toml says no command for it: {key} has no {fault.kind} and {HALVES[fault.kind]}"
     return f"nothing tells whether {fault.target} serves, so that the fault could not be seen: {key} has no ready"
+
+
+def _why_unseen(fault: NetworkFault | Pause, system: System) -> str | None:
+    """Say why the dose of a fault could not be seen: by what answers nothing, a path that is hurt is known by no sign.
+
+    None where it can; a path that refuses, or lets nobody in, shows to whoever connects.
+    """
+    name = fault.target.rpartition(".")[2]
+    probe = _probes_of(system).get(name)
+    if probe is None or isinstance(fault, Down | ConnectBlackhole):
+        return None
+    if not (probe.question or probe.greets):
+        return f"nothing is asked of {name}, so that the dose of {fault.kind} could not be seen (docs/system.md)"
+    if probe.long_question is None and isinstance(fault, Bandwidth | HalfOpen | LimitData | Slicer):
+        return (
+            f"nothing long can be asked of {name}, so that the dose of {fault.kind} could not be seen (docs/system.md)"
+        )
+    return None
+
+
+def _probes_of(system: System) -> dict[str, HealthProbe]:
+    """Return how each component is known, or what is at the end of a path that an external subject was given."""
+    given = {name: COMPONENTS[path.kind or name].probe for name, path in system.subject.proxies.items()}
+    return given | {name: component.probe for name, component in components_of(system).items()}
 
 
 def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR0911 - one family after the other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import SpecError
@@ -33,6 +34,7 @@ def mistakes_in(system: System, document: Document, project: Path) -> Iterator[S
     mistakes = [*_unknown_kinds(system, document), *_names_taken_twice(system, document)]
     yield from mistakes
     if not mistakes:  # what a component that is not there would give is not a second mistake
+        yield from _wrong_parts(system, document, project)
         yield from _unknown_placeholders(system, document)
     yield from _unheard_port(system, document)
     for name, what, fix in wrong_standbys(system.standbys, system):
@@ -85,6 +87,25 @@ def _unknown_kinds(system: System, document: Document) -> Iterator[SpecError]:
     for path, kind in named.items():
         if (kind or path[-1]) not in COMPONENTS:
             yield unknown_kind(str(kind or path[-1]), where=document.place((*path, "kind") if kind else path))
+
+
+def _wrong_parts(system: System, document: Document, project: Path) -> Iterator[SpecError]:
+    """Find what a component is told that it does not hear, or cannot be."""
+    for name, kind in system.kinds.items():
+        component, part = COMPONENTS[kind], system.components[name]
+        place = partial(_place_in, document, name)
+        for key in sorted(part.model_fields_set - {"kind", *component.keys}):
+            of = [each.kind for each in COMPONENTS.values() if key in each.keys]
+            what, fix = (
+                f"{key} means nothing for a {kind}",
+                f"leave it out; it is for kind = {' or '.join(map(repr, of))}",
+            )
+            yield SpecError(what, where=place(key), fix=fix)
+        yield from component.mistakes(part, project, place)
+
+
+def _place_in(document: Document, name: str, key: str) -> str:
+    return document.place(("system", "components", name, key))
 
 
 def _names_taken_twice(system: System, document: Document) -> Iterator[SpecError]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from harness.errors import SpecError
+    from harness.spec.system import Part
     from harness.stack.health_probe import HealthProbe
     from harness.stack.image import Image
-    from harness.stack.program import Program
+    from harness.stack.program import Findable
     from harness.stack.recipe import ContainerRecipe, Recipe
     from harness.stack.service import Address, Workspace
 
@@ -55,10 +57,13 @@ class Component:
         gives: Placeholders beside `{name.host}` and `{name.port}`, as text in which `{host}` and `{port}` stand for
             where a replica finds it: `url` becomes `{redis.url}`.
         traces: How one knows that a project uses it.
+        keys: What it can be told in readiness.toml beside `kind`: attributes of a `Part`.
+        fitted: Returns the same as such a part of readiness.toml wants it; None where it can be told nothing.
+        mistakes: Yields what is wrong with a part, given the project's folder and what tells where a key of it stands.
     """
 
     kind: str
-    program: Program
+    program: Findable
     local: Callable[[str, Path, Workspace], Recipe]
     image: Image | None
     port: int
@@ -66,6 +71,13 @@ class Component:
     contained: Callable[[str, str], ContainerRecipe]
     gives: Mapping[str, str] = field(default_factory=dict)
     traces: Traces = Traces()
+    keys: tuple[str, ...] = ()
+    fitted: Callable[[Part], Component] | None = None
+    mistakes: Callable[[Part, Path, Callable[[str], str]], Iterable[SpecError]] = lambda *_: ()
+
+    def of(self, part: Part) -> Component:
+        """Return the one that a part of readiness.toml asks for."""
+        return self.fitted(part) if self.fitted else self
 
     def placeholders(self, name: str, address: Address) -> dict[str, str]:
         """Return what the placeholders of one that is called `name` stand for, for a client that finds it there."""

@@ -22,11 +22,13 @@ class HealthProbe:
 
     Attributes:
         is_answering: Asks it through an address, at once; may raise OSError.
-        question: Its cheapest question, answered without any greeting; empty for what listens nowhere, which is
-            looked at as a process instead of being asked.
+        question: Its cheapest question, which needs nothing that was said before on a connection; empty for what is
+            asked nothing.
         long_question: A question whose answer has at least so many bytes, after which the server ends the connection;
-            it changes nothing there. None for what listens nowhere.
+            it changes nothing there. None where no such question is known.
         version: See `Service.version`.
+        greets: Whether it speaks first: then its greeting is what it is known to answer by.
+        listens: Whether it listens at all; what does not is looked at as a process instead of being asked.
         is_refusing: Tells whether it answers, and not that it is not ready yet: to wait longer would change nothing.
         seen: Says in one clause what it answers, for the one who waits in vain; nothing if there is nothing to say.
     """
@@ -35,18 +37,21 @@ class HealthProbe:
     question: bytes
     long_question: Callable[[int], bytes] | None
     version: Callable[[Address], str]
+    greets: bool = False
+    listens: bool = True
     is_refusing: Callable[[Address], bool] = lambda _: False
     seen: Callable[[Address], str] = lambda _: ""
 
     def round_trip_s(self, via: Address, within_s: float) -> float:
-        """See `Service.round_trip_s`."""
-        return seconds_to_answer(via, self.question, within_s)
+        """See `Service.round_trip_s`; of what neither answers nor greets, that it accepts is all that can be known."""
+        is_heard = bool(self.question) or self.greets
+        return seconds_to_answer(via, self.question, within_s) if is_heard else seconds_to_connect(via, within_s)
 
     def asking_for(self, length_bytes: int, name: str) -> bytes:
         """See `Service.long_question`; `name` is the service's."""
         if self.long_question is None:
-            what = f"{name} listens nowhere, so that nothing can be asked of it"
-            raise StackError(what, where=name, fix="target something that listens")
+            what = f"nothing is known that could be asked of {name}" if self.listens else f"{name} listens nowhere"
+            raise StackError(what, where=name, fix="target something that answers")
         return self.long_question(length_bytes)
 
 
@@ -65,6 +70,17 @@ def connected(address: Address, within_s: float) -> socket.socket:
     except BaseException:
         connection.close()
         raise
+
+
+def seconds_to_connect(address: Address, within_s: float) -> float:
+    """Return the seconds until a connection is accepted.
+
+    Raises:
+        OSError: If it is refused; TimeoutError if it is not accepted in time.
+    """
+    began_s = time.perf_counter()
+    with socket.create_connection((address.host, address.port), timeout=within_s):
+        return time.perf_counter() - began_s
 
 
 def seconds_to_answer(address: Address, question: bytes, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:

@@ -53,6 +53,11 @@ class Module:
     program: str
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Nothing but the base, whose Python runs a script of ours."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """How the image of a server is had.
@@ -66,5 +71,5 @@ class Image:
     """
 
     official: Pin
-    made_of: Wheel | Module | None = None
+    made_of: Wheel | Module | Base | None = None
     dockerfile: str = ""

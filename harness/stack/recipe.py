@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from harness.stack.health_probe import HealthProbe
@@ -84,7 +84,7 @@ class ContainerRecipe:
         probe: How one knows it.
         command: Instead of the image's own; what is added to its entry point.
         environment: Its variables.
-        files: Text by path inside, there before it starts.
+        files: Text by path inside, there before it starts; or what makes it, given the folder of readiness.toml.
         user: Instead of the image's own.
         memory_mib: More, and the kernel kills it. There is no limit to its processor time: one would throttle it in
             bursts, which looks like the service's own latency.
@@ -102,7 +102,7 @@ class ContainerRecipe:
     probe: HealthProbe
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | Callable[[Path], str]] = field(default_factory=dict)
     user: str | None = None
     memory_mib: int = 256
     data: str | None = None

@@ -105,6 +105,10 @@ class Service(Protocol):
     def question(self) -> bytes:
         """What `round_trip_s` asks: as many bytes as one look of ours sends."""
 
+    @property
+    def greets(self) -> bool:
+        """Whether it speaks first on a connection, so that what comes first is no answer to what was asked."""
+
     def long_question(self, length_bytes: int) -> bytes:
         """Return a question whose answer has at least so many bytes, and ends the connection; it changes nothing.
 

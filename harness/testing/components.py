@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from harness.clock import SystemClock
+from harness.errors import StackError
 from harness.stack.backends.job import Job
 from harness.stack.backends.process import LocalProcess, listening
 from harness.stack.components import COMPONENTS
@@ -23,6 +24,7 @@ from harness.stack.service import LOOPBACK, Workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.spec.system import Part
     from harness.stack.component import Component
     from harness.stack.service import Address
 
@@ -31,9 +33,10 @@ _SILENT_FOR_S = 0.3
 _LONG_BYTES = 10_000
 _ANSWERS_WITHIN_S = 2.0
 _FIRST, _SECOND = "first", "second-one"
+_NOT_LISTED = "is not listed in harness/stack/components/__init__.py"
 
 
-def check_component(component: Component) -> None:
+def check_component(component: Component, part: Part | None = None, project: Path | None = None) -> None:
     """See that a component is one like every other, with real processes of it.
 
     It must be listed, be had and described for both backends; start under any name, twice side by side, listening on
@@ -43,15 +46,22 @@ def check_component(component: Component) -> None:
 
     Args:
         component: The value that its file exports.
+        part: What readiness.toml says of it, for one that must be told something.
+        project: The folder that holds readiness.toml; the current one if None.
 
     Raises:
         MissingError: If its program is not on this machine.
         AssertionError: If one of these does not hold; it says which.
     """
+    _hold(COMPONENTS.get(component.kind) is component, f"{component.kind!r} {_NOT_LISTED}")
+    component = component.of(part) if part else component
     _check_declared(component)
     _check_image(component)
     before = _below_us()
-    with started(component, name=_FIRST) as first, started(component, name=_SECOND) as second:
+    with (
+        started(component, name=_FIRST, project=project) as first,
+        started(component, name=_SECOND, project=project) as second,
+    ):
         _hold(first.direct != second.direct, f"two of a kind share the address {first.direct}")
         for service in (first, second):
             _check_answers(service)
@@ -63,21 +73,24 @@ def check_component(component: Component) -> None:
 
 
 @contextmanager
-def started(component: Component, *, name: str, program: Path | None = None) -> Iterator[LocalProcess]:
+def started(
+    component: Component, *, name: str, program: Path | None = None, project: Path | None = None
+) -> Iterator[LocalProcess]:
     """Run a component as the embedded backend does, in a work folder that is gone afterwards; yield it ready.
 
     Args:
         component: Of which kind.
         name: What it is called.
         program: Instead of the one that the component finds.
+        project: The folder that holds readiness.toml; the current one if None.
 
     Raises:
         MissingError: If its program is not on this machine.
         NotReadyError: If it does not start.
     """
     clock = SystemClock()
-    with _workspace() as workspace, ExitStack() as leaving:
-        recipe = component.local(name, program or component.program.find(), workspace)
+    with _workspace(project or Path.cwd()) as workspace, ExitStack() as leaving:
+        recipe = component.local(name, program or component.program.find(workspace.project), workspace)
         if recipe.preparation:
             log, where = workspace.logs / f"{name}.log", f"the preparation of {name}"
             argv, within_s = recipe.preparation.argv, recipe.preparation.within_s
@@ -92,12 +105,12 @@ def started(component: Component, *, name: str, program: Path | None = None) -> 
 
 
 @contextmanager
-def _workspace() -> Iterator[Workspace]:
+def _workspace(project: Path) -> Iterator[Workspace]:
     run_id = f"test-{secrets.token_hex(4)}"
     work = Path(tempfile.mkdtemp(prefix=f"readiness-{run_id}-"))
     work.chmod(0o711)  # an unprivileged user, such as that of Postgres, must be able to pass
     try:
-        yield Workspace(run_id=run_id, project=Path.cwd(), logs=work, work=work, on_spawn=lambda _name, _pid: None)
+        yield Workspace(run_id=run_id, project=project, logs=work, work=work, on_spawn=lambda _name, _pid: None)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -107,7 +120,6 @@ def _check_declared(component: Component) -> None:
     _hold(
         re.fullmatch(r"[a-z0-9][a-z0-9-]*", kind), f"readiness.toml cannot name {kind!r}: lower-case letters and digits"
     )
-    _hold(COMPONENTS.get(kind) is component, f"{kind!r} is not listed in harness/stack/components/__init__.py")
     described = component.contained(_FIRST, "image")
     given = component.placeholders(_FIRST, described.direct)
     _hold({f"{_FIRST}.host", f"{_FIRST}.port"} <= set(given), "a service is not told where it is")
@@ -134,10 +146,19 @@ def _check_image(component: Component) -> None:
 def _check_answers(service: LocalProcess) -> None:
     name = service.name
     _hold(name in {_FIRST, _SECOND}, f"it is called {name!r}, whatever name it is given")
-    _hold(service.question, f"{name} has no question, so that no fault on it can be seen")
+    _hold(service.question or service.greets, f"{name} has no question, so that no fault on it can be seen")
     _hold(service.round_trip_s(service.direct) > 0, f"{name} does not answer its question")
     _hold(re.search(r"\d", service.version()), f"{name} says no version: {service.version()!r}")
-    heard = converse(service.direct, service.long_question(_LONG_BYTES), within_s=_ANSWERS_WITHIN_S)
+    _check_long_answer(service)
+
+
+def _check_long_answer(service: LocalProcess) -> None:
+    name = service.name
+    try:
+        question = service.long_question(_LONG_BYTES)
+    except StackError:  # nothing long can be asked of it: faults that would need that say so, before anything starts
+        return
+    heard = converse(service.direct, question, within_s=_ANSWERS_WITHIN_S)
     _hold(heard.length_bytes >= _LONG_BYTES, f"{name} answers its long question with {heard.length_bytes} bytes only")
     _hold(heard.ended == "closed", f"{name} does not end the connection after its long question: {heard.ended}")
 

@@ -7,18 +7,35 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import MissingError
+from harness.spec.system import Part
 from harness.stack.components import COMPONENTS, redis
 from harness.stack.image import Image, Pin, Wheel
 from harness.testing import check_component
 
+TOLD = [kind for kind, component in COMPONENTS.items() if component.keys]
+REDIS = ("--bind", "{host}", "--port", "{port}", "--save", "", "--dir", "{data}")
 
-@pytest.mark.parametrize("kind", COMPONENTS)
+
+@pytest.mark.parametrize("kind", [kind for kind in COMPONENTS if kind not in TOLD])
 def test_every_component_keeps_the_seam(kind):
-    """Where its program is; the wheels are always there, memcached is Debian's."""
+    """Where its program is; the wheels are always there, memcached, MariaDB and RabbitMQ are Debian's."""
     try:
         check_component(COMPONENTS[kind])
     except MissingError as error:
         pytest.skip(error.what)
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_so_does_each_that_must_be_told_something(kind, tmp_path):
+    """A third party's API with one answer, and a Redis that is nothing but a program with an address."""
+    (tmp_path / "answers.toml").write_text('[[answers]]\npath = "/"\n')
+    command = (str(redis.COMPONENT.program.find()), *REDIS)
+    parts = {
+        "http-stub": Part(answers="answers.toml"),
+        "tcp": Part(command=command, asks="PING\r\n", says="PONG", ends="QUIT\r\n"),
+    }
+
+    check_component(COMPONENTS[kind], parts[kind], tmp_path)
 
 
 def named_always(_name, program, workspace):

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.cli.init import PROPOSED
 from harness.errors import SpecError
 from harness.library.files import scenario_files
 from harness.library.lint import linted
@@ -17,7 +18,7 @@ from harness.onboarding.proposal import Answers, proposed, told_by
 from harness.options import settings_of
 from suites.support.made import Stretch, history_of, scenario_of
 
-KNOWN = ("redis", "postgres", "memcached")
+KNOWN = PROPOSED
 
 FLASK = {
     "requirements.txt": "flask==3.0\nredis>=5\n",
@@ -70,13 +71,18 @@ DJANGO = {
     "site/urls.py": 'urlpatterns = [path("", index), path("people/<int:pk>/", person), path("admin/", admin)]\n',
 }
 EXPRESS = {
-    "package.json": '{"scripts": {"start": "node server.js", "migrate": "x"}, "dependencies": {"pg": "8", "mysql2": "3"}}',
+    "package.json": '{"scripts": {"start": "node server.js", "migrate": "x"}, "dependencies": {"pg": "8", "mongoose": "8"}}',
     "server.js": 'app.get("/health", h)\napp.get("/users/:id", u)\napp.post("/users", p)\nserver.listen(process.env.PORT)\n',
     ".env.example": "DB_HOST=localhost\nDB_PORT=5432\nDB_USER=me\nDB_NAME=shop\nDB_PASSWORD=\nSECRET_KEY=\n",
 }
 GO = {
     "go.mod": "module x\n\nrequire github.com/redis/go-redis/v9 v9.0.0\n",
     "cmd/shop/main.go": 'package main\n\nfunc main() {\n\thttp.HandleFunc("GET /a/{id}", a)\n\tos.Getenv("PORT")\n}\n',
+}
+SPRINKLED = {
+    "requirements.txt": "pymysql\npika>=1.3\naiosmtplib\n",
+    ".env.example": "DATABASE_URL=mysql://me@db/shop\nMYSQL_PASSWORD=x\nRABBITMQ_URL=\nCELERY_BROKER_URL=amqp://mq\nSMTP_HOST=\nMAIL_PORT=25\n",
+    "wsgi.py": "from flask import Flask\n\napp = Flask(__name__)\n",
 }
 PROCFILE = {
     "Procfile": "web: gunicorn shop.wsgi --bind 0.0.0.0:$PORT\nrelease: python m.py\nmail_er: python w.py\nodd: a | b\n",
@@ -89,9 +95,9 @@ services:
     build: .
     command: node server.js --port ${PORT:-8000}
     ports: ["8080:8000"]
-    environment: {REDIS_URL: "redis://cache:6379/0", DATABASE_URL: "mysql://db/x"}
+    environment: {REDIS_URL: "redis://cache:6379/0", DATABASE_URL: "mongodb://db/x"}
   cache: {image: "redis:7"}
-  mail: {image: "axllent/mailpit@sha256:00"}
+  logs: {image: "bitnami/kafka@sha256:00"}
 """,
 }
 
@@ -167,6 +173,19 @@ def test_what_is_asked_are_the_paths_that_answer_a_get(tmp_path, files, ready, a
             },
             id="an example of the environment",
         ),
+        pytest.param(
+            SPRINKLED,
+            ["mysql", "rabbitmq", "smtp"],
+            {
+                "DATABASE_URL": "{mysql.url}",
+                "MYSQL_PASSWORD": "",
+                "RABBITMQ_URL": "{rabbitmq.url}",
+                "CELERY_BROKER_URL": "{rabbitmq.url}",
+                "SMTP_HOST": "{smtp.host}",
+                "MAIL_PORT": "{smtp.port}",
+            },
+            id="by what a value begins with",
+        ),
         pytest.param(COMPOSE, ["redis"], {"REDIS_URL": "{redis.url}"}, id="another database's URL is left alone"),
         pytest.param(PROCFILE, [], {}, id="nothing said"),
     ],
@@ -182,7 +201,7 @@ def test_what_it_depends_on_is_started_and_told_to_it(tmp_path, files, component
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (EXPRESS, "how to start mysql (mysql2 in package.json): it is reached as it is now, and cannot be hurt"),
+        (EXPRESS, "how to start mongodb (mongoose in package.json): it is reached as it is now, and cannot be hurt"),
         (EXPRESS, "what SECRET_KEY should be: set it in [system.subject.environment], or name it in `secrets`"),
         (GO, "by what it learns where redis is: give it {redis.host} and {redis.port}"),
         (GO, "which path tells that it is ready: GET / is asked, and must answer 200"),
@@ -191,7 +210,7 @@ def test_what_it_depends_on_is_started_and_told_to_it(tmp_path, files, component
         (PROCFILE, "what clients ask for: GET / stands in, which proves little"),
         (
             COMPOSE,
-            "how to start smtp (mailpit in compose.yaml, line 8): it is reached as it is now, and cannot be hurt",
+            "how to start kafka (kafka in compose.yaml, line 8): it is reached as it is now, and cannot be hurt",
         ),
     ],
 )

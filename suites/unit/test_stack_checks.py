@@ -10,7 +10,20 @@ import pytest
 from harness.errors import SpecError
 from harness.faults.data.failover import REFUSED
 from harness.options import settings_of
-from harness.spec.faults import Descriptors, DiskFull, Down, Failover, Flush, Kill, Pause, Restart, SlowStart
+from harness.spec.faults import (
+    Bandwidth,
+    Descriptors,
+    DiskFull,
+    Down,
+    Failover,
+    Flush,
+    HalfOpen,
+    Kill,
+    Latency,
+    Pause,
+    Restart,
+    SlowStart,
+)
 from harness.stack.blueprint import edges_of, targets_of, why_out_of_reach
 from harness.stack.components import COMPONENTS
 from harness.stack.stack import leads_into
@@ -304,3 +317,60 @@ def test_a_process_elsewhere_can_be_hit_where_a_command_does_it_and_it_can_be_se
     assert (fault.target in targets_of(fault, system)) == (reason is None)
     assert (reason or "") in (why_out_of_reach(fault, system) or "")
     assert (why_out_of_reach(fault, system) is None) == (reason is None)
+
+
+STUB = '[system.components.rates]\nkind = "http-stub"\n'
+TCP = '[system.components.ledger]\nkind = "tcp"\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('[system.components.redis]\nanswers = "x.toml"', "answers means nothing for a redis\n  where: readiness.toml:7: system.components.redis.answers\n  fix:   leave it out; it is for kind = 'http-stub'"),
+        (STUB, "an http-stub is told nothing to answer\n  where: readiness.toml:6: system.components.rates.answers"),
+        (STUB + 'answers = "missing.toml"', "cannot read the file: No such file or directory\n  where: missing.toml"),
+        (STUB + 'answers = "wrong.toml"', "unknown key 'pathh'\n  where: wrong.toml:2: answers[0].pathh"),
+        (STUB + 'answers = "../x.toml"', "leads elsewhere"),
+        (STUB + 'answers = "right.toml"\nasks = "x"', "asks means nothing for a http-stub"),
+        (TCP, "a tcp is told nothing to run\n  where: readiness.toml:6: system.components.ledger.command"),
+        (TCP + 'command = ["./ledger"]', "the command is not told where to listen\n  where: readiness.toml:8: system.components.ledger.command"),
+        (TCP + 'command = ["./ledger", "{prot}", "{port}"]', "unknown placeholder {prot}"),
+        (TCP + 'command = ["./ledger", "{port}"]\nasks = "x"', "it is asked, and any answer would do\n  where: readiness.toml:9:"),
+        (TCP + 'command = ["./ledger", "{port}"]\nsays = "x"\nends = "y"', "it is told to end, and asked nothing\n  where: readiness.toml:10:"),
+    ],
+)  # fmt: skip
+def test_what_a_component_cannot_be_told_is_refused(tmp_path, said, told):
+    """Before anything starts; in the file of answers as well, with its own line."""
+    (tmp_path / "wrong.toml").write_text('[[answers]]\npathh = "/"\n')
+    (tmp_path / "right.toml").write_text('[[answers]]\npath = "/"\n')
+
+    assert told in refusal(tmp_path, components=said)
+
+
+@pytest.mark.parametrize(
+    ("said", "unseen"),
+    [
+        ("", {"latency", "pause", "bandwidth", "half-open"}),
+        ('says = "220 "\n', {"bandwidth", "half-open"}),
+        ('asks = "PING"\nsays = "PONG"\n', {"bandwidth", "half-open"}),
+        ('asks = "PING"\nsays = "PONG"\nends = "QUIT"\n', set()),
+    ],
+    ids=["accepts", "greets", "answers", "ends"],
+)
+def test_a_fault_whose_dose_could_not_be_seen_is_out_of_reach(tmp_path, said, unseen):
+    """What is asked nothing shows no lateness; that it refuses, or is dead, shows to whoever connects."""
+    system = settings(tmp_path, components=f'{TCP}command = ["./ledger", "{{port}}"]\n{said}').system
+    target = {"target": "replica-1.ledger"}
+    faults = [
+        Down(kind="down", **target),
+        Latency(kind="latency", delay="1s", **target),
+        Bandwidth(kind="bandwidth", rate="1KB/s", **target),
+        HalfOpen(kind="half-open", stream="upstream", **target),
+        Pause(kind="pause", target="ledger"),
+        Kill(kind="kill", target="ledger"),
+    ]
+
+    reasons = {fault.kind: why_out_of_reach(fault, system) for fault in faults}
+
+    assert {kind for kind, reason in reasons.items() if reason} == unseen
+    assert all("ledger" in reason for reason in reasons.values() if reason)

@@ -2,7 +2,8 @@
 
 Toxiproxy's `timeout` of 0 in that direction. An end passes where no byte does, in both proxies (Toxiproxy 2.12,
 toxics/timeout.go): that is how the direction is seen. A service that was asked to end the connection does so, and its
-end arrives without its answer, if it was the answers that are lost; one that heard nothing ends nothing.
+end arrives without its answer, if it was the answers that are lost; one that heard nothing ends nothing, and says
+nothing but its greeting, if it has one.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class HalfOpenAction(ToxicAction):
             heard = hear(self._stack, edge, self._farewell(edge), within_s=SILENCE_S)
         except OSError as error:
             return Observation(is_delivered=False, seen=f"{edge.name} does not accept: {type(error).__name__}")
-        if heard.length_bytes:
+        if heard.length_bytes and not self._is_greeting(edge):
             return Observation(is_delivered=False, seen=f"{edge.name} answered {heard.length_bytes} bytes")
         why_not = why_silent_itself(self._stack, edge)
         if why_not:
@@ -52,3 +53,7 @@ class HalfOpenAction(ToxicAction):
     def _farewell(self, edge: Edge) -> bytes:
         """Return a question after which the service ends the connection."""
         return self._stack.services[edge.server].long_question(1)
+
+    def _is_greeting(self, edge: Edge) -> bool:
+        """Tell whether what came can be what a service says before it is asked: then its end tells what it heard."""
+        return self._stream == "upstream" and self._stack.services[edge.server].greets

@@ -43,12 +43,13 @@ class ResetAction(ToxicAction):
         return seen_in_time(lambda: self._look_once(edge))
 
     def _look_once(self, edge: Edge) -> Observation:
-        question, within_s = self._stack.services[edge.server].question, self._after_s + SERVICE_ANSWERS_WITHIN_S
+        service, within_s = self._stack.services[edge.server], self._after_s + SERVICE_ANSWERS_WITHIN_S
+        pieces = 2 if service.greets else 1  # what it says before it is asked is cut by nothing
         try:
-            heard = hear(self._stack, edge, question, within_s=within_s, most_pieces=1)
+            heard = hear(self._stack, edge, service.question, within_s=within_s, most_pieces=pieces)
         except OSError as error:
             return Observation(is_delivered=False, seen=f"{edge.name} does not accept: {type(error).__name__}")
-        if heard.length_bytes:
+        if len(heard.pieces) >= pieces:
             return Observation(is_delivered=False, seen=f"{edge.name} answered {heard.length_bytes} bytes")
         said = f"{edge.name} {heard.ended} after {heard.took_s * 1000:.0f} ms"
         return Observation(heard.ended in self._ends and self._is_in_time(heard.took_s), said)

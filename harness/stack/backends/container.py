@@ -107,6 +107,11 @@ class Container:
         """What `round_trip_s` asks."""
         return self._recipe.probe.question
 
+    @property
+    def greets(self) -> bool:
+        """Whether it speaks first on a connection."""
+        return self._recipe.probe.greets
+
     def long_question(self, length_bytes: int) -> bytes:
         """Return a question whose answer has at least so many bytes, and ends the connection."""
         return self._recipe.probe.asking_for(length_bytes, self.name)
@@ -114,7 +119,7 @@ class Container:
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
-            if not self._recipe.probe.question:
+            if not self._recipe.probe.listens:
                 return self._seen_running_s() == 0
             return self._recipe.probe.is_answering(self.direct) and self.is_alive()
         except (OSError, StackError):
@@ -126,7 +131,7 @@ class Container:
 
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
-        if not self._recipe.probe.question:
+        if not self._recipe.probe.listens:
             return self._seen_running_s()
         return self._recipe.probe.round_trip_s(via, within_s)
 
@@ -316,7 +321,8 @@ class Container:
         service.with_envs(**recipe.environment)
         if volume and recipe.data:  # what the image has there is copied into it by the engine, since it is empty
             service.with_volume_mapping(volume, recipe.data, "rw")
-        for path, text in recipe.files.items():
+        for path, said in recipe.files.items():
+            text = said if isinstance(said, str) else said(self._host.workspace.project)
             service.with_copy_into_container(text.encode(), path)
         return service.start().get_wrapped_container()
 

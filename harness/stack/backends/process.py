@@ -111,7 +111,7 @@ class LocalProcess:
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
-            if not self._recipe.probe.question:
+            if not self._recipe.probe.listens:
                 return self._seen_running_s() == 0
             return self.is_alive() and self._recipe.probe.is_answering(self.direct)
         except OSError:
@@ -157,13 +157,18 @@ class LocalProcess:
         """What `round_trip_s` asks."""
         return self._recipe.probe.question
 
+    @property
+    def greets(self) -> bool:
+        """Whether it speaks first on a connection."""
+        return self._recipe.probe.greets
+
     def long_question(self, length_bytes: int) -> bytes:
         """Return a question whose answer has at least so many bytes, and ends the connection."""
         return self._recipe.probe.asking_for(length_bytes, self.name)
 
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
-        if not self._recipe.probe.question:
+        if not self._recipe.probe.listens:
             return self._seen_running_s()
         return self._recipe.probe.round_trip_s(via, within_s)
 

@@ -199,7 +199,9 @@ def clocks(names: Iterable[str], subject: Subject, file: Callable[[str], str]) -
 def _probe(process: Process, subject: Subject, version: str) -> HealthProbe:
     """Return how a process is known: a replica by its health path, any other by running, which `Service` sees."""
     if not process.name.startswith(REPLICA):
-        return HealthProbe(is_answering=lambda _: False, question=b"", long_question=None, version=lambda _: version)
+        return HealthProbe(
+            is_answering=lambda _: False, question=b"", long_question=None, version=lambda _: version, listens=False
+        )
     return health(subject.ready, version)
 
 

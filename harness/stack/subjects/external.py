@@ -53,6 +53,11 @@ class ExternalService:
         """What `round_trip_s` asks."""
         return self._probe.question
 
+    @property
+    def greets(self) -> bool:
+        """Whether it speaks first on a connection."""
+        return self._probe.greets
+
     def long_question(self, length_bytes: int) -> bytes:
         """Return a question whose answer has at least so many bytes, and ends the connection."""
         return self._probe.asking_for(length_bytes, self.name)

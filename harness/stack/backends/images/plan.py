@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.errors import SpecError, StackError
 from harness.stack.backends.images.context import Piece, digest, of_installed, of_project
 from harness.stack.backends.images.table import BASE, DEBIAN, SERVERS, SERVICE
-from harness.stack.image import Module
+from harness.stack.image import Base, Module
 
 if TYPE_CHECKING:
     from harness.spec.system import System
@@ -132,6 +132,8 @@ def _server(role: str, image: Image, order: Order) -> Plan:
     if image.made_of is None or isinstance(image.made_of, Module):
         fix = "let the engine reach a registry, or load it there"
         raise StackError(f"{image.official.reference} can only be pulled", where=f"the image of {role}", fix=fix)
+    if isinstance(image.made_of, Base):
+        return Plan(role=role, reference="", pieces=(Piece("Dockerfile", image.dockerfile),))
     _check_machine(role, order)
     pieces = of_installed(_site_of(image.made_of, role), image.made_of.take)
     return Plan(role=role, reference="", pieces=(Piece("Dockerfile", image.dockerfile), *pieces))
