@@ -20,7 +20,7 @@ from harness.history.operations import Operations, no_operations
 from harness.history.samples import SampleOutcome
 from harness.layout import LOAD_LOG, LOGS
 from harness.load.link import ChildLink
-from harness.load.plan import LoadPlan
+from harness.load.plan import LEAVE_WITHIN_S, LoadPlan
 from harness.load.recording import RawFollower, remove_raw, take_raw
 from harness.stack.backends.process import child_environment, last_lines
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["LoadPlan", "LoadResult", "LoadRun", "apply_load"]
 
 READY_WITHIN_S = 20.0
-"""Importing Locust takes 0.8 s of an idle core, seating 256 users 0.1 s."""
+"""Importing Locust takes 0.8 s of an idle core, seating 256 users 0.1 s. Where a locustfile prepares them
+it counts from the last that was told of."""
 
 LEAD_S = 0.25
 """The first request is meant to start this long after the order to begin: no arrival is late because of the order."""
@@ -99,10 +100,13 @@ class LoadRun:
         Raises:
             LoadError: If it dies, or is not ready in time.
         """
-        until_s = self._clock.now() + READY_WITHIN_S + self.plan.login_lasts_s
-        while "ready" not in (line := self._next_line(until_s, "was not ready")):
+        until_s, how = self._clock.now() + READY_WITHIN_S + self.plan.login_lasts_s, "was not ready"
+        while "ready" not in (line := self._next_line(until_s, how)):
             if "refused" in line:
                 raise LoadError(**line["refused"])
+            if "seated" in line:  # however many they are, as long as they get on
+                until_s = self._clock.now() + READY_WITHIN_S
+                how = f"had {line['seated']} of {line['of']} users prepared, and was not ready"
         self.overhead_p95_s = line["overhead_p95_s"]
 
     def begin_at(self, moment_s: float) -> None:
@@ -169,6 +173,7 @@ class LoadRun:
             LoadError: If the generator died, did not end in time, or lost count.
         """
         until_s = self.begins_s + self._lasts_s + self.plan.load.drain + _AFTER_DRAIN_S
+        until_s += LEAVE_WITHIN_S if self.plan.load.locustfile is not None else 0.0
         while self._tally is None:
             self._sort(self._next_line(until_s, "did not end"))
         samples, tally = self._recorded.so_far(), self._tally

@@ -181,4 +181,6 @@ def apply_load_together(plan: LoadPlan, *, workers: int, folder: Path, clock: Cl
 def part_of(plan: LoadPlan, index: int, workers: int) -> LoadPlan:
     """Return one generator's part: every n-th arrival, and its share of the seats."""
     seats = -(-plan.load.max_in_flight // workers)  # rounded up: a generator without a seat would send nothing
-    return replace(plan, share=(index, workers), load=plan.load.model_copy(update={"max_in_flight": seats}))
+    per_s = plan.load.seats_per_s and plan.load.seats_per_s / workers
+    load = plan.load.model_copy(update={"max_in_flight": seats, "seats_per_s": per_s})
+    return replace(plan, share=(index, workers), load=load)

@@ -29,6 +29,9 @@ CONNECT_WITHIN_S = 2.0
 ANSWER_WITHIN_S = 5.0
 """Locust's own 60 s would outlive a run: a request into a black hole would never be counted."""
 
+LEAVE_WITHIN_S = 10.0
+"""What a locustfile does at the end of a test, such as logging its users out, is broken off after this."""
+
 CONNECT_FACTOR = 10.0
 """Of the tightest objective's time: a connection is not given up before it has clearly broken a promise."""
 

@@ -32,6 +32,8 @@ class Load(Model):
         login: How users make themselves known; where a scenario says nothing, what readiness.toml declares.
         keys: Which keys are asked for, by requests that name no range of their own.
         max_in_flight: Requests at a time; arrivals beyond it wait, and their latency counts the wait.
+        seats_per_s: How many users of a locustfile may begin their on_start in a second, before the load; ten at most
+            are in it at a time.
         drain: How long answers are awaited after the last arrival.
     """
 
@@ -45,6 +47,7 @@ class Load(Model):
     login: Login | None = Field(default=None, exclude_if=is_unsaid)
     keys: Keys = Keys()
     max_in_flight: int = Field(default=256, ge=1, le=10_000)
+    seats_per_s: float | None = Field(default=None, gt=0, le=10_000, exclude_if=is_unsaid)
     drain: Duration = Field(default=5.0, gt=0, le=60)
 
     @property
@@ -124,4 +127,8 @@ class Load(Model):
         for key in ("requests", "login"):
             if self.locustfile is not None and getattr(self, key):
                 raise ValueError(f"a locustfile and {key} are two answers to what is asked; keep the one that is meant")
+        if self.locustfile is not None and self.requests:
+            raise ValueError("a locustfile and requests are two answers to what is asked; keep the one that is meant")
+        if self.locustfile is None and self.seats_per_s is not None:
+            raise ValueError("seats_per_s is about users of a locustfile, and there is none; leave it out")
         return self

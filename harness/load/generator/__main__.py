@@ -3,8 +3,9 @@
 in   the plan; then {"begins_s": M}, a moment of CLOCK_MONOTONIC; then perhaps {"take_over": …}, what another generator
      left behind, {"lasts_s": S}, which is earlier than the plan's, and {"compute_s": S}, what a part of the control
      computes for each request from now on; the end of input ends us
-out  {"ready": true, "overhead_p95_s": …}; {"beat": …} each second; {"tally": …} at the end, or nothing counts; at any
-     time {"refused": …}, and no more
+out  {"seated": n, "of": m} while users prepare; {"ready": true, "overhead_p95_s": …}; {"beat": …} each second;
+     {"leaving": true} while a locustfile cleans up; {"tally": …} at the end, or nothing counts; at any time
+     {"refused": …}, and no more
 """
 
 # ruff: noqa: E402, I001 - locust patches sockets when imported, so it comes before whatever uses them
@@ -74,7 +75,9 @@ def _press(plan: LoadPlan, folder: Path, orders: FileObject) -> None:
         null_server() if plan.calibration_s else nullcontext() as computing_port,
     ):
         own_s = overhead_p95_s(plan, folder, null_port) if null_port else None
-        generator = Generator(plan, folder, entered(plan), on_beat=lambda beat: say(beat=beat.to_json()))
+        generator = Generator(
+            plan, folder, entered(plan), on_beat=lambda beat: say(beat=beat.to_json()), on_seated=_say_seated
+        )
         generator.seat_users()
         say(ready=True, overhead_p95_s=own_s)
         begins = orders.readline()
@@ -86,8 +89,13 @@ def _press(plan: LoadPlan, folder: Path, orders: FileObject) -> None:
                 control_port=null_port,
                 computing_port=computing_port,
             )
-            say(tally=asdict(tally))
+            say(tally=asdict(generator.leave(tally, lambda: say(leaving=True))))
         os._exit(0)  # the server that does nothing sees the end of its input
+
+
+def _say_seated(seated: int, of: int) -> None:
+    """Tell that more users are ready, so that nobody takes a long queue before a login for a standstill."""
+    say(seated=seated, of=of)
 
 
 def _die_with_parent() -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import locust.log
 import numpy as np
 from locust.env import Environment
 
@@ -27,12 +28,13 @@ from harness.load.generator.recorder import Recorder
 from harness.load.generator.request import Request
 from harness.load.generator.slow import held_until, slow_clients
 from harness.load.generator.users import OpenUser, RequestQueue, settings_of
+from harness.load.plan import LEAVE_WITHIN_S
 from harness.load.recording import RawWriter
 from harness.load.retrying import policy_of
 from harness.spec.faults import SlowReaders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from harness.history.load import Heartbeat, LoadTally
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from harness.spec.faults.traffic import TrafficWindow
 
 FLUSHED_EVERY_S = 1.0
+SEATED_EVERY_S = 1.0
 _DRAIN_POLL_S = 0.01
 _ORDER_POLL_S = 0.25
 
@@ -55,6 +58,7 @@ class Generator:
         folder: Path,
         clients: Clients = ANONYMOUS,
         on_beat: Callable[[Heartbeat], object] = lambda _beat: None,
+        on_seated: Callable[[int, int], object] = lambda _seated, _of: None,
     ) -> None:
         self.plan = plan
         self.clients = clients
@@ -81,6 +85,7 @@ class Generator:
         self._computing_port: int | None = None
         self._slow: dict[str, Drips] = {}
         self._on_beat = on_beat
+        self._on_seated = on_seated
         self._said_issued = self._said_planned = self._overdue = 0
         self._runner: Any = None
         self._folder = folder
@@ -97,11 +102,45 @@ class Generator:
         environment.events.init.fire(  # type: ignore[no-untyped-call]  # Locust is untyped
             environment=environment, runner=self._runner, web_ui=None
         )
-        seats = min(self.plan.load.max_in_flight, max(1, len(self.schedule)))
+        most = places_of(environment.user_classes)
+        seats = int(min(self.plan.load.max_in_flight, max(1, len(self.schedule)), most))
         self._runner.start(seats, spawn_rate=seats)
+        told, told_s = 0, time.monotonic()
         while self.queue.seated < seats:
             self.recorder.check_seated()
+            self._check_that_all_come(seats)
             gevent.sleep(0.005)
+            if self.queue.seated > told and time.monotonic() - told_s > SEATED_EVERY_S:
+                told, told_s = self.queue.seated, time.monotonic()
+                self._on_seated(told, seats)
+        self._check_prepared(seats)
+
+    def _check_that_all_come(self, seats: int) -> None:
+        """See that no user has ended before it was seated, whatever ended it.
+
+        Raises:
+            LoadError: If one has.
+        """
+        living = int(self._runner.user_count)
+        if self._runner.spawning_greenlet.ready() and living < seats:
+            self.recorder.check_seated()  # which knows why, if it was an exception
+            what = f"{seats - living} of {seats} users ended before they were seated"
+            raise LoadError(what, where="on_start", fix="see what it does, and what the log of the load says of it")
+
+    def _check_prepared(self, seats: int) -> None:
+        """See that users are as their on_start was to leave them, before anything rests on it.
+
+        Raises:
+            LoadError: If something failed of it in the end, or a listener of an event did.
+        """
+        failed = self.queue.unprepared
+        if failed:
+            what = f"what on_start asks failed for {len(failed)} of {seats} users; the first: {failed[0]}"
+            fix = "see what the service says to it; `load.seats_per_s` lets them come more slowly"
+            raise LoadError(what, where="on_start", fix=fix)
+        if locust.log.unhandled_greenlet_exception:
+            fix = "see what the log of the load says of it"
+            raise LoadError("a listener of the locustfile raised before the load", where="its events", fix=fix)
 
     def _environment(self) -> Environment:
         if self.plan.load.locustfile is not None:
@@ -156,6 +195,31 @@ class Generator:
             fix = "this is a bug of ours; keep the folder, and tell us"
             raise LoadError(f"requests were lost: {tally}", where=str(self._folder), fix=fix)
         return tally
+
+    def leave(self, tally: LoadTally, on_second: Callable[[], object]) -> LoadTally:
+        """Let a locustfile clean up, in Locust's order; return the account, with what broke of that.
+
+        Args:
+            tally: Of the load, which is over: nothing that is asked now is a part of it.
+            on_second: Called each second meanwhile.
+        """
+        if self.plan.load.locustfile is None:
+            return tally
+        self.queue.is_over = True
+        telling = gevent.spawn(_each_second, on_second)
+        events, environment = self._runner.environment.events, self._runner.environment
+        try:
+            with gevent.Timeout(LEAVE_WITHIN_S):
+                events.quitting.fire(environment=environment, reverse=True)
+                self._runner.quit()
+                events.quit.fire(exit_code=0)
+        except gevent.Timeout:
+            what = f"on_stop, test_stop and quitting were not done within {LEAVE_WITHIN_S:g} s, and were broken off"
+            self.recorder.client_error(what)
+        telling.kill()
+        if locust.log.unhandled_greenlet_exception:
+            self.recorder.client_error("a listener of the locustfile raised: see the log of the load")
+        return self.recorder.with_errors(tally)
 
     def end_at(self, lasts_s: float) -> None:
         """Let no request start at or after this, seconds since the origin; what was issued already stays."""
@@ -254,3 +318,15 @@ class Generator:
     def _note_error(self, user_instance: object, exception: BaseException, **_rest: object) -> None:
         """Note what a user raised that was not the outcome of a request; Locust itself logs it and goes on."""
         self.recorder.client_error(f"{type(user_instance).__name__}: {type(exception).__name__}: {exception}")
+
+
+def places_of(users: Sequence[Any]) -> float:
+    """Return how many users there can be of these classes: where each has a fixed count, no more than all of these."""
+    counts = [user.fixed_count for user in users]
+    return sum(counts) if all(counts) else math.inf
+
+
+def _each_second(call: Callable[[], object]) -> None:
+    while True:
+        gevent.sleep(FLUSHED_EVERY_S)
+        call()

@@ -9,23 +9,25 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import gevent
 import locust
-from locust import FastHttpUser, TaskSet, User
-from locust.argument_parser import default_args_dict
+from locust import TaskSet, User
+from locust.argument_parser import get_parser
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
+from locust.exception import StopTest, StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from harness.errors import LoadError
 from harness.history.samples import SampleOutcome
 from harness.load.generator.request import Request
-from harness.load.generator.users import settings_of
+from harness.load.generator.users import Gate, settings_of
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable
     from pathlib import Path
 
@@ -46,12 +48,13 @@ def environment_of(plan: LoadPlan, queue: RequestQueue) -> Environment:
         LoadError: If it does not import, or holds no user; it names the file and the line.
     """
     users = [_opened(user, plan, queue) for user in users_of(plan.locustfile)]
+    queue.gate = Gate(plan.load.seats_per_s)
     environment = Environment(
         user_classes=users,
         events=locust.events,
         host=plan.base_url,
         catch_exceptions=True,
-        parsed_options=_Options(**default_args_dict()),
+        parsed_options=options_of(plan),
     )
     environment.events.request.add_listener(_note_request)  # type: ignore[no-untyped-call]  # Locust is untyped
     return environment
@@ -92,21 +95,32 @@ def _line_of(error: BaseException, file: Path) -> int:
     return (lines[-1] if lines else None) or 1
 
 
-class _Options:
-    """Locust's options at their defaults, for locustfiles that look at them."""
+def options_of(plan: LoadPlan) -> Namespace:
+    """Return Locust's options, and those that the file adds: at their defaults, or as their variables say.
 
-    def __init__(self, **options: Any) -> None:
-        self.__dict__.update(options)
+    Raises:
+        LoadError: If one has neither, and must be given.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        fix = "give it a default, or an `env_var`, and name that in readiness.toml: [system.locust] variables"
+        raise LoadError(f"the locustfile's own options: {message}", where=str(plan.locustfile), fix=fix)
+
+    parser = get_parser(default_config_files=[])  # no locust.conf: it says how hard to press, which a scenario does
+    parser.error = refuse  # type: ignore[method-assign]  # it would print, and exit
+    options: Namespace = parser.parse_args([])
+    options.host = plan.base_url
+    return options
 
 
 def _opened(user: type[User], plan: LoadPlan, queue: RequestQueue) -> type[User]:
-    """Return `user` under open arrivals; its own time-outs stay, Locust's 60 s do not."""
+    """Return `user` under open arrivals; time-outs that its file says stay, Locust's own 60 s do not."""
     settings = settings_of(plan, queue) | {
         "answer_within": (plan.connect_within_s, plan.answer_within_s),
         "believed": plan.ca,
     }
     for name in ("connection_timeout", "network_timeout"):
-        if getattr(user, name, None) != getattr(FastHttpUser, name):
+        if any(name in vars(each) for each in _own_classes(user)):
             del settings[name]
     if any(name in vars(each) for each in _own_classes(user) for name in ("insecure", "ssl_context_factory")):
         del settings["insecure"], settings["ssl_context_factory"]
@@ -117,7 +131,7 @@ def _opened(user: type[User], plan: LoadPlan, queue: RequestQueue) -> type[User]
 
 def _own_classes(user: type[User]) -> list[type]:
     """Return the classes of a file that a user is made of, but for Locust's own."""
-    return [each for each in user.__mro__ if not each.__module__.startswith("locust.")]
+    return [each for each in user.__mro__ if each.__module__.partition(".")[0] != "locust"]
 
 
 def _wait_as_the_user_does(task: Any) -> None:
@@ -141,14 +155,33 @@ class _OpenLoop:
         super().__init__(environment)  # type: ignore[call-arg]  # the next class is a User
         self._arrival: Request | None = None
         self._asked: list[Request] = []
+        self._failed: dict[str, str] = {}
         if hasattr(self, "client") and isinstance(self.client, HttpSession | FastHttpSession):
             self.client.request = self._noticing(self.client.request)  # type: ignore[method-assign]  # Locust has no other place for it
 
     def on_start(self) -> None:
         """Prepare as the class says, outside the schedule; then wait: Locust does not before a user's first task."""
-        super().on_start()  # type: ignore[misc]  # the next class is a User
+        with self.queue.gate.entered():
+            try:
+                super().on_start()  # type: ignore[misc]  # the next class is a User
+            except (StopUser, StopTest) as error:  # of which Locust tells nobody
+                self._tell(f"{type(error).__name__} in on_start")
+                raise
+        self.queue.unprepared += [f"{name}: {said}" for name, said in self._failed.items()][:1]
         self.queue.seated += 1
         self.wait_time()
+
+    def on_stop(self) -> None:
+        """Clean up as the class says, when all is accounted for; one that leaves earlier leaves its seat empty."""
+        self._is_seated = False
+        if not self.queue.is_over:
+            self._close()
+            self._tell("it stopped itself (StopUser) while the load was on, and its seat stays empty")
+        try:
+            super().on_stop()  # type: ignore[misc]  # the next class is a User
+        except Exception as error:
+            self._tell(f"{type(error).__name__} in on_stop: {error}")
+            raise
 
     def wait_time(self) -> float:
         """End one arrival, and block until there is another."""
@@ -166,8 +199,8 @@ class _OpenLoop:
         return {**super().context(), _SEAT: self}  # type: ignore[misc]  # the next class is a User
 
     def ask(self, name: str) -> Request | None:
-        """Notice that a request begins; what is asked while a user is being seated is none of the load."""
-        if not self._is_seated:
+        """Notice that a request begins; what is asked before and after the load is none of it."""
+        if not self._is_seated or self.queue.is_over:
             return None
         request = self._next(name, self.queue.now_s())
         self._asked.append(request)
@@ -175,7 +208,7 @@ class _OpenLoop:
 
     def answer(self, name: str, took_s: float, outcome: SampleOutcome, response: object, asked: Request | None) -> None:
         """Write down a request that has ended: the one that was `asked`, where its client says which."""
-        if not self._is_seated:
+        if not self._is_seated or self.queue.is_over:
             return
         now_s = self.queue.now_s()
         if asked not in self._asked:
@@ -186,6 +219,18 @@ class _OpenLoop:
         asked.operation = name
         seen = response if hasattr(response, "status_code") and hasattr(response, "headers") else None
         self.queue.write_down(asked, outcome, seen, ended_s=min(now_s, asked.sent_s + took_s))
+
+    def has_prepared(self, name: str, exception: object) -> None:
+        """Hear how a request ended that came before the load: the last of each name counts, as one may try again."""
+        if exception is None:
+            self._failed.pop(name, None)
+        elif not self._is_seated:
+            self._failed[name] = f"{type(exception).__name__}: {exception}"
+
+    def _tell(self, what: str) -> None:
+        """Note what went wrong outside of all requests."""
+        if self.queue.recorder is not None:
+            self.queue.recorder.client_error(f"{type(self).__name__}: {what}")
 
     def _next(self, name: str, began_s: float) -> Request:
         """Return the arrival, for the first request of a task; for any after it, one that follows."""
@@ -227,6 +272,7 @@ def _note_request(
     told = context or {}
     user = told.get(_SEAT) or next(iter(getattr(gevent.getcurrent(), "args", ())), None)
     if isinstance(user, _OpenLoop):
+        user.has_prepared(str(name), exception)
         outcome = _outcome(user.queue, response, exception)
         user.answer(str(name), (response_time or 0.0) / 1000, outcome, response, told.get(_ASKED))
 

@@ -6,6 +6,7 @@ import math
 import struct
 import time
 from array import array
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,12 @@ class Recorder:
     def is_short_of(self, what: str) -> None:
         """Note what this machine was short of when a request was to be sent: one of `SHORTAGES`."""
         self._short_of = self._short_of or what
+
+    def with_errors(self, tally: LoadTally) -> LoadTally:
+        """Return an account with what went wrong outside of all requests by now."""
+        return replace(
+            tally, client_errors=len(self._client_errors), client_error=next(iter(self._client_errors), None)
+        )
 
     def check_seated(self) -> None:
         """See that no user broke while it was being seated.

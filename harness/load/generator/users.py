@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gevent
 import geventhttpclient.client
+from gevent.lock import BoundedSemaphore
 from gevent.queue import Queue
 from geventhttpclient.url import URL
 from locust import FastHttpUser, task
@@ -27,7 +29,7 @@ from harness.stack.tls import Tls
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from geventhttpclient import HTTPClient
 
@@ -48,6 +50,32 @@ IDLE_FOR_S = 20.0
 geventhttpclient.client._may_retry_after_send_error = lambda method: False  # noqa: ARG005, SLF001 - no setting for it
 
 
+PREPARING_MAX = 10
+"""Users that prepare themselves at a time: all at once would press a login that nobody asked to be pressed."""
+
+
+class Gate:
+    """Lets users prepare themselves, a few at a time.
+
+    Args:
+        per_s: How many of them may begin in a second; None for as many as come.
+    """
+
+    def __init__(self, per_s: float | None = None) -> None:
+        self._places = BoundedSemaphore(PREPARING_MAX)
+        self._gap_s = 1 / per_s if per_s else 0.0
+        self._next_s = 0.0
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Wait for one's turn; the next one's comes when this is left."""
+        with self._places:
+            begins_s = max(self._next_s, time.monotonic())
+            self._next_s = begins_s + self._gap_s
+            gevent.sleep(max(0.0, begins_s - time.monotonic()))
+            yield
+
+
 class GivenUpError(Exception):
     """A client waits no longer."""
 
@@ -66,6 +94,9 @@ class RequestQueue:
         retrying: What clients ask again; None where they do not.
         ends_s: No request is asked again at or after this, seconds since the origin.
         checks: What answers must show beside their status.
+        gate: Where users of a locustfile prepare themselves.
+        unprepared: What failed of that in the end, a line for each user that it failed for.
+        is_over: Whether all is accounted for: what is asked from then on, such as a logout, is none of the load.
     """
 
     origin_s: float = 0.0
@@ -77,6 +108,9 @@ class RequestQueue:
     retrying: RetryPolicy | None = None
     ends_s: float = math.inf
     checks: Checks = field(default_factory=dict)
+    gate: Gate = field(default_factory=Gate)
+    unprepared: list[str] = field(default_factory=list)
+    is_over: bool = False
 
     def now_s(self) -> float:
         """Return seconds since the origin."""
