@@ -172,6 +172,7 @@ def opened(
     check_options(settings, options)
     system = settings.system
     hidden = hidden_variables(system.subject.secrets, os.environ, key="system.subject.secrets")
+    hidden |= hidden_variables(_tokens(system), os.environ, key="system.subject.prometheus.token")
     sent = hidden_variables(system.secrets, os.environ, key="system.secrets")
     given = {name: os.environ[name] for name in system.locust.inherited if name in os.environ}
     secrets = Secrets([*hidden.values(), *sent.values(), *secrets_of_locustfile(system, os.environ)])
@@ -232,6 +233,12 @@ def _shared_stack(context: RunContext, scenarios: Sequence[str]) -> SharedStack 
         context.listener.message(f"stacks are not shared on {what}: each scenario has its own")
         return None
     return SharedStack(context)
+
+
+def _tokens(system: System) -> tuple[str, ...]:
+    """Return the name of the variable by whose value a Prometheus is asked, if there is one."""
+    prometheus = system.subject.prometheus
+    return (prometheus.token,) if prometheus and prometheus.token else ()
 
 
 def hidden_variables(names: Sequence[str], environment: Mapping[str, str], *, key: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ from harness.spec.faults import TrafficFault
 from harness.spec.quantity import duration_text
 from harness.spec.sometimes import Measured
 from harness.spec.timeline import Kind
-from harness.stack.metric_watch import MetricWatch, watching
+from harness.stack.metric_watch import MetricWatch, ReplicaMetrics, watching
+from harness.stack.prometheus import PrometheusSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from harness.spec.phase import Phase
     from harness.spec.scenario import Scenario
     from harness.spec.timeline import Moment, Scheduled
+    from harness.stack.metric_watch import Source
     from harness.stack.stack import Stack
 
 _POLL_S = 0.1
@@ -192,8 +194,15 @@ class Timeline:
 
     def _metric_watch(self, phase: Phase) -> MetricWatch:
         points = [each for each in self._scenario.sometimes if each.during == phase.name and isinstance(each, Measured)]
-        replicas = self._stack.replicas if points else {}
-        return MetricWatch(points, replicas, self._context.system.subject.metrics, self._recorder.now_s)
+        return MetricWatch(points, self._metric_source(has_points=bool(points)), self._recorder.now_s)
+
+    def _metric_source(self, *, has_points: bool) -> Source:
+        """Return who tells metrics: what collects them, where that is named, else the replicas; nobody if not asked."""
+        subject = self._context.system.subject
+        if subject.prometheus and has_points:
+            token = subject.prometheus.token
+            return PrometheusSource(subject.prometheus, self._context.hidden[token] if token else None)
+        return ReplicaMetrics(self._stack.replicas if has_points else {}, subject.metrics)
 
     def _wait_until(self, at_s: float) -> None:
         """Let the time pass, see to the load and to faults that go on, and tell how it goes; early if all is lost.

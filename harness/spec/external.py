@@ -12,14 +12,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.spec.model import Argv, Model
+from harness.spec.model import Argv, Model, Variable
 from harness.spec.quantity import Duration
+from harness.spec.sometimes import Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUBJECT = "subject"
 """Name of the judged service where it runs already; a process of that name is one that every request meets."""
+
+ON_THIS_MACHINE = ("127.0.0.1", "localhost")
 
 HALVES = {"kill": "restore", "pause": "resume"}
 """What a fault does to a process that runs elsewhere, by the word for that kind of fault, and what undoes it."""
@@ -60,6 +63,19 @@ def _host_port(text: str) -> str:
         raise ValueError(f"{text!r} is no address; write HOST:PORT, as seen from here")
     return text.lower()
 
+
+_API = re.compile(rf"https?://{_HOST.pattern}(?::([0-9]{{1,5}}))?(?:/[A-Za-z0-9._~/-]*)?")
+
+
+def _api_url(text: str) -> str:
+    found = _API.fullmatch(text)
+    if found is None or (found[1] and not _is_port(found[1])):
+        raise ValueError(f"{text!r} cannot be asked; write http://HOST:PORT, or https://HOST/PATH")
+    return text.rstrip("/")
+
+
+ApiUrl = Annotated[str, AfterValidator(_api_url)]
+"""Where an API is, maybe below a path, maybe over TLS."""
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """Where an API is."""
@@ -175,3 +191,30 @@ class Toxiproxy(Model):
             for key in ("listen", "upstream"):
                 if said := getattr(edge, key):
                     yield ("edges", name, key), said.rpartition(":")[0]
+
+
+class Prometheus(Model):
+    """A Prometheus that collects the metrics of an external system; it is asked where a scenario speaks of one.
+
+    Attributes:
+        address: Of its API, before `/api/v1`.
+        token: Name of a variable of ours whose value it gets as a bearer token, and which is never written.
+        labels: What a series must carry to be the service's, among all that it collects.
+        replica: The label that tells replicas apart.
+    """
+
+    address: ApiUrl
+    token: Variable | None = None
+    labels: dict[Name, str] = Field(default_factory=dict)
+    replica: Name = "instance"
+
+    @model_validator(mode="after")
+    def _keeps_its_token(self) -> Self:
+        if self.token and self.address.startswith("http:") and self.host not in ON_THIS_MACHINE:
+            raise ValueError(f"{self.token} would be sent in the clear to {self.host}; write https://")
+        return self
+
+    @property
+    def host(self) -> str:
+        """Return its machine."""
+        return urlsplit(self.address).hostname or ""

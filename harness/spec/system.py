@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
 from harness.spec.clean import CleanMetric
-from harness.spec.external import CommandedProcess, Toxiproxy
+from harness.spec.external import ON_THIS_MACHINE, CommandedProcess, Prometheus, Toxiproxy
 from harness.spec.invariant import Invariant
 from harness.spec.login import Login, unknown_words
 from harness.spec.model import Argv, Model, Plain, Variable, is_unsaid
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _APPLICATION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
-_ON_THIS_MACHINE = ("127.0.0.1", "localhost")
 _USUAL_PORTS = {"http": "80", "https": "443"}
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -57,7 +56,7 @@ def _service_url(text: str) -> str:
 
 def _local_address(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if host not in _ON_THIS_MACHINE or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    if host not in ON_THIS_MACHINE or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ValueError(f"{text!r} is no address on this machine; write 127.0.0.1:PORT")
     return text
 
@@ -121,7 +120,7 @@ _NOT_STARTED = (
 )
 """What says how a subject is started, or what it is when it was, and so means nothing where it runs already."""
 
-_AROUND = ("proxies", "toxiproxy", "processes")
+_AROUND = ("proxies", "toxiproxy", "processes", "prometheus")
 """What stands around a subject that runs already, and is made for one that is started here."""
 
 
@@ -169,6 +168,7 @@ class Subject(Model):
         proxies: The paths that an external subject was given, by name: where its dependencies can be hurt.
         toxiproxy: Or the proxies that stand on such paths already, in a Toxiproxy of the caller's own.
         processes: What of an external system can be killed or frozen by commands, by name.
+        prometheus: Where the metrics of an external system are collected; its replicas are asked themselves if None.
         defects: Seeded defects that it can be started with (`{defect}`), by id, with a line on each.
         clock: How its clocks can be set off; None if they cannot.
         image: A ready image of it, for containers: a reference that the engine has or can pull.
@@ -198,6 +198,7 @@ class Subject(Model):
     proxies: dict[Slug, ProxiedDependency] = Field(default_factory=dict)
     toxiproxy: Toxiproxy | None = None
     processes: dict[Slug, CommandedProcess] = Field(default_factory=dict)
+    prometheus: Prometheus | None = None
     defects: dict[Slug, str] = Field(default_factory=dict)
     clock: SubjectClock | None = None
     image: str | None = Field(default=None, min_length=1)
@@ -370,7 +371,7 @@ class System(Model):
 
     def may_reach(self, host: str) -> bool:
         """Tell whether a machine is this one, or named as one that is the caller's own."""
-        return host in _ON_THIS_MACHINE or host.lower() in self.allowed_hosts
+        return host in ON_THIS_MACHINE or host.lower() in self.allowed_hosts
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -45,6 +45,7 @@ def mistakes_in(system: System, document: Document, project: Path) -> Iterator[S
         yield SpecError(what, where=document.place((*_SUBJECT, "external")), fix=fix)
     yield from _wrong_processes(system, document)
     yield from _wrong_toxiproxy(system, document)
+    yield from _wrong_prometheus(system, document)
     folder = system.subject.folder
     if folder and not (project / folder).is_dir():
         where = document.place((*_SUBJECT, "folder"))
@@ -69,6 +70,13 @@ def _wrong_toxiproxy(system: System, document: Document) -> Iterator[SpecError]:
     for keys, host in system.subject.toxiproxy.hosts:
         if not system.may_reach(host):
             yield _not_yours(host, "to hurt", where=document.place((*_SUBJECT, "toxiproxy", *keys)))
+
+
+def _wrong_prometheus(system: System, document: Document) -> Iterator[SpecError]:
+    """Find a Prometheus on a machine that is not said to be the caller's: it may get a token."""
+    told = system.subject.prometheus
+    if told and not system.may_reach(told.host):
+        yield _not_yours(told.host, "to ask", where=document.place((*_SUBJECT, "prometheus", "address")))
 
 
 def _not_yours(host: str, verb: str, *, where: str) -> SpecError:

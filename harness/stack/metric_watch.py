@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.history.marks import PointMark
 from harness.spec.sometimes import Metric
@@ -21,24 +21,72 @@ LOOK_EVERY_S = 0.5
 """Rendering metrics costs a replica some 3 ms; as often as this that is below 1 % of a core."""
 
 
+class Source(Protocol):
+    """Who says what of points: the replicas themselves, or what collects their metrics."""
+
+    @property
+    def every_s(self) -> float:
+        """How often it is asked, seconds."""
+
+    def read(self, points: Sequence[Measured]) -> Iterator[tuple[int, str, float]]:
+        """Yield what it says now: of which point, by its index; whose it is; and the value. It never raises."""
+
+    def why_nothing(self, index: int) -> str:
+        """Say in a clause why it said nothing of a point when it was last asked; empty if there is nothing to say."""
+
+
+class ReplicaMetrics:
+    """What replicas say themselves, each asked directly. Implements `Source`.
+
+    Args:
+        replicas: Where each listens, by name.
+        path: Of their metrics.
+    """
+
+    every_s = LOOK_EVERY_S
+
+    def __init__(self, replicas: Mapping[str, Address], path: str) -> None:
+        self._replicas = replicas
+        self._path = path
+        self._is_silent = False
+
+    def read(self, points: Sequence[Measured]) -> Iterator[tuple[int, str, float]]:
+        """Yield what each replica says."""
+        said = {replica: exposed(address, self._path) for replica, address in self._replicas.items()}
+        self._is_silent = not any(said.values())
+        for replica, samples in said.items():
+            for index, point in enumerate(points):
+                value = value_of(samples, point.metric, point.labels)
+                if value is not None:
+                    yield index, replica, value
+
+    def why_nothing(self, index: int) -> str:  # noqa: ARG002 - one that says nothing says it of every point
+        """Say why the first of them says nothing, where none says anything."""
+        if not self._is_silent or not self._replicas:
+            return ""
+        replica, address = next(iter(self._replicas.items()))
+        why = why_unread(address, self._path)
+        return f"{replica}: {why}" if why else ""
+
+
 class MetricWatch:
-    """Asks every replica, directly, until each point was reached by one of them.
+    """Asks a source until each point was reached by one of those that it speaks of.
 
     The first look is taken at once, so that growth is seen from the very beginning.
 
     Attributes:
         marks: What is known by now, a mark for each point.
+        every_s: How often to look, seconds.
     """
 
-    def __init__(
-        self, points: Sequence[Measured], replicas: Mapping[str, Address], path: str, now_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, points: Sequence[Measured], source: Source, now_s: Callable[[], float]) -> None:
         self.marks = [PointMark(point=str(point), phase=point.during) for point in points]
+        self.every_s = source.every_s
         self._points = points
-        self._replicas = replicas
-        self._path = path
+        self._source = source
         self._now_s = now_s
         self._first: dict[tuple[int, str], float] = {}
+        self._heard: set[int] = set()
         self.look()
 
     @property
@@ -47,28 +95,18 @@ class MetricWatch:
         return all(mark.is_reached for mark in self.marks)
 
     def look(self) -> None:
-        """Ask every replica once."""
+        """Ask once."""
         if self.is_done:
             return
-        said = {replica: exposed(address, self._path) for replica, address in self._replicas.items()}
-        if not any(said.values()):
-            self._note_why()
-        for replica, samples in said.items():
-            for index, point in enumerate(self._points):
-                if not self.marks[index].is_reached:
-                    value = value_of(samples, point.metric, point.labels)
-                    if value is not None:
-                        self._note(index, replica, value)
-
-    def _note_why(self) -> None:
-        """Keep why nothing is read of any replica, for points of which nothing was ever said."""
-        if all(mark.seen for mark in self.marks):
-            return
-        replica, address = next(iter(self._replicas.items()))
-        why = why_unread(address, self._path)
-        self.marks = [replace(mark, seen=f"{replica}: {why}") if why and not mark.seen else mark for mark in self.marks]
+        for index, replica, value in self._source.read(self._points):
+            if not self.marks[index].is_reached:
+                self._note(index, replica, value)
+        for index in set(range(len(self.marks))) - self._heard:
+            if why := self._source.why_nothing(index):
+                self.marks[index] = replace(self.marks[index], seen=why)
 
     def _note(self, index: int, replica: str, value: float) -> None:
+        self._heard.add(index)
         said, is_reached = self._compared(index, replica, value)
         at_s = round(self._now_s(), 3) if is_reached else None
         self.marks[index] = replace(self.marks[index], reached_s=at_s, seen=f"{replica}: {said}")
@@ -96,5 +134,5 @@ def watching(metric_watch: MetricWatch) -> Iterator[None]:
 
 
 def _look_until(metric_watch: MetricWatch, ended: threading.Event) -> None:
-    while not metric_watch.is_done and not ended.wait(LOOK_EVERY_S):
+    while not metric_watch.is_done and not ended.wait(metric_watch.every_s):
         metric_watch.look()

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 
 from harness.clock import SystemClock, is_met_within
 from harness.spec.sometimes import Grows, Metric
-from harness.stack.metric_watch import MetricWatch, watching
+from harness.stack.metric_watch import MetricWatch, ReplicaMetrics, watching
 from harness.stack.ports import reserve
 from harness.stack.service import LOOPBACK, Address
 
@@ -45,7 +45,7 @@ def exporter():
 
 def lookout_for(point, *addresses):
     replicas = {f"replica-{number + 1}": address for number, address in enumerate(addresses)}
-    return MetricWatch([point], replicas, "/metrics", CLOCK.now)
+    return MetricWatch([point], ReplicaMetrics(replicas, "/metrics"), CLOCK.now)
 
 
 def test_a_state_is_seen_while_it_lasts(exporter):
@@ -127,7 +127,7 @@ def test_what_nobody_speaks_of_is_never_reached(exporter, point):
 
 def test_without_points_nobody_is_asked():
     """There is nothing to look out for."""
-    with watching(MetricWatch([], {"replica-1": reserve()}, "/metrics", CLOCK.now)) as nothing:
+    with watching(MetricWatch([], ReplicaMetrics({"replica-1": reserve()}, "/metrics"), CLOCK.now)) as nothing:
         assert nothing is None
 
 
