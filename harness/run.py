@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from harness.history.marks import Beginning
     from harness.options import Options
     from harness.plan import Plan
-    from harness.spec.system import Settings, System
+    from harness.spec.system import Settings, Subject, System
 
 FREE_BYTES_NEEDED = 500 << 20
 """Room for a run: a Postgres cluster (80 MB with its log), programs copied for it (34 MB), samples and plots."""
@@ -171,8 +171,7 @@ def opened(
     """
     check_options(settings, options)
     system = settings.system
-    hidden = hidden_variables(system.subject.secrets, os.environ, key="system.subject.secrets")
-    hidden |= hidden_variables(_tokens(system), os.environ, key="system.subject.prometheus.token")
+    hidden = hidden_of(system.subject, os.environ)
     sent = hidden_variables(system.secrets, os.environ, key="system.secrets")
     given = {name: os.environ[name] for name in system.locust.inherited if name in os.environ}
     secrets = Secrets([*hidden.values(), *sent.values(), *secrets_of_locustfile(system, os.environ)])
@@ -235,10 +234,18 @@ def _shared_stack(context: RunContext, scenarios: Sequence[str]) -> SharedStack 
     return SharedStack(context)
 
 
-def _tokens(system: System) -> tuple[str, ...]:
-    """Return the name of the variable by whose value a Prometheus is asked, if there is one."""
-    prometheus = system.subject.prometheus
-    return (prometheus.token,) if prometheus and prometheus.token else ()
+def hidden_of(subject: Subject, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the subject's secrets with their values, and the token by which its Prometheus is asked.
+
+    Raises:
+        SpecError: As `hidden_variables` does.
+    """
+    prometheus = subject.prometheus
+    token = (prometheus.token,) if prometheus and prometheus.token else ()
+    return {
+        **hidden_variables(subject.secrets, environment, key="system.subject.secrets"),
+        **hidden_variables(token, environment, key="system.subject.prometheus.token"),
+    }
 
 
 def hidden_variables(names: Sequence[str], environment: Mapping[str, str], *, key: str) -> dict[str, str]:

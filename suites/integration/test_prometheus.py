@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from harness.clock import SystemClock, is_met_within
 from harness.errors import SpecError
 from harness.options import settings_of
-from harness.run import hidden_variables
+from harness.run import hidden_of
 from harness.spec.external import Prometheus
 from harness.spec.sometimes import Grows, Metric
 from harness.stack.metric_watch import MetricWatch, watching
@@ -248,9 +248,9 @@ def test_one_with_a_token_is_asked_over_tls_or_here(tmp_path):
     """With a path before its API, if it has one; the token is a secret of the run."""
     settings = read(tmp_path, 'address = "https://prom.example/prometheus/"\ntoken = "PROM_TOKEN"')
     assert settings.system.subject.prometheus.address == "https://prom.example/prometheus"
-    assert hidden_variables(settings, {"PROM_TOKEN": TOKEN}) == {"PROM_TOKEN": TOKEN}
+    assert hidden_of(settings.system.subject, {"PROM_TOKEN": TOKEN}) == {"PROM_TOKEN": TOKEN}
     with pytest.raises(SpecError, match="the secret PROM_TOKEN is not set") as unset:
-        hidden_variables(settings, {})
+        hidden_of(settings.system.subject, {})
     assert unset.value.where == "readiness.toml: system.subject.prometheus.token"
 
     assert read(tmp_path, 'address = "http://127.0.0.1:9090"\ntoken = "PROM_TOKEN"')
