@@ -26,7 +26,7 @@ from harness.spec.objective import tightest_s
 from harness.stack.machine import Machine, MachineWatch, watching_machine
 from harness.stack.stack import SUBJECT
 from harness.verdict.sharing import but_for_before
-from harness.verdict.validity import doomed_by
+from harness.verdict.validity import adds_below_s, doomed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,6 +177,7 @@ def _load_plan(plan: Plan, context: RunContext, base_url: str, *, loads_before: 
         compares_echoes=scenario.compares_echoes,
         remembers=scenario.remembers,
         loads_before=loads_before,
+        adds_below_s=adds_below_s(tightest_s(scenario.objectives)),
         secrets=context.secrets,
         ca=_believed(context),
         keeps_accepted=scenario.settles_within_s > 0,

@@ -53,6 +53,8 @@ class LoadPlan:
         project: The folder that paths in `load` start from.
         calibration_s: How long the generator measures what it adds by itself, before it is ready; 0 for not at all,
             and without a control either: then no verdict can rest on its load.
+        adds_below_s: What it may add for the load to prove anything; measured again, up to twice, where it adds more.
+            None for anything.
         allow_remote: Whether any other machine may be pressed; by default only this one.
         allowed_hosts: Machines that may be pressed besides this one, as a URL names them.
         remembers: Whether requests that write or read a value are remembered with it, which takes time of the
@@ -78,6 +80,7 @@ class LoadPlan:
     share: tuple[int, int] = (0, 1)
     project: str = "."
     calibration_s: float = 1.0
+    adds_below_s: float | None = None
     allow_remote: bool = False
     allowed_hosts: tuple[str, ...] = ()
     remembers: bool = False

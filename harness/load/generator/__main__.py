@@ -35,6 +35,7 @@ from harness.load.generator import resolver
 from harness.load.generator.calibration import null_server, overhead_p95_s
 from harness.load.generator.entering import entered
 from harness.load.generator.generator import Generator
+from harness.load.overhead import measured_until
 from harness.load.plan import Assignment, LoadPlan, plan_from_json
 from harness.load.shortage import raise_descriptor_limit
 
@@ -69,12 +70,16 @@ def main(folder: Path) -> None:
         os._exit(1)
 
 
+def _own_s(plan: LoadPlan, folder: Path, null_port: int) -> float:
+    return measured_until(lambda: overhead_p95_s(plan, folder, null_port), plan.adds_below_s)
+
+
 def _press(plan: LoadPlan, folder: Path, orders: FileObject) -> None:
     with (
         null_server() if plan.calibration_s else nullcontext() as null_port,
         null_server() if plan.calibration_s else nullcontext() as computing_port,
     ):
-        own_s = overhead_p95_s(plan, folder, null_port) if null_port else None
+        own_s = _own_s(plan, folder, null_port) if null_port else None
         generator = Generator(
             plan, folder, entered(plan), on_beat=lambda beat: say(beat=beat.to_json()), on_seated=_say_seated
         )
