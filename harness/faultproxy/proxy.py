@@ -122,8 +122,9 @@ class Proxy:
         """End everything: the listener, the connections, and what toxics have planned."""
         self.stop_listening()
         self.cut_connections()
-        for toxic in [*self._timetables]:
+        for toxic in self.toxics:
             self._retire(toxic)
+        self.toxics.clear()
 
     def forget(self, connection: Connection) -> None:
         """Let go of a connection whose sockets are gone, but not of what it moved."""

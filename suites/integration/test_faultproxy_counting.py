@@ -213,6 +213,20 @@ async def test_what_never_left_was_never_sent(proxied):
     assert moved_bytes(proxy, "upstream") == (0, 0)
 
 
+async def test_what_is_dropped_was_received_and_not_sent(proxied):
+    """Whatever still comes for a receiver that is gone."""
+    proxy, _ = proxied
+    loop = asyncio.get_running_loop()
+    client, server, connection = await travel(proxied)
+    with client, server:
+        await loop.sock_sendall(server, b"12345")
+        await loop.sock_recv(client, 5)
+        connection.link("downstream").abandon()
+        await loop.sock_sendall(server, b"678")
+
+        await moment(lambda: moved_bytes(proxy, "downstream") == (8, 5))
+
+
 async def test_early_bytes_count_once(proxied):
     """A server that greets before its client is taken in, with a toxic on its way and without."""
     proxy, upstream = proxied
