@@ -148,22 +148,23 @@ def test_http_body_may_be_held_back_until_asked_for(server):
     assert (answer.status, body) == (201, b'{"proxies":null}')
 
 
-@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+@pytest.mark.parametrize("offer", ["Upgrade: h2c", "upgrade: websocket"])
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_offer_of_another_protocol_is_passed_over(server, offer, is_cut):
     """As Java's client makes it with each first request: the body is read, and the connection serves the next one."""
-    body = json.dumps(A).encode()
-    head = f"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {offer}\r\nHTTP2-Settings: AAEAAEAA\r\n"
-    lengths = [f"Content-Length: {len(body)}\r\n\r\n".encode() + body]
-    lengths += [b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)]
-    asked = b"".join(f"POST /proxies HTTP/1.1\r\n{head}".encode() + rest for rest in lengths)
+    head = f"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\n{offer}\r\nHTTP2-Settings: AAEAAEAA\r\n"
+    one, other = (json.dumps({**A, "name": name}).encode() for name in ("a", "b"))
+    framed = [b"Content-Length: %d\r\n\r\n%s" % (len(one), one)]
+    framed += [b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(other), other)]
+    asked = b"".join(f"POST /proxies HTTP/1.1\r\n{head}".encode() + rest for rest in framed)
     with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
         for part in [bytes([byte]) for byte in asked] if is_cut else [asked]:
             client.sendall(part)
         client.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         answers = b"".join(iter(lambda: client.recv(65536), b""))
 
-    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"201", b"409", b"200"]
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"201", b"201", b"200"]
+    assert list(server.must("GET", "/proxies")) == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
@@ -416,6 +417,16 @@ def test_deviation_populate_leaves_what_means_the_same(server, listen, is_same):
         assert how_it_ended(client) == "fin"
 
 
+def test_deviation_populate_leaves_a_proxy_that_never_listened(server):
+    """In the words of its client it is what is wished for; the original compares them with what they resolve to."""
+    server.must("POST", "/proxies", OFF)
+    server.must("POST", "/proxies/a/toxics", {"type": "noop"})
+
+    server.must("POST", "/populate", [OFF])
+
+    assert len(server.must("GET", "/proxies/a/toxics")) == (server.name == "ours")
+
+
 @pytest.mark.parametrize(
     ("created", "wished"),
     [("0.0.0.0:{port}", ":{port}"), (":{port}", "[::]:{port}"), ("127.0.0.1:{port}", "127.0.0.1:0"), ("", ":0")],
@@ -458,22 +469,24 @@ def test_updating_to_every_interface_in_other_words_keeps_connections(ours):
         assert upstream.recv(5) == b"still"
 
 
-def test_populating_twice_with_toxics_cuts_nothing(ours):
-    """A listed toxic that is there as listed is left alone: taking a `timeout` away closes what it has silenced."""
+def test_populating_twice_with_toxics_touches_nothing(ours):
+    """A listed toxic that is there as listed is left alone: another `timeout` would close, another rate let go."""
     with Road(ours) as road:
-        shown = ours.must("GET", "/proxies/road")
-        wish = {**shown, "toxics": [{"type": "timeout", "attributes": {"timeout": 0}}, {"type": "noop"}]}
+        toxics = [{"type": "timeout", "stream": "upstream"}, {"type": "bandwidth"}]
+        wish = {**ours.must("GET", "/proxies/road"), "toxics": toxics}
         ours.must("POST", "/populate", [wish])
-        client, _ = road.travel()
+        client, upstream = road.travel()
+        upstream.sendall(b"held")
+        assert is_silent(client, 0.1)
 
         again = ours.must("POST", "/populate", [wish])["proxies"][0]
 
         assert is_silent(client, 0.1)
-        assert [toxic["type"] for toxic in again["toxics"]] == ["timeout", "noop"]
-        wish["toxics"][1] = {"type": "latency", "name": "noop_downstream"}
+        assert [toxic["type"] for toxic in again["toxics"]] == ["timeout", "bandwidth"]
+        toxics[1] = {"type": "latency", "name": "bandwidth_downstream"}
         other = ours.must("POST", "/populate", [wish])["proxies"][0]
         assert [toxic["type"] for toxic in other["toxics"]] == ["timeout", "latency"]
-        assert is_silent(client, 0.1)
+        assert client.recv(4) == b"held"
 
 
 IMPOSSIBLE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ class Wire:
             on_hit=self.hit,
             on_held=lambda: None,
             reply=self.replied.append,
-            end_replies=lambda: None,
+            end_replies=lambda: self.replied.append("the end"),
             close=lambda: None,
             reset=lambda: None,
         )
@@ -178,3 +179,16 @@ def test_http_requests_are_answered_or_passed_whole(asked, size):
         is_struck = target.endswith(("/api", "/api/x"))
         assert b"".join(wire.sent) == (b"" if is_struck else raw)
         assert len(wire.replied) == is_struck
+
+
+@pytest.mark.parametrize(
+    "asked", [b"GET / HTTP/1.0\r\n\r\n", b"PUT / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"]
+)
+async def test_http_last_answer_is_followed_by_the_end_at_once(asked):
+    """A client that reads to the end need not wait until the connection is closed, and hears nothing twice."""
+    wire = Wire(HttpError())
+    wire.stage.receive(asked)
+    wire.stage.receive(b"the body.GET / HTTP/1.1\r\n\r\n")
+
+    assert [type(said) for said in wire.replied] == [bytes, str]
+    assert (wire.sent, wire.hits) == ([], 1)
