@@ -646,6 +646,7 @@ class TestPostgresError:
         road.poison("postgres_error", "upstream")
         client, upstream = road.travel()
         batch = pg_message(b"P", b"\0select $1\0\0\0") + pg_message(b"B", b"\0\0") + pg_message(b"E", b"\0\0\0\0\0")
+        batch += (close := pg_message(b"C", b"S\0"))
         client.sendall(PG_STARTUP)
         for byte in batch + PG_SYNC + batch + PG_SYNC:
             client.sendall(bytes([byte]))
@@ -654,7 +655,7 @@ class TestPostgresError:
         said = read_exactly(upstream, 10_000).removeprefix(PG_STARTUP)
 
         assert said.count(b"RAISE EXCEPTION") == 2
-        assert not any(part in said for part in (b"select", PG_SYNC))
+        assert not any(part in said for part in (b"select", close, PG_SYNC))
 
     def test_answers_a_client_that_waits_in_the_middle(self, road):
         """After Flush the error comes from the proxy, and Sync goes to the server."""
