@@ -490,3 +490,17 @@ def test_a_program_that_takes_too_long_ends_with_all_that_it_started(tmp_path):
     assert is_met_within(
         lambda: not psutil.pid_exists(pid) or is_gone(psutil.Process(pid)), deadline_s=5.0, clock=SystemClock()
     )
+
+
+def test_what_needs_nothing_but_a_python_is_made_of_the_base_alone():
+    """Its script and its answers are put into the container; so it is had without a registry, on any kind of machine."""
+    made_of = planned("http-stub", Order(SYSTEM, PROJECT, "riscv64"), BASE)
+
+    assert [piece.name for piece in made_of.pieces] == ["Dockerfile"]
+    assert (made_of.base, made_of.module) == (BASE.reference, None)
+
+
+def test_a_program_of_the_project_runs_in_no_container():
+    """No image of it is known; it says what works."""
+    with pytest.raises(StackError, match=r"tcp does not run in a container[\s\S]*--backend embedded"):
+        planned("tcp", Order(SYSTEM, PROJECT, AMD64), BASE)
