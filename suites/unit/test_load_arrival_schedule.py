@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import LoadError
@@ -122,6 +122,7 @@ def test_a_name_beyond_a_byte_is_nameless():
     assert len([*names]) == 256
 
 
+@example([*range(400)], {390, 399})
 @given(st.lists(st.integers(0, 400), max_size=600), st.sets(st.integers(0, 400), max_size=40))
 def test_names_that_promises_speak_of_have_a_place_whenever_they_turn_up(turned_up, wanted):
     """However many others came before; no two share an index, and as many others have one as there is room for."""
