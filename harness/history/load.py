@@ -147,4 +147,4 @@ class LoadTally:
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data; what few loads have is left out, as Heartbeat does."""
         seldom = ("cancelled", "prevented", "short_of")
-        return {name: value for name, value in asdict(self).items() if value or name not in seldom}
+        return {name: value for name, value in asdict(self).items() if name not in seldom or value not in {None, 0}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
@@ -27,8 +28,32 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def reason_of(verdict: Verdict) -> str:
-    """Return why, for a place where the outcome itself already stands."""
-    return verdict.sentence.removeprefix(f"{verdict.outcome}: ")
+    """Return why, in brief, for a place where the outcome itself already stands."""
+    return brief(verdict.sentence.removeprefix(f"{verdict.outcome}: "))
+
+
+_EXCEPTION = re.compile(r"[\w.]*(?:Error|Exception|Exit|Warning)\b.*:")
+_POINTER = re.compile(r"[\s^~]+")
+"""A line by which Python points at a part of the line above it."""
+
+
+def brief(sentence: str) -> str:
+    """Return one line of a sentence that may quote the end of a log: what happened, and the line that says most.
+
+    That is the last one that names an exception, else the last one.
+    """
+    quoted = quoted_in(sentence)
+    if not quoted:
+        return sentence
+    what = sentence.partition("\n")[0]
+    most = next((each for each in reversed(quoted) if _EXCEPTION.match(each)), quoted[-1])
+    return f"{what}: {most.strip()}"
+
+
+def quoted_in(sentence: str) -> list[str]:
+    """Return the lines of a log that a sentence quotes, without those that only point at another."""
+    told = (each.strip().removeprefix("|") for each in sentence.split("\n") if each.strip().startswith("|"))
+    return [each.removeprefix(" ") for each in told if each.strip() and not _POINTER.fullmatch(each)]
 
 
 def percent_of(share: float | None) -> str:

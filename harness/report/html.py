@@ -162,11 +162,13 @@ def _template(name: str) -> jinja2.Template:
     environment.filters |= {
         "at": formatting.at,
         "beginning": formatting.beginning_of,
+        "brief": formatting.brief,
         "bounds": formatting.bounds_of,
         "estimate": formatting.estimate_of,
         "failing": formatting.failing_of,
         "lasted": _lasted,
         "percent": formatting.percent_of,
+        "quoted": formatting.quoted_in,
         "reason": formatting.reason_of,
         "seconds": formatting.seconds_of,
         "thousands": formatting.thousands,

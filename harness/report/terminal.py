@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.clock import SystemClock
-from harness.evidence.redaction import line
-from harness.report.formatting import SYMBOLS, outcome_text, reason_of, seconds_of, thousands
+from harness.evidence.redaction import line, plain
+from harness.report.formatting import SYMBOLS, brief, outcome_text, quoted_in, reason_of, seconds_of, thousands
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -94,8 +94,10 @@ class Progress:
         self._print(Text(f"  {SYMBOLS[Outcome.PASS]} {line(ticked)}"))
         for item in verdict.obligations:
             if item.outcome is not Outcome.PASS:
-                missing = line(f"{item.name}: {item.sentence}")
+                missing = line(f"{item.name}: {brief(item.sentence)}")
                 self._print(Text.assemble("  ", (SYMBOLS[item.outcome], STYLES[item.outcome]), f" {missing}"))
+                for each in quoted_in(item.sentence):
+                    self._print(Text(f"    | {plain(each)}", style="dim"))
 
     def _print(self, text: Text) -> None:
         _wipe(self._console)

@@ -2,6 +2,7 @@
 
 import io
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -9,8 +10,9 @@ from rich.console import Console
 from harness.clock import FakeClock
 from harness.history.load import Heartbeat
 from harness.report import Progress, verdict_table
+from harness.report.formatting import brief, quoted_in
 from harness.verdict.judge import judge
-from harness.verdict.outcome import Outcome
+from harness.verdict.outcome import Obligation, Outcome
 from suites.support import histories
 
 VERDICTS = [
@@ -91,6 +93,53 @@ def test_a_verdict_comes_with_its_checklist():
     assert "\n  ! ran to the end: postgres" in said
     missing = sum(item.outcome is not Outcome.PASS for verdict in (unseen, broken) for item in verdict.obligations)
     assert len(said.splitlines()) == 3 * 2 + missing
+
+
+DIED = """replica-1 died while starting: exit 1
+  where: 127.0.0.1:8000
+  fix:   its last words say why:
+    | Traceback (most recent call last):
+    |   File "/shop/main.py", line 9, in <module>
+    |     import nothing_there
+    |     ^^^^^^^^^^^^^^^^^^^^
+    | ModuleNotFoundError: No module named 'nothing_there'
+    | [ERROR] Reason: Worker failed to boot."""
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said", "quoted"),
+    [
+        (DIED, "replica-1 died while starting: exit 1: ModuleNotFoundError: No module named 'nothing_there'", 5),
+        ("it died\n    | Listening on 80\n    | bye | now", "it died: bye | now", 2),
+        ("it died\n    | shop.errors.ShopError: no shop\n    | bye", "it died: shop.errors.ShopError: no shop", 2),
+        ("it died\n    | no errors: 0\n    | bye", "it died: bye", 2),
+        ("it died\n  where: there", "it died\n  where: there", 0),
+        ("3 objectives kept", "3 objectives kept", 0),
+    ],
+)
+def test_what_quotes_a_log_is_one_line_in_brief(sentence, said, quoted):
+    """The last line that names an exception says most, else the last; what only points at another line is left out."""
+    assert brief(sentence) == said
+    assert len(quoted_in(sentence)) == quoted
+
+
+def test_the_end_of_a_log_is_told_once_and_in_lines():
+    """Below what is missing; beside the verdict, and in the table, the line that says most stands alone."""
+    log = console(is_terminal=False)
+    verdict = replace(
+        VERDICTS[3],
+        sentence=f"fail: {DIED}",
+        obligations=(Obligation(name="ran to the end", outcome=Outcome.FAIL, sentence=DIED),),
+    )
+    Progress(log).verdict(verdict)
+    verdict_table([verdict], console=log)
+
+    said = log.file.getvalue()
+    assert said.count("replica-1 died while starting: exit 1: ModuleNotFoundError: No module named") == 3
+    assert said.count("import nothing_there") == 1
+    assert '\n    |   File "/shop/main.py", line 9, in <module>\n    |     import nothing_there\n' in said
+    assert "^^^" not in said
+    assert max(map(len, said.splitlines())) < 140
 
 
 def test_a_log_has_no_control_characters():
