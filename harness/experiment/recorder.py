@@ -68,8 +68,9 @@ class Recorder:
         self._stack = stack
         if self.beginning and self.beginning.after:
             return
-        first_answer_s = max(part.began_s + part.took_s for part in stack.startup)
-        self._context.listener.message(f"ready in {first_answer_s:.1f} s at {stack.base_url}")
+        began = [part.ready_s for part in stack.startup if part.ready_s is not None]
+        ready = f"ready in {max(began):.1f} s at" if began else "it runs already, at"
+        self._context.listener.message(f"{ready} {stack.base_url}")
 
     def has_begun(self, pressure: LoadRun) -> None:
         """Take the load's first intended moment as the origin of all times."""

@@ -152,12 +152,17 @@ class Startup:
 
     Attributes:
         part: The component's name.
-        began_s: Seconds after the stack began to start.
-        took_s: Seconds until it was ready.
+        began_s: Seconds after the stack began to start; None of what ran already, which was not started.
+        took_s: Seconds until it was ready; None as well.
         version: What it says it is.
     """
 
     part: str
-    began_s: float
-    took_s: float
+    began_s: float | None
+    took_s: float | None
     version: str
+
+    @property
+    def ready_s(self) -> float | None:
+        """Return when it was ready, seconds after the stack began to start; None of what ran already."""
+        return None if self.began_s is None or self.took_s is None else self.began_s + self.took_s

@@ -93,7 +93,7 @@ def experiment_page(experiment: Experiment, *, scenario_text: str) -> str:
         verdict=verdict,
         failed=what_failed(scenario, history),
         gauges=[gauge_of(claim) for claim in verdict.claims],
-        startup_s=max((part.began_s + part.took_s for part in history.startup), default=0.0) or 1.0,
+        startup_s=max((part.ready_s or 0.0 for part in history.startup), default=0.0) or 1.0,
         system=system_of(history),
         command=formatting.command_of(scenario.scenario, history),
         scenario_text=scenario_text,

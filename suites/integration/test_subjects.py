@@ -286,6 +286,9 @@ def test_what_runs_already_is_judged_and_stays(workspace, running, ledger):
             with injected(down, into=stack, ledger=ledger, clock=CLOCK) as injection:
                 assert injection.observe().is_delivered
             assert stack.services["redis"].round_trip_s(edge.listen) > 0
+            assert {(part.part, part.ready_s) for part in stack.startup} == {("redis", None), ("subject", None)}
+            with pytest.raises(StackError, match="subject cannot be measured: it was not started here"):
+                stack.services["subject"].usage()  # nothing is known of it, which is not nothing
             with pytest.raises(StackError, match="subject cannot be killed: it was not started here"):
                 stack.services["subject"].kill()
 

@@ -6,6 +6,7 @@ import pytest
 
 from harness.evidence import Experiment
 from harness.history.marks import Event
+from harness.report import html
 from harness.report.markdown import escaped, evidence_text, experiment_page, run_page, run_sentence
 from harness.spec.claim import Catch
 from harness.verdict.judge import judge
@@ -53,6 +54,23 @@ def test_evidence_is_a_checklist():
     assert any(
         line.startswith("- [ ] **fault delivered: redis down** (? inconclusive): replica-1.redis:") for line in lines
     )
+
+
+def test_what_ran_already_has_a_version_and_no_start_up(tmp_path):
+    """It was not started in no time: nothing is known of that."""
+
+    def run_already():
+        scenario, history = histories.redis_latency()
+        parts = tuple(dataclasses.replace(part, began_s=None, took_s=None) for part in history.startup)
+        return scenario, dataclasses.replace(history, startup=parts)
+
+    lines, (scenario, history) = page_of(run_already), run_already()
+
+    first = history.startup[0]
+    assert f"| {escaped(first.part)} | {escaped(first.version)} | – | – |" in lines
+    verdict = judge(scenario, history, confidence=0.95)
+    page = html.experiment_page(Experiment(scenario, history, verdict, tmp_path), scenario_text="")
+    assert 'class="span"' not in page.partition("Start-up")[2].partition("</section>")[0]
 
 
 def test_every_dose_is_told():

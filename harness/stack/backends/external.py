@@ -65,11 +65,11 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         StackError: If a path cannot be opened, the subject or what is at the end of one does not answer, a process that
             commands hit does not serve, or a program of theirs is not there.
     """
-    began_s, within_s = clock.now(), blueprint.subject.ready_within
+    within_s = blueprint.subject.ready_within
     elsewhere = processes_elsewhere(blueprint.subject, workspace.project)
     with _opened(blueprint, workspace, clock) as paths:
         subject = _subject(blueprint, within_s, workspace.project)
-        ready_s = wait_until_ready([*paths.ends, subject], clock=clock)
+        wait_until_ready([*paths.ends, subject], clock=clock)
         paths.check()
         for each in elsewhere.values():
             each.wait_until_it_serves(clock, "before the load")
@@ -83,8 +83,8 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             elsewhere=elsewhere,
             mark=paths.mark,
             startup=tuple(
-                Startup(part=each.name, began_s=0.0, took_s=at_s - began_s, version=each.version())
-                for each, at_s in zip([*paths.ends, subject], ready_s, strict=True)
+                Startup(part=each.name, began_s=None, took_s=None, version=each.version())
+                for each in [*paths.ends, subject]
             ),
         )
 

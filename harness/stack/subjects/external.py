@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
-from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address, Usage
+from harness.stack.service import SERVICE_ANSWERS_WITHIN_S, Address
 from harness.stack.tls import Tls
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ class ExternalService:
         """Say that its log is not known."""
         return "(it runs elsewhere, and so does its log)"
 
-    def usage(self) -> Usage:
-        """Nothing is known of what it uses."""
-        return Usage(0.0, 0)
+    def usage(self) -> NoReturn:
+        """Refuse: nothing is known of what it uses, and that is not nothing."""
+        self._refuse("measured")
 
     def _refuse(self, done: str) -> NoReturn:
         what = f"{self.name} cannot be {done}: it was not started here"
