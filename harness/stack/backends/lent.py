@@ -53,7 +53,7 @@ class Lent:
 
     def __init__(self, system: System, told: Toxiproxy, within_s: float) -> None:
         self._system, self._told = system, told
-        api = address_of(told.address)
+        api = address_of(told.address.removeprefix("http://"))
         self.proxy = ProxyServer(api, called={f"{SUBJECT}.{name}": edge.proxy for name, edge in told.edges.items()})
         self._check_it_answers()
         shown = self.proxy.shown()
