@@ -156,7 +156,7 @@ def composed(files: Sequence[tuple[str, str]], values: Mapping[str, str]) -> Com
     Raises:
         SpecError: If one is not YAML, not a compose file, or only a part of one; it names the line.
     """
-    documents = [_read(text, name) for name, text in files]
+    documents = [read_document(text, name=name) for name, text in files]
     _check_has_services(documents[0].name, [document.data for document in documents])
     before, numbered = 0, []
     for (_, text), document in zip(files, documents, strict=True):
@@ -184,7 +184,12 @@ def _whole(numbered: Sequence[tuple[int, Document]], values: Mapping[str, str]) 
     return whole
 
 
-def _read(text: str, name: str) -> Document:
+def read_document(text: str, *, name: str) -> Document:
+    """Read one compose file as it stands: fragments are written out, and what is looked at later has its shape.
+
+    Raises:
+        SpecError: If it is not YAML, or not a compose file; it names the line.
+    """
     document = read_yaml(text, name=name, has_fragments=True)
     data = document.data
     if not isinstance(data, dict) or not data.keys() & _TOP:

@@ -36,12 +36,17 @@ def read_project(file: Path, *, alone: bool) -> Compose:
         SpecError: If one of them cannot be read, or is no compose file; it names the line.
     """
     values = values_of(text_of(file.parent / VALUES)) if (file.parent / VALUES).is_file() else {}
-    files = [file] if alone or file.name not in NAMES else _taken_with(file, values)
+    files = [file] if alone else taken_with(file, values)
     return composed([(str(each), text_of(each)) for each in files], values)
 
 
-def _taken_with(file: Path, values: Mapping[str, str]) -> list[Path]:
-    """Return the files that are taken where none is named: those that COMPOSE_FILE lists, else this one, overridden."""
+def taken_with(file: Path, values: Mapping[str, str]) -> list[Path]:
+    """Return the files that are taken where none is named: those that COMPOSE_FILE lists, else this one, overridden.
+
+    One that has not one of the usual names is never taken without being named, and so alone.
+    """
+    if file.name not in NAMES:
+        return [file]
     separator = values.get("COMPOSE_PATH_SEPARATOR") or ":"
     listed = [name for name in values.get("COMPOSE_FILE", "").split(separator) if name]
     if listed:
