@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import randbelow, token_hex
 from typing import TYPE_CHECKING
 
+from harness.deployment.running import read_running
 from harness.errors import SpecError, all_of, nearest
 from harness.spec.answers import unanswerable
 from harness.spec.bodies import with_bodies
@@ -17,12 +19,14 @@ from harness.spec.system import Settings
 from harness.spec.toml import read_toml
 from harness.stack.backends.choice import AUTO, BACKENDS
 from harness.stack.checks import mistakes_in
+from harness.stack.wiring import unwired
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from harness.spec.claim import Tier
+    from harness.spec.system import System
 
 SETTINGS_FILE = "readiness.toml"
 
@@ -98,8 +102,12 @@ def lasting_s(option: str, text: str) -> float:
         raise SpecError(str(error), where=option, fix=f"such as {option} 30s, or {option} 2min") from error
 
 
-def settings_of(project: Path) -> Settings:
-    """Return what readiness.toml in a project's folder says, where all of it can be had.
+def settings_of(project: Path, *, beside: Path | None = None) -> Settings:
+    """Return what readiness.toml in a project's folder says, where all of it can be had; with its compose file, if any.
+
+    Args:
+        project: The folder that holds readiness.toml.
+        beside: The one that a compose file is looked for from, where it is another.
 
     Raises:
         SpecError: If it cannot be read or understood, names a component or placeholder that there is none of, or
@@ -113,7 +121,29 @@ def settings_of(project: Path) -> Settings:
     mistakes = [*mistakes_in(system, document, project), *unread, *untold]
     if mistakes:
         raise all_of(mistakes)
-    return settings
+    return settings.model_copy(update={"system": composed(settings.system, beside or project, os.environ)})
+
+
+def composed(system: System, project: Path, environment: Mapping[str, str]) -> System:
+    """Return a system with what its compose files say; the same where it has none.
+
+    Args:
+        system: As readiness.toml describes it.
+        project: The folder that holds readiness.toml.
+        environment: What variables are filled in from.
+
+    Raises:
+        SpecError: If they cannot be read or understood, or say what cannot be honoured; it tells every such place.
+    """
+    if not system.compose_files:
+        return system
+    judged = str(system.subject.service)
+    found = read_running(project, system.compose_files, environment, judged=judged, profiles=system.compose_profiles)
+    whole = system.with_composed(found)
+    mistakes = list(unwired(whole, found))
+    if mistakes:
+        raise all_of(mistakes)
+    return whole
 
 
 def check_options(settings: Settings, options: Options) -> None:

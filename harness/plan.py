@@ -398,6 +398,10 @@ def _wrong_standbys(source: ScenarioSource, system: System) -> Iterator[SpecErro
         what = "the service runs already, and what it depends on is not the harness's"
         yield SpecError(what, where=source.document.place(("standbys",)), fix="leave it out")
         return
+    if standbys and system.compose is not None:
+        what = "the compose file says what runs, and no standby is started beside it"
+        yield SpecError(what, where=source.document.place(("standbys",)), fix="leave it out")
+        return
     for name, what, fix in wrong_standbys(standbys, system):
         yield SpecError(what, where=source.document.place(("standbys", name)), fix=fix)
 

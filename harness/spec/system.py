@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING, Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from harness.spec.abort import AbortWhen
 from harness.spec.claim import TIERS, Tier
 from harness.spec.clean import CleanMetric
+from harness.spec.composed import Composed
 from harness.spec.external import ON_THIS_MACHINE, CommandedProcess, Prometheus, Toxiproxy
 from harness.spec.invariant import Invariant
 from harness.spec.login import Login, unknown_words
@@ -102,7 +103,7 @@ class ProxiedDependency(Model):
     upstream: LocalAddress
 
 
-KINDS = ("app", "wsgi", "command", "external")
+KINDS = ("app", "wsgi", "command", "external", "service")
 """What a subject can be; it is exactly one."""
 
 _NOT_STARTED = (
@@ -122,6 +123,8 @@ _NOT_STARTED = (
 
 _AROUND = ("proxies", "toxiproxy", "processes", "prometheus")
 """What stands around a subject that runs already, and is made for one that is started here."""
+_IN_THE_COMPOSE_FILE = ("factory", "python", "folder", "init", "init_within", "workers", "image", "dockerfile")
+"""What a compose file says of its services, so that readiness.toml must not."""
 
 
 class SubjectClock(Model):
@@ -147,6 +150,8 @@ class Subject(Model):
             another machine it must be one of the system's `allowed_hosts`.
         ca: Whom to believe that they are an external service on https: certificates in PEM, in a file below the folder
             of readiness.toml; those that this machine trusts, if None.
+        service: The service of the system's `compose` file that is judged; `port` is where it listens.
+        port: Where a `service` listens in its container.
         factory: Whether `app` or `wsgi` names a function that makes the application, or the application itself.
         python: The Python that serves `app` or `wsgi`, and that `python` means in commands, such as `.venv/bin/python`;
             the one that runs the harness if None. In a container it is the image's own.
@@ -181,6 +186,8 @@ class Subject(Model):
     command: Argv | None = None
     external: ServiceUrl | None = None
     ca: PathBelow | None = Field(default=None, exclude_if=is_unsaid)
+    service: Annotated[Plain, Field(min_length=1)] | None = Field(default=None, exclude_if=is_unsaid)
+    port: int | None = Field(default=None, ge=1, le=65535, exclude_if=is_unsaid)
     factory: bool = True
     python: Annotated[Plain, Field(min_length=1)] | None = None
     defect_app: Application | None = None
@@ -224,6 +231,12 @@ class Subject(Model):
             raise ValueError("ca is for an external subject on https; what is started here is asked over plain HTTP")
         elif unheard := [key for key in _AROUND if getattr(self, key)]:
             raise ValueError(f"{unheard[0]} are for an external subject; what is started here gets its own")
+        if self.service is not None:
+            unheard = [key for key in _IN_THE_COMPOSE_FILE if key in self.model_fields_set]
+            if unheard:
+                raise ValueError(f"{unheard[0]} stands in the compose file; here it would be said a second time")
+        if (self.service is None) != (self.port is None):
+            raise ValueError("service and port go together: which service of the compose file, and where it listens")
         if self.defect_app and not (self.app or self.wsgi):
             raise ValueError("defect_app is served like app or wsgi; a command is told of a defect by {defect}")
         return self
@@ -260,6 +273,8 @@ class Part(Model):
 
     Attributes:
         kind: What it is; its name in readiness.toml if that says nothing, so that only a second one of a kind needs it.
+            Of a service of the compose file it says what its image does not tell.
+        port: Where faults hit a service of the compose file that listens in several places.
         answers: Of an `http-stub`: the file of the project that says what it answers (docs/system.md).
         command: Of a `tcp`: program and arguments; `{host}` and `{port}` say where it must listen, and `{data}` names
             an empty folder of its own.
@@ -270,6 +285,7 @@ class Part(Model):
     """
 
     kind: Slug | None = None
+    port: int | None = Field(default=None, ge=1, le=65535, exclude_if=is_unsaid)
     answers: PathBelow | None = Field(default=None, exclude_if=is_unsaid)
     command: Argv | None = Field(default=None, exclude_if=is_unsaid)
     asks: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=is_unsaid)
@@ -316,6 +332,10 @@ class System(Model):
             it says nothing, and in a request without it, the client's address does.
         locust: What a locustfile gets of the environment.
         standbys: Which components have a standby in every scenario, and how it is kept; a scenario may add some.
+        compose: The compose file that says what runs, or several, one over the other; below the folder of
+            readiness.toml. `components` then says what it does not tell of its services, and `replicas` how many of
+            the judged one run, where that is not to be as many as it says.
+        compose_profiles: Its profiles that are active, beside those of the judged service.
     """
 
     name: Slug
@@ -330,6 +350,24 @@ class System(Model):
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,79}$")] | None = None
     locust: Locust = Locust()
     standbys: Standbys = Field(default_factory=dict)
+    compose: PathBelow | Annotated[tuple[PathBelow, ...], Field(min_length=1, max_length=10)] | None = Field(
+        default=None, exclude_if=is_unsaid
+    )
+    compose_profiles: Annotated[tuple[Plain, ...], Field(max_length=20, exclude_if=is_unsaid)] = ()
+    _composed: Composed | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _is_composed_as_a_whole(self) -> Self:
+        if (self.compose is None) != (self.subject.service is None):
+            told = "compose says what runs, and nothing which of it is judged" if self.compose else "nothing says where"
+            raise ValueError(f'{told}; write both: compose = "compose.yaml", and subject.service = "web" with its port')
+        if self.compose is not None and self.standbys:
+            raise ValueError("standbys are not started beside a compose file; it says what runs")
+        if self.compose is None and self.compose_profiles:
+            raise ValueError("compose_profiles are those of a compose file, and none is named")
+        if self.compose is None and any(part.port is not None for part in self.components.values()):
+            raise ValueError("port is for services of a compose file; a component is started on one of our own")
+        return self
 
     @model_validator(mode="after")
     def _starts_nothing_for_what_runs_already(self) -> Self:
@@ -343,6 +381,24 @@ class System(Model):
         for where, word, fix in unknown_words(self.requests, self.login, self.secrets):
             raise ValueError(f"{where} says {{{word}}}, which is not known: {fix}")
         return self
+
+    @property
+    def compose_files(self) -> tuple[str, ...]:
+        """Return the compose files, in their order; none where the system is not one of them."""
+        return (self.compose,) if isinstance(self.compose, str) else self.compose or ()
+
+    @property
+    def composed(self) -> Composed | None:
+        """Return what the compose files say, once they were read; None where there are none."""
+        return self._composed
+
+    def with_composed(self, composed: Composed) -> System:
+        """Return the same with what its compose files say; as many replicas as they do, unless it says so itself."""
+        judged = composed.services[str(self.subject.service)]
+        replicas = self.replicas if "replicas" in self.model_fields_set else max(1, judged.count)
+        system = self.model_copy(update={"replicas": replicas})
+        system._composed = composed  # noqa: SLF001 - one of our own
+        return system
 
     def with_environment(self, variables: Mapping[str, str]) -> System:
         """Return the same with these variables for each process of the judged service, beside or instead of its own."""
@@ -375,8 +431,8 @@ class System(Model):
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Return the kind of each component that is started, by its name."""
-        if self.subject.external is not None:
+        """Return the kind of each component that is started, by its name; a compose file's services are not ours."""
+        if self.subject.external is not None or self.compose is not None:
             return {}
         return {name: part.kind or name for name, part in self.components.items()}
 

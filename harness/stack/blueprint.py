@@ -32,6 +32,7 @@ from harness.stack.components import COMPONENTS
 from harness.stack.stack import MACHINE, REPLICA, REPLICAS, SUBJECT, standby_of
 from harness.stack.standbys import REPLICATIONS
 from harness.stack.subjects import Process, init, replica, workers
+from harness.stack.wiring import wiring_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -150,10 +151,13 @@ def edges_of(system: System) -> list[tuple[str, str]]:
     """Return every edge of a stack as client and server.
 
     Those of each process of the service to each component come first, then those of standbys, and those of the entry
-    to each replica. An external subject has one for each path that it was given.
+    to each replica. An external subject has one for each path that it was given; of a compose file each service has one
+    to each that it may reach.
     """
     if system.subject.external is not None:
         return [(SUBJECT, name) for name in system.subject.paths]
+    if system.composed is not None:
+        return [*wiring_of(system).edges, *((ENTRY, replica) for replica in replicas_of(system))]
     replicas = replicas_of(system)
     clients = [*replicas, *(worker.name for worker in workers(system.subject))]
     edges = [(client, each) for client in clients for each in system.kinds]
@@ -165,6 +169,8 @@ def processes_of(system: System) -> list[str]:
     """Return the name of every process that a stack starts; it is the same on every backend."""
     if system.subject.external is not None:
         return [] if system.subject.toxiproxy else [PROXY]  # a borrowed one is not ours to hurt
+    if system.composed is not None:
+        return [*wiring_of(system).others, *replicas_of(system), *ALWAYS_THERE]
     components = [*system.kinds, *map(standby_of, system.standbys)]
     return [*components, *replicas_of(system), *(each.name for each in workers(system.subject)), *ALWAYS_THERE]
 
@@ -194,6 +200,8 @@ def why_out_of_reach(fault: Fault, system: System) -> str | None:
         return f"nothing sets the clock of {fault.target} off: readiness.toml has no [system.subject.clock]"
     if isinstance(fault, NetworkFault | Pause) and (why_not := _why_unseen(fault, system)):
         return why_not
+    if system.compose is not None and isinstance(fault, DataFault):
+        return f"{fault.target} is the compose file's own: its data, and who may change it, are not known here"
     if system.subject.external is None or isinstance(fault, TrafficFault) or fault.target in targets_of(fault, system):
         return None
     return _why_not_elsewhere(fault, system)
@@ -274,7 +282,8 @@ def targets_of(fault: SystemFault, system: System) -> list[str]:  # noqa: PLR091
 def _targets_of_a_process_fault(fault: ProcessFault, system: System) -> list[str]:
     match fault:
         case SlowStart():  # a worker listens nowhere, so that it cannot be seen to do so late
-            return sorted({*processes_of(system)} - {each.name for each in workers(system.subject)})
+            silent = wiring_of(system).silent if system.composed else ()
+            return sorted({*processes_of(system)} - {*silent, *(each.name for each in workers(system.subject))})
         case RollingRestart():
             return [REPLICAS] if replicas_of(system) else []
         case Reload():

@@ -87,7 +87,9 @@ def _not_yours(host: str, verb: str, *, where: str) -> SpecError:
 
 def _unknown_kinds(system: System, document: Document) -> Iterator[SpecError]:
     named: dict[KeyPath, str | None] = {
-        ("system", "components", name): part.kind for name, part in system.components.items()
+        ("system", "components", name): part.kind
+        for name, part in system.components.items()
+        if part.kind or system.compose is None  # the name of a compose file's service is no kind
     }
     named |= {(*_SUBJECT, "proxies", name): each.kind for name, each in system.subject.proxies.items()}
     if lent := system.subject.toxiproxy:

@@ -3,8 +3,8 @@
 The real Toxiproxy counts the bytes of a connection when the connection ends, and a pool's connections do not end while
 one watches. The kernel knows at once. This script stands in the network of the proxy's container, asks the kernel for
 every established connection (sock_diag(7), linux/inet_diag.h, struct tcp_info of linux/tcp.h), and answers each
-connection to PORT with one JSON object: bytes received so far, by local port. It runs where nothing of the harness is
-installed, so it imports nothing but the standard library.
+connection to PORT with one JSON object: bytes received so far, by local port, and by local address and port. It runs
+where nothing of the harness is installed, so it imports nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -29,20 +29,23 @@ BYTES_RECEIVED_AT = 128  # in struct tcp_info: 8 bytes, 24 words, and three coun
 
 _HEADER = struct.Struct("=IHHII")
 _MESSAGE_BYTES = 72  # struct inet_diag_msg
+_PORT_AT, _ADDRESS_AT = 4, 8  # in it, of struct inet_diag_sockid: where the connection ends on this side
 _ATTRIBUTE = struct.Struct("=HH")
 
 
-def received_bytes() -> dict[int, int]:
-    """Return what has come in on established connections, by local port.
+def received_bytes() -> dict[str, int]:
+    """Return what has come in on established connections, by local port, and by local address and port.
 
     Raises:
         OSError: If the kernel does not tell.
     """
-    counted: dict[int, int] = {}
-    for family in (socket.AF_INET, socket.AF_INET6):
+    counted: dict[str, int] = {}
+    for family, length in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
         for message in _dumped(family):
-            port = struct.unpack_from("!H", message, 4)[0]
-            counted[port] = counted.get(port, 0) + _received_of(message)
+            port = struct.unpack_from("!H", message, _PORT_AT)[0]
+            address = socket.inet_ntop(family, message[_ADDRESS_AT : _ADDRESS_AT + length])
+            for key in (str(port), f"{address}:{port}"):
+                counted[key] = counted.get(key, 0) + _received_of(message)
     return counted
 
 

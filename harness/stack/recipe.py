@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,17 +82,21 @@ class ContainerRecipe:
         port: Where it listens, inside.
         published: Where each port inside is reached from here, on loopback; `port` is one of them.
         probe: How one knows it.
-        command: Instead of the image's own; what is added to its entry point.
+        command: Instead of the image's own; what is added to its entry point. None to leave that.
         environment: Its variables.
         files: Text by path inside, there before it starts; or what makes it, given the folder of readiness.toml.
         user: Instead of the image's own.
-        memory_mib: More, and the kernel kills it. There is no limit to its processor time: one would throttle it in
-            bursts, which looks like the service's own latency.
+        memory_mib: More, and the kernel kills it; None for no limit. There is no limit to its processor time: one
+            would throttle it in bursts, which looks like the service's own latency.
         data: The folder inside that holds what it must not lose, whatever image it is; None if it keeps nothing.
         disk_bytes: How much fits on a disk of its own for that; None if it has none.
         sandbox: What its sandbox does.
         reload_signal: What has it read its configuration again; None where nothing does.
         ready_within_s: How long it may take until it is ready.
+        aliases: Other names that it has in its network.
+        options: What the engine's client is told of it besides, in that client's words.
+        sandbox_options: The same of its sandbox.
+        is_checked: Whether it is ready when the engine's own check finds it healthy; else its probe tells.
     """
 
     name: str
@@ -100,16 +104,20 @@ class ContainerRecipe:
     port: int
     published: Mapping[int, Address]
     probe: HealthProbe
-    command: Sequence[str]
+    command: Sequence[str] | None
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str | Callable[[Path], str]] = field(default_factory=dict)
     user: str | None = None
-    memory_mib: int = 256
+    memory_mib: int | None = 256
     data: str | None = None
     disk_bytes: int | None = None
     sandbox: Sequence[str] = IDLE
     reload_signal: signal.Signals | None = None
     ready_within_s: float = READY_WITHIN_S
+    aliases: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
+    is_checked: bool = False
 
     @property
     def direct(self) -> Address:

@@ -20,7 +20,9 @@ from suites.support.servers import PROJECT
 
 SCENARIO = schema_of(MODELS["scenario"])
 FOLDERS = ("scenarios", "docs/examples/shop", "fixtures/foreign")
-FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.yaml"))
+FILES = sorted(
+    path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.yaml") if not path.name.startswith("compose")
+)
 TABLES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("readiness.toml"))
 
 

@@ -46,8 +46,13 @@ def choose(wanted: str, system: System, project: Path) -> Choice:
     `auto` never waits for long and never fails: where containers cannot be had at once, local processes are taken.
 
     Raises:
-        SpecError: If containers are asked for and the subject runs already.
+        SpecError: If containers are asked for and the subject runs already, or local processes for a compose file.
     """
+    if system.compose is not None:
+        if wanted == EMBEDDED:
+            what, where = "a compose file runs in containers only", "readiness.toml: system.compose"
+            raise SpecError(what, where=where, fix="use --backend containers, or leave the choice to auto")
+        return Choice(CONTAINERS, "the system is a compose file")
     if system.subject.external is not None:
         if wanted == CONTAINERS:
             what, where = "an external subject runs in no container of ours", "readiness.toml: system.subject.external"
@@ -72,10 +77,21 @@ def prepare(choice: Choice, system: System, project: Path, say: Callable[[str], 
         return
     from harness.stack.backends import images  # noqa: PLC0415 - a Docker client, only where it is asked for
 
-    with closing(_connected()) as client:
+    try:
+        client = _connected()
+    except StackError as error:
+        if system.compose is None:
+            raise
+        fix = "start one on this machine: a compose file runs in containers only"
+        raise StackError(error.what, where=error.where, fix=fix) from error
+    with closing(client):
         for each in images.made(client, system, project, say=say):
             if not each.is_kept:
                 say(f"{each.role}: {each.how} {each.reference} in {each.took_s:.0f} s")
+        for note in system.composed.notes if system.composed else ():
+            say(note)
+        for sentence in images.had(client, system, project, say):
+            say(sentence)
 
 
 def _connected() -> DockerClient:
@@ -117,9 +133,10 @@ def standing(
     if blueprint.subject.external is not None:
         stack = external_stack
     elif backend == CONTAINERS:
+        from harness.stack.backends.composed import composed_stack  # noqa: PLC0415 - as above
         from harness.stack.backends.containers import containers_stack  # noqa: PLC0415 - as above
 
-        stack = containers_stack
+        stack = composed_stack if blueprint.system.composed else containers_stack
     else:
         stack = embedded_stack
     return stack(blueprint, workspace=workspace, clock=clock)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 # Ryuk removes what a dead session left; here the guardian does, which also heals, needs no image and no open socket.
 testcontainers_config.ryuk_disabled = True
 
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+"""What an engine's own check says."""
+
 _STOP_WITHIN_S = 5
 _PIDS = 512
 _DISK = "/disk"
@@ -50,25 +53,36 @@ class ContainerHost:
 
     Attributes:
         workspace: What the stack stands on.
-        network: The run's own.
+        network: The run's own; of a compose file each process has another one.
         base: Image of the sandboxes.
+        further: Networks that a sandbox is in besides.
     """
 
     workspace: Workspace
     network: Network
     base: str
+    further: tuple[Network, ...] = ()
 
 
-def network_for(workspace: Workspace) -> Network:
-    """Make the network of a stack; its label is enough to remove it.
+def network_for(workspace: Workspace, name: str = "", *, is_internal: bool = False) -> Network:
+    """Make a network of a stack; its label is enough to remove it.
+
+    Args:
+        workspace: What the stack stands on.
+        name: Whose it is; that of all if empty. It comes after that one in the order of names, by which an engine
+            decides through which of its networks a container's ports are published.
+        is_internal: Whether nothing in it gets an answer from outside. An engine publishes no port of a network that
+            it calls internal itself; without masquerading, what is sent outside has no address to be answered at.
 
     Raises:
         StackError: If the engine refuses.
     """
-    options = {"driver": "bridge", "labels": {RUN_LABEL: workspace.run_id}}
+    options: dict[str, Any] = {"driver": "bridge", "labels": {RUN_LABEL: workspace.run_id}}
+    if is_internal:
+        options["options"] = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
     with speaking("make a network"):
         network = Network(docker_client_kw={"timeout": ANSWER_WITHIN_S}, docker_network_kw=options)
-        network.name = workspace.work.name
+        network.name = f"{workspace.work.name}-{name}" if name else workspace.work.name
         with closing(network._docker.client):  # noqa: SLF001 - testcontainers leaves it open
             return network.create()
 
@@ -119,15 +133,34 @@ class Container:
     def is_ready(self) -> bool:
         """Tell whether it answers its health question."""
         try:
+            if self._recipe.is_checked:
+                return self.health() == HEALTHY
             if not self._recipe.probe.listens:
                 return self._seen_running_s() == 0
-            return self._recipe.probe.is_answering(self.direct) and self.is_alive()
+            return self._recipe.probe.is_answering(self.direct) and self._status() == "running"
         except (OSError, StackError):
             return False
 
     def is_alive(self) -> bool:
-        """Tell whether its main process exists."""
-        return self._status() in {"running", "paused"}
+        """Tell whether its main process exists, or the engine is about to start it again, as its own policy says."""
+        return self._status() in {"running", "paused", "restarting"}
+
+    def health(self) -> str | None:
+        """Return what the engine's own check says: `starting`, `healthy`, `unhealthy`; None where there is no check."""
+        if self._status() != "running" or self._container is None:
+            return "starting"
+        return (self._container.attrs["State"].get("Health") or {}).get("Status")
+
+    def join(self, network: Network, aliases: Sequence[str] = ()) -> str:
+        """Let its sandbox into another network as well; return its address there.
+
+        Raises:
+            StackError: If it has not been started, or the engine refuses.
+        """
+        if self._sandbox is None:
+            raise StackError(f"{self.name} was not started", where=str(self.direct), fix="start it first")
+        with speaking(f"let {self.name} into {network.name}"):
+            return _joined(self._sandbox, network, aliases)
 
     def round_trip_s(self, via: Address, *, within_s: float = SERVICE_ANSWERS_WITHIN_S) -> float:
         """Return the seconds that its cheapest question takes through `via`."""
@@ -279,20 +312,23 @@ class Container:
         return f"exit {self._container.attrs['State']['ExitCode']}"
 
     def run_to_its_end(self, *, within_s: float, clock: Clock) -> None:
-        """Start it, and wait until it has ended by itself.
+        """Start it, and wait until it has ended by itself; see `wait_for_its_end` for what it raises."""
+        self.start()
+        self.wait_for_its_end(within_s=within_s, clock=clock, where=f"the image {self._recipe.image}")
+
+    def wait_for_its_end(self, *, within_s: float, clock: Clock, where: str) -> None:
+        """Wait until it has ended by itself.
 
         Raises:
             SubjectError: If it failed or took longer, with its last words: only the judged service has such containers.
         """
-        self.start()
         has_ended = is_met_within(lambda: not self.is_alive(), deadline_s=within_s, clock=clock, every_s=0.1)
         how = self._how_it_ended() if has_ended else ""
         if how == "exit 0":
             return
         self.kill()
         what = f"failed ({how or 'it is gone'})" if has_ended else f"took longer than {within_s:g} s"
-        where, words = f"the image {self._recipe.image}", its_last_words(self.logs(TAIL))
-        raise SubjectError(f"{self.name} {what}", where=where, fix=words)
+        raise SubjectError(f"{self.name} {what}", where=where, fix=its_last_words(self.logs(TAIL)))
 
     def _status(self) -> str:
         if self._container is None:
@@ -305,8 +341,8 @@ class Container:
     def _moved_in(self) -> EngineContainer:
         """Make the sandbox, and start the service in it."""
         recipe = self._recipe
-        sandbox = self._made(f"{self.name}-sandbox", self._host.base, recipe.sandbox)
-        sandbox.with_network(self._host.network).with_network_aliases(self.name)
+        sandbox = self._made(f"{self.name}-sandbox", self._host.base, recipe.sandbox, **recipe.sandbox_options)
+        sandbox.with_network(self._host.network).with_network_aliases(self.name, *recipe.aliases)
         for inside, address in recipe.published.items():
             sandbox.ports[f"{inside}/tcp"] = (address.host, address.port)  # type: ignore[assignment]  # docker's own form
         volume = self._volume(recipe.disk_bytes) if recipe.disk_bytes else ""
@@ -314,9 +350,11 @@ class Container:
             sandbox.with_volume_mapping(volume, _DISK, "rw")
         sandbox.start()
         self._sandbox = sandbox.get_wrapped_container()
+        for network in self._host.further:
+            _joined(self._sandbox, network, (self.name, *recipe.aliases))
         home = f"container:{sandbox.get_container_id()}"
         # Without `network`, testcontainers would guess one where it takes this machine for a container.
-        moves = {"network_mode": home, "network": None, "user": recipe.user}
+        moves = {"network_mode": home, "network": None, "user": recipe.user, **recipe.options}
         service = self._made(self.name, recipe.image, recipe.command, **moves)
         service.with_envs(**recipe.environment)
         if volume and recipe.data:  # what the image has there is copied into it by the engine, since it is empty
@@ -337,22 +375,27 @@ class Container:
         self._clients[0].volumes.create(name, driver="local", driver_opts=options, labels={RUN_LABEL: workspace.run_id})
         return name
 
-    def _made(self, name: str, image: str, command: Sequence[str], **options: str | None) -> DockerContainer:
-        """Describe a container that is marked, limited, and cannot gain rights."""
+    def _made(self, name: str, image: str, command: Sequence[str] | None, **options: Any) -> DockerContainer:
+        """Describe a container that is marked, limited, and cannot gain rights; options may limit it otherwise."""
         workspace = self._host.workspace
         container = DockerContainer(image, docker_client_kw={"timeout": ANSWER_WITHIN_S})
         self._clients.append(container.get_docker_client().client)
-        return (
-            container.with_name(f"{workspace.work.name}-{name}")
-            .with_command(list(command))
-            .with_kwargs(
-                labels={RUN_LABEL: workspace.run_id},
-                mem_limit=self._recipe.memory_mib * _MEBIBYTE,
-                pids_limit=_PIDS,
-                security_opt=["no-new-privileges:true"],
-                **options,
-            )
-        )
+        if command is not None:
+            container.with_command(list(command))
+        memory_mib = self._recipe.memory_mib
+        limits: dict[str, Any] = {
+            "mem_limit": None if memory_mib is None else memory_mib * _MEBIBYTE,
+            "pids_limit": _PIDS,
+            "security_opt": ["no-new-privileges:true"],
+        }
+        marked = {**limits, **options, "labels": {RUN_LABEL: workspace.run_id}}
+        return container.with_name(f"{workspace.work.name}-{name}").with_kwargs(**marked)
+
+
+def _joined(sandbox: EngineContainer, network: Network, aliases: Sequence[str]) -> str:
+    sandbox.client.networks.get(network.name).connect(sandbox, aliases=list(aliases))
+    sandbox.reload()
+    return str(sandbox.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"])
 
 
 def children_in(said: Mapping[str, Any]) -> frozenset[int]:

@@ -68,7 +68,7 @@ def local_standby(name: str, primary: Recipe, door: Address, workspace: Workspac
 def contained_primary(recipe: ContainerRecipe, standby: str, replicates: Replicates) -> ContainerRecipe:
     """Let its standby in, and have it wait for that, if so."""
     words = ["-c", f"hba_file={_HBA_PLACE}", *_waiting(standby, replicates)]
-    return replace(recipe, command=[*recipe.command, *words], files={**recipe.files, _HBA_PLACE: _HBA})
+    return replace(recipe, command=[*(recipe.command or ()), *words], files={**recipe.files, _HBA_PLACE: _HBA})
 
 
 def contained_standby(name: str, primary: ContainerRecipe, door: Address) -> ContainerRecipe:

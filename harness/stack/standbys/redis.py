@@ -44,7 +44,7 @@ def local_standby(name: str, primary: Recipe, door: Address, workspace: Workspac
 def contained_primary(recipe: ContainerRecipe, standby: str, replicates: Replicates) -> ContainerRecipe:
     """Let its replica come at once."""
     del standby, replicates
-    return replace(recipe, command=[*recipe.command, *AT_ONCE])
+    return replace(recipe, command=[*(recipe.command or ()), *AT_ONCE])
 
 
 def contained_standby(name: str, primary: ContainerRecipe, door: Address) -> ContainerRecipe:

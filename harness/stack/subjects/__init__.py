@@ -182,6 +182,12 @@ def _environment(subject: Subject, known: Mapping[str, str], clock: str) -> dict
     return {**said, subject.clock.variable: clock} if subject.clock else said
 
 
+def environment_in_a_container(subject: Subject, placeholders: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that readiness.toml gives to a process of a compose file's service, beside those it has."""
+    known = {**placeholders, "host": ANYWHERE, "port": str(subject.port)}
+    return _environment(subject, known, IN_A_CONTAINER)
+
+
 def clocks(names: Iterable[str], subject: Subject, file: Callable[[str], str]) -> dict[str, ReplicaClock]:
     """Return the clock of each replica, by name; none where they cannot be set off.
 

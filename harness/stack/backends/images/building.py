@@ -130,12 +130,16 @@ def _make(role: str, search: Search, registries: Registries | None, say: Callabl
     if search.is_ready_made(role):
         fix = f"build it or load it: docker build --tag {official} …"
         raise MissingError(f"there is no {official}", where="the Docker engine", fix=fix)
-    _build(search.plan(role), search, say)
+    build(search.plan(role), search, say)
     return "built"
 
 
-def _build(plan: Plan, search: Search, say: Callable[[str], object]) -> None:
-    """Build one image in a folder of its own, which is gone on any exit."""
+def build(plan: Plan, search: Search, say: Callable[[str], object]) -> None:
+    """Build one image in a folder of its own, which is gone on any exit.
+
+    Raises:
+        StackError: If there is no room for it, or a step fails, with the build's last words.
+    """
     with tempfile.TemporaryDirectory(prefix=f"readiness-image-{plan.role}-") as place:
         work = Path(place)
         _check_room(work, FREE_BYTES_NEEDED.get(plan.role, _FREE_BYTES_NEEDED))
@@ -178,11 +182,12 @@ def _build_in_engine(plan: Plan, client: DockerClient, context: IO[bytes]) -> No
             fileobj=context,
             custom_context=True,
             dockerfile=plan.dockerfile,
-            buildargs={"BASE": plan.base} if plan.base else {},
+            buildargs={**({"BASE": plan.base} if plan.base else {}), **plan.args},
+            target=plan.target,
             tag=plan.reference,
             labels={ROLE_LABEL: plan.role},
             # Ours need no network, and this proves it; a user's own service may need one.
-            network_mode=None if plan.role == SERVICE else "none",
+            network_mode=None if plan.is_theirs else "none",
             rm=True,
             forcerm=True,
             decode=True,

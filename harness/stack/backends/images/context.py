@@ -42,15 +42,23 @@ class Piece:
     is_program: bool = False
 
 
-def of_project(project: Path, dockerfile: str) -> tuple[Piece, ...]:
+_KEY = "readiness.toml: system.subject.dockerfile"
+
+
+def of_project(project: Path, dockerfile: str, *, where: str = _KEY) -> tuple[Piece, ...]:
     """Return what `docker build -f DOCKERFILE PROJECT` would be given: all that .dockerignore leaves.
+
+    Args:
+        project: The folder that the build is given.
+        dockerfile: Below that.
+        where: What names it.
 
     Raises:
         SpecError: If the Dockerfile is not there, or it is more than one means to hash before every run.
     """
-    where = "readiness.toml: system.subject.dockerfile"
     if not (project / dockerfile).is_file():
-        raise SpecError(f"there is no {dockerfile}", where=where, fix="name a file below readiness.toml's folder")
+        fix = "name a file below readiness.toml's folder" if where == _KEY else f"write it in {project}"
+        raise SpecError(f"there is no {dockerfile}", where=where, fix=fix)
     names = exclude_paths(str(project), _ignored(project), dockerfile=dockerfile)
     pieces = _pieces((name, project / name) for name in names)
     size_bytes = sum((project / piece.name).lstat().st_size for piece in pieces)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from harness.stack.backends.images.table import BASE, DEBIAN, SERVERS, SERVICE
 from harness.stack.image import Base, Module
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.spec.system import System
     from harness.stack.image import Image, Wheel
 
@@ -53,6 +55,9 @@ class Plan:
         dockerfile: Which of the pieces says how.
         base: Reference of the image that it is made on; empty if on none.
         module: Go program that goes into it besides, if any.
+        args: What its build is told besides.
+        target: The stage that it ends with; the last one if None.
+        is_theirs: Whether it is the user's own, whose build may need a network.
     """
 
     role: str
@@ -61,6 +66,9 @@ class Plan:
     dockerfile: str = "Dockerfile"
     base: str = ""
     module: Module | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    is_theirs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +101,15 @@ def planned(role: str, order: Order, base: Found | None) -> Plan:
     """
     if role == BASE:
         _check_machine(role, order)
-        return _named(Plan(role=role, reference=""), repr(DEBIAN), order.architecture)
+        return named(Plan(role=role, reference=""), repr(DEBIAN), order.architecture)
     image = None if role == SERVICE else _image_of(role)
     if image and isinstance(image.made_of, Module):
         plan = Plan(role=role, reference="", pieces=(Piece("Dockerfile", image.dockerfile),), module=image.made_of)
-        return _named(plan, repr(image.made_of), order.architecture)
+        return named(plan, repr(image.made_of), order.architecture)
     if base is None:
         raise StackError("the base is missing", where=f"the image of {role}", fix="the base comes first")
     plan = _server(role, image, order) if image else _service(order)
-    return _named(replace(plan, base=base.reference), base.id)
+    return named(replace(plan, base=base.reference), base.id)
 
 
 def _image_of(role: str) -> Image:
@@ -119,7 +127,7 @@ def _service(order: Order) -> Plan:
     if dockerfile is None:
         raise nothing_named()
     pieces = of_project(order.project, dockerfile)
-    return Plan(role="service", reference="", pieces=pieces, dockerfile=dockerfile)
+    return Plan(role="service", reference="", pieces=pieces, dockerfile=dockerfile, is_theirs=True)
 
 
 def nothing_named() -> SpecError:
@@ -163,7 +171,12 @@ def _check_machine(role: str, order: Order) -> None:
         )
 
 
-def _named(plan: Plan, *words: str) -> Plan:
+def named(plan: Plan, *words: str) -> Plan:
+    """Return a plan with its name, which holds the hash of its pieces and of `words`.
+
+    Raises:
+        StackError: If one of its pieces cannot be read.
+    """
     try:
         tag = digest(plan.pieces, plan.dockerfile, *words)
     except OSError as error:

@@ -77,7 +77,7 @@ class Search:
             SpecError: If readiness.toml names nothing to look for as the service, unless that is allowed.
             StackError: If the engine does not say what it runs on.
         """
-        if not (allows_nothing or system.subject.image or system.subject.dockerfile):
+        if not (allows_nothing or system.compose or system.subject.image or system.subject.dockerfile):
             raise nothing_named()
         with speaking("say what it runs on"):
             architecture = client.version()["Arch"]

@@ -82,6 +82,11 @@ OFFICIAL: Mapping[str, Pin] = {
 
 
 def roles_of(system: System) -> tuple[str, ...]:
-    """Return the roles that a system needs an image for, in the order in which they are had."""
+    """Return the roles that a system needs an image for, in the order in which they are had.
+
+    Of a compose file these are what stands around its services, which have images of their own.
+    """
+    if system.compose is not None:
+        return tuple(role for role in ROLES if role in {BASE, "nginx", "proxy"})
     needed = {BASE, SERVICE, "nginx", "proxy", *system.kinds.values()}
     return tuple(role for role in ROLES if role in needed)
