@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.options import OUT
-from harness.errors import SpecError
+from harness.errors import SpecError, nearest
 from harness.evidence.experiment import read_experiment
 from harness.evidence.redaction import line
 from harness.library.files import SCENARIOS_FOLDER, scenario_files
@@ -41,6 +41,9 @@ def init(
     wsgi: Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="It is a WSGI application.")] = None,
     command: Annotated[str | None, typer.Option(help="It is a command; {port} is where it must listen.")] = None,
     url: Annotated[str | None, typer.Option(help="It runs already, there.")] = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="NAME", help="It is one of the compose file, as it is.")
+    ] = None,
     ready: Annotated[str | None, typer.Option(metavar="PATH", help="Answers 200 when it is ready.")] = None,
     needs: Annotated[str | None, typer.Option(help="What it depends on, such as redis,postgres; `none`.")] = None,
     get: Annotated[list[str] | None, typer.Option(metavar="PATH", help="What it is asked; may be given again.")] = None,
@@ -63,7 +66,7 @@ def init(
     """
     told = told_by(Folder(folder))
     answers = Answers(
-        start=_start(app, wsgi, command, url),
+        start=_composed(told, service) or _start(app, wsgi, command, url),
         ready=ready,
         needs=_kinds(needs),
         asked=tuple(get) if get else None,
@@ -109,6 +112,21 @@ def _start(app: str | None, wsgi: str | None, command: str | None, url: str | No
     return None
 
 
+def _composed(told: Told, service: str | None) -> Start | None:
+    """Return the service of the compose file that is judged, if an option says which.
+
+    Raises:
+        SpecError: If there is no such service, or nothing says where it listens.
+    """
+    if service is None:
+        return None
+    known = [str(each.runs) for each in told.composed]
+    if service not in known:
+        fix = nearest(service, known) if known else "write a compose file, with `ports` or `expose` for it"
+        raise SpecError(f"no compose file here has a service {service!r} that listens", where="--service", fix=fix)
+    return told.composed[known.index(service)]
+
+
 def _kinds(needs: str | None) -> tuple[str, ...] | None:
     if needs is None:
         return None
@@ -124,7 +142,7 @@ def _asked(told: Told, answers: Answers) -> Answers:
         "Which path answers 200 when it is ready", told.ready.path if told.ready else "/"
     )
     needs = answers.needs
-    if needs is None and start.kind != "external":
+    if needs is None and start.kind not in {"external", "service"}:
         found = ",".join(each.kind for each in told.needs if each.kind in PROPOSED) or "none"
         needs = _kinds(typer.prompt(f"What does it depend on (of {', '.join(PROPOSED)}; or none)", found))
     asked = answers.asked
@@ -142,6 +160,9 @@ def _asked_start(told: Told) -> Start:
     if said.isdecimal() and 0 < int(said) <= len(told.starts):
         return told.starts[int(said) - 1]
     is_url, is_application = "://" in said, " " not in said and ":" in said
+    composed = [each for each in told.composed if said == f"service {each.runs}"]
+    if composed:
+        return composed[0]
     answered = _start(
         said if is_application and not is_url else None,
         None,
@@ -186,7 +207,8 @@ def _check_is_understood(folder: Path, proposal: Proposal) -> None:
         _write(trial, proposal)
         if proposal.start.dockerfile:
             (trial / proposal.start.dockerfile).touch()
-        mistakes = linted(scenario_files(trial / SCENARIOS_FOLDER), trial).mistakes
+        beside = folder if proposal.start.compose else trial
+        mistakes = linted(scenario_files(trial / SCENARIOS_FOLDER), trial, beside=beside).mistakes
     if mistakes:
         first = mistakes[0]
         where = first.where.replace(f"{place}/", "what would be ")

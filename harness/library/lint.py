@@ -30,13 +30,13 @@ class Linted:
     sources: tuple[ScenarioSource, ...]
 
 
-def linted(files: Sequence[Path], project: Path) -> Linted:
+def linted(files: Sequence[Path], project: Path, *, beside: Path | None = None) -> Linted:
     """Read scenario files, and readiness.toml of the project's folder, and tell everything that is wrong in them.
 
     Where readiness.toml is wrong itself, what hangs on it (targets, defects, what a profile can prove) is not looked
-    at: most of it would only follow from that.
+    at: most of it would only follow from that. A compose file is looked for `beside` it, where that is another folder.
     """
-    settings, mistakes = _settings(project)
+    settings, mistakes = _settings(project, beside or project)
     sources: list[ScenarioSource] = []
     for file in files:
         try:
@@ -50,9 +50,9 @@ def linted(files: Sequence[Path], project: Path) -> Linted:
     return Linted(tuple(mistakes), tuple(sources))
 
 
-def _settings(project: Path) -> tuple[Settings | None, list[SpecError]]:
+def _settings(project: Path, beside: Path) -> tuple[Settings | None, list[SpecError]]:
     try:
-        return settings_of(project), []
+        return settings_of(project, beside=beside), []
     except SpecError as error:
         return None, list(_each(error))
 

@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["app", "wsgi", "command", "external"]
+Kind = Literal["app", "wsgi", "command", "external", "service"]
 """What a subject of readiness.toml can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Something that the service depends on.
+
+    Attributes:
+        kind: Of the component, such as `redis`, or the word of one that is not known here.
+        seen_in: What said so.
+    """
+
+    kind: str
+    seen_in: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +39,9 @@ class Start:
         workers: Further processes, by name.
         ready_within: How long it may take to start, where that is longer than usual.
         dockerfile: What its image is built from, for containers.
+        compose: The compose file whose service it is, which then says how it is started.
+        port: Where it listens there.
+        beside: The services of that file that can be hurt, by the names that faults know them by.
     """
 
     kind: Kind
@@ -37,23 +53,13 @@ class Start:
     workers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ready_within: str | None = None
     dockerfile: str | None = None
+    compose: str | None = None
+    port: int | None = None
+    beside: tuple[Needed, ...] = ()
 
     def __str__(self) -> str:
         runs = self.runs if isinstance(self.runs, str) else " ".join(self.runs)
         return f"{self.kind}: {runs} ({self.seen_in})"
-
-
-@dataclass(frozen=True, slots=True)
-class Needed:
-    """Something that the service depends on.
-
-    Attributes:
-        kind: Of the component, such as `redis`, or the word of one that is not known here.
-        seen_in: What said so.
-    """
-
-    kind: str
-    seen_in: str
 
 
 @dataclass(frozen=True, slots=True)

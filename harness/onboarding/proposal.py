@@ -33,6 +33,7 @@ class Told:
     Attributes:
         name: Of the service, by its folder.
         starts: Ways to start it, the one that says it most exactly first.
+        composed: Services of a compose file that could be judged as they are, the likeliest first.
         needs: What it depends on, each kind once.
         ready: The path that tells of readiness, if one is declared.
         asked: Paths that clients may ask for.
@@ -45,6 +46,7 @@ class Told:
     ready: Route | None
     asked: tuple[Route, ...]
     variables: tuple[Variable, ...]
+    composed: tuple[Start, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ def told_by(folder: Folder) -> Told:
         ready=ready_path(declared),
         asked=asked_paths(declared),
         variables=read,
+        composed=sources.composed(folder),
     )
 
 
@@ -123,15 +126,17 @@ def proposed(told: Told, answers: Answers, known: Collection[str]) -> Proposal:
     Raises:
         SpecError: If nothing says how the service is started, or a component is named that is not known.
     """
-    start = answers.start or next(iter(told.starts), None)
+    start = answers.start or next(iter((*told.starts, *told.composed)), None)
     if start is None:
         fix = "say so: --app shop.main:app, --wsgi shop.wsgi:app, --command 'node server.js --port {port}', or --url"
         raise SpecError("nothing here says how the service is started", where=told.name, fix=fix)
     needed = told.needs if answers.needs is None else tuple(Needed(kind, "as you said") for kind in answers.needs)
     if answers.needs is not None:
         _check_are_known(answers.needs, known)
-    is_started = start.kind != "external"
-    components = tuple(each for each in needed if each.kind in known) if is_started else ()
+    is_started, is_composed = start.kind != "external", start.kind == "service"
+    if is_composed:
+        needed = start.beside
+    components = tuple(each for each in needed if each.kind in known or is_composed) if is_started else ()
     ready = Route(answers.ready, "as you said") if answers.ready else told.ready or _PROMISES_NOTHING
     asked = told.asked if answers.asked is None else tuple(Route(path, "as you said") for path in answers.asked)
     environment = _environment(start, told.variables, {each.kind for each in components})
@@ -143,10 +148,11 @@ def proposed(told: Told, answers: Answers, known: Collection[str]) -> Proposal:
         environment=environment,
         asked=asked[:ASKED_MAX] or (_PROMISES_NOTHING,),
         unknown=(
-            *_of_needs(needed, components, is_started=is_started),
-            *_of_places(components, environment),
+            *([] if is_composed else _of_needs(needed, components, is_started=is_started)),
+            *([] if is_composed else _of_places(components, environment)),
             *_of_paths(ready, asked),
-            *(_of_variables(told.variables, environment) if is_started else ()),
+            *(_of_variables(told.variables, environment) if is_started and not is_composed else ()),
+            *([] if is_composed else _of_compose(told.composed)),
         ),
     )
 
@@ -160,7 +166,7 @@ def _check_are_known(kinds: Sequence[str], known: Collection[str]) -> None:
 
 def _environment(start: Start, read: Sequence[Variable], kinds: Collection[str]) -> dict[str, tuple[str, str]]:
     """Return what the service is told: where to listen if it is a command, and where its components are."""
-    if start.kind == "external":
+    if start.kind in {"external", "service"}:
         return {}
     found = {name: (value, start.seen_in) for name, value in start.environment.items()}
     is_told_where = start.kind == "command"
@@ -210,6 +216,14 @@ def _of_variables(read: Sequence[Variable], environment: Mapping[str, tuple[str,
     unset = ", ".join(each.name for each in read if each.name not in environment and each.seen_in in EXAMPLES)
     advice = "set it in [system.subject.environment], or name it in `secrets`"
     return [f"what {unset} should be: {advice}"] if unset else []
+
+
+def _of_compose(services: Sequence[Start]) -> list[str]:
+    """Say how a compose file is judged as it is, where it could be."""
+    return [
+        f"whether {each.compose} is to run as it is, on a Docker engine: `readiness init --service {each.runs}` has it"
+        for each in services[:1]
+    ]
 
 
 def _slug(name: str) -> str:

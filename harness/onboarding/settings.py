@@ -34,12 +34,16 @@ def settings_text(proposal: Proposal, limits: Limits) -> str:
     parts = [
         f"{_HEAD}\n",
         "\n".join(_system(proposal)),
-        *(f"[system.components.{each.kind}] # {line(each.seen_in)}" for each in proposal.components),
+        *([] if proposal.start.compose else _components(proposal)),
         *("\n".join(_request(route, name)) for name, route in named(proposal.asked)),
         "\n".join(_objectives(limits)),
         _PROFILES,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _components(proposal: Proposal) -> Iterator[str]:
+    yield from (f"[system.components.{each.kind}] # {line(each.seen_in)}" for each in proposal.components)
 
 
 def named(routes: tuple[Route, ...]) -> Iterator[tuple[str, Route]]:
@@ -54,17 +58,26 @@ def named(routes: tuple[Route, ...]) -> Iterator[tuple[str, Route]]:
         yield name, route
 
 
-def _system(proposal: Proposal) -> Iterator[str]:
+def _whole(proposal: Proposal) -> Iterator[str]:
     start = proposal.start
     yield "[system]"
     yield f"name = {_text(proposal.name)}"
-    if not proposal.components and proposal.is_started_here:
+    if start.compose:
+        yield f"compose = {_text(start.compose)} # it says what runs; what it says that cannot be honoured is told"
+    elif not proposal.components and proposal.is_started_here:
         yield "components = {}"
     if proposal.is_started_here:
         yield f"replicas = {REPLICAS}"
     yield ""
+
+
+def _system(proposal: Proposal) -> Iterator[str]:
+    start = proposal.start
+    yield from _whole(proposal)
     yield "[system.subject]"
     yield f"{start.kind} = {_value(start.runs)} # {line(start.seen_in)}"
+    if start.port:
+        yield f"port = {start.port}"
     if start.kind in {"app", "wsgi"} and not start.factory:
         yield "factory = false"
     yield f"ready = {_text(proposal.ready.path)} # {line(proposal.ready.seen_in)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 
 import pytest
@@ -305,6 +306,48 @@ def test_a_service_that_runs_already_is_asked_and_not_started(tmp_path):
     assert "not known: what it depends on: name its paths in [system.subject.proxies]" in told.output
     assert {path.name for path in scenario_files(tmp_path / "scenarios")} == {"baseline.yaml", "overload.yaml"}
     assert settings_of(tmp_path).system.subject.external == "http://127.0.0.1:8000"
+
+
+def test_a_compose_project_can_be_judged_as_it_is(tmp_path):
+    """By an option; its stores are hurt by the names that they have there, and nothing else is said of it."""
+    folder_of(tmp_path, {**COMPOSE, "Dockerfile": "FROM x\n"})
+    said = init(tmp_path, "--yes")
+    assert "on a Docker engine: `readiness init --service web` has it" in " ".join(said.output.split())
+
+    shutil.rmtree(tmp_path / "scenarios")
+    told = init(tmp_path, "--yes", "--service", "web", "--force", "--ready", "/up")
+
+    assert told.exit_code == 0, told.output
+    system = settings_of(tmp_path).system
+    assert (system.compose, system.replicas, system.subject.service, system.subject.port) == (
+        "compose.yaml",
+        2,
+        "web",
+        8000,
+    )
+    assert "components" not in system.model_fields_set
+    assert {path.parent.name for path in scenario_files(tmp_path / "scenarios")} >= {"cache", "replica"}
+    assert linted(scenario_files(tmp_path / "scenarios"), tmp_path).mistakes == ()
+
+
+def test_what_a_compose_file_says_that_cannot_be_honoured_is_told_before_anything_is_written(tmp_path):
+    """With its line; so is a service that it has not."""
+    folder_of(tmp_path, {"compose.yaml": "services:\n  web: {image: shop, ports: [80], pid: host}\n"})
+
+    assert "`pid` cannot be honoured" in str(init(tmp_path, "--yes", "--service", "web").exception)
+    assert "did you mean 'web'" in str(init(tmp_path, "--yes", "--service", "wab").exception)
+    assert not (tmp_path / "readiness.toml").exists()
+
+
+def test_a_compose_file_that_alone_says_how_to_start_is_taken(tmp_path):
+    """What its image runs is not known without it; what is built here comes before what is not, and no store does."""
+    files = "services:\n  a: {image: x, ports: [1]}\n  c: {image: redis, ports: [6379]}\n  b: {build: ., expose: [2]}\n"
+    files += "  by-hand: {image: redis, profiles: [x]}\n"
+
+    start = proposal_of(tmp_path, {"compose.yaml": files}).start
+
+    assert (start.kind, start.runs, start.port, start.seen_in) == ("service", "b", 2, "compose.yaml, line 4")
+    assert [each.kind for each in start.beside] == ["c"]
 
 
 def test_questions_are_asked_where_somebody_can_answer(tmp_path, monkeypatch):

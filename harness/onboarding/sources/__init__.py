@@ -20,6 +20,11 @@ def starts(folder: Folder) -> tuple[Start, ...]:
     return tuple(start for source in STARTING for start in source.starts(folder))
 
 
+def composed(folder: Folder) -> tuple[Start, ...]:
+    """Return the services that a compose file can run to be judged, the likeliest first."""
+    return tuple(compose.composed(folder))
+
+
 def variables(folder: Folder) -> tuple[Variable, ...]:
     """Return the variables that the folder says the service is started with."""
     return tuple(compose.variables(folder))

@@ -10,6 +10,8 @@ from harness.errors import SpecError
 from harness.onboarding.argv import argv_from, argv_of, environment_for
 from harness.onboarding.clue import Needed, Start, Variable
 from harness.onboarding.traces import kind_of_image
+from harness.stack.components import COMPONENTS
+from harness.stack.wiring import called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +33,40 @@ def starts(folder: Folder) -> Iterator[Start]:
             yield Start(kind="command", runs=argv, seen_in=f"{name}, {service.name}", environment=environment_for(argv))
 
 
+def composed(folder: Folder) -> Iterator[Start]:
+    """Return the services that the file itself can run to be judged: those that listen and are no store that is known.
+
+    What is built here comes first: it is what a project is about.
+    """
+    name, compose = _read(folder)
+    services = compose.services if compose else ()
+    known = {each.name: kind for each in services if (kind := kind_of_image(_word_of(each)))}
+    idle = {each.name for each in services if each.items("profiles")}
+    for service in sorted(services, key=lambda each: each.part("build") is None):
+        ports = [
+            port for key in ("expose", "ports") for each in service.items(key) if (port := _inside(each)).isdecimal()
+        ]
+        if service.name not in known and ports:
+            beside = (
+                Needed(called(other), f"{name}, {other}")
+                for other, kind in known.items()
+                if kind in COMPONENTS and other not in idle
+            )
+            yield Start(
+                kind="service",
+                runs=service.name,
+                seen_in=f"{name}, line {service.line()}",
+                compose=name,
+                port=int(ports[0]),
+                beside=tuple(beside),
+            )
+
+
 def needs(folder: Folder) -> Iterator[Needed]:
     """Return what the images of the other services are."""
     name, compose = _read(folder)
     for service in compose.services if compose else ():
-        word = str(service.part("image") or "").rpartition("/")[2].partition(":")[0].partition("@")[0]
+        word = _word_of(service)
         kind = kind_of_image(word)
         if kind:
             yield Needed(kind, f"{word} in {name}, line {service.line('image')}")
@@ -48,6 +79,11 @@ def variables(folder: Folder) -> Iterator[Variable]:
         if service.part("build") is not None:
             for variable, value, key in service.variables():
                 yield Variable(variable, value or "", f"{name}, line {service.line('environment', key)}")
+
+
+def _word_of(service: Service) -> str:
+    """Return what its image is called, without registry and tag."""
+    return str(service.part("image") or "").rpartition("/")[2].partition(":")[0].partition("@")[0]
 
 
 def _read(folder: Folder) -> tuple[str, Compose | None]:
