@@ -134,7 +134,17 @@ def _what_and_fix(detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
         case "unknown_word":
             return detail["msg"], nearest(detail["ctx"]["word"], detail["ctx"]["known"])
         case _:
-            return _parted(_PLAINLY.get(detail["type"], detail["msg"]).removeprefix("Value error, "))
+            return _bounded(detail, key) or _parted(
+                _PLAINLY.get(detail["type"], detail["msg"]).removeprefix("Value error, ")
+            )
+
+
+def _bounded(detail: ErrorDetails, key: str) -> tuple[str, str] | None:
+    """Say what a number is and should be; None of any other complaint."""
+    if detail["type"] not in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}:
+        return None
+    bound = detail["msg"].removeprefix("Input should be ")
+    return f"{key} is {detail['input']!r}, and should be {bound}", f"write one that is {bound}"
 
 
 def _parted(said: str) -> tuple[str, str]:

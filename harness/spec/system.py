@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from harness.spec.abort import AbortWhen
+from harness.spec.balancer import USUAL, Balancer
 from harness.spec.claim import TIERS, Tier
 from harness.spec.clean import CleanMetric
 from harness.spec.composed import Composed
@@ -332,6 +333,7 @@ class System(Model):
             it says nothing, and in a request without it, the client's address does.
         locust: What a locustfile gets of the environment.
         standbys: Which components have a standby in every scenario, and how it is kept; a scenario may add some.
+        balancer: What the load balancer before the replicas allows.
         compose: The compose file that says what runs, or several, one over the other; below the folder of
             readiness.toml. `components` then says what it does not tell of its services, and `replicas` how many of
             the judged one run, where that is not to be as many as it says.
@@ -350,6 +352,7 @@ class System(Model):
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,79}$")] | None = None
     locust: Locust = Locust()
     standbys: Standbys = Field(default_factory=dict)
+    balancer: Balancer = USUAL
     compose: PathBelow | Annotated[tuple[PathBelow, ...], Field(min_length=1, max_length=10)] | None = Field(
         default=None, exclude_if=is_unsaid
     )
@@ -371,7 +374,9 @@ class System(Model):
 
     @model_validator(mode="after")
     def _starts_nothing_for_what_runs_already(self) -> Self:
-        unheard = [key for key in ("replicas", "components", "sticky", "standbys") if key in self.model_fields_set]
+        unheard = [
+            key for key in ("replicas", "components", "sticky", "standbys", "balancer") if key in self.model_fields_set
+        ]
         if unheard and self.subject.external is not None:
             raise ValueError(f"{unheard[0]} means nothing for an external subject; its proxies say what it depends on")
         return self

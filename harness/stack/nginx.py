@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from harness.spec.balancer import USUAL
 from harness.stack.health_probe import HealthProbe
 from harness.stack.image import Image, Pin, Wheel
 from harness.stack.plain_http import get, http_question
@@ -21,6 +22,7 @@ from harness.stack.service import ANYWHERE, Address
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.spec.balancer import Balancer
     from harness.stack.service import Workspace
 
 PORT = 8080
@@ -61,7 +63,8 @@ ALIVE = "/nginx-alive"
 # least_conn: a replica that is late or frozen keeps what it has, and is given little more. Of 100 requests a second one
 # that answered 400 ms late made 2.5 % late, where taking turns made it half, and one that was frozen for ten seconds
 # lost 0.3 %, where taking turns lost a quarter (measured 2026-11).
-# max_fails and fail_timeout: a replica that fails once is left alone for a second, then tried with one request.
+# max_fails and fail_timeout: a replica that fails once is left alone for a second, then tried with one request. They,
+# and the other limits, are the usual ones of `spec/balancer.py` where readiness.toml does not say others.
 # proxy_next_upstream: a request that met a dead replica goes to the next; PUT is idempotent, so it may too. It may go
 # to each: with two tries and two of three dead, one request a second met both (measured 2026-11).
 # keepalive_timeout is shorter than the replicas' 75 s, so that nginx is the one who closes idle connections.
@@ -84,6 +87,7 @@ http {{
     scgi_temp_path "{work}/nginx-scgi";
     keepalive_timeout 75s;
     keepalive_requests 1000000;
+    client_max_body_size {body_max};
     map {client} $client {{ "" $remote_addr; default {client}; }}
     upstream sticky {{
         hash $client consistent;
@@ -107,11 +111,11 @@ http {{
             proxy_set_header Connection "";
             proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_connect_timeout 500ms;
-            proxy_read_timeout 5s;
-            proxy_next_upstream error timeout;
+            proxy_connect_timeout {connect_within};
+            proxy_read_timeout {answer_within};
+            proxy_next_upstream {retry_on};
             proxy_next_upstream_tries {tries};
-            proxy_next_upstream_timeout 2s;
+            proxy_next_upstream_timeout {tries_within};
         }}
         location @upgraded {{
             proxy_pass http://sticky;
@@ -120,21 +124,23 @@ http {{
             proxy_set_header Connection upgrade;
             proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_connect_timeout 500ms;
-            proxy_read_timeout 75s;
+            proxy_connect_timeout {connect_within};
+            proxy_read_timeout {websocket_idle};
             proxy_next_upstream error timeout http_503;
             proxy_next_upstream_tries {tries};
-            proxy_next_upstream_timeout 2s;
+            proxy_next_upstream_timeout {tries_within};
         }}
     }}
 }}
 """
 
 
-def local(workspace: Workspace, upstreams: Sequence[Address], *, sticky: str | None = None) -> Recipe:
+def local(
+    workspace: Workspace, upstreams: Sequence[Address], *, sticky: str | None = None, balancer: Balancer = USUAL
+) -> Recipe:
     """Write the configuration into the work folder and describe nginx as a local process."""
     address = reserve()
-    path = configure(workspace, address, upstreams, sticky=sticky)
+    path = configure(workspace, address, upstreams, sticky=sticky, balancer=balancer)
     program = [str(PROGRAM.find()), "-p", str(workspace.work), "-c", str(path)]
     return Recipe(
         name="nginx",
@@ -147,17 +153,24 @@ def local(workspace: Workspace, upstreams: Sequence[Address], *, sticky: str | N
 
 
 def configure(
-    workspace: Workspace, address: Address, upstreams: Sequence[Address], *, sticky: str | None = None
+    workspace: Workspace,
+    address: Address,
+    upstreams: Sequence[Address],
+    *,
+    sticky: str | None = None,
+    balancer: Balancer = USUAL,
 ) -> Path:
     """Write the configuration of a local process, which it reads when it starts or reloads; return where it is."""
     path = workspace.work / "nginx.conf"
     # Workers of a root master would become `nobody` and lose their way below a folder only root may enter.
     user = "user root;" if os.geteuid() == 0 else ""
-    path.write_text(configuration(address, upstreams, workspace.work, user=user, sticky=sticky))
+    path.write_text(configuration(address, upstreams, workspace.work, user=user, sticky=sticky, balancer=balancer))
     return path
 
 
-def contained(image: str, upstreams: Sequence[Address], *, sticky: str | None = None) -> ContainerRecipe:
+def contained(
+    image: str, upstreams: Sequence[Address], *, sticky: str | None = None, balancer: Balancer = USUAL
+) -> ContainerRecipe:
     """Describe nginx as a container."""
     return ContainerRecipe(
         name="nginx",
@@ -165,20 +178,27 @@ def contained(image: str, upstreams: Sequence[Address], *, sticky: str | None = 
         port=PORT,
         published={PORT: reserve()},
         command=["nginx", "-p", "/tmp", "-c", PLACE, "-e", "stderr", "-g", "daemon off;"],  # noqa: S108 - its own
-        files={PLACE: configuration_inside(upstreams, sticky=sticky)},
+        files={PLACE: configuration_inside(upstreams, sticky=sticky, balancer=balancer)},
         user="101:101",  # as the official image calls its unprivileged user
         reload_signal=RELOAD_SIGNAL,
         probe=PROBE,
     )
 
 
-def configuration_inside(upstreams: Sequence[Address], *, sticky: str | None = None) -> str:
+def configuration_inside(upstreams: Sequence[Address], *, sticky: str | None = None, balancer: Balancer = USUAL) -> str:
     """Return the text of nginx.conf in a container."""
-    return configuration(Address(ANYWHERE, PORT), upstreams, Path("/tmp"), sticky=sticky)  # noqa: S108 - its own
+    work = Path("/tmp")  # noqa: S108 - its own
+    return configuration(Address(ANYWHERE, PORT), upstreams, work, sticky=sticky, balancer=balancer)
 
 
 def configuration(
-    listen: Address, upstreams: Sequence[Address], work: Path, *, user: str = "", sticky: str | None = None
+    listen: Address,
+    upstreams: Sequence[Address],
+    work: Path,
+    *,
+    user: str = "",
+    sticky: str | None = None,
+    balancer: Balancer = USUAL,
 ) -> str:
     """Return the text of nginx.conf.
 
@@ -188,21 +208,38 @@ def configuration(
         work: A folder that it may write to.
         user: A directive on whose rights it has.
         sticky: The header of a request that names a client, whose WebSockets keep to one replica; else by its address.
+        balancer: What it allows.
     """
     client = f"$http_{sticky.lower().replace('-', '_')}" if sticky else "$remote_addr"
-    servers = "\n".join(f"        server {address} max_fails=1 fail_timeout=1s;" for address in upstreams)
-    shares = " ".join(map(str, upstreams))
+    resting = f"max_fails={balancer.max_fails} fail_timeout={balancer.fail_timeout:.0f}s"
     return _CONFIGURATION.format(
         workers=WORKERS,
         listen=listen,
-        servers=servers,
+        servers="\n".join(f"        server {address} {resting};" for address in upstreams),
         work=work,
         user=user,
         alive=ALIVE,
         client=client,
-        shares=shares,
-        tries=len(upstreams),
+        shares=" ".join(map(str, upstreams)),
+        tries=balancer.tries or len(upstreams),
+        retry_on=_retried(balancer),
+        connect_within=_time(balancer.connect_within),
+        answer_within=_time(balancer.answer_within),
+        tries_within=_time(balancer.tries_within),
+        websocket_idle=_time(balancer.websocket_idle),
+        body_max=balancer.body_max,
     )
+
+
+def _retried(balancer: Balancer) -> str:
+    """Return what ends a try in nginx's own words."""
+    words = [f"http_{word}" if word.isdecimal() else word for word in balancer.retry_on]
+    return " ".join([*words, *(["non_idempotent"] if balancer.retries_posts and words else [])]) or "off"
+
+
+def _time(value_s: float) -> str:
+    """Return a time as nginx takes it; of less than a millisecond it knows nothing, and 0 would mean for ever."""
+    return f"{max(1, round(value_s * 1000))}ms"
 
 
 def is_answering(address: Address) -> bool:

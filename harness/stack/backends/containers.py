@@ -72,7 +72,8 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
         workers = [plan.process(each) for each in blueprint.workers]
         replicas = [plan.process(each) for each in blueprint.replicas]
         doors = {edge.server: edge.client_address for edge in plan.edges if edge.client == ENTRY}
-        balancer = nginx.contained(images["nginx"], list(doors.values()), sticky=blueprint.system.sticky)
+        sticky, limits = blueprint.system.sticky, blueprint.system.balancer
+        balancer = nginx.contained(images["nginx"], list(doors.values()), sticky=sticky, balancer=limits)
         judged = {each.name for each in (*workers, *replicas)}
         building.start(*workers, *replicas, balancer, judged=judged)
         for worker in workers:
@@ -92,7 +93,7 @@ def containers_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock
                 str(building.services[ENTRY].identity()["container"]),
                 nginx.PLACE,
                 nginx.configuration_inside(
-                    [doors[each] for each in doors if each not in without], sticky=blueprint.system.sticky
+                    [doors[each] for each in doors if each not in without], sticky=sticky, balancer=limits
                 ),
                 client,
             ),

@@ -75,8 +75,9 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         workers = [building.process(each, blueprint, server) for each in blueprint.workers]
         replicas = [building.process(each, blueprint, server) for each in blueprint.replicas]
         edges = [building.edge(server, ENTRY, recipe) for recipe in replicas]
-        doors, sticky = {edge.server: edge.listen for edge in edges}, blueprint.system.sticky
-        balancer = nginx.local(workspace, list(doors.values()), sticky=sticky)
+        doors = {edge.server: edge.listen for edge in edges}
+        sticky, limits = blueprint.system.sticky, blueprint.system.balancer
+        balancer = nginx.local(workspace, list(doors.values()), sticky=sticky, balancer=limits)
         building.start(*workers, *replicas, balancer)
         building.wait_until_ready()
         for worker in workers:  # being alive is all that is known of one; by now it would have ended if it cannot run
@@ -95,7 +96,11 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
             ),
             disks=building.disks,
             configure=lambda without: nginx.configure(
-                workspace, balancer.address, [doors[each] for each in doors if each not in without], sticky=sticky
+                workspace,
+                balancer.address,
+                [doors[each] for each in doors if each not in without],
+                sticky=sticky,
+                balancer=limits,
             ),
         )
 
