@@ -114,6 +114,9 @@ def settings_of(project: Path, *, beside: Path | None = None) -> Settings:
             promises what no answer could tell; it tells every such mistake with its line.
     """
     path = project / SETTINGS_FILE
+    if not path.is_file():
+        fix = "`readiness init` writes one for this project; or run where it lies"
+        raise SpecError(f"there is no {SETTINGS_FILE} here", where=str(path), fix=fix)
     document = read_toml(text_of(path), name=str(path))
     settings, unread = with_bodies(validated(Settings, document), document, project)
     system = settings.system

@@ -16,9 +16,10 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.drawn import check_drawn
-from harness.errors import HarnessError, SpecError, refusal
+from harness.errors import HarnessError, SpecError, all_of, refusal
 from harness.evidence.redaction import line, plain
 from harness.library.files import SCENARIO_SUFFIXES, SCENARIOS_FOLDER, is_scenario_file, project_of
+from harness.library.locustfiles import mistakes_in_locustfile
 from harness.options import (
     BESIDE_VARIABLE,
     Options,
@@ -220,6 +221,9 @@ class ScenarioFile(pytest.File):
         if source.scenario.tier not in options.tiers:
             self.config.stash[OPEN_RUN].of_other_tiers[self.path.resolve()] = source.scenario.scenario
             return
+        broken = list(mistakes_in_locustfile(source, options.project))
+        if broken:
+            raise all_of(broken)
         plan = plan_of(source, invocation.settings, profile=options.profile, seed=options.seed)
         check_drawn(plan)
         item = ScenarioItem.from_parent(self, name=plan.name)

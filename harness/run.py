@@ -29,6 +29,8 @@ from harness.layout import LEDGER_FILE, MANIFEST_FILE
 from harness.options import SETTINGS_FILE, check_options
 from harness.report import write_experiment, write_run
 from harness.stack.backends.choice import CONTAINERS, choose, prepare
+from harness.stack.blueprint import Blueprint
+from harness.stack.subjects import check_is_here
 from harness.turn import turn
 from harness.verdict.judge import claims_made, judge
 from harness.verdict.sharing import judged_part, shortened, unkept_before
@@ -167,7 +169,8 @@ def opened(
         SpecError: If an option is unknown, or a secret is not set.
         FaultError: If an earlier run died and left something that `readiness heal` can undo.
         BesideError: If another run is measuring on this machine, and is not to be waited for any longer.
-        StackError: If there is not enough room, no engine answers that was asked for, or an image cannot be had.
+        StackError: If there is not enough room, no engine answers that was asked for, an image cannot be had, or what
+            the service runs is not there.
     """
     check_options(settings, options)
     system = settings.system
@@ -180,6 +183,8 @@ def opened(
         listener.message(str(choice))
         prepare(choice, settings.system, options.project, listener.message)
         check_clean(options.out, clock)
+        if choice.backend != CONTAINERS:  # where an image holds it
+            check_is_here(Blueprint(system=settings.system, seed=0, defect=options.defect).subject, options.project)
         make_folder(options.folder)
         ledger = Ledger(options.folder / LEDGER_FILE, options.run_id)
         context = RunContext(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import MultipleSpecError, SpecError
+from harness.library.locustfiles import mistakes_in_locustfile
 from harness.options import settings_of
 from harness.plan import mistakes_in, read_source
 
@@ -45,6 +46,7 @@ def linted(files: Sequence[Path], project: Path, *, beside: Path | None = None) 
             mistakes += _each(error)
             continue
         mistakes += _named_twice(source, sources)
+        mistakes += mistakes_in_locustfile(source, project)
         mistakes += _in_every_profile(source, settings) if settings else []
         sources.append(source)
     return Linted(tuple(mistakes), tuple(sources))

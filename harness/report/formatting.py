@@ -47,7 +47,14 @@ def brief(sentence: str) -> str:
         return sentence
     what = sentence.partition("\n")[0]
     most = next((each for each in reversed(quoted) if _EXCEPTION.match(each)), quoted[-1])
-    return f"{what}: {most.strip()}"
+    return what if most.strip() in what else f"{what}: {most.strip()}"
+
+
+def placed_in(sentence: str) -> list[str]:
+    """Return where, and how to fix it, of a sentence that quotes a log, if it says more than that the log tells."""
+    told = [each.strip() for each in sentence.split("\n")] if quoted_in(sentence) else []
+    hints = [each.removesuffix("; its last words say why:") for each in told if each.startswith(("where:", "fix:"))]
+    return hints if len(hints) > 1 and not hints[1].endswith("its last words say why:") else []
 
 
 def quoted_in(sentence: str) -> list[str]:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from harness.clock import SystemClock
 from harness.evidence.redaction import line, plain
-from harness.report.formatting import SYMBOLS, brief, outcome_text, quoted_in, reason_of, seconds_of, thousands
+from harness.report.formatting import SYMBOLS, brief, outcome_text, placed_in, quoted_in, reason_of, seconds_of, thousands
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Progress:
             if item.outcome is not Outcome.PASS:
                 missing = line(f"{item.name}: {brief(item.sentence)}")
                 self._print(Text.assemble("  ", (SYMBOLS[item.outcome], STYLES[item.outcome]), f" {missing}"))
+                for each in placed_in(item.sentence):
+                    self._print(Text(f"    {line(each)}"))
                 for each in quoted_in(item.sentence):
                     self._print(Text(f"    | {plain(each)}", style="dim"))
 

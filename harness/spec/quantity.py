@@ -46,6 +46,8 @@ def duration_s(text: Any) -> float:
         ValueError: If the unit is missing or unknown, or `text` is not a string.
     """
     found = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None and isinstance(text, str) and _DURATION.fullmatch(text.strip().removeprefix("-")):
+        raise ValueError(f"not a duration: {text!r} is below zero; leave the minus out")
     if found is None:
         raise ValueError(f"not a duration: {text!r}; write a number with its unit (us, ms, s, min, h), such as 250ms")
     return float(found[1]) * _SECONDS_IN[found[2]]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from harness.errors import NotReadyError, StarvedError, SubjectError
 from harness.history.machine import is_taken, taken_between
+from harness.stack.last_words import traced
 from harness.stack.machine import LOOK_EVERY_S, Machine, MachineWatch
+from harness.stack.stack import SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 TAIL = 15
 """How many lines of a log are quoted."""
+
+_TRACEBACK = 100
+"""How many are looked through for a traceback."""
+
+_ASK_ELSEWHERE = (
+    "name a path that answers 200 when it can serve, as system.subject.ready of readiness.toml, or raise ready_within"
+)
 
 LONGER_MIN_S = 5.0
 """A start beside strangers is waited for twice its own time, or so much longer: somebody waits for the verdict."""
@@ -157,10 +166,15 @@ def _check_it_may_go_on(
 def _not_ready(
     service: Service, what: str, is_its_own_doing: Callable[[Service], bool], more: str = ""
 ) -> NotReadyError:
-    why = service.why_not_ready()
-    told = (f"{what}: {why}" if why else what) + more
-    error = SubjectError if is_its_own_doing(service) else NotReadyError
-    return error(told, where=str(service.direct), fix=its_last_words(service.logs(TAIL)))
+    why, is_judged = service.why_not_ready(), is_its_own_doing(service)
+    found = traced(service.logs(_TRACEBACK)) if not service.is_alive() else None
+    told = ": ".join([what, *([why] if why else []), *([found.error] if found else [])]) + more
+    hint = (
+        found.fix if found else _ASK_ELSEWHERE if service.is_alive() and (is_judged or service.name == SUBJECT) else ""
+    )
+    where = found.place if found and found.place else str(service.direct)
+    error = SubjectError if is_judged else NotReadyError
+    return error(told, where=where, fix="; ".join([*([hint] if hint else []), its_last_words(service.logs(TAIL))]))
 
 
 def its_last_words(text: str) -> str:

@@ -65,8 +65,8 @@ def test_an_environment_without_the_server_is_told_before_anything_starts(tmp_pa
     """With what would install it there."""
     made_environment(tmp_path / ".venv")
     subject = Subject(wsgi="shop:app", python=OWN)
-    with workspace_for(tmp_path) as workspace, pytest.raises(MissingError) as refused:
-        check_is_here(subject, replace(workspace, project=tmp_path))
+    with pytest.raises(MissingError) as refused:
+        check_is_here(subject, tmp_path)
 
     assert refused.value.what == f"there is no waitress to serve with in {tmp_path / OWN}"
     assert refused.value.fix == f"{tmp_path / OWN} -m pip install waitress, or say how it is served by `command`"
@@ -75,8 +75,8 @@ def test_an_environment_without_the_server_is_told_before_anything_starts(tmp_pa
 @pytest.mark.parametrize("python", [".venv/bin/python", "/nowhere/python"])
 def test_a_python_that_is_not_there_is_told_by_its_key(tmp_path, python):
     """A path from the folder of readiness.toml, or a whole one."""
-    with workspace_for(tmp_path) as workspace, pytest.raises(MissingError) as refused:
-        check_is_here(Subject(app="shop:app", python=python), replace(workspace, project=tmp_path))
+    with pytest.raises(MissingError) as refused:
+        check_is_here(Subject(app="shop:app", python=python), tmp_path)
 
     assert refused.value.where == "readiness.toml: system.subject.python"
 

@@ -15,7 +15,6 @@ from redis import Redis
 
 from harness.clock import SystemClock, is_met_within
 from harness.errors import (
-    FaultProxyError,
     MissingError,
     NotReadyError,
     SpecError,
@@ -324,12 +323,13 @@ def test_what_does_not_run_is_told(workspace):
 
 
 def test_a_path_that_is_taken_is_told(workspace, running):
-    """The fault proxy cannot listen where somebody else does."""
+    """The fault proxy cannot listen where somebody else does: the key is named, before anything starts."""
     taken = ProxiedDependency(listen=str(running), upstream=str(running))
 
-    assert "create the proxy subject.redis" in refused(
-        external(running, proxies={"redis": taken}), workspace, FaultProxyError
-    )
+    said = refused(external(running, proxies={"redis": taken}), workspace, StackError)
+
+    assert f"{running} is taken: Address already in use" in said
+    assert "readiness.toml: system.subject.proxies.redis.listen" in said
 
 
 def test_what_runs_already_needs_no_container():

@@ -68,7 +68,10 @@ def test_hits_are_unknown_where_no_answer_said_where_it_came_from():
 
     assert errors.outcome is Outcome.PASS
     assert (hits.outcome, hits.estimate, hits.total, hits.p_value) == (Outcome.INCONCLUSIVE, None, 0, None)
-    assert hits.sentence == "inconclusive: hits unknown during baseline; no answer said where it came from"
+    assert (
+        hits.sentence
+        == "inconclusive: hits unknown during baseline; no answer said where it came from, in the header that system.headers.cache of readiness.toml names"
+    )
     named = replace(history, samples=replace(history.samples, sources=("", "l1")))
     assert judge(scenario, named, confidence=0.95).claims[1].outcome is Outcome.FAIL
 

@@ -399,7 +399,8 @@ class _Building:
 
     def _start_balancer(self) -> None:
         addresses = [Address(PROXY, port) for port, _ in self.balanced.values()]
-        contained = nginx.contained(self.images["nginx"], addresses, sticky=self.blueprint.system.sticky)
+        system = self.blueprint.system
+        contained = nginx.contained(self.images["nginx"], addresses, sticky=system.sticky, balancer=system.balancer)
         self._wait(self._start(dataclasses.replace(contained, aliases=(_itself(ENTRY),)), self.home))
 
     def _wait_until_all_are_ready(self) -> None:
@@ -438,7 +439,8 @@ class _Building:
 
     def _configure(self, without: Collection[str]) -> None:
         left = [Address(PROXY, port) for name, (port, _) in self.balanced.items() if name not in without]
-        text = nginx.configuration_inside(left, sticky=self.blueprint.system.sticky)
+        system = self.blueprint.system
+        text = nginx.configuration_inside(left, sticky=system.sticky, balancer=system.balancer)
         put_text(str(self.services[ENTRY].identity()["container"]), nginx.PLACE, text, self.client)
 
 

@@ -24,7 +24,7 @@ from harness.stack.ready import wait_until_ready
 from harness.stack.service import Edge
 from harness.stack.stack import SUBJECT, Stack
 from harness.stack.subjects import health
-from harness.stack.subjects.external import ExternalService, address_of, address_of_service
+from harness.stack.subjects.external import ExternalService, address_of, address_of_service, check_can_be_reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +65,7 @@ def external_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
         StackError: If a path cannot be opened, the subject or what is at the end of one does not answer, a process that
             commands hit does not serve, or a program of theirs is not there.
     """
+    check_can_be_reached(blueprint.subject)
     within_s = blueprint.subject.ready_within
     elsewhere = processes_elsewhere(blueprint.subject, workspace.project)
     with _opened(blueprint, workspace, clock) as paths:

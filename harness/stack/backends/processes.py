@@ -107,7 +107,7 @@ def embedded_stack(blueprint: Blueprint, *, workspace: Workspace, clock: Clock) 
 
 def _recipes(blueprint: Blueprint, workspace: Workspace) -> list[Recipe]:
     """Describe every component; all programs, also the service's own, are found before anything is made for one."""
-    subjects.check_is_here(blueprint.subject, workspace)
+    subjects.check_is_here(blueprint.subject, workspace.project)
     found = [(name, each, each.program.find(workspace.project)) for name, each in blueprint.components.items()]
     recipes = [component.local(name, program, workspace) for name, component, program in found]
     return [_with_standby(recipe, blueprint) for recipe in recipes]

@@ -20,6 +20,7 @@ from harness.stack.service import ANYWHERE, Address
 from harness.stack.stack import REPLICA
 from harness.stack.subjects import asgi, wsgi
 from harness.stack.subjects.command import filled_in, found
+from harness.stack.subjects.external import check_can_be_reached
 from harness.stack.subjects.module import check_application
 from harness.stack.subjects.python import python_of, served_by
 
@@ -73,18 +74,23 @@ def init(subject: Subject) -> list[Process]:
     return [Process(name=f"init-{n + 1}", command=command, key=f"{_KEYS}.init[{n}]") for n, command in commands]
 
 
-def check_is_here(subject: Subject, workspace: Workspace) -> None:
+def check_is_here(subject: Subject, project: Path) -> None:
     """See that all that the service runs is on this machine, before anything is started for it.
 
     Raises:
+        StackError: If one that runs already has a name that nobody knows, or a path that it was given is taken.
         MissingError: If a program, the server that serves it, or the application in its module is not.
     """
+    if subject.external is not None:
+        check_can_be_reached(subject)
+        return
     for each in (replica("replica", subject), *workers(subject), *init(subject)):
-        _program(each, subject, workspace)
+        _program(each, subject, project)
     for kind, application in (("app", subject.app), ("wsgi", subject.wsgi)):
         if application:
-            where, folder = f"{_KEYS}.{kind}", _folder(subject, workspace)
-            check_application(application, folder, where=where, is_ours=subject.python is None)
+            where, folder = f"{_KEYS}.{kind}", _folder(subject, project)
+            is_ours = subject.python is None and "PYTHONPATH" not in subject.environment
+            check_application(application, folder, where=where, is_ours=is_ours)
 
 
 def local(process: Process, subject: Subject, workspace: Workspace, placeholders: Mapping[str, str]) -> Recipe:
@@ -104,13 +110,13 @@ def local(process: Process, subject: Subject, workspace: Workspace, placeholders
     return Recipe(
         name=process.name,
         argv=[
-            _program(process, subject, workspace),
+            _program(process, subject, workspace.project),
             *_arguments(process, subject, address, known, is_ours=subject.python is None),
         ],
         address=address,
         probe=_probe(process, subject, _described(process, subject, workspace)),
         environment=_environment(subject, known, str(local_file(workspace, process.name))),
-        cwd=_folder(subject, workspace),
+        cwd=_folder(subject, workspace.project),
         ready_within_s=subject.ready_within,
     )
 
@@ -139,13 +145,13 @@ def contained(process: Process, subject: Subject, image: str, placeholders: Mapp
     )
 
 
-def _program(process: Process, subject: Subject, workspace: Workspace) -> str:
+def _program(process: Process, subject: Subject, project: Path) -> str:
     """Return the path of the program that a process runs on this machine."""
-    python = python_of(subject, workspace.project)
+    python = python_of(subject, project)
     if process.command is None:
         served_by(_server(subject), python)
         return python
-    return found(process.command[0], _folder(subject, workspace), where=process.key, beside=Path(python).parent)
+    return found(process.command[0], _folder(subject, project), where=process.key, beside=Path(python).parent)
 
 
 def _arguments(
@@ -173,8 +179,8 @@ def _described(process: Process, subject: Subject, workspace: Workspace) -> str:
     return f"{_called(process, subject)} on {served_by(_server(subject), python_of(subject, workspace.project))}"
 
 
-def _folder(subject: Subject, workspace: Workspace) -> Path:
-    return workspace.project / subject.folder if subject.folder else workspace.project
+def _folder(subject: Subject, project: Path) -> Path:
+    return project / subject.folder if subject.folder else project
 
 
 def _environment(subject: Subject, known: Mapping[str, str], clock: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from harness.spec.system import Subject
     from harness.stack.health_probe import HealthProbe
+
+_KEYS = "readiness.toml: system.subject"
 
 
 class ExternalService:
@@ -140,3 +143,30 @@ def address_of_service(subject: Subject, project: Path) -> Address:
     if scheme == "http":
         return address
     return replace(address, tls=Tls(project / subject.ca if subject.ca else None))
+
+
+def check_can_be_reached(subject: Subject) -> None:
+    """See that the name of an external subject is known, and that the places are free where it looks for others.
+
+    Raises:
+        StackError: If not; it names the key.
+    """
+    place = address_of(str(subject.external).partition("://")[2])
+    try:
+        socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        fix = "check its spelling, and whether this machine has a network and a name server that knows it"
+        raise StackError(f"the name {place.host} is not known here", where=f"{_KEYS}.external", fix=fix) from error
+    opened_here = {} if subject.toxiproxy else subject.proxies
+    for name, each in opened_here.items():
+        _check_is_free(address_of(each.listen), f"{_KEYS}.proxies.{name}.listen")
+
+
+def _check_is_free(place: Address, where: str) -> None:
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of what has ended a rest may still be there
+        try:
+            door.bind((place.host, place.port))
+        except OSError as error:
+            fix = "end what listens there (`ss -ltnp` shows it), or let the subject look for it at another port"
+            raise StackError(f"{place} is taken: {error.strerror}", where=where, fix=fix) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import MissingError, nearest
+from harness.stack.imports import missing_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,11 +30,14 @@ def check_application(application: str, folder: Path, *, where: str, is_ours: bo
         is_ours: Whether the Python that serves it is the one that runs us, whose packages can be looked for.
 
     Raises:
-        MissingError: If it is not.
+        MissingError: If it is not, or imports at its top what is not.
     """
     module, _, name = application.partition(":")
     spec = _spec_of(module, folder, where=where, is_ours=is_ours)
-    names = _names_in(spec) if spec else None
+    tree = _tree_of(spec) if spec else None
+    if spec and tree and is_ours:
+        _check_imports(tree, spec, folder)
+    names = _names_in(tree) if tree else None
     if names is not None and name not in names:
         raise MissingError(f"{module} has no {name}", where=where, fix=nearest(name, sorted(names)))
 
@@ -72,16 +76,33 @@ def _modules_in(places: Sequence[str], sought: str) -> str:
     return nearest(sought, sorted(names - {"__init__"})) if names else "there is no module there"
 
 
-def _names_in(spec: ModuleSpec) -> set[str] | None:
-    """Return what a module has at its top, by its text; None if it may make more while it runs."""
+def _check_imports(tree: ast.Module, spec: ModuleSpec, folder: Path) -> None:
+    """See that what a module imports at its top can be had.
+
+    Raises:
+        MissingError: If not; with the line.
+    """
+    missing = missing_import(tree, folder)
+    if missing:
+        name, line = missing
+        fix = "install it beside the harness, or say which Python has it: system.subject.python of readiness.toml"
+        raise MissingError(f"{spec.name} imports {name}, which is not there", where=f"{spec.origin}:{line}", fix=fix)
+
+
+def _tree_of(spec: ModuleSpec) -> ast.Module | None:
+    """Return what a module says; None if its text cannot be had, or is none: its start will say so, with the line."""
     if not spec.origin or not spec.origin.endswith(".py"):
         return None
     try:
-        body = ast.parse(Path(spec.origin).read_bytes()).body
+        return ast.parse(Path(spec.origin).read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return None  # its start will say so, with the line
-    names = set(_bound(body))
-    makes_more = names & {"*", "__getattr__"} or "globals" in _called(body)
+        return None
+
+
+def _names_in(tree: ast.Module) -> set[str] | None:
+    """Return what a module has at its top, by its text; None if it may make more while it runs."""
+    names = set(_bound(tree.body))
+    makes_more = names & {"*", "__getattr__"} or "globals" in _called(tree.body)
     return None if makes_more or not names else names  # of one with no name at all its start says more
 
 

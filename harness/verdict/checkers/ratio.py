@@ -199,12 +199,15 @@ def _outcome(objective: RatioObjective, found: _Evidence) -> Outcome:
     return Outcome.PASS if good else Outcome.INCONCLUSIVE
 
 
+_UNTOLD = "no answer said where it came from, in the header that system.headers.cache of readiness.toml names"
+
+
 def _sentence(objective: RatioObjective, outcome: Outcome, found: _Evidence, label: str) -> str:
     """Say `fail: slow 7.9 % [7.1, 8.8] > 5 % during fault (redis +400ms); n = 6 120`, and what else there is to say."""
     share = found.share
     if share.seen.share is None:
         is_untold = found.beside and not found.is_told
-        why = "no answer said where it came from" if is_untold else f"no requests{_beside(found)}{_instead(found)}"
+        why = _UNTOLD if is_untold else f"no requests{_beside(found)}{_instead(found)}"
         return f"{outcome}: {objective.measured} unknown during {label}; {why}"
     said = share_text(objective, outcome, share.seen.share, (share.lower, share.upper))
     total = f"n = {count_text(share.seen.total)}{_beside(found)}"
