@@ -18,7 +18,16 @@ from rich.text import Text
 
 from harness.clock import SystemClock
 from harness.evidence.redaction import line, plain
-from harness.report.formatting import SYMBOLS, brief, outcome_text, placed_in, quoted_in, reason_of, seconds_of, thousands
+from harness.report.formatting import (
+    SYMBOLS,
+    brief,
+    outcome_text,
+    placed_in,
+    quoted_in,
+    reason_of,
+    seconds_of,
+    thousands,
+)
 from harness.verdict.outcome import Outcome
 
 if TYPE_CHECKING:
