@@ -28,8 +28,9 @@ from suites.support.stack import standing
 
 PATIENCE_S = 60.0
 AT_ONCE_S = 2.0
-AT_ONCE_STARTS = 14
-"""A command that reads a project's files takes eight to ten times as long as one that says its version, wherever."""
+AT_ONCE_STARTS = 20
+"""A command that reads a project's files takes eight to fifteen times as long as one that says its version (2026-11, with
+and without compiled modules); what starts anything takes a hundred times as long."""
 
 SERVICE = """\
 def create_app():
@@ -124,7 +125,11 @@ EARLY = [
 @pytest.fixture(scope="module")
 def at_once_s(tmp_path_factory):
     """Return how long a message may take that needs nothing started, on this machine as busy as it is."""
-    return max(AT_ONCE_S, AT_ONCE_STARTS * readiness(tmp_path_factory.mktemp("version"), "--version")[2])
+    folder = tmp_path_factory.mktemp("version")
+    starts_s = [
+        readiness(folder, "--version")[2] for _ in range(3)
+    ]  # one of a tenth of a second is off by half of that
+    return max(AT_ONCE_S, AT_ONCE_STARTS * max(starts_s))
 
 
 def is_one_message(said, what, where, fix):
@@ -146,7 +151,7 @@ def test_what_needs_nothing_started_is_told_at_once(project, at_once_s, file, ol
 
     assert code == 3, said
     is_one_message(said, what, where, fix)
-    assert took_s < at_once_s
+    assert took_s < at_once_s, (took_s, at_once_s)
     assert not list(project.glob("reports/runs/*"))
 
 
@@ -165,7 +170,7 @@ def test_what_is_not_there_is_told_at_once(project, at_once_s, gone, what, where
 
     assert code == 3
     is_one_message(said, what, where, fix)
-    assert took_s < at_once_s
+    assert took_s < at_once_s, (took_s, at_once_s)
 
 
 def test_a_port_that_is_taken_is_told_at_once(project, at_once_s):
@@ -184,7 +189,7 @@ def test_a_port_that_is_taken_is_told_at_once(project, at_once_s):
     assert code == 3
     what = f"127.0.0.1:{port} is taken: Address already in use"
     is_one_message(said, what, "readiness.toml: system.subject.proxies.redis.listen", "end what listens there")
-    assert took_s < at_once_s
+    assert took_s < at_once_s, (took_s, at_once_s)
 
 
 def test_a_machine_without_a_network_is_told_and_not_waited_for(project):
