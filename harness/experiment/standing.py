@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from harness.spec.faults.data import disks_of
 from harness.stack.backends.choice import CONTAINERS, standing
 from harness.stack.blueprint import Blueprint
 from harness.stack.service import Workspace
+from harness.stack.work_folder import remove_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,8 +63,7 @@ def fresh_stack(
             yield stack
     finally:
         on_leaving()
-        shutil.rmtree(work, ignore_errors=True)
-        if not work.exists():
+        if remove_work(work, context.clock):
             context.ledger.strike(entry)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from harness.stack.components import COMPONENTS
 from harness.stack.conversation import converse
 from harness.stack.ready import wait_until_ready
 from harness.stack.service import LOOPBACK, Workspace
+from harness.stack.work_folder import remove_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def _workspace(project: Path) -> Iterator[Workspace]:
     try:
         yield Workspace(run_id=run_id, project=project, logs=work, work=work, on_spawn=lambda _name, _pid: None)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        remove_work(work, SystemClock())
 
 
 def _check_declared(component: Component) -> None:

@@ -23,9 +23,9 @@ SHOP = DOCS / "examples/shop"
 )
 def test_the_page_shows_what_is_run(language, file):
     """Word for word."""
-    (shown,) = re.findall(rf"```{language}\n(.*?)```", (DOCS / "your-service.md").read_text(), re.DOTALL)
+    shown = re.findall(rf"```{language}\n(.*?)```", (DOCS / "your-service.md").read_text(), re.DOTALL)
 
-    assert shown == (SHOP / file).read_text()
+    assert shown.count((SHOP / file).read_text()) == 1
 
 
 @pytest.mark.alone  # what tests beside it do to the calibration would end it before its first request

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from harness.spec.quantity import duration_s
 from harness.stack import nginx
 from harness.stack.service import Address
 from suites.health.test_deployment import NGINX, running_nginx
@@ -140,10 +141,10 @@ async def test_client_of_a_replica_that_drains_lands_on_the_other(configure, ser
 def test_silence_is_ended_by_the_replica_and_not_by_nginx(configure):
     """What nginx allows between two reads is longer than the pings of uvicorn are apart, and what it waits for an answer."""
     (way,) = re.findall(r"location @upgraded \{(.*?)\n\s*\}\n", configure([1, 2]), re.DOTALL)
-    (read_timeout_s,) = re.findall(r"proxy_read_timeout (\d+)s;", way)
+    (read_timeout,) = re.findall(r"proxy_read_timeout (\w+);", way)
     pings = uvicorn.Config("any:app")
 
-    assert int(read_timeout_s) > pings.ws_ping_interval + pings.ws_ping_timeout
+    assert duration_s(read_timeout) > pings.ws_ping_interval + pings.ws_ping_timeout
 
 
 def test_client_without_a_name_is_told_by_its_address():

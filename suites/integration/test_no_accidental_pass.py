@@ -220,7 +220,7 @@ def test_v5_a_target_that_matches_nothing(sabotaged):
 def test_v6_v14_nothing_was_asked(sabotaged, asked, objective):
     """The objective is about requests that never came; planning refuses it, and judging does not pass it."""
     scenario = story(fault=None, objectives=[objective], lasts="3s", requests=[asked.model_dump()])
-    with pytest.raises(SpecError, match="this profile sends 0"):
+    with pytest.raises(SpecError, match="is about what nobody asks during baseline"):
         check_can_conclude(scenario, CONFIDENCE)
 
     verdict = sabotaged.live(scenario, Saboteur("baseline", lambda: None))

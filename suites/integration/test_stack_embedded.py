@@ -57,7 +57,7 @@ def test_a_part_that_never_answers_is_named_when_its_time_is_up(tmp_path):
 def test_a_request_is_passed_on_until_it_meets_the_replica_that_lives(tmp_path):
     """Two of three are dead: whichever is asked first, nobody hears of it."""
     with workspace_for(tmp_path) as workspace, http_server("fast") as server:
-        upstreams = [reserve(), reserve(), address_of(server.base_url)]
+        upstreams = [reserve(), reserve(), address_of(server.base_url.removeprefix("http://"))]
         service = LocalProcess(nginx.local(workspace, upstreams), workspace)
         service.start()
         try:

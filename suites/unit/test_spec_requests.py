@@ -145,7 +145,7 @@ def test_a_locustfile_asks_instead(tmp_path):
         ("{key}", "{id}", "unknown placeholder {id}", "readiness.toml:15: system.requests[1].path", "known: {key}, {unique}"),
         ('"POST"', '"post"', "unknown method 'post'", "readiness.toml:9: system.requests[0].method", "did you mean 'POST'?"),
         ('"POST"', '"GET"', "a GET with a body is answered as its server pleases", "readiness.toml:7: system.requests[0]", "POST it"),
-        ("weight = 9", "weight = -1", "Input should be greater than or equal to 0", "readiness.toml:16: system.requests[1].weight", ""),
+        ("weight = 9", "weight = -1", "weight is -1, and should be greater than or equal to 0", "readiness.toml:16: system.requests[1].weight", ""),
         ("weight = 9", "wieght = 9", "unknown key 'wieght'", "readiness.toml:16: system.requests[1].wieght", "did you mean 'weight'?"),
         ("weight = 9", "keys = {first = 2147483647, count = 2}", "the last key would be 2147483648", "readiness.toml:16: system.requests[1].keys", "keys end at 2147483647"),
         ('name = "look"', 'name = "order"', "the request order is there twice", "readiness.toml:7: system.requests", "a name of its own"),
