@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -377,7 +378,9 @@ def test_the_guardian_gives_it_back_after_a_sigkill(theirs, subject, tmp_path):
     before, path = listed(theirs), tmp_path / "ledger.jsonl"
     told = system(subject, theirs).model_dump_json(exclude_unset=True)
 
-    run = subprocess.run([sys.executable, "-c", KILLED, str(path), told], cwd=PROJECT, check=False, capture_output=True)
+    command = [sys.executable, "-c", KILLED, str(path), told]
+    kept_here = {**os.environ, "TMPDIR": str(tmp_path)}  # what it cannot take along when it is killed
+    run = subprocess.run(command, cwd=PROJECT, env=kept_here, check=False, capture_output=True)
 
     assert run.returncode == -signal.SIGKILL, run.stderr.decode()
     assert is_met_within(lambda: read_ledger(path).is_closed, deadline_s=15, clock=CLOCK)
