@@ -254,8 +254,8 @@ def _unknown_words(source: ScenarioSource, system: System) -> Iterator[SpecError
     if own.requests or own.login:
         load = own.asking(*_asked_of(system))
         place = source.document.place(("load", "requests") if own.requests else ("load", "login"))
-        for where, word, fix in unknown_words(load.asked, load.login, system.secrets):
-            yield SpecError(f"{where} says {{{word}}}, which is not known", where=place, fix=fix)
+        for what, fix in unknown_words(load.asked, load.login, system.secrets):
+            yield SpecError(what, where=place, fix=fix)
 
 
 def _untraced(source: ScenarioSource, settings: Settings) -> Iterator[SpecError]:

@@ -266,12 +266,9 @@ def hidden_variables(names: Sequence[str], environment: Mapping[str, str], *, ke
     """
     hidden = {}
     for name in names:
-        value, where = environment.get(name, ""), f"{SETTINGS_FILE}: {key}"
+        value = environment.get(name, "")
         if len(value) < SHORTEST_SECRET:
-            what = (
-                f"the secret {name} is not set" if not value else f"the secret {name} is shorter than {SHORTEST_SECRET}"
-            )
-            raise SpecError(what, where=where, fix=f"set the variable {name}, to at least {SHORTEST_SECRET} characters")
+            raise _unfit(name, f"is shorter than {SHORTEST_SECRET}" if value else "is not set", key)
         hidden[name] = value
     return hidden
 
@@ -285,10 +282,13 @@ def secrets_of_locustfile(system: System, environment: Mapping[str, str]) -> tup
     values = {name: environment[name] for name in system.locust.secrets if name in environment}
     for name, value in values.items():
         if len(value) < SHORTEST_SECRET:
-            fix = f"set the variable {name}, to at least {SHORTEST_SECRET} characters"
-            where = f"{SETTINGS_FILE}: system.locust.secrets"
-            raise SpecError(f"the secret {name} is shorter than {SHORTEST_SECRET}", where=where, fix=fix)
+            raise _unfit(name, f"is shorter than {SHORTEST_SECRET}", "system.locust.secrets")
     return tuple(values.values())
+
+
+def _unfit(name: str, lacks: str, key: str) -> SpecError:
+    fix = f"set the variable {name}, to at least {SHORTEST_SECRET} characters"
+    return SpecError(f"the secret {name} {lacks}", where=f"{SETTINGS_FILE}: {key}", fix=fix)
 
 
 def make_folder(folder: Path) -> None:

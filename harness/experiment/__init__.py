@@ -165,19 +165,20 @@ def _apply_load(
 def _load_plan(plan: Plan, context: RunContext, base_url: str, *, loads_before: int) -> LoadPlan:
     """Return the load of a plan on a stack with this address, on which so many loads were before."""
     scenario = plan.scenario
+    tight_s = tightest_s(scenario.objectives)
     return LoadPlan(
         base_url=base_url,
         load=scenario.load,
         lasts_s=scenario.longest_s,
         seed=plan.seed,
         project=str(context.project),
-        connect_within_s=connect_within_s(tightest_s(scenario.objectives)),
+        connect_within_s=connect_within_s(tight_s),
         traffic=scenario.traffic,
         allowed_hosts=context.system.allowed_hosts,
         compares_echoes=scenario.compares_echoes,
         remembers=scenario.remembers,
         loads_before=loads_before,
-        adds_below_s=adds_below_s(tightest_s(scenario.objectives)),
+        adds_below_s=None if tight_s is None else adds_below_s(tight_s),
         secrets=context.secrets,
         ca=_believed(context),
         keeps_accepted=scenario.settles_within_s > 0,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import httpx
 
 from harness.errors import LoadError
-from harness.load.clients import logged_in
+from harness.load.clients import LoginAnswer, logged_in
 from harness.load.settling import Settling
 from harness.stack.plain_http import ask, get
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from harness.experiment.context import RunContext
     from harness.experiment.recorder import Recorder
@@ -50,27 +50,19 @@ def settled(
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    status_code: int
-    headers: Mapping[str, str]
-    set_cookies: Sequence[str]
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """Where users log in: once more, since what they were told before the load generator kept to itself."""
 
     address: Address
     within_s: float = ANSWER_WITHIN_S
 
-    def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> _Answer | None:
+    def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> LoginAnswer | None:
         """Send a request, and return the answer; None where none comes."""
         try:
             told = ask(self.address, method, path, within_s=self.within_s, headers=headers, body=body)
         except httpx.HTTPError:
             return None
-        return _Answer(told.status_code, told.headers, told.headers.get_list("set-cookie"), told.content)
+        return LoginAnswer(told.status_code, told.headers, told.headers.get_list("set-cookie"), told.content)
 
 
 def _told(address: Address, path: str, headers: Mapping[str, str]) -> httpx.Response | None:

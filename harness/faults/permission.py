@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FaultError, MissingError
 from harness.faults.undo import order_of
+from harness.spec.address import ON_THIS_MACHINE
 from harness.spec.external import HALVES
-from harness.stack.service import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from harness.spec.system import System
     from harness.stack.elsewhere import Order
 
-_HERE = (LOOPBACK, "localhost")
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -101,7 +100,7 @@ def check_permitted(entry: Entry, ledger: Path, permission: Permission) -> None:
         _check_command(entry, ledger, permission)
     elif entry.kind in ("toxic", "disabled"):
         host = str(entry.facts.get("api_host", ""))
-        if host not in _HERE and host.lower() not in permission.hosts:
+        if host not in ON_THIS_MACHINE and host.lower() not in permission.hosts:
             what = (
                 f"the ledger asks to heal a fault proxy on another machine, {host}, which readiness.toml does not name"
             )

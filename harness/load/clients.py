@@ -21,24 +21,21 @@ VALUE_MAX = 8000
 """Characters of what a user is told; a server takes about as much for a whole head (nginx: 8 KiB)."""
 
 
-class LoginAnswer(Protocol):
-    """What came back to one step of a login."""
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """What came back to one step of a login.
 
-    @property
-    def status_code(self) -> int:
-        """Its status."""
+    Attributes:
+        status_code: Its status.
+        headers: By their names in small letters.
+        set_cookies: Each value of its headers `set-cookie`.
+        content: Its body.
+    """
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Its headers, by their names in small letters."""
-
-    @property
-    def set_cookies(self) -> Sequence[str]:
-        """Each value of its headers `set-cookie`."""
-
-    @property
-    def content(self) -> bytes:
-        """Its body."""
+    status_code: int
+    headers: Mapping[str, str]
+    set_cookies: Sequence[str]
+    content: bytes
 
 
 class Asks(Protocol):

@@ -41,9 +41,8 @@ def with_bodies(settings: Settings, document: Document, project: Path) -> tuple[
             wrong += _explained(error, file, place)
         except SpecError as error:
             wrong.append(error)
-    for where, word, fix in () if wrong else unknown_words(requests, system.login, system.secrets):
-        place = document.place(("system", "requests"))
-        wrong.append(SpecError(f"{where} says {{{word}}}, which is not known", where=place, fix=fix))
+    for what, fix in () if wrong else unknown_words(requests, system.login, system.secrets):
+        wrong.append(SpecError(what, where=document.place(("system", "requests")), fix=fix))
     asking = system.model_copy(update={"requests": tuple(requests)})
     return settings.model_copy(update={"system": asking}), wrong
 

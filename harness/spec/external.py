@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from harness.spec.address import HOST, ON_THIS_MACHINE, is_host, is_port
 from harness.spec.model import Argv, Model, Variable
+from harness.spec.phase import Slug
 from harness.spec.quantity import Duration
 from harness.spec.sometimes import Name
 
@@ -22,13 +24,10 @@ if TYPE_CHECKING:
 SUBJECT = "subject"
 """Name of the judged service where it runs already; a process of that name is one that every request meets."""
 
-ON_THIS_MACHINE = ("127.0.0.1", "localhost")
-
 HALVES = {"kill": "restore", "pause": "resume"}
 """What a fault does to a process that runs elsewhere, by the word for that kind of fault, and what undoes it."""
 
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_URL = re.compile(rf"https?://{_HOST.pattern}:([0-9]{{1,5}})(?:/[^\s?#]*)?")
+_URL = re.compile(rf"https?://{HOST.pattern}:([0-9]{{1,5}})(?:/[^\s?#]*)?")
 
 
 def _ready(said: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -36,7 +35,7 @@ def _ready(said: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if isinstance(said, tuple):
         return said
     found = _URL.fullmatch(said)
-    if found is None or not 0 < int(found[1]) < 1 << 16:
+    if found is None or not is_port(found[1]):
         raise ValueError(f"{said!r} cannot be asked; write http://HOST:PORT/PATH, or a command as a list of its words")
     return said
 
@@ -45,31 +44,27 @@ Ready = Annotated[str | Argv, AfterValidator(_ready)]
 """What answers 200 to a GET while a process serves, or a command that ends with 0 then."""
 
 
-def _is_port(text: str) -> bool:
-    return text.isdecimal() and 0 < int(text) < 1 << 16
-
-
 def _base_url(text: str) -> str:
     scheme, _, rest = text.removesuffix("/").partition("://")
     host, _, port = rest.rpartition(":")
-    if scheme != "http" or not _HOST.fullmatch(host) or not _is_port(port):
+    if scheme != "http" or not is_host(host) or not is_port(port):
         raise ValueError(f"{text!r} cannot be told anything; write http://HOST:PORT, without a path")
     return f"{scheme}://{rest.lower()}"
 
 
 def _host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not _HOST.fullmatch(host) or not _is_port(port):
+    if not is_host(host) or not is_port(port):
         raise ValueError(f"{text!r} is no address; write HOST:PORT, as seen from here")
     return text.lower()
 
 
-_API = re.compile(rf"https?://{_HOST.pattern}(?::([0-9]{{1,5}}))?(?:/[A-Za-z0-9._~/-]*)?")
+_API = re.compile(rf"https?://{HOST.pattern}(?::([0-9]{{1,5}}))?(?:/[A-Za-z0-9._~/-]*)?")
 
 
 def _api_url(text: str) -> str:
     found = _API.fullmatch(text)
-    if found is None or (found[1] and not _is_port(found[1])):
+    if found is None or (found[1] and not is_port(found[1])):
         raise ValueError(f"{text!r} cannot be asked; write http://HOST:PORT, or https://HOST/PATH")
     return text.rstrip("/")
 
@@ -154,7 +149,7 @@ class ToxiproxyEdge(Model):
     """
 
     proxy: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    kind: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
+    kind: Slug | None = None
     listen: HostPort | None = None
     upstream: HostPort | None = None
 
@@ -168,9 +163,7 @@ class Toxiproxy(Model):
     """
 
     address: BaseUrl
-    edges: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ToxiproxyEdge], Field(min_length=1)
-    ]
+    edges: Annotated[dict[Slug, ToxiproxyEdge], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _are_apart(self) -> Self:

@@ -125,23 +125,20 @@ class Login(Model):
 
 def unknown_words(
     requests: Sequence[DeclaredRequest], login: Login | None, secrets: Collection[str]
-) -> Iterator[tuple[str, str, str]]:
-    """Find what requests, and a login itself, say that nobody would know.
-
-    Returns:
-        For each where it is said, the word, and how to mend it.
-    """
+) -> Iterator[tuple[str, str]]:
+    """Yield what requests, and a login itself, say that nobody would know, and how to mend it."""
     told = {USER, *login.tells} if login is not None else set()
     said = [(f"the request {request.name}", word) for request in requests for word in sorted(request.words)]
     if login is not None:
         said += [("the login", word) for step in login.steps for word in step.words]
         said += [("sends", word) for text in login.sends.values() for word in placeholders_in(text)]
     for where, word in said:
+        what = f"{where} says {{{word}}}, which is not known"
         if word.startswith(SECRET) and word.removeprefix(SECRET) not in secrets:
             variable = word.removeprefix(SECRET)
-            yield where, word, f'name the variable in readiness.toml: [system] secrets = ["{variable}"]'
+            yield what, f'name the variable in readiness.toml: [system] secrets = ["{variable}"]'
         elif (word == USER or word.startswith(LOGIN)) and word not in told:
-            yield where, word, _how_to_know(word, login)
+            yield what, _how_to_know(word, login)
 
 
 def _how_to_know(word: str, login: Login | None) -> str:

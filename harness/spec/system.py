@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from harness.spec.abort import AbortWhen
+from harness.spec.address import ON_THIS_MACHINE, is_host, is_port
 from harness.spec.balancer import USUAL, Balancer
 from harness.spec.claim import TIERS, Tier
 from harness.spec.clean import CleanMetric
 from harness.spec.composed import Composed
-from harness.spec.external import ON_THIS_MACHINE, CommandedProcess, Prometheus, Toxiproxy
+from harness.spec.external import CommandedProcess, Prometheus, Toxiproxy
 from harness.spec.invariant import Invariant
 from harness.spec.login import Login, unknown_words
 from harness.spec.model import Argv, Model, Plain, Variable, is_unsaid
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _APPLICATION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 _USUAL_PORTS = {"http": "80", "https": "443"}
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 def _application(text: str) -> str:
@@ -41,7 +41,7 @@ def _application(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    if not _HOST.fullmatch(text):
+    if not is_host(text):
         raise ValueError(f"{text!r} names no machine; write it as a URL does, without a port: staging.example.internal")
     return text.lower()
 
@@ -50,15 +50,20 @@ def _service_url(text: str) -> str:
     parts = urlsplit(text)
     place = parts.netloc if ":" in parts.netloc else f"{parts.netloc}:{_USUAL_PORTS.get(parts.scheme)}"
     host, _, port = place.rpartition(":")
-    is_whole = bool(_HOST.fullmatch(host)) and port.isdecimal() and 0 < int(port) < 1 << 16
-    if parts.scheme not in _USUAL_PORTS or not is_whole or parts.path not in {"", "/"} or parts.query:
+    if (
+        parts.scheme not in _USUAL_PORTS
+        or not is_host(host)
+        or not is_port(port)
+        or parts.path not in {"", "/"}
+        or parts.query
+    ):
         raise ValueError(f"{text!r} cannot be judged; write http://127.0.0.1:PORT or https://HOST, without a path")
     return f"{parts.scheme}://{host.lower()}:{port}"
 
 
 def _local_address(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if host not in ON_THIS_MACHINE or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    if host not in ON_THIS_MACHINE or not is_port(port):
         raise ValueError(f"{text!r} is no address on this machine; write 127.0.0.1:PORT")
     return text
 
@@ -383,8 +388,8 @@ class System(Model):
 
     @model_validator(mode="after")
     def _says_what_is_known(self) -> Self:
-        for where, word, fix in unknown_words(self.requests, self.login, self.secrets):
-            raise ValueError(f"{where} says {{{word}}}, which is not known: {fix}")
+        for what, fix in unknown_words(self.requests, self.login, self.secrets):
+            raise ValueError(f"{what}: {fix}")
         return self
 
     @property

@@ -52,8 +52,7 @@ def ask(
     Raises:
         httpx.HTTPError: If nothing is, or no HTTP; or a pause is longer than `within_s`, seconds.
     """
-    url = f"{'http' if address.tls is None else 'https'}://{address}{path}"
-    trusted = _NO_TLS if address.tls is None else address.tls.context()
+    url, trusted = f"{address.url}{path}", _NO_TLS if address.tls is None else address.tls.context()
     return httpx.request(method, url, content=body, headers=headers, timeout=within_s, trust_env=False, verify=trusted)
 
 

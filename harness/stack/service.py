@@ -40,6 +40,11 @@ class Address:
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
+    @property
+    def url(self) -> str:
+        """Return it as what speaks HTTP is asked."""
+        return f"{'http' if self.tls is None else 'https'}://{self}"
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

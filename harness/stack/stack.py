@@ -100,7 +100,7 @@ class Stack:
     @property
     def base_url(self) -> str:
         """Return the URL that load is sent to."""
-        return f"{'http' if self.entry.tls is None else 'https'}://{self.entry}"
+        return self.entry.url
 
     @property
     def replicas(self) -> dict[str, Address]:

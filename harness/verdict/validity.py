@@ -128,15 +128,14 @@ def _cpu(beats: Sequence[Heartbeat]) -> Obligation:
     return _met(name, said)
 
 
-def adds_below_s(tight_s: float | None) -> float | None:
-    """Return what a generator may add by itself for judging by `tight_s`, seconds; None for anything."""
-    return None if tight_s is None else LAG_MAX_RATIO * tight_s
+def adds_below_s(tight_s: float) -> float:
+    """Return what a generator must add less than by itself for judging by `tight_s`, seconds."""
+    return LAG_MAX_RATIO * tight_s
 
 
 def doomed_by(overhead_p95_s: float, tight_s: float | None) -> str:
     """Say why a generator that adds so much by itself can judge nothing by `tight_s`; empty if it can."""
-    below_s = adds_below_s(tight_s)
-    if tight_s is None or below_s is None or overhead_p95_s < below_s:
+    if tight_s is None or overhead_p95_s < adds_below_s(tight_s):
         return ""
     return f"{_adds(overhead_p95_s)}, too much to judge by {duration_text(tight_s)}"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gevent.pool import Pool
 from geventhttpclient import HTTPClient
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 
-from harness.load.clients import LOGINS_AT_A_TIME, logged_in
+from harness.load.clients import LOGINS_AT_A_TIME, LoginAnswer, logged_in
 from harness.load.generator.users import believing
 
 if TYPE_CHECKING:
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
 
     from harness.load.filling import Clients
     from harness.load.plan import LoadPlan
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status_code: int
-    headers: dict[str, str]
-    set_cookies: tuple[str, ...]
-    content: bytes
 
 
 def entered(plan: LoadPlan) -> Clients:
@@ -41,7 +32,7 @@ def entered(plan: LoadPlan) -> Clients:
         ssl_context_factory=believing(plan),
     )
 
-    def ask(method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> _Answer | None:
+    def ask(method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> LoginAnswer | None:
         try:
             response = client.request(method, path, body=body or b"", headers=dict(headers))
             content = bytes(response.read())
@@ -49,7 +40,7 @@ def entered(plan: LoadPlan) -> Clients:
             return None
         pairs = [(name.lower(), value) for name, value in response.items()]
         cookies = tuple(value for name, value in pairs if name == "set-cookie")
-        return _Answer(response.status_code, dict(pairs), cookies, content)
+        return LoginAnswer(response.status_code, dict(pairs), cookies, content)
 
     try:
         return logged_in(plan.load, plan.secrets, ask, mark=plan.mark, at_once=Pool(LOGINS_AT_A_TIME).imap)
