@@ -10,7 +10,7 @@ import httpx
 from harness.errors import LoadError
 from harness.load.clients import LoginAnswer, logged_in
 from harness.load.settling import Settling
-from harness.stack.plain_http import ask, get
+from harness.stack.http_client import ask, get
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from harness.history.circuits import Circuit, CircuitReport, CircuitState, Stay
 from harness.spec.model import Model
-from harness.stack.plain_http import get
+from harness.stack.http_client import get
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness.stack.plain_http import get
+from harness.stack.http_client import get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,8 +12,8 @@ import httpx
 
 from harness.spec.balancer import USUAL
 from harness.stack.health_probe import HealthProbe
+from harness.stack.http_client import get, http_question
 from harness.stack.image import Image, Pin, Wheel
-from harness.stack.plain_http import get, http_question
 from harness.stack.ports import reserve
 from harness.stack.program import Program
 from harness.stack.recipe import ContainerRecipe, Recipe

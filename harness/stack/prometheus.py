@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from harness.stack.plain_http import get_url
+from harness.stack.http_client import get_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

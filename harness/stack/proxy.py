@@ -28,7 +28,7 @@ from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 from harness.errors import FaultProxyError, StackError
 from harness.stack import meter
 from harness.stack.health_probe import HealthProbe
-from harness.stack.plain_http import http_question
+from harness.stack.http_client import http_question
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, LOOPBACK, Address

@@ -21,7 +21,7 @@ from harness.spec.faults.target import nothing_to_hit
 from harness.spec.quantity import offset_text
 from harness.stack.backends.choice import CONTAINERS
 from harness.stack.clock_file import Offsets
-from harness.stack.plain_http import get
+from harness.stack.http_client import get
 
 if TYPE_CHECKING:
     from harness.faults.action import Site

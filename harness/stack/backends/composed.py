@@ -35,7 +35,7 @@ from harness.stack.blueprint import ENTRY, PROXY
 from harness.stack.clock_file import IN_A_CONTAINER
 from harness.stack.components import COMPONENTS
 from harness.stack.health_probe import HealthProbe
-from harness.stack.plain_http import http_question
+from harness.stack.http_client import http_question
 from harness.stack.ports import reserve
 from harness.stack.proxy import ProxyServer
 from harness.stack.ready import TAIL, its_last_words, start_alibi, wait_until_ready

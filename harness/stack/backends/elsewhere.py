@@ -18,7 +18,7 @@ from harness.clock import is_met_within
 from harness.errors import NotReadyError
 from harness.stack.backends.order import carry_out
 from harness.stack.elsewhere import Look, Order, Saw
-from harness.stack.plain_http import get_url
+from harness.stack.http_client import get_url
 from harness.stack.subjects.command import found
 
 if TYPE_CHECKING:

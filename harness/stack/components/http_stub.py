@@ -18,8 +18,8 @@ from harness.spec.toml import read_toml
 from harness.stack import stub_server
 from harness.stack.component import Component
 from harness.stack.health_probe import HealthProbe
+from harness.stack.http_client import get, http_question
 from harness.stack.image import Base, Image, Pin
-from harness.stack.plain_http import get, http_question
 from harness.stack.ports import reserve
 from harness.stack.program import Program
 from harness.stack.recipe import ContainerRecipe, Recipe

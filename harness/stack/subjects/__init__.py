@@ -12,8 +12,8 @@ import httpx
 
 from harness.stack.clock_file import IN_A_CONTAINER, ReplicaClock, local_file
 from harness.stack.health_probe import HealthProbe
+from harness.stack.http_client import get, http_question
 from harness.stack.placeholders import substituted
-from harness.stack.plain_http import get, http_question
 from harness.stack.ports import reserve
 from harness.stack.recipe import ContainerRecipe, Recipe
 from harness.stack.service import ANYWHERE, Address
