@@ -191,7 +191,7 @@ def sharing(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def doses(session: nox.Session) -> None:
-    """What is asked of each kind of fault, and what is seen of it: one run, five minutes. `-- reset slicer` for these.
+    """What is asked of each kind of fault, and what is seen of it: one run, five minutes. `-- --kind reset`.
 
     Writes docs/doses.md.
     """
@@ -201,7 +201,7 @@ def doses(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def first_hour(session: nox.Session) -> None:
-    """Five projects of other people, from nothing to a verdict, each with a red twin: 20 minutes; `-- flask` is one.
+    """Five projects of other people, from nothing to a verdict, each with a red twin: 20 minutes. `-- --project flask`.
 
     Writes docs/first-hour.md.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from fixtures.trials.doses import EXAMPLES, Seen, known, page, seen_of, story
+from fixtures.trials.doses import EXAMPLES, Seen, asked_of, known, page, seen_of, story
 from harness.options import settings_of
 from harness.plan import check_faults, read_source
 from suites.support.servers import PROJECT
@@ -18,6 +18,14 @@ MARK = {
     "healed_s": 9.1,
     "doses": [{"at_s": 5.1, "is_delivered": True, "seen": "a | b"}, {"at_s": 8.0, "is_delivered": True, "seen": "c"}],
 }
+
+
+def test_an_option_of_the_run_is_no_kind_and_its_value_neither():
+    """A seed was taken for the name of a kind."""
+    assert asked_of(["--seed", "1", "--kind", "reset", "--kind", "slicer"]) == (["reset", "slicer"], ["--seed", "1"])
+    assert asked_of([]) == ([], [])
+    with pytest.raises(SystemExit):
+        asked_of(["--kind", "earthquake"])
 
 
 def test_every_kind_has_an_example():
