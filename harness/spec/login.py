@@ -126,7 +126,7 @@ class Login(Model):
 def unknown_words(
     requests: Sequence[DeclaredRequest], login: Login | None, secrets: Collection[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what requests, and a login itself, say that nobody would know, and how to mend it."""
+    """Yield each word of requests and of a login that no part of them fills in, and how to mend it."""
     told = {USER, *login.tells} if login is not None else set()
     said = [(f"the request {request.name}", word) for request in requests for word in sorted(request.words)]
     if login is not None:
